@@ -1,0 +1,1 @@
+"""An S3-style bucket store whose whole state is one content identifier."""

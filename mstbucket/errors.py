@@ -1,0 +1,227 @@
+"""Every error this package raises on purpose, drawn as a tree and grouped by what a handler does next.
+
+    MstBucketError
+    ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
+    │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
+    │   └── MetadataTooLarge, InvalidTag, EntityTooLarge
+    ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
+    │   └── NoSuchBucket, NoSuchKey, NoSuchCommit
+    ├── Conflict                          somebody else was there first: read again, then decide
+    │   └── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
+    ├── FormatError                       bytes are not what the specification allows: get another copy
+    │   └── InvalidCid, InvalidBlock, InvalidCar
+    ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
+    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue
+    ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
+    │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
+    └── Unsupported                       deliberately not offered here: the message says what to use instead
+
+`code` is the S3 error code where S3 has one, and never changes once released. `status` is the HTTP status S3 answers
+with for that code, for gateways.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MstBucketError(Exception):
+    """The root of everything raised on purpose; carries a stable `code` and the HTTP `status` that S3 gives it."""
+
+    code: ClassVar[str] = "InternalError"
+    status: ClassVar[int] = 500
+
+    def __str__(self) -> str:
+        # KeyError would print the repr of its argument; people read these messages.
+        return " ".join(str(argument) for argument in self.args)
+
+
+# --- the call is wrong -----------------------------------------------------------------------------------------------
+
+
+class InvalidInput(MstBucketError, ValueError):
+    """An argument cannot be right for any state of the store. Change it; repeating the call cannot help."""
+
+    code = "InvalidArgument"
+    status = 400
+
+
+class InvalidKey(InvalidInput):
+    """A key that cannot be stored exactly: empty, holding NUL, or not encodable as UTF-8."""
+
+    code = "InvalidKey"
+
+
+class KeyTooLong(InvalidInput):
+    """A key of more than 1024 bytes of UTF-8."""
+
+    code = "KeyTooLongError"
+
+
+class InvalidBucketName(InvalidInput):
+    """A bucket name outside S3's rules (3 to 63 characters of a-z, 0-9, '-', '.', no IP form)."""
+
+    code = "InvalidBucketName"
+
+
+class InvalidRange(InvalidInput):
+    """A byte range that has no byte in common with the object."""
+
+    code = "InvalidRange"
+    status = 416
+
+
+class InvalidToken(InvalidInput):
+    """A continuation token that no listing of this store gave out."""
+
+
+class MetadataTooLarge(InvalidInput):
+    """User metadata above 2 KB of names and values together."""
+
+    code = "MetadataTooLarge"
+
+
+class InvalidTag(InvalidInput):
+    """A tag set outside S3's limits: 10 tags, 128-character keys, 256-character values."""
+
+    code = "InvalidTag"
+
+
+class EntityTooLarge(InvalidInput):
+    """A body above the largest object size."""
+
+    code = "EntityTooLarge"
+
+
+# --- not there -------------------------------------------------------------------------------------------------------
+
+
+class NotFound(MstBucketError, KeyError):
+    """The thing named does not exist."""
+
+    code = "NotFound"
+    status = 404
+
+
+class NoSuchBucket(NotFound):
+    """No bucket of that name."""
+
+    code = "NoSuchBucket"
+
+
+class NoSuchKey(NotFound):
+    """No object of that key."""
+
+    code = "NoSuchKey"
+
+
+class NoSuchCommit(NotFound):
+    """The bucket has no such commit; a bucket never flushed has none at all."""
+
+    code = "NoSuchCommit"
+
+
+# --- somebody was there first ----------------------------------------------------------------------------------------
+
+
+class Conflict(MstBucketError):
+    """The state moved, or is not what the call needs. Read again, then decide."""
+
+    code = "OperationAborted"
+    status = 409
+
+
+class BucketAlreadyExists(Conflict):
+    """A bucket of that name exists in this store already."""
+
+    code = "BucketAlreadyOwnedByYou"
+
+
+class BucketNotEmpty(Conflict):
+    """Only an empty bucket can be deleted. Delete its objects first."""
+
+    code = "BucketNotEmpty"
+
+
+class CommitMoved(Conflict):
+    """Somebody else advanced the bucket's commit. Read again, fold again, retry."""
+
+
+class BlobExists(Conflict):
+    """A blob of that name exists; names are never reused, so this is a programming error or a foreign file."""
+
+
+# --- bytes that are not what the specification allows ------------------------------------------------------------------
+
+
+class FormatError(MstBucketError):
+    """Bytes that are not what the specification allows. Get another copy, or another tool's opinion."""
+
+    code = "InvalidFormat"
+    status = 400
+
+
+class InvalidCid(FormatError):
+    """Not a CID of the form this project uses: CIDv1, raw / dag-pb / dag-cbor, sha2-256, 32 bytes."""
+
+
+class InvalidBlock(FormatError):
+    """A block that is not strict, canonical, or within limits. The message names the block's CID where known."""
+
+
+class InvalidCar(FormatError):
+    """A CAR file that breaks the container's rules. `offset` is the byte at which it was noticed."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(f"{message} (at byte {offset})")
+        self.offset = offset
+
+
+# --- bytes that are well-formed but untrue ----------------------------------------------------------------------------
+
+
+class CorruptionError(MstBucketError):
+    """Bytes that are well-formed but untrue. Stop: nothing that depends on them can be trusted."""
+
+    code = "Corruption"
+    status = 500
+
+
+class HashMismatch(CorruptionError):
+    """A block's bytes do not hash to the CID it goes under."""
+
+
+class MissingBlock(CorruptionError):
+    """A block that something links to is not there. In a deliberately partial tree this means 'unknown', not 'absent'."""
+
+
+class ExtraBlock(CorruptionError):
+    """A complete CAR holds a block that its root does not reach, or holds one twice."""
+
+
+class Untrue(CorruptionError):
+    """A stated figure, order, or link contradicts the bytes it speaks of (sizes, totals, key order, heights)."""
+
+
+# --- the medium failed -------------------------------------------------------------------------------------------------
+
+
+class StorageError(MstBucketError, OSError):
+    """The disk, database or service failed. Nothing half done is visible; repair the cause and repeat the call."""
+
+    code = "ServiceUnavailable"
+    status = 503
+
+
+class OutcomeUnknown(StorageError):
+    """The connection died during a commit and the server cannot say what became of it. Read before you retry."""
+
+    code = "InternalError"
+    status = 500
+
+
+class Unsupported(MstBucketError):
+    """Deliberately not offered. The message says what to use instead."""
+
+    code = "NotImplemented"
+    status = 501

@@ -1,0 +1,45 @@
+"""Every limit of the formats and of the store, with its reason. Nothing else states a number twice.
+
+Sizes are bytes unless the name says otherwise. `spec/10-limits.md` is the normative table; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- keys ---
+KEY_MAX: Final = 1024  # S3: "the name for a key is a sequence of … at most 1,024 bytes" of UTF-8
+VERSION_KEY_MAX: Final = KEY_MAX + 1 + 16  # `key 0x00 16-hex-digits` in the versions tree
+
+# --- tree ---
+NODE_ENTRIES_MAX: Final = 8192  # Go peers stop there; an honest node above 256 has probability 3e-24 at 1e9 keys
+NODE_ENTRIES_WARN: Final = 256  # more than this in one node is worth a warning: keys mined for one height
+NODE_BLOCK_MAX: Final = 1 * MIB  # the block size every IPFS peer accepts
+TREE_HEIGHT_MAX: Final = 64  # sha256 has 128 pairs of bits; 64 would take 4**64 honest keys
+
+# --- other blocks ---
+MANIFEST_BLOCK_MAX: Final = 1 * MIB  # 10,000 parts, 2 KB of metadata and 10 tags stay well below it
+COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 KB
+
+# --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
+CHUNK_SIZE: Final = 1 * MIB
+LINKS_PER_NODE: Final = 1024
+OBJECT_SIZE_MAX: Final = 5 * 1024 * GIB  # S3's largest object
+UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their sizes, and room
+
+# --- CAR ---
+CAR_HEADER_MAX: Final = 64 * KIB  # one root takes 58 bytes; foreign files list a few more
+CAR_SECTION_MAX: Final = 2 * MIB + 36  # IPFS peers exchange at most 2 MiB a block; 36 is the CID
+VARINT_MAX: Final = 9  # bytes; unsigned-varint's own rule
+
+# --- S3's limits on what goes with an object ---
+METADATA_MAX: Final = 2048  # names and values of user metadata together
+OBJECT_TAGS_MAX: Final = 10
+TAG_KEY_MAX: Final = 128  # characters
+TAG_VALUE_MAX: Final = 256  # characters
+LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
+DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
