@@ -107,7 +107,8 @@ def decode(block: bytes) -> Any:
         raise
     except Exception as error:  # its own errors, and whatever its CID parser makes of hostile bytes
         raise InvalidBlock(f"the block is not DAG-CBOR: {error}") from error
-    # [CBOR-1] a block whose canonical re-encoding differs from its bytes is rejected
+    # [CBOR-1] a block whose canonical re-encoding differs from its bytes is rejected; the library's decoder refuses
+    # most of it before, but [CBOR-2] [CBOR-3] [CBOR-4] [CBOR-7] [CBOR-9] do not depend on that
     if again != block:
         raise InvalidBlock("the block is not in canonical form: its value is written with other bytes")
     return value

@@ -180,7 +180,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_bytes_that_are_refused(name):
-    """[CBOR-1] [CBOR-2] [CBOR-3] [CBOR-4] [CBOR-5] [CBOR-6] [CBOR-7] [CBOR-8]"""
+    """[CBOR-1] [CBOR-2] [CBOR-3] [CBOR-4] [CBOR-5] [CBOR-6] [CBOR-7] [CBOR-8] [CBOR-9]"""
     with pytest.raises(InvalidBlock):
         dagcbor.decode(REFUSED[name])
 
