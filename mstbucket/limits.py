@@ -14,6 +14,9 @@ GIB: Final = 1024 * MIB
 # --- keys ---
 KEY_MAX: Final = 1024  # S3: "the name for a key is a sequence of … at most 1,024 bytes" of UTF-8
 VERSION_KEY_MAX: Final = KEY_MAX + 1 + 16  # `key 0x00 16-hex-digits` in the versions tree
+SEQ_MAX: Final = 2**63 - 1  # sequences are signed 64-bit, as Postgres and DAG-CBOR peers hold them
+BUCKET_NAME_MIN: Final = 3  # characters; S3's rule
+BUCKET_NAME_MAX: Final = 63  # characters; S3's rule, the length of one DNS label
 
 # --- tree ---
 NODE_ENTRIES_MAX: Final = 8192  # Go peers stop there; an honest node above 256 has probability 3e-24 at 1e9 keys
