@@ -44,5 +44,6 @@ METADATA_MAX: Final = 2048  # names and values of user metadata together
 OBJECT_TAGS_MAX: Final = 10
 TAG_KEY_MAX: Final = 128  # characters
 TAG_VALUE_MAX: Final = 256  # characters
+PARTS_MAX: Final = 10_000  # parts of one multipart upload; S3 numbers them 1 to 10,000
 LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
