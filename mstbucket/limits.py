@@ -43,3 +43,6 @@ TAG_KEY_MAX: Final = 128  # characters
 TAG_VALUE_MAX: Final = 256  # characters
 LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
+
+# --- the store ---
+INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush; `tests/bench/bench_store.py` sets it
