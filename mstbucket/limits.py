@@ -14,6 +14,9 @@ GIB: Final = 1024 * MIB
 # --- keys ---
 KEY_MAX: Final = 1024  # S3: "the name for a key is a sequence of … at most 1,024 bytes" of UTF-8
 VERSION_KEY_MAX: Final = KEY_MAX + 1 + 16  # `key 0x00 16-hex-digits` in the versions tree
+SEQ_MAX: Final = 2**63 - 1  # sequences are signed 64-bit, as Postgres and DAG-CBOR peers hold them
+BUCKET_NAME_MIN: Final = 3  # characters; S3's rule
+BUCKET_NAME_MAX: Final = 63  # characters; S3's rule, the length of one DNS label
 
 # --- tree ---
 NODE_ENTRIES_MAX: Final = 8192  # Go peers stop there; an honest node above 256 has probability 3e-24 at 1e9 keys
@@ -24,6 +27,7 @@ TREE_HEIGHT_MAX: Final = 64  # sha256 has 128 pairs of bits; 64 would take 4**64
 # --- other blocks ---
 MANIFEST_BLOCK_MAX: Final = 1 * MIB  # 10,000 parts, 2 KB of metadata and 10 tags stay well below it
 COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 KB
+COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other stores' names fit
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB
@@ -41,6 +45,7 @@ METADATA_MAX: Final = 2048  # names and values of user metadata together
 OBJECT_TAGS_MAX: Final = 10
 TAG_KEY_MAX: Final = 128  # characters
 TAG_VALUE_MAX: Final = 256  # characters
+PARTS_MAX: Final = 10_000  # parts of one multipart upload; S3 numbers them 1 to 10,000
 LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
 

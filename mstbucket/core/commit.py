@@ -1,0 +1,237 @@
+"""Commits: the one block that names and proves the whole state of a bucket.
+
+Written and read through the generic strict codec, since there is one per flush. `spec/06-commit.md` is normative.
+A signature is kept, never checked here: `Commit.signature` says so in the words that every report has to use.
+"""
+
+from __future__ import annotations
+
+import builtins  # the field `bytes` hides the type inside the class
+from base64 import b32decode, b32encode
+from binascii import Error as Base32Error
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NoReturn
+
+from mstbucket.core import dagcbor
+from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, dag_cbor_cid, from_text, to_text
+from mstbucket.core.dagcbor import INT_MAX, Link
+from mstbucket.core.unixfs_shape import LAYOUT
+from mstbucket.errors import InvalidBlock, InvalidCid, InvalidInput, Unsupported
+from mstbucket.limits import CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_NAME_MAX
+
+FORMAT_VERSION: Final = 1
+EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
+_CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
+_LINKS: Final = ("tree", "versions")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One state of a bucket. Absent fields are None; tags are absent where empty.
+
+    Attributes:
+        bucket: the bucket's identity (`bucket_id`), the same through renames, exports and mirrors.
+        name: what the bucket was called; informational, checked by whoever uses it.
+        seq: 1 for a bucket's first commit, one more for each that follows.
+        tree: root of the tree of live objects.
+        time: milliseconds since 1970 UTC by the writer's clock; informational.
+        objects: keys in `tree`.
+        bytes: sum of the sizes of these objects.
+        versions: root of the tree of non-current versions and delete markers; None where there are none.
+        prev: the commit before; None exactly for seq 1.
+        tags: the bucket's tags.
+        config: how bodies are laid out; one value exists.
+        key, sig: ed25519 public key (32 bytes) and signature (64 bytes) over `signing_bytes`, or neither.
+        version: of the format.
+    """
+
+    bucket: str
+    name: str
+    seq: int
+    tree: CID
+    time: int
+    objects: int
+    bytes: int
+    versions: CID | None = None
+    prev: CID | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, int | str] = field(default_factory=lambda: dict(_CONFIG))
+    key: builtins.bytes | None = None
+    sig: builtins.bytes | None = None
+    version: int = FORMAT_VERSION
+
+    @property
+    def signature(self) -> str:
+        """Return ``"absent"`` or ``"present, not checked"``: what a report has to say about it [COM-11]."""
+        return "absent" if self.sig is None else "present, not checked"
+
+
+def encode(commit: Commit) -> bytes:
+    """Return the block of *commit*.
+
+    Raises:
+        InvalidInput: a field has another type or a value outside its range; the message names it.
+        Unsupported: a format version or body layout that this program does not write.
+    """
+    block = dagcbor.encode(_checked(commit))
+    if len(block) > COMMIT_BLOCK_MAX:  # [COM-2]
+        raise InvalidInput(f"a commit has {len(block)} bytes, more than {COMMIT_BLOCK_MAX}; remove some tags")
+    return block
+
+
+def decode(block: bytes) -> Commit:
+    """Return the commit that *block* is. That its trees exist and its totals are true is not checked here.
+
+    Raises:
+        Unsupported: a format version or body layout of a newer program; nothing else was looked at. Update.
+        InvalidBlock: anything that `encode` does not write. Get another copy.
+    """
+    if len(block) > COMMIT_BLOCK_MAX:  # [COM-2] before anything is read
+        raise InvalidBlock(f"a commit has {len(block)} bytes, more than {COMMIT_BLOCK_MAX}")
+    here = f"commit {to_text(dag_cbor_cid(block))}"
+    value = dagcbor.decode(block)  # [COM-1] strict: canonical bytes only
+    if not isinstance(value, dict) or type(value.get("version")) is not int:
+        raise InvalidBlock(f"{here} is not a map with a format version")
+    if value["version"] != FORMAT_VERSION:  # [COM-3] before any other field
+        raise Unsupported(f"{here} has format version {value['version']}; this program reads {FORMAT_VERSION}")
+    try:
+        commit = _from_value(value)
+        again = encode(commit)
+    except (InvalidCid, InvalidInput) as error:
+        raise InvalidBlock(f"{here}: {error}") from None
+    if again != block:  # [COM-1] an empty map, a null: the same commit is written without
+        raise InvalidBlock(f"{here} is not written as its fields demand")
+    return commit
+
+
+def signing_bytes(commit: Commit) -> bytes:
+    """Return the bytes an ed25519 signature of *commit* is over: its block without `sig` [COM-10].
+
+    Raises:
+        InvalidInput: the commit names no key, or a field is not valid.
+    """
+    if commit.key is None:
+        raise InvalidInput("a commit is signed under the key it names, and this one names none")
+    value = _checked(commit)
+    value.pop("sig", None)
+    return dagcbor.encode(value)
+
+
+def bucket_id(random: bytes) -> str:
+    """Return the identity text of a bucket made of 16 *random* bytes, which have to come from a secure source.
+
+    Raises:
+        InvalidInput: not 16 bytes.
+    """
+    if len(random) != 16:  # [COM-4]
+        raise InvalidInput(f"a bucket identity is made of 16 random bytes, not {len(random)}")
+    return b32encode(random).decode("ascii").rstrip("=").lower()
+
+
+def check_bucket_id(text: str) -> str:
+    """Return *text* if `bucket_id` can return it, or raise `InvalidInput`."""
+    try:
+        random = b32decode(text.upper() + "======") if isinstance(text, str) and len(text) == 26 else b""
+    except (Base32Error, ValueError):  # ValueError: characters outside ASCII
+        random = b""
+    if len(random) != 16 or bucket_id(random) != text:  # [COM-4]
+        raise InvalidInput(f"bucket identity {_shown(text)} is not 26 characters of canonical lower-case base32")
+    return text
+
+
+# --- fields ----------------------------------------------------------------------------------------------------------
+
+
+def _checked(c: Commit) -> dict[str, Any]:
+    """Return the map of *c*'s present fields, each checked; both `encode` and `decode` go through here."""
+    if type(c.version) is not int or c.version != FORMAT_VERSION:  # [COM-3]
+        raise Unsupported(f"commits of format version {_shown(c.version)} cannot be written; use {FORMAT_VERSION}")
+    check_bucket_id(c.bucket)
+    if not _is_text(c.name) or not 1 <= len(c.name.encode()) <= COMMIT_NAME_MAX:  # [COM-5]
+        _refuse("name", c.name, f"a text of 1 to {COMMIT_NAME_MAX} bytes without NUL")
+    for name, least in (("seq", 1), ("time", 0), ("objects", 0), ("bytes", 0)):  # [COM-6]
+        number = getattr(c, name)
+        if type(number) is not int or not least <= number <= INT_MAX:
+            _refuse(name, number, f"an integer from {least} to 2^63 - 1")
+    for name in ("tree", "versions", "prev"):  # [COM-7]
+        cid = getattr(c, name)
+        if (cid is not None or name == "tree") and not _is_dag_cbor_cid(cid):
+            _refuse(name, cid, "a CID of a dag-cbor block")
+    if c.versions == EMPTY_TREE:  # [COM-7]
+        _refuse("versions", to_text(EMPTY_TREE), "absent where the tree is empty")
+    if (c.prev is None) != (c.seq == 1):  # [COM-8]
+        _refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
+    _check_tags(c.tags)
+    _check_config(c.config)
+    for name, length in (("key", 32), ("sig", 64)):  # [COM-10]
+        data = getattr(c, name)
+        if data is not None and (type(data) is not bytes or len(data) != length):
+            _refuse(name, data, f"{length} bytes")
+    if c.sig is not None and c.key is None:
+        _refuse("key", None, "present where there is a signature")
+    return _to_value(c)
+
+
+def _to_value(c: Commit) -> dict[str, Any]:
+    value: dict[str, Any] = {one.name: getattr(c, one.name) for one in fields(c)}
+    value |= {"tags": dict(c.tags) or None, "config": dict(c.config)}
+    for name in _LINKS:
+        if value[name] is not None:
+            value[name] = Link(value[name])
+    if c.prev is not None:
+        value["prev"] = to_text(c.prev)  # [COM-8] text, so that the closure of a commit is one state
+    return {name: item for name, item in value.items() if item is not None}
+
+
+def _from_value(value: dict[str, Any]) -> Commit:
+    known = {one.name for one in fields(Commit)}
+    if not value.keys() <= known:  # [COM-1]
+        raise InvalidInput(f"unknown fields {sorted(value.keys() - known)}")
+    missing = {"bucket", "name", "seq", "tree", "time", "objects", "bytes", "config"} - value.keys()
+    if missing:  # [COM-1]
+        raise InvalidInput(f"fields are missing: {sorted(missing)}")
+    read = dict(value)
+    for name in _LINKS:
+        if name in read:
+            if not isinstance(read[name], Link):
+                _refuse(name, read[name], "a link")
+            read[name] = read[name].cid
+    if "prev" in read:
+        if not isinstance(read["prev"], str):  # [COM-8]
+            _refuse("prev", read["prev"], "the text of a CID")
+        read["prev"] = from_text(read["prev"])
+    return Commit(**read)
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    if not isinstance(tags, Mapping):
+        _refuse("tags", tags, "a map of texts")
+    for name, item in tags.items():  # [COM-5]
+        if not _is_text(name) or not name or not _is_text(item):
+            _refuse("tags", name, "a map of texts without NUL, no name empty")
+
+
+def _check_config(config: Mapping[str, int | str]) -> None:
+    if not isinstance(config, Mapping) or config.keys() != _CONFIG.keys():  # [COM-9]
+        _refuse("config", config, "a map of chunk and layout")
+    if type(config["chunk"]) is not int or not isinstance(config["layout"], str):
+        _refuse("config", config, "an integer chunk and a text layout")
+    if dict(config) != _CONFIG:  # [COM-9]
+        raise Unsupported(f"bodies laid out by {dict(config)} are not supported; only {_CONFIG} is")
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str) and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _is_dag_cbor_cid(cid: object) -> bool:
+    return type(cid) is bytes and len(cid) == CID_SIZE and cid.startswith(DAG_CBOR_PREFIX)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80] if value is None or isinstance(value, (int, str, bytes)) else type(value).__name__
+
+
+def _refuse(name: str, value: object, wanted: str) -> NoReturn:
+    raise InvalidInput(f"a commit's {name} is {_shown(value)}; it has to be {wanted}")

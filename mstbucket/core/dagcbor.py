@@ -1,0 +1,215 @@
+"""Strict DAG-CBOR: generic values for rare blocks, and the parts that hand-written encoders are made of.
+
+`encode` and `decode` serve blocks of which there are few (commits, CAR headers). `decode_fast` serves the blocks of
+which there are millions (tree nodes, manifests): it is *not* strict by itself, so its caller writes the value again by
+hand and compares the bytes, which is the whole of strictness. This is the only module that knows the codec libraries.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import libipld
+
+from mstbucket.core.cid import CID, check_cid
+from mstbucket.errors import InvalidBlock, InvalidCid
+
+DEPTH_MAX: Final = 32  # the deepest block of this project nests 4 levels; bounds every recursion below
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
+
+LINK_HEAD: Final = b"\xd8\x2a\x58\x25\x00"  # tag 42, 37 bytes, multibase identity
+
+_SHORT: Final = tuple(tuple(bytes((major << 5 | n,)) for n in range(24)) for major in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to another block; a dataclass of its own, so that a link and 36 bytes of data are never confused."""
+
+    cid: CID
+
+
+def head(major: int, n: int) -> bytes:
+    """Return the canonical head of a data item: major type 0 to 7 and its argument, 0 <= n < 2**64."""
+    # [CBOR-3] the shortest of the five forms
+    if n < 24:
+        return _SHORT[major][n]
+    major <<= 5
+    if n < 0x100:
+        return bytes((major | 24, n))
+    if n < 0x10000:
+        return bytes((major | 25,)) + n.to_bytes(2, "big")
+    if n < 0x100000000:
+        return bytes((major | 26,)) + n.to_bytes(4, "big")
+    return bytes((major | 27,)) + n.to_bytes(8, "big")
+
+
+def int_item(n: int) -> bytes:
+    """Return the item of an integer, -2**63 <= n < 2**63."""
+    return head(0, n) if n >= 0 else head(1, -1 - n)
+
+
+def text_item(text: str) -> bytes:
+    """Return the item of a text. Raises `InvalidBlock` for a lone surrogate, which has no UTF-8."""
+    # [CBOR-9]
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidBlock(f"the text {text!r} has no UTF-8 form: remove the lone surrogate") from error
+    return head(3, len(data)) + data
+
+
+def bytes_item(data: bytes) -> bytes:
+    """Return the item of a byte string."""
+    return head(2, len(data)) + data
+
+
+def link_item(cid: CID) -> bytes:
+    """Return the item of a link to *cid*, 36 bytes."""
+    return LINK_HEAD + cid
+
+
+def encode(value: Any) -> bytes:
+    """Return the one DAG-CBOR block of *value*: None, bool, int, float, str, bytes, list, dict with str keys, `Link`.
+
+    Raises:
+        InvalidBlock: the value has no DAG-CBOR form within our limits (an integer above 64 bits signed, NaN, a key
+            that is not text, another type, nesting above 32). Change the value.
+    """
+    import dag_cbor  # with what it needs 60 ms, and most processes never need it
+
+    try:
+        block: bytes = dag_cbor.encode(_to_library(value, 1))
+    except InvalidBlock:
+        raise
+    except Exception as error:  # the library has its own errors, and asserts, for values it does not know
+        raise InvalidBlock(f"the value cannot be written as DAG-CBOR: {error}") from error
+    return block
+
+
+def decode(block: bytes) -> Any:
+    """Return the value of a strict DAG-CBOR *block*; lists are `list`, maps are `dict`, links are `Link`.
+
+    Raises:
+        InvalidBlock: the bytes are not the canonical encoding of a value within our limits. Get another copy; if it
+            has the same CID, whoever wrote the block has to write it again.
+    """
+    import dag_cbor
+
+    _check_shape(block)
+    try:
+        value = _from_library(dag_cbor.decode(bytes(block)))
+        again = encode(value)
+    except InvalidBlock:
+        raise
+    except Exception as error:  # its own errors, and whatever its CID parser makes of hostile bytes
+        raise InvalidBlock(f"the block is not DAG-CBOR: {error}") from error
+    # [CBOR-1] a block whose canonical re-encoding differs from its bytes is rejected; the library's decoder refuses
+    # most of it before, but [CBOR-2] [CBOR-3] [CBOR-4] [CBOR-7] [CBOR-9] do not depend on that
+    if again != block:
+        raise InvalidBlock("the block is not in canonical form: its value is written with other bytes")
+    return value
+
+
+def decode_fast(block: bytes) -> Any:
+    """Return the value of *block* by the fast decoder; links come out as plain bytes, like byte strings.
+
+    NOT strict: order of keys, shortest forms, and the form of CIDs are left unchecked, and a link cannot be told from
+    bytes. The caller encodes what it understood by hand and compares with *block*; [CBOR-1] holds by that alone. The
+    caller also bounds the block's size before.
+
+    Raises:
+        InvalidBlock: it is no CBOR, or nests deeper than the interpreter's recursion limit.
+    """
+    try:
+        return libipld.decode_dag_cbor(block)
+    except Exception as error:  # ValueError for what it knows, RecursionError for deep nesting
+        raise InvalidBlock(f"the block is not DAG-CBOR: {error}") from error
+
+
+def _to_library(value: Any, depth: int) -> Any:
+    """Return *value* as the library wants it, links as its CIDs; recursion ends at `DEPTH_MAX`."""
+    from multiformats import CID as LibraryCid
+
+    # [CBOR-8] lists, maps and links count as levels
+    if depth > DEPTH_MAX and isinstance(value, (list, tuple, dict, Link)):
+        raise InvalidBlock(f"the value nests deeper than {DEPTH_MAX} levels: flatten it")
+    match value:
+        case None | bool() | str() | bytes():
+            return value
+        case int():
+            # [CBOR-6]
+            if not INT_MIN <= value <= INT_MAX:
+                raise InvalidBlock(f"the integer {value} does not fit in 64 bits signed: use a smaller one or text")
+            return value
+        case float():
+            # [CBOR-7]
+            if not math.isfinite(value):
+                raise InvalidBlock(f"the float {value} has no DAG-CBOR form: use null or text")
+            return value
+        case Link():
+            return LibraryCid.decode(check_cid(value.cid))
+        case list() | tuple():
+            return [_to_library(item, depth + 1) for item in value]
+        case dict():
+            return {key: _to_library(item, depth + 1) for key, item in value.items()}
+    raise InvalidBlock(f"a {type(value).__name__} has no DAG-CBOR form: use the types `encode` names")
+
+
+def _from_library(value: Any) -> Any:
+    """Return the library's value with its CIDs as `Link`; `_check_shape` has bounded the recursion."""
+    match value:
+        case list():
+            return [_from_library(item) for item in value]
+        case dict():
+            return {key: _from_library(item) for key, item in value.items()}
+        case None | bool() | int() | float() | str() | bytes():
+            return value
+    try:
+        return Link(check_cid(bytes(value)))
+    except InvalidCid as error:
+        # [CBOR-5] a link is a CID of this project's form
+        raise InvalidBlock(f"the block holds a link that is not allowed: {error}") from error
+
+
+def _check_shape(block: bytes) -> None:
+    """Raise `InvalidBlock` unless *block* is one item within its bytes that nests at most `DEPTH_MAX` deep.
+
+    Only lengths and nesting are looked at, without recursion and without allocating: what the library does with the
+    bytes afterwards is bounded by their number. Everything else is left to the library and the comparison.
+    """
+    open_items = [1]  # how many items each open list, map or tag still waits for
+    pos, size = 0, len(block)
+    while open_items:
+        if not open_items[-1]:
+            open_items.pop()
+            continue
+        open_items[-1] -= 1
+        if pos >= size:
+            raise InvalidBlock(f"the block ends inside an item (at byte {pos})")
+        major, info = block[pos] >> 5, block[pos] & 31
+        pos += 1
+        # [CBOR-2] no indefinite lengths (31); 28 to 30 are not assigned
+        if info > 27:
+            raise InvalidBlock(f"the block has an item of indefinite or unknown length (at byte {pos - 1})")
+        width = 1 << (info - 24) if info > 23 else 0
+        if pos + width > size:
+            raise InvalidBlock(f"the block ends inside an item (at byte {pos})")
+        n = int.from_bytes(block[pos : pos + width], "big") if width else info
+        pos += width
+        if major in (2, 3):
+            pos += n
+            if pos > size:
+                raise InvalidBlock(f"the block claims a string of {n} bytes that it does not hold")
+        elif major in (4, 5, 6):
+            if major != 6 and n > size - pos:
+                raise InvalidBlock(f"the block claims {n} items that it does not hold (at byte {pos})")
+            # [CBOR-8] lists, maps and tags count as levels
+            if len(open_items) >= DEPTH_MAX + 1:
+                raise InvalidBlock(f"the block nests deeper than {DEPTH_MAX} levels (at byte {pos})")
+            open_items.append(1 if major == 6 else n * (major - 3))
+    if pos != size:
+        raise InvalidBlock(f"the block goes on after its one item ({size - pos} bytes from byte {pos})")
