@@ -1,0 +1,262 @@
+"""CARv1: blocks one after another in a file, each under its CID. Writing sections, and reading them strictly.
+
+`spec/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
+is not known here (`verify.car` replays it), nor is what the blocks mean. Offsets count from the first byte of the
+file; that of a section's block is the one an index stores, and the block's end is where the next section starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import BinaryIO, Final, TypeAlias
+
+from mstbucket.core import varint
+from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, check_cid, to_text
+from mstbucket.core.dagcbor import LINK_HEAD, Link, decode
+from mstbucket.errors import FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
+from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
+
+WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section it bounds the reader's memory
+
+_HEADER_START: Final = b"\xa2\x65roots\x81" + LINK_HEAD
+_HEADER_END: Final = b"\x67version\x01"
+_CARV2_PRAGMA: Final = b"\xa1\x67version\x02"
+# The CID form and the hash are one comparison: prefix of the codec + digest; the empty prefix matches nothing.
+_PREFIXES: Final = {prefix[1]: prefix for prefix in (RAW_PREFIX, DAG_PB_PREFIX, DAG_CBOR_PREFIX)}
+_PREFIX_OF: Final = tuple(_PREFIXES.get(codec, b"") for codec in range(256))
+
+
+# (CID, block, offset of the block's first byte in the file, after the length and the CID). A plain tuple: a million
+# are made in a second, and a named one costs a quarter more.
+Section: TypeAlias = tuple[CID, bytes, int]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def header(root: CID) -> bytes:
+    """Return the first bytes of a CAR file with the one root *root*, the header's own length included: 59 bytes."""
+    data = _HEADER_START + check_cid(root) + _HEADER_END
+    return varint.encode(len(data)) + data
+
+
+def section_head(cid: CID, size: int) -> bytes:
+    """Return what stands before a block of *size* bytes in a CAR file: the section's length and *cid*.
+
+    Raises:
+        InvalidBlock: the block is too large for a section. Blocks of this project never are.
+    """
+    length = CID_SIZE + size
+    # [CAR-5] at most 2 MiB and a CID
+    if length > CAR_SECTION_MAX:
+        raise InvalidBlock(f"block {to_text(cid)} has {size} bytes, more than a CAR section holds: split it")
+    if length < 0x80:
+        return bytes((length,)) + cid
+    if length < 0x4000:
+        return bytes((length & 0x7F | 0x80, length >> 7)) + cid
+    return varint.encode(length) + cid
+
+
+def section(cid: CID, block: bytes) -> bytes:
+    """Return the section of *block*: length, CID, block. That it hashes to *cid* is not checked here.
+
+    Raises:
+        InvalidBlock: the block is too large for a section. Blocks of this project never are.
+    """
+    return section_head(cid, len(block)) + block
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class CarReader:
+    """Read a CARv1 file of any length from *stream*, once, in constant memory: one window and one section.
+
+    The header is read by the constructor. It may name any number of roots that fit in 64 KiB; `root` demands exactly
+    one, as every file written here has. Iterating gives a `Section` for every block, in file order, each of an allowed
+    CID form and hashed. Iterating again goes on where the first iteration stopped.
+
+    Not checked: whether a block comes twice, is missing, is reachable, or is what its codec says (`verify.car`).
+    An indexed file (CARv2) is refused; the message says how to unwrap it.
+
+    Args:
+        stream: open for reading bytes, positioned at the header. Short reads are fine; seeking is not needed. What
+            its `read` raises is passed on. The caller closes it.
+
+    Raises, here and while iterating:
+        InvalidCar: the bytes are not a strict CARv1; `offset` says where. Get another copy.
+        HashMismatch: a block is not the one its CID names; the message says where. Get another copy.
+    """
+
+    __slots__ = ("_sections", "_stream", "roots")
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        data = self._fill(b"", VARINT_MAX)
+        try:
+            length, start = varint.decode(data, 0)
+        except FormatError as error:
+            raise InvalidCar(f"no CAR header: {error}", 0) from error
+        # [CAR-3] the length is bounded before anything is read or allocated for it
+        if not 0 < length <= CAR_HEADER_MAX:
+            raise InvalidCar(f"a CAR header of {length} bytes: 1 to {CAR_HEADER_MAX} are allowed", 0)
+        data = self._fill(data, start + length)
+        if len(data) < start + length:
+            raise InvalidCar("the file ends inside the CAR header", len(data))
+        self.roots: tuple[CID, ...] = _parse_header(data[start : start + length], start)
+        self._sections = self._read(data[start + length :], start + length)
+
+    @property
+    def root(self) -> CID:
+        """The one root. Raises `InvalidCar` where the header names none or several."""
+        # [CAR-2] an export has one root, the commit
+        if len(self.roots) != 1:
+            raise InvalidCar(f"the header names {len(self.roots)} roots where one is expected", 0)
+        return self.roots[0]
+
+    def __iter__(self) -> Iterator[Section]:
+        return self._sections
+
+    def _read(self, data: bytes, base: int) -> Iterator[Section]:
+        """Yield the sections; *data* are the bytes at hand, the first of them at *base* in the file."""
+        prefix_of = _PREFIX_OF
+        while True:
+            size, pos, need = len(data), 0, 0
+            while pos < size - 2:
+                # The lengths of nearly all blocks take one or two bytes; they are read in line.
+                length, start = data[pos], pos + 1
+                if length > 0x7F:
+                    high = data[start]
+                    if 0 < high < 0x80:
+                        length += (high << 7) - 0x80
+                        start += 1
+                    elif size - pos >= VARINT_MAX:
+                        length, start = _length(data, pos, base)
+                    else:
+                        break
+                if length < CID_SIZE:
+                    _length(data, pos, base)  # raises
+                at, end = start + CID_SIZE, start + length
+                if end > size:
+                    need = end - size
+                    break
+                cid, block = data[start:at], data[at:end]
+                # [CAR-6] [CAR-7] the form of the CID and the hash of the block
+                if prefix_of[cid[1]] + sha256(block).digest() != cid:
+                    raise _wrong_block(cid, block, base + pos)
+                yield (cid, block, base + at)
+                pos = end
+            if need and at <= size and length > WINDOW >> 1:
+                # A large block is read into its place, not through the window: each copy would cost a tenth.
+                cid, block = data[start:at], data[at:] + self._exactly(need, base + pos)
+                if prefix_of[cid[1]] + sha256(block).digest() != cid:
+                    raise _wrong_block(cid, block, base + pos)
+                yield (cid, block, base + at)
+                data, base = self._stream.read(WINDOW), base + end
+                continue
+            more = self._stream.read(WINDOW)
+            if not more:
+                # [CAR-8] the file ends where a section ends
+                if pos < size:
+                    raise InvalidCar("the file ends inside a section that starts here: it is cut short", base + pos)
+                return
+            data, base = data[pos:] + more, base + pos
+
+    def _fill(self, data: bytes, size: int) -> bytes:
+        """Return *data* with what follows in the stream, at least *size* bytes unless the stream ends before."""
+        while len(data) < size:
+            more = self._stream.read(WINDOW)
+            if not more:
+                break
+            data += more
+        return data
+
+    def _exactly(self, size: int, at: int) -> bytes:
+        """Return the next *size* bytes of the stream, which belong to the section that starts at *at*."""
+        parts, left = [], size
+        while left:
+            part = self._stream.read(left)
+            if not part:
+                raise InvalidCar("the file ends inside a section that starts here: it is cut short", at)  # [CAR-8]
+            parts.append(part)
+            left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
+    """Return (CID, offset, length) of every block that lies wholly in *window*, which starts with a section.
+
+    Offsets are those in the file, whose byte number *base* the window starts with. A section that the window cuts is
+    left out: the next window starts at the end of the last block given, ``offset + length``. Hashes are not checked
+    here (`cid.verify_block` does, for the blocks that are used).
+
+    Raises:
+        InvalidCar: a length or the form of a CID is not allowed; `offset` says where.
+    """
+    found, pos, size = [], 0, len(window)
+    while pos < size:
+        if size - pos < VARINT_MAX and all(byte > 0x7F for byte in window[pos:]):
+            break  # the window cuts the length itself
+        length, start = _length(window, pos, base)
+        at, end = start + CID_SIZE, start + length
+        if end > size:
+            break
+        cid = window[start:at]
+        if cid[:4] != _PREFIX_OF[cid[1]]:
+            raise _wrong_cid(cid, base + pos)
+        found.append((cid, base + at, end - at))
+        pos = end
+    return found
+
+
+def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
+    """Return the roots that a header names; *at* is its place in the file."""
+    root = data[len(_HEADER_START) : -len(_HEADER_END)]
+    if data == _HEADER_START + root + _HEADER_END and root[:4] == _PREFIX_OF[root[1]]:
+        return (root,)  # the form of every file written here, without the generic decoder, whose import costs 60 ms
+    if data == _CARV2_PRAGMA:
+        raise InvalidCar("an indexed CAR (CARv2): take the CARv1 out of it first, e.g. with `car extract`", at)
+    try:
+        value = decode(data)
+    except InvalidBlock as error:
+        raise InvalidCar(f"the CAR header is not strict DAG-CBOR: {error}", at) from error
+    # [CAR-1] exactly these two keys; an int, since True == 1
+    if isinstance(value, dict) and value.keys() == {"roots", "version"} and type(value["version"]) is int:
+        roots = value["roots"]
+        if value["version"] == 1 and isinstance(roots, list) and all(isinstance(root, Link) for root in roots):
+            return tuple(root.cid for root in roots)
+    raise InvalidCar('the CAR header is not {"roots": [link, …], "version": 1}: another format, or damaged', at)
+
+
+def _length(data: bytes, pos: int, base: int) -> tuple[int, int]:
+    """Return the length of the section at *pos* in *data*, within bounds, and the position after it."""
+    # [CAR-4] the shortest form, at most 9 bytes
+    try:
+        length, start = varint.decode(data, pos)
+    except FormatError as error:
+        raise InvalidCar("a section's length is no varint in shortest form of at most 9 bytes", base + pos) from error
+    # [CAR-5] bounded before anything is read or allocated for it
+    if not CID_SIZE <= length <= CAR_SECTION_MAX:
+        raise InvalidCar(f"a section of {length} bytes: {CID_SIZE} to {CAR_SECTION_MAX} are allowed", base + pos)
+    return length, start
+
+
+def _wrong_cid(cid: bytes, at: int) -> InvalidCar:
+    # [CAR-6] CIDv1, raw / dag-pb / dag-cbor, sha2-256 of 32 bytes; no identity CIDs
+    try:
+        check_cid(cid)
+    except InvalidCid as error:
+        return InvalidCar(str(error), at)
+    raise AssertionError("a CID that passes `check_cid` was refused")
+
+
+def _wrong_block(cid: bytes, block: bytes, at: int) -> InvalidCar | HashMismatch:
+    """Return why the section at *at* is refused: the form of its CID, or its hash."""
+    if cid[:4] != _PREFIX_OF[cid[1]]:
+        return _wrong_cid(cid, at)
+    # [CAR-7]
+    return HashMismatch(
+        f"the block of {len(block)} bytes that stands under {to_text(cid)} in the section at byte {at} hashes to "
+        f"{sha256(block).hexdigest()}: get another copy"
+    )
