@@ -46,7 +46,7 @@ class _Sections(io.RawIOBase):
     @staticmethod
     def _make(context: Context, commit: bytes, seen: Seen) -> Iterator[bytes]:
         yield car.header(commit)
-        for cid, block in closure(context.blocks, commit, seen):
+        for cid, block in closure(context.blocks.scan(), commit, seen):
             yield car.section(cid, block)
 
     def readable(self) -> bool:

@@ -25,7 +25,7 @@ def export(
     held = bytearray(car.header(root))
     written = blocks = 0
     with Seen() as seen:
-        for cid, block in closure(context.blocks, root, seen):
+        for cid, block in closure(context.blocks.scan(), root, seen):
             held += car.section(cid, block)
             blocks += 1
             if len(held) >= _BUFFER:
