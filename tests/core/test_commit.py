@@ -166,7 +166,7 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("base", "change", "says"), REFUSED_FIELDS.values(), ids=REFUSED_FIELDS.keys())
 def test_refused_fields(base: Commit, change: dict[str, Any], says: str) -> None:
-    """[COM-2] [COM-4] [COM-5] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10]"""
+    """[COM-2] [COM-3] [COM-5] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10]"""
     with pytest.raises(InvalidInput, match=says):
         encode(dataclasses.replace(base, **change))
 
@@ -181,7 +181,7 @@ UNSUPPORTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
 def test_unsupported_formats(change: dict[str, Any]) -> None:
-    """[COM-3] [COM-9] both ways."""
+    """[COM-4] [COM-9] both ways."""
     with pytest.raises(Unsupported):
         encode(dataclasses.replace(FIRST, **change))
     with pytest.raises(Unsupported):
@@ -189,7 +189,7 @@ def test_unsupported_formats(change: dict[str, Any]) -> None:
 
 
 def test_the_version_is_looked_at_before_anything_else() -> None:
-    """[COM-3] a commit of a newer program is not called damaged because its fields are new."""
+    """[COM-4] a commit of a newer program is not called damaged because its fields are new."""
     with pytest.raises(Unsupported, match="format version 2; this program reads 1"):
         decode(dag_cbor.encode({"version": 2, "root": "elsewhere"}))
 
@@ -255,7 +255,7 @@ REFUSED_BLOCKS = {
 
 @pytest.mark.parametrize("block", REFUSED_BLOCKS.values(), ids=REFUSED_BLOCKS.keys())
 def test_refused_blocks(block: bytes) -> None:
-    """[COM-1] [COM-2] [COM-3] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10]"""
+    """[COM-1] [COM-2] [COM-4] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10]"""
     with pytest.raises(InvalidBlock):
         decode(block)
 
@@ -277,14 +277,14 @@ def test_the_empty_tree() -> None:
 @settings(deadline=None, max_examples=100)
 @given(st.binary(min_size=16, max_size=16))
 def test_identities(random: bytes) -> None:
-    """[COM-4]"""
+    """[COM-3]"""
     text = bucket_id(random)
     assert len(text) == 26
     assert check_bucket_id(text) == text
 
 
 def test_identities_are_made_of_16_bytes() -> None:
-    """[COM-4]"""
+    """[COM-3]"""
     assert bucket_id(bytes(16)) == "a" * 26
     assert bucket_id(b"\xff" * 16) == "7" * 25 + "4"
     with pytest.raises(InvalidInput, match="not 15"):
