@@ -5,7 +5,7 @@
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
     │   └── MetadataTooLarge, InvalidTag, EntityTooLarge
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   └── NoSuchBucket, NoSuchKey, NoSuchCommit
+    │   └── NoSuchBucket, NoSuchKey, NoSuchCommit, NoSuchBlob
     ├── Conflict                          somebody else was there first: read again, then decide
     │   └── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     ├── FormatError                       bytes are not what the specification allows: get another copy
@@ -119,6 +119,10 @@ class NoSuchCommit(NotFound):
     """The bucket has no such commit; a bucket never flushed has none at all."""
 
     code = "NoSuchCommit"
+
+
+class NoSuchBlob(NotFound):
+    """The blob store has no blob of that name."""
 
 
 # --- somebody was there first ----------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB
 LINKS_PER_NODE: Final = 1024
-OBJECT_SIZE_MAX: Final = 5 * 1024 * GIB  # S3's largest object
+OBJECT_SIZE_MAX: Final = 5 * 1024 * GIB  # what most S3 stores take; S3 itself took the same until 2025, now 48.8 TiB
 UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their sizes, and room
 
 # --- CAR ---
@@ -48,3 +48,6 @@ TAG_VALUE_MAX: Final = 256  # characters
 PARTS_MAX: Final = 10_000  # parts of one multipart upload; S3 numbers them 1 to 10,000
 LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
+
+# --- the store ---
+INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush; `tests/bench/bench_store.py` sets it

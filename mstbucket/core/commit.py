@@ -10,7 +10,7 @@ import builtins  # the field `bytes` hides the type inside the class
 from base64 import b32decode, b32encode
 from binascii import Error as Base32Error
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, NoReturn
 
 from mstbucket.core import dagcbor
@@ -93,7 +93,7 @@ def decode(block: bytes) -> Commit:
     value = dagcbor.decode(block)  # [COM-1] strict: canonical bytes only
     if not isinstance(value, dict) or type(value.get("version")) is not int:
         raise InvalidBlock(f"{here} is not a map with a format version")
-    if value["version"] != FORMAT_VERSION:  # [COM-3] before any other field
+    if value["version"] != FORMAT_VERSION:  # [COM-4] before any other field
         raise Unsupported(f"{here} has format version {value['version']}; this program reads {FORMAT_VERSION}")
     try:
         commit = _from_value(value)
@@ -113,8 +113,9 @@ def signing_bytes(commit: Commit) -> bytes:
     """
     if commit.key is None:
         raise InvalidInput("a commit is signed under the key it names, and this one names none")
-    value = _checked(commit)
-    value.pop("sig", None)
+    # A commit about to be signed has no `sig` yet; one of the right length lets it pass the checks.
+    value = _checked(replace(commit, sig=bytes(64)))
+    del value["sig"]
     return dagcbor.encode(value)
 
 
@@ -124,7 +125,7 @@ def bucket_id(random: bytes) -> str:
     Raises:
         InvalidInput: not 16 bytes.
     """
-    if len(random) != 16:  # [COM-4]
+    if len(random) != 16:  # [COM-3]
         raise InvalidInput(f"a bucket identity is made of 16 random bytes, not {len(random)}")
     return b32encode(random).decode("ascii").rstrip("=").lower()
 
@@ -135,7 +136,7 @@ def check_bucket_id(text: str) -> str:
         random = b32decode(text.upper() + "======") if isinstance(text, str) and len(text) == 26 else b""
     except (Base32Error, ValueError):  # ValueError: characters outside ASCII
         random = b""
-    if len(random) != 16 or bucket_id(random) != text:  # [COM-4]
+    if len(random) != 16 or bucket_id(random) != text:  # [COM-3]
         raise InvalidInput(f"bucket identity {_shown(text)} is not 26 characters of canonical lower-case base32")
     return text
 
@@ -145,7 +146,7 @@ def check_bucket_id(text: str) -> str:
 
 def _checked(c: Commit) -> dict[str, Any]:
     """Return the map of *c*'s present fields, each checked; both `encode` and `decode` go through here."""
-    if type(c.version) is not int or c.version != FORMAT_VERSION:  # [COM-3]
+    if type(c.version) is not int or c.version != FORMAT_VERSION:  # [COM-4]
         raise Unsupported(f"commits of format version {_shown(c.version)} cannot be written; use {FORMAT_VERSION}")
     check_bucket_id(c.bucket)
     if not _is_text(c.name) or not 1 <= len(c.name.encode()) <= COMMIT_NAME_MAX:  # [COM-5]
@@ -170,6 +171,8 @@ def _checked(c: Commit) -> dict[str, Any]:
             _refuse(name, data, f"{length} bytes")
     if c.sig is not None and c.key is None:
         _refuse("key", None, "present where there is a signature")
+    if c.key is not None and c.sig is None:
+        _refuse("sig", None, "present where there is a key")
     return _to_value(c)
 
 

@@ -89,7 +89,7 @@ def encode(manifest: Manifest) -> bytes:
     """
     try:
         block = _encode_marker(manifest) if manifest.delete_marker is not False else _encode_object(manifest)
-    except UnicodeEncodeError as error:  # [MAN-5]
+    except UnicodeEncodeError as error:  # [MAN-4]
         raise InvalidInput(f"a manifest's text {error.object[:60]!r} holds a lone surrogate; remove it") from None
     if len(block) > MANIFEST_BLOCK_MAX:  # [MAN-2]
         raise InvalidInput(f"a manifest has {len(block)} bytes, more than {MANIFEST_BLOCK_MAX}; shorten its metadata")
@@ -177,7 +177,7 @@ def _text(name: str, text: str | None) -> bytes:
     if type(text) is not str:
         _refuse(name, text, "a text")
     data = text.encode()
-    if 0 in data:  # [MAN-5] Postgres holds no NUL in text, and a rebuild has to hold everything
+    if 0 in data:  # [MAN-4] Postgres holds no NUL in text, and a rebuild has to hold everything
         _refuse(name, text, "without NUL")
     return head(3, len(data)) + data
 
@@ -191,7 +191,7 @@ def _version_id(text: str) -> bytes:
 def _map(name: str, texts: Mapping[str, str]) -> bytes:
     if not isinstance(texts, Mapping):
         _refuse(name, texts, "a map of texts")
-    if "" in texts:  # [MAN-4]
+    if "" in texts:  # [MAN-5]
         _refuse(name, texts, "a map without the empty name")
     items = sorted((_text(name, key), _text(name, value)) for key, value in texts.items())
     # [MAN-3] heads are minimal, so the order of encoded names is theirs by length, then by bytes

@@ -16,6 +16,18 @@ from mstbucket.core.unixfs_shape import FILE_AND_SIZE, HASH, LAYOUT, body_height
 from mstbucket.errors import EntityTooLarge, FormatError, InvalidBlock, InvalidInput, InvalidRange, Untrue
 from mstbucket.limits import CHUNK_SIZE, LINKS_PER_NODE, OBJECT_SIZE_MAX, UNIXFS_NODE_MAX
 
+__all__ = [
+    "Block",
+    "Body",
+    "BodyBuilder",
+    "DagBuilder",
+    "FileNode",
+    "body_height",
+    "decode_file",
+    "open_block",
+    "plan_range",
+]
+
 Block = tuple[CID, bytes]
 
 

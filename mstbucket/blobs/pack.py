@@ -1,0 +1,44 @@
+"""Writing packs: CAR files whose sections are gathered so that small blocks cost no system call each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mstbucket.blobs.base import BlobWriter
+from mstbucket.core import car
+from mstbucket.limits import KIB
+
+GATHERED: Final = 256 * KIB  # small sections written at once; from this size on a block is written without a copy
+
+
+class PackWriter:
+    """Writes a CAR with the root `root` to `blob`, section by section; says where each block came to stand.
+
+    What the blob store raises goes through. Whether a block hashes to its CID is not checked here.
+    """
+
+    def __init__(self, blob: BlobWriter, root: bytes) -> None:
+        self._blob = blob
+        self._held = bytearray(car.header(root))
+        self._written = 0
+
+    def add(self, cid: bytes, block: bytes | memoryview) -> int:
+        """Append a block; return the offset of its first byte in the pack."""
+        self._held += car.section_head(cid, len(block))
+        offset = self._written + len(self._held)
+        if len(block) < GATHERED:
+            self._held += block
+            if len(self._held) >= GATHERED:
+                self.finish()
+        else:
+            self.finish()
+            self._blob.write(block)
+            self._written += len(block)
+        return offset
+
+    def finish(self) -> int:
+        """Hand everything gathered to the blob; return the size so far. The blob's `commit` is the caller's."""
+        self._blob.write(self._held)
+        self._written += len(self._held)
+        self._held = bytearray()
+        return self._written

@@ -1,0 +1,268 @@
+"""A bucket: S3's verbs on objects, and the way out as a CAR."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from mstbucket.model import (
+    EMPTY,
+    Body,
+    CheckReport,
+    CommitInfo,
+    ExportReport,
+    ObjectInfo,
+    ObjectSummary,
+    Page,
+    PutRequest,
+    PutResult,
+)
+from mstbucket.errors import InvalidInput, NoSuchCommit
+from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX
+from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
+from mstbucket.services.context import Context
+from mstbucket.services.files import replacing
+from mstbucket.services.reading import ObjectReader
+
+
+class Bucket:
+    """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
+
+    It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
+    """
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Bucket {self.name!r}>"
+
+    # --- writing ---
+
+    def put_object(
+        self,
+        key: str,
+        body: Body,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] = EMPTY,
+        headers: Mapping[str, str] = EMPTY,
+        tags: Mapping[str, str] = EMPTY,
+    ) -> PutResult:
+        """Store an object under `key`, replacing what was there; durable and visible when this returns.
+
+        A body that fails half way, or any error, leaves the key as it was. Repeating a put is harmless. The object is
+        in the index at once, and in the tree with the next flush. Bodies are streamed: memory stays below 16 MiB.
+
+        Args:
+            key: 1 to 1024 bytes of UTF-8 without NUL, kept exactly; `a/../b`, `//` and line breaks are keys like any.
+            body: bytes, a path object (a `str` is not taken for a path), or an object whose `read(n)` returns bytes.
+            content_type: kept and returned; `binary/octet-stream` by default, as in S3.
+            metadata: names and values together up to 2,048 bytes; names are kept in lower case.
+            headers: any of cache-control, content-disposition, content-encoding, content-language, expires.
+            tags: up to 10; keys up to 128 characters, values up to 256.
+
+        Raises:
+            InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
+            EntityTooLarge: the body has more than 5 TiB.
+            NoSuchBucket: the bucket has gone.
+            StorageError: the disk or the database failed; nothing was stored. Repeat the call when it is repaired.
+            OutcomeUnknown: the connection died during the commit. Read the key, or repeat the put.
+        """
+        return putting.put_one(self._context, self.name, PutRequest(key, body, content_type, metadata, headers, tags))
+
+    def put_objects(
+        self, requests: Iterable[PutRequest], *, stored: Callable[[PutResult], object] | None = None
+    ) -> int:
+        """Store many objects in batches and return how many; the fast way in (one commit per 1,000 objects or 64 MiB).
+
+        Each batch becomes durable and visible as a whole. If a request fails, its batch is not stored and the error is
+        raised; the batches before it stay, as `stored` was told. Of two requests for one key the later counts.
+
+        Args:
+            requests: read as they are needed, so that a generator over a million files takes no memory.
+            stored: called with the result of every object, once it is durable.
+
+        Raises:
+            What `put_object` raises.
+        """
+        return putting.put_many(self._context, self.name, requests, stored)
+
+    def copy_object(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        source_bucket: str | None = None,
+        replace: PutRequest | None = None,
+    ) -> PutResult:
+        """Store the body of another object of this store under `key` without moving a byte; durable when this returns.
+
+        Args:
+            source_key: the object to copy.
+            key: where to.
+            source_bucket: name of its bucket; by default this one.
+            replace: takes content type, metadata, headers and tags from here (its key and body are not looked at);
+                by default all of them come from the source.
+
+        Raises:
+            NoSuchKey, NoSuchBucket: the source does not exist.
+            InvalidInput: the copy would change nothing: onto itself, and nothing replaced.
+        """
+        source = self.name if source_bucket is None else source_bucket
+        if (source, source_key) == (self.name, key) and replace is None:
+            raise InvalidInput(f"copying {key!r} onto itself changes nothing: give replace=, or another key")
+        return putting.copy(self._context, source, source_key, self.name, key, replace)
+
+    def delete_object(self, key: str) -> None:
+        """Remove the object under `key`, durably. A key that does not exist is no error, as in S3.
+
+        Raises:
+            InvalidKey, KeyTooLong: no object can have that key.
+            NoSuchBucket: the bucket has gone.
+        """
+        putting.delete_many(self._context, self.name, [key])
+
+    def delete_objects(self, keys: Iterable[str]) -> list[str]:
+        """Remove up to 1,000 objects in one transaction and return the keys of those that existed, in order.
+
+        Raises:
+            InvalidInput: more than 1,000 keys; split them.
+            InvalidKey, KeyTooLong: one of them cannot be a key; none was removed.
+        """
+        wanted = list(keys)
+        if len(wanted) > DELETE_KEYS_MAX:
+            raise InvalidInput(f"delete_objects takes up to {DELETE_KEYS_MAX} keys at a time, not {len(wanted)}")
+        return putting.delete_many(self._context, self.name, wanted)
+
+    # --- reading ---
+
+    def get_object(self, key: str, *, range: str | None = None) -> ObjectReader:  # noqa: A002 - S3's word
+        """Return a reader of the object's bytes, or of a range of them; every chunk is verified before it is given.
+
+        Args:
+            key: the object.
+            range: `bytes=0-9`, `bytes=10-` or `bytes=-10`; several ranges give the whole object, as in S3.
+
+        Raises:
+            NoSuchKey, NoSuchBucket: there is no such object.
+            InvalidRange: no byte of the object lies in the range.
+            CorruptionError: (also from the reader) a block is missing or damaged; the message names object and block.
+        """
+        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range)
+
+    def head_object(self, key: str) -> ObjectInfo:
+        """Return everything about the object but its bytes.
+
+        Raises:
+            NoSuchKey, NoSuchBucket: there is no such object.
+        """
+        return reading.head(self._context.db, self.name, key)
+
+    def list_objects(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str | None = None,
+        start_after: str | None = None,
+        continuation_token: str | None = None,
+        max_keys: int = LIST_KEYS_MAX,
+    ) -> Page:
+        """Return one page of the keys in UTF-8 byte order, and of the common prefixes if there is a delimiter.
+
+        A key that is there during a whole listing is listed exactly once, whatever is written meanwhile.
+
+        Args:
+            prefix: only keys that start with it.
+            delimiter: keys that hold it behind the prefix are rolled up into one common prefix, which ends with it.
+            start_after: only keys above it; not looked at when there is a token.
+            continuation_token: `next_continuation_token` of the page before.
+            max_keys: 0 to 1000; more means 1000. Common prefixes count as keys.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+            InvalidToken: no listing gave out that token.
+        """
+        return listing.list_page(
+            self._context.db,
+            self.name,
+            prefix=prefix,
+            delimiter=delimiter,
+            start_after=start_after,
+            continuation_token=continuation_token,
+            max_keys=max_keys,
+        )
+
+    def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
+        """Iterate over all keys that start with `prefix`, in order, a page at a time.
+
+        Raises:
+            NoSuchBucket: the bucket has gone (also in the middle).
+        """
+        return listing.iterate(self._context.db, self.name, prefix)
+
+    # --- the tree and the way out ---
+
+    def flush(self) -> CommitInfo:
+        """Fold every change into the tree and return the commit that holds them; durable when this returns.
+
+        Everything that was acknowledged before the call is in the commit. With nothing to fold it returns the current
+        commit; a bucket that never had one gets its first. Safe beside writers and other flushes.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+            CommitMoved: the bucket was deleted and made again all the time. Try again.
+            StorageError: the disk or the database failed; nothing was lost. Flush again when it is repaired.
+        """
+        return flushing.flush(self._context, self.name)
+
+    @property
+    def commit(self) -> CommitInfo | None:
+        """The newest commit, or None before the first flush. Objects changed since are not in it."""
+        return buckets.current_commit(self._context.db, self.name)
+
+    def log(self) -> Iterator[CommitInfo]:
+        """Iterate over the commits this store knows of the bucket, newest first."""
+        return buckets.commits(self._context.db, self.name)
+
+    def export_car(
+        self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+    ) -> ExportReport:
+        """Write the newest commit and everything it reaches as one CARv1 file.
+
+        The same commit gives the same bytes, whoever exports it; `ipfs dag export` of the commit gives them too.
+        Changes that were not flushed are not in it: call `flush` before. A file is written under another name and
+        renamed when it is complete and durable, replacing what was there.
+
+        Args:
+            target: a path, or a binary file open for writing (which stays open).
+            progress: called now and then with the number of bytes written so far.
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
+        """
+        commit = self.commit
+        if commit is None:
+            raise NoSuchCommit(f"bucket {self.name!r} has no commit yet: flush it first")
+        if isinstance(target, (str, os.PathLike)):
+            with replacing(Path(target)) as file:
+                return exporting.export(self._context, commit, file, progress)
+        return exporting.export(self._context, commit, target, progress)
+
+    def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
+        """Check the newest commit against this store from end to end, and the index against the tree, both ways.
+
+        Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
+        checked as for a CAR (`mstbucket.verify_car`); each key without unflushed changes must have in the index
+        exactly the manifest that the tree holds for it.
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            CorruptionError, FormatError: the first thing that is not true, with the block or key concerned.
+        """
+        return checking.check(self._context, self.name, progress)

@@ -1,0 +1,126 @@
+"""Everything one block reaches, in the order of a CAR: depth-first, links as encoded, every block once ([CAR-8]).
+
+That order wants one block at a time; a store wants to be asked for many. So the walk looks ahead: when it needs a block
+that it does not hold, it fetches that block's surroundings level by level in a few calls, and hands them out when their
+turn comes. How much it may hold ahead is bounded by number and by bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from mstbucket.core import unixfs
+from mstbucket.core.blocks import BlockSource
+from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, RAW, codec
+from mstbucket.core.commit import decode as decode_commit
+from mstbucket.core.dagcbor import decode_fast
+from mstbucket.errors import InvalidBlock
+from mstbucket.limits import CHUNK_SIZE, MIB
+
+AHEAD_BLOCKS: Final = 2048  # per look-ahead: six levels of the tree, so a call per few hundred blocks
+AHEAD_BYTES: Final = 16 * MIB  # of body chunks per look-ahead; nodes and manifests are small beside it
+AHEAD_WIDTH: Final = 64  # pending links that a look-ahead starts from
+
+
+class SeenSet(Protocol):
+    """An exact set of CIDs that may be larger than memory."""
+
+    def add(self, cid: CID) -> bool:
+        """Put `cid` in; True if it was not there before."""
+        ...
+
+    def __contains__(self, cid: CID) -> bool: ...
+
+
+#: A link to follow: the CID, and the size of the chunk it leads to (0 where it leads to something small or unknown).
+_Link = tuple[CID, int]
+_Ahead = dict[CID, tuple[bytes, tuple[_Link, ...]]]
+
+
+def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[CID, bytes]]:
+    """Yield (CID, block) of everything `commit` reaches and `seen` does not hold yet, in CAR order; fills `seen`.
+
+    With a `seen` that holds the closure of an older commit this is the delta between the two. The blocks are as the
+    source gives them; that they hash to their CIDs is the source's promise.
+
+    Raises:
+        MissingBlock: the source lacks one. What was yielded before is still right.
+        InvalidBlock: a block is not what its place demands.
+    """
+    if not seen.add(commit):
+        return
+    block = blocks.get(commit)
+    yield commit, block
+    ahead: _Ahead = {}
+    stack = list(reversed(commit_links(block)))
+    while stack:
+        cid = stack[-1][0]
+        if cid in seen:
+            ahead.pop(cid, None)
+            stack.pop()
+            continue
+        if cid not in ahead:
+            _look_ahead(blocks, stack, seen, ahead)
+        seen.add(cid)
+        stack.pop()
+        block, links = ahead.pop(cid)
+        yield cid, block
+        stack.extend(reversed(links))
+
+
+def _look_ahead(blocks: BlockSource, stack: list[_Link], seen: SeenSet, ahead: _Ahead) -> None:
+    """Fetch the block on top of `stack` and, level by level, what comes next, as far as the bounds allow."""
+    level = stack[: -AHEAD_WIDTH - 1 : -1]
+    count = size = visited = 0
+    while level and visited <= 2 * AHEAD_BLOCKS:
+        batch: list[CID] = []
+        for cid, hint in level:
+            if cid in ahead or cid in seen or (count and (count >= AHEAD_BLOCKS or size + hint > AHEAD_BYTES)):
+                continue
+            batch.append(cid)
+            count += 1
+            size += hint
+        if batch:
+            for cid, block in blocks.get_many(batch).items():
+                ahead[cid] = (block, links_of(cid, block))
+        visited += len(level)
+        level = [link for cid, _ in level if cid in ahead for link in ahead[cid][1]]
+
+
+def commit_links(block: bytes) -> tuple[_Link, ...]:
+    """The links of a commit block, in encoded order: the tree, then the versions."""
+    commit = decode_commit(block)
+    if commit.versions is None:
+        return ((commit.tree, 0),)
+    return ((commit.tree, 0), (commit.versions, 0))
+
+
+def links_of(cid: CID, block: bytes) -> tuple[_Link, ...]:
+    """The links of any other block of a bucket, in encoded order.
+
+    Only the links are looked at. Whether the block is right in every way is the judge's business (`verify`).
+    """
+    kind = codec(cid)
+    if kind == RAW:
+        return ()
+    if kind == DAG_PB:
+        return tuple((child, size if size <= CHUNK_SIZE else 0) for child, size in unixfs.decode_file(block).links)
+    assert kind == DAG_CBOR
+    value = decode_fast(block)
+    try:
+        if "e" in value:
+            return tuple(_node_links(value))
+        content = value.get("content")
+        return () if content is None else ((content, value["size"] if codec(content) == RAW else 0),)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InvalidBlock("a block of the bucket is neither a tree node nor a manifest") from error
+
+
+def _node_links(node: dict[str, Any]) -> Iterator[_Link]:
+    for entry in node["e"]:
+        if entry["t"] is not None:
+            yield entry["t"], 0
+        yield entry["v"], 0
+    if node["l"] is not None:
+        yield node["l"], 0

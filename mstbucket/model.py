@@ -1,0 +1,174 @@
+"""The values that the library hands out and takes in: frozen, comparable, with text for CIDs and aware datetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from os import PathLike
+from types import MappingProxyType
+from typing import BinaryIO
+
+#: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
+Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class BucketInfo:
+    """One bucket, as `Store.list_buckets` reports it.
+
+    Attributes:
+        name: unique within the store.
+        identity: 128 random bits as text; the same in every export and mirror of this bucket.
+        created: when this store made or imported it.
+        commit: CID of the current commit, or None before the first flush.
+        seq: sequence number of that commit, 0 before the first.
+        dirty: keys changed since that commit.
+    """
+
+    name: str
+    identity: str
+    created: datetime
+    commit: str | None
+    seq: int
+    dirty: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """One commit: the CID that names a whole state of the bucket, and what it says of that state.
+
+    Attributes:
+        cid: of the commit block.
+        bucket: the bucket's identity.
+        name: the bucket's name when the commit was made (informational).
+        seq: counts the commits of the bucket from 1.
+        tree: root of the tree of live objects; equal contents give an equal root.
+        versions: root of the tree of noncurrent versions, or None where there are none.
+        prev: CID of the commit before, or None.
+        time: when the commit was made.
+        objects: live objects in it.
+        bytes: sum of their sizes.
+    """
+
+    cid: str
+    bucket: str
+    name: str
+    seq: int
+    tree: str
+    versions: str | None
+    prev: str | None
+    time: datetime
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """Everything about one object but its bytes, as `head_object` gives it.
+
+    Attributes:
+        key: the object's key.
+        size: bytes.
+        etag: without quotes; the MD5 of the body in hex for a single put.
+        last_modified: to the millisecond, UTC.
+        content: CID of the body (UnixFS profile `unixfs-v1-2025`; what `ipfs add` under that profile gives).
+        manifest: CID of the object's manifest, the value that the tree holds under the key.
+        content_type: as given at put, or None.
+        sha256: of the whole body in hex, or None where no single pass saw it.
+        headers: the kept HTTP headers (cache-control, content-disposition, content-encoding, content-language, expires).
+        metadata: user metadata, names in lower case.
+        tags: the object's tags.
+    """
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    content: str
+    manifest: str
+    content_type: str | None = None
+    sha256: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """One key of a listing."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, in UTF-8 byte order of the keys.
+
+    Attributes:
+        contents: the keys of this page.
+        common_prefixes: the folders of this page; each counts as one key against `max_keys`.
+        is_truncated: there is at least one more key or common prefix.
+        next_continuation_token: give it to the next call; None on the last page.
+    """
+
+    contents: tuple[ObjectSummary, ...]
+    common_prefixes: tuple[str, ...]
+    is_truncated: bool
+    next_continuation_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """One object to put, for `Bucket.put_objects`. The fields are those of `Bucket.put_object`."""
+
+    key: str
+    body: Body
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What a put stored: the key, its size in bytes, its ETag without quotes, the CIDs of its body and its manifest."""
+
+    key: str
+    size: int
+    etag: str
+    content: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote: the root CID, the number of blocks, and the length of the CAR in bytes."""
+
+    root: str
+    blocks: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `Bucket.verify` went through: all of it was true, or it would have raised.
+
+    Attributes:
+        commit: CID that was checked.
+        blocks: blocks read and hashed.
+        objects: objects in the tree.
+        bytes: sum of their sizes.
+        dirty: keys whose rows are ahead of the commit, and so were not compared with the tree.
+    """
+
+    commit: str
+    blocks: int
+    objects: int
+    bytes: int
+    dirty: int

@@ -1,0 +1,76 @@
+"""The store's blocks: the index in Postgres says where each is, packs and inline bodies give the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.reader import Location, PackScan, checked, read_blocks
+from mstbucket.core.cid import CID, to_text
+from mstbucket.errors import MissingBlock
+from mstbucket.pg.database import Database
+
+#: Columns of `blocks b LEFT JOIN packs p` that say where a block is, in the order `StoreBlocks.at` takes them.
+LOCATION_COLUMNS: Final = 'p.name, b."offset", b.length, b.body'
+
+_LOCATE: Final = f"""
+    SELECT b.cid, {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = ANY (%s)
+"""
+_BODIES: Final = "SELECT cid, body FROM blocks WHERE cid = ANY (%s) AND body IS NOT NULL"
+
+
+class StoreBlocks:
+    """A `BlockSource` over one store; thread-safe. Every block it gives was hashed."""
+
+    def __init__(self, db: Database, blobs: BlobStore) -> None:
+        self._db = db
+        self._blobs = blobs
+
+    def get(self, cid: CID) -> bytes:
+        """The block of `cid`; `MissingBlock` if the index does not know it or its pack is gone."""
+        return self.get_many((cid,))[cid]
+
+    def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
+        """The blocks of `cids`, for one question to the index and few reads."""
+        found: dict[CID, bytes] = {}
+        wanted: list[tuple[CID, Location]] = []
+        for cid, place in self._locate(list(cids)).items():
+            if isinstance(place, bytes):
+                found[cid] = place
+            else:
+                wanted.append((cid, place))
+        found.update(read_blocks(self._blobs, wanted))
+        return found
+
+    def at(self, cid: CID, place: Sequence[Any]) -> bytes:
+        """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
+        pack, offset, length, body = place
+        if body is not None:
+            return checked(cid, body, "of the database")
+        if pack is None:
+            raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+        return read_blocks(self._blobs, [(cid, Location(pack, offset, length))])[cid]
+
+    def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
+        """Those of `cids` that are held in the database still."""
+        with self._db.connection() as connection:
+            rows = connection.execute(_BODIES, (sorted(cids),), binary=True).fetchall()
+        return {cid: checked(cid, body, "of the database") for cid, body in rows}
+
+    def scan(self) -> PackScan:
+        """A source for one pass over a whole closure, which reads ahead; for one thread."""
+        return PackScan(self._blobs, self._locate)
+
+    def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
+        if not cids:
+            return {}
+        with self._db.connection() as connection:
+            rows = connection.execute(_LOCATE, (list(dict.fromkeys(cids)),), binary=True).fetchall()
+        found: dict[CID, Location | bytes] = {}
+        for cid, pack, offset, length, body in rows:
+            found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "of the database")
+        for cid in cids:
+            if cid not in found:
+                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+        return found

@@ -1,0 +1,95 @@
+"""Buckets as such: make, remove, list, find; and the commits each has had."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from mstbucket.core import cid as cids
+from mstbucket.core.keys import check_bucket_name
+from mstbucket.errors import NoSuchBucket
+from mstbucket.model import BucketInfo, CommitInfo
+from mstbucket.pg.database import Database
+from mstbucket.services.rows import commit_info, moment
+
+_COMMITS_PAGE: Final = 1000  # rows of `log` fetched at a time
+
+
+def now_ms() -> int:
+    """The present in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def new_identity() -> str:
+    """128 random bits as 26 characters of base32: names a bucket for good ([COM-3])."""
+    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+
+
+def create(db: Database, name: str) -> None:
+    """Make an empty bucket, durably; `Store.create_bucket` says the rest."""
+    check_bucket_name(name)
+    with db.connection() as connection:
+        connection.execute("SELECT create_bucket(%s, %s, %s)", (name, new_identity(), now_ms()))
+
+
+def delete(db: Database, name: str) -> None:
+    """Remove an empty bucket, after the writers inside it have ended."""
+    with db.connection() as connection:
+        connection.execute("SELECT delete_bucket(%s)", (name,))
+
+
+def list_all(db: Database) -> list[BucketInfo]:
+    """Every bucket, by name."""
+    query = """
+        SELECT b.name, b.identity, b.created, b.commit, b.seq,
+               (SELECT count(*) FROM dirty d WHERE d.bucket = b.id)
+        FROM buckets b ORDER BY b.name
+    """
+    with db.connection() as connection:
+        rows = connection.execute(query, binary=True).fetchall()
+    return [
+        BucketInfo(name, identity, moment(created), None if commit is None else cids.to_text(commit), seq, dirty)
+        for name, identity, created, commit, seq, dirty in rows
+    ]
+
+
+def require(db: Database, name: str) -> None:
+    """Raise `NoSuchBucket` unless there is a bucket of that name."""
+    with db.connection() as connection:
+        bucket_id(connection, name)
+
+
+def bucket_id(connection: Any, name: str) -> int:
+    """The row id of a bucket by name."""
+    row = connection.execute("SELECT id FROM buckets WHERE name = %s", (name,)).fetchone()
+    if row is None:
+        raise NoSuchBucket(f"there is no bucket named {name!r}")
+    return int(row[0])
+
+
+def commits(db: Database, name: str) -> Iterator[CommitInfo]:
+    """The bucket's commits known to this store, newest first."""
+    query = """
+        SELECT b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes
+        FROM buckets b JOIN commits c ON c.bucket = b.id
+        WHERE b.id = %s AND c.seq < %s ORDER BY c.seq DESC LIMIT %s
+    """
+    below = 2**63 - 1
+    with db.connection() as connection:
+        bucket = bucket_id(connection, name)
+    while True:
+        with db.connection() as connection:
+            rows = connection.execute(query, (bucket, below, _COMMITS_PAGE), binary=True).fetchall()
+        for identity, cid, prev, called, *row in rows:
+            yield commit_info(cid, identity, called, row, prev)
+        if len(rows) < _COMMITS_PAGE:
+            return
+        below = rows[-1][4]
+
+
+def current_commit(db: Database, name: str) -> CommitInfo | None:
+    """The newest commit, or None before the first flush."""
+    return next(commits(db, name), None)

@@ -1,0 +1,148 @@
+"""Taking bodies in: read once, chunked and hashed on the way, held if small and streamed into a pack if large.
+
+Nothing here is visible to a reader. A body becomes visible in the transaction of `services.putting`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mstbucket.core.cid import raw_cid
+from mstbucket.core.unixfs import BodyBuilder
+from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
+from mstbucket.model import Body
+from mstbucket.services.packing import PackInProgress
+
+_QUEUE: Final = 4  # chunks that a digest may lag behind the writing; bounds what a slow one can hold to 4 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A body that was read to its end: its root, its size, its digests; `inline` is the body where it is small."""
+
+    content: bytes
+    size: int
+    etag: str
+    sha256: bytes
+    inline: bytes | None
+
+
+def take(body: Body, open_pack: Callable[[], PackInProgress]) -> Taken:
+    """Read `body` to its end. A large one goes into the pack that `open_pack` gives, which is asked for only then.
+
+    Raises:
+        InvalidInput: it is none of the kinds of body, or its `read` returns something other than bytes.
+        StorageError: a path that cannot be read. What the reader of a file object raises goes through as it is.
+    """
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        data = bytes(body)
+        if len(data) <= INLINE_MAX:
+            return _small(data)
+        return _large(iter((data,)), open_pack())
+    if isinstance(body, os.PathLike):
+        with _open(body) as file:
+            return _take_stream(file.read, open_pack)
+    read = getattr(body, "read", None)
+    if read is None:
+        raise InvalidInput(f"a body is bytes, a path object, or has read(); {type(body).__name__} is none of these")
+    return _take_stream(read, open_pack)
+
+
+def _take_stream(read: Callable[[int], Any], open_pack: Callable[[], PackInProgress]) -> Taken:
+    start = b"".join(_pieces(read, INLINE_MAX + 1))
+    if len(start) <= INLINE_MAX:
+        return _small(start)
+
+    def stream() -> Iterator[bytes]:
+        yield start + b"".join(_pieces(read, CHUNK_SIZE - len(start) % CHUNK_SIZE))
+        while piece := b"".join(_pieces(read, CHUNK_SIZE)):
+            yield piece
+
+    return _large(stream(), open_pack())
+
+
+def _pieces(read: Callable[[int], Any], wanted: int) -> Iterator[bytes]:
+    """Up to `wanted` bytes; fewer only at the end. A reader may return less than it was asked for."""
+    while wanted > 0:
+        piece = read(wanted)
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            raise InvalidInput(f"the body's read() returned {type(piece).__name__}; open the file in binary mode")
+        if len(piece) == 0:
+            return
+        if len(piece) > wanted:
+            raise InvalidInput(f"the body's read({wanted}) returned {len(piece)} bytes")
+        wanted -= len(piece)
+        yield bytes(piece)
+
+
+def _small(data: bytes) -> Taken:
+    cid = raw_cid(data)
+    # A body of one chunk is its own only block: the block's digest is the digest of the whole body.
+    return Taken(cid, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), cid[4:], data)
+
+
+def _large(stream: Iterator[bytes], pack: PackInProgress) -> Taken:
+    builder = BodyBuilder()
+    with _beside(hashlib.md5(usedforsecurity=False)) as md5, _beside(hashlib.sha256()) as sha256:
+        for data in stream:
+            md5.update(data)
+            sha256.update(data)
+            for cid, block in builder.feed(data):
+                pack.add(cid, block)
+        body = builder.finish()
+        for cid, block in body.blocks:
+            pack.add(cid, block)
+    return Taken(body.root, body.size, md5.digest().hex(), sha256.digest(), None)
+
+
+class _Beside:
+    """A digest computed on a thread of its own: hashlib lets go of the interpreter while it works."""
+
+    def __init__(self, hasher: Any) -> None:
+        self._hasher = hasher
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
+        self._thread = threading.Thread(target=self._work, name="mstbucket-digest", daemon=True)
+        self._thread.start()
+
+    def update(self, data: bytes) -> None:
+        self._queue.put(data)
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def digest(self) -> bytes:
+        """The digest of everything given before `close`."""
+        result: bytes = self._hasher.digest()
+        return result
+
+    def _work(self) -> None:
+        while (data := self._queue.get()) is not None:
+            self._hasher.update(data)
+
+
+@contextmanager
+def _beside(hasher: Any) -> Iterator[_Beside]:
+    beside = _Beside(hasher)
+    try:
+        yield beside
+    finally:
+        beside.close()
+
+
+@contextmanager
+def _open(path: os.PathLike[str]) -> Iterator[Any]:
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below; a failed open is not a failed body
+    except OSError as error:
+        raise StorageError(f"the body {os.fspath(path)!r} cannot be opened: {error.strerror}") from error
+    with file:
+        yield file

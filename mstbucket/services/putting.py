@@ -1,0 +1,246 @@
+"""Put: make the body durable, then make the object visible in one short transaction ([PUT-1] to [PUT-8]).
+
+A single small body takes the shortest way there is: one statement, `put_inline`, which is one round trip and one commit.
+Everything else is gathered into batches: bodies into the batch's pack (or, a few small ones, into Postgres), then one
+transaction for all of them. In both, the row is what the manifest's bytes will be made of at the flush.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from mstbucket.core import manifest as manifests
+from mstbucket.core.cid import dag_cbor_cid, to_text
+from mstbucket.core.keys import encode_key
+from mstbucket.core.manifest import Manifest
+from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, NoSuchKey
+from mstbucket.limits import METADATA_MAX, MIB, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
+from mstbucket.model import PutRequest, PutResult
+from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.context import Context
+from mstbucket.services.intake import Taken, take
+from mstbucket.services.packing import PackInProgress
+from mstbucket.services.rows import MANIFEST_COLUMNS, json_of, manifest_of
+
+BATCH_OBJECTS: Final = 1000  # objects of one transaction of a bulk put
+BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
+PACK_BYTES: Final = MIB  # small bodies of a batch go to a pack from this sum on; below, a file would not pay
+
+DEFAULT_TYPE: Final = "binary/octet-stream"  # what S3 answers for an object put without a content type
+
+
+def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
+    """Store one object, durably and at once visible; see `Bucket.put_object`."""
+    with _Batch(context, bucket) as batch:
+        batch.add(request)
+        return batch.commit()[0]
+
+
+def put_many(
+    context: Context, bucket: str, requests: Iterable[PutRequest], stored: Callable[[PutResult], object] | None
+) -> int:
+    """Store many objects, a batch at a time; see `Bucket.put_objects`."""
+    count = 0
+    rest = iter(requests)
+    request = next(rest, None)
+    while request is not None:
+        with _Batch(context, bucket) as batch:
+            while request is not None and not batch.full:
+                batch.add(request)
+                request = next(rest, None)
+            results = batch.commit()
+        count += len(results)
+        if stored is not None:
+            for result in results:
+                stored(result)
+    return count
+
+
+class _Batch:
+    """Objects of one transaction. Of two puts to the same key the later one counts, as if they came one by one."""
+
+    def __init__(self, context: Context, bucket: str) -> None:
+        self._context = context
+        self._bucket = bucket
+        self._pack: PackInProgress | None = None
+        self._objects: list[tuple[str, Manifest]] = []
+        self._small: dict[bytes, bytes] = {}
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self._objects) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES
+
+    def add(self, request: PutRequest) -> None:
+        """Read the body to its end. Nothing of a request that raises stays behind."""
+        check(request)
+        taken = take(request.body, self._open_pack)
+        if taken.inline is not None:
+            self._small[taken.content] = taken.inline
+        self._bytes += taken.size
+        self._objects.append((request.key, _manifest(request, taken)))
+
+    def commit(self) -> list[PutResult]:
+        """Make the batch durable and visible, all of it or nothing."""
+        made = [(key, m, dag_cbor_cid(manifests.encode(m))) for key, m in self._objects]
+        if len(made) == 1 and self._pack is None:
+            self._put_inline(*made[0])
+        else:
+            self._put_batch(made)
+        return [PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid)) for key, m, cid in made]
+
+    def _open_pack(self) -> PackInProgress:
+        if self._pack is None:
+            self._pack = PackInProgress(self._context)
+        return self._pack
+
+    def _put_inline(self, key: str, m: Manifest, cid: bytes) -> None:
+        assert m.content is not None
+        with self._context.db.connection() as connection:
+            connection.execute(
+                "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    self._bucket, key, cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
+                    json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
+                    self._small[m.content],
+                ),
+            )  # fmt: skip
+
+    def _put_batch(self, made: list[tuple[str, Manifest, bytes]]) -> None:
+        if self._pack is not None or sum(map(len, self._small.values())) >= PACK_BYTES:
+            pack = self._open_pack()
+            for content, body in self._small.items():
+                pack.add(content, body)
+            self._small.clear()
+            pack.seal()
+        with self._context.db.transaction() as connection:
+            bucket, epoch = connection.execute("SELECT * FROM enter(%s)", (self._bucket,)).fetchone()
+            if self._pack is not None:
+                self._pack.record(connection, epoch)
+            elif self._small:
+                contents = sorted(self._small)
+                bodies = [self._small[content] for content in contents]
+                connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, contents, bodies))
+            add_rows(connection, bucket, made)
+        if self._pack is not None:
+            self._pack.keep()
+
+    def __enter__(self) -> _Batch:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._pack is not None:
+            self._pack.__exit__(*error)
+
+
+def add_rows(connection: Any, bucket: int, made: list[tuple[str, Manifest, bytes]]) -> None:
+    """Insert or replace the rows of objects whose bodies are there, and mark their keys dirty."""
+    last = {key: (m, cid) for key, m, cid in made}  # a statement cannot touch one row twice
+    rows = sorted(last.items())
+    columns = [
+        [key for key, _ in rows],
+        [cid for _, (_, cid) in rows],
+        *([getattr(m, name) for _, (m, _) in rows] for name in _PLAIN_FIELDS),
+        *([json_of(getattr(m, name)) for _, (m, _) in rows] for name in _MAP_FIELDS),
+    ]
+    connection.execute(_ADD_OBJECTS, (bucket, *columns))
+
+
+_PLAIN_FIELDS: Final = ("content", "size", "etag", "content_type", "created", "modified", "sha256")
+_MAP_FIELDS: Final = ("checksums", "headers", "metadata", "tags")
+_ADD_OBJECTS: Final = """
+    SELECT add_objects(%s, %s::text[], %s::bytea[], %s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bigint[],
+        %s::bigint[], %s::bytea[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::text[]::jsonb[])
+"""
+
+
+# --- copy and delete ---------------------------------------------------------------------------------------------------
+
+
+def copy(
+    context: Context, source_bucket: str, source_key: str, bucket: str, key: str, request: PutRequest | None
+) -> PutResult:
+    """Make `key` an object with the source's body; no byte is moved. See `Bucket.copy_object`."""
+    encode_key(source_key)
+    encode_key(key)
+    find = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
+    with context.db.transaction() as connection:
+        target, _ = connection.execute("SELECT * FROM enter(%s)", (bucket,)).fetchone()
+        source = bucket_id(connection, source_bucket)
+        # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
+        row = connection.execute(find, (source, source_key), binary=True).fetchone()
+        if row is None:
+            raise NoSuchKey(f"there is no object {source_key!r} in bucket {source_bucket!r} to copy")
+        now = now_ms()
+        m = replace(manifest_of(row), created=now, modified=now, version_id=None)
+        if request is not None:
+            m = replace(
+                m,
+                content_type=request.content_type or DEFAULT_TYPE,
+                headers=_lower(request.headers),
+                metadata=_lower(request.metadata),
+                tags=request.tags,
+            )
+        cid = dag_cbor_cid(manifests.encode(m))
+        add_rows(connection, target, [(key, m, cid)])
+    return PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid))
+
+
+def delete_many(context: Context, bucket: str, keys: list[str]) -> list[str]:
+    """Remove those of `keys` that exist, in one transaction, and return them."""
+    for key in keys:
+        encode_key(key)
+    with context.db.connection() as connection:
+        rows = connection.execute("SELECT delete_objects(%s, %s::text[])", (bucket, sorted(set(keys)))).fetchall()
+    return sorted(row[0] for row in rows)
+
+
+# --- what a request may say ----------------------------------------------------------------------------------------------
+
+
+def check(request: PutRequest) -> None:
+    """Refuse a request that S3 would refuse, before its body is read.
+
+    That the texts have a UTF-8 form and the headers are known ones is checked by the manifest's encoder.
+    """
+    encode_key(request.key)
+    size = sum(len(name.encode("utf-8", "surrogatepass")) + len(value.encode("utf-8", "surrogatepass"))
+               for name, value in request.metadata.items())  # fmt: skip
+    if size > METADATA_MAX:
+        raise MetadataTooLarge(f"the metadata of {request.key!r} has {size} bytes; at most {METADATA_MAX} are allowed")
+    for name, value in (*request.metadata.items(), *request.headers.items()):
+        if any(character in name + value for character in "\r\n\0"):
+            raise InvalidInput(f"metadata or header {name!r} of {request.key!r} holds a line break or NUL")
+    if len(request.tags) > OBJECT_TAGS_MAX:
+        raise InvalidTag(f"{request.key!r} has {len(request.tags)} tags; at most {OBJECT_TAGS_MAX} are allowed")
+    for name, value in request.tags.items():
+        if not 1 <= len(name) <= TAG_KEY_MAX or len(value) > TAG_VALUE_MAX or "\0" in name + value:
+            raise InvalidTag(f"tag {name!r} of {request.key!r}: a key has 1 to {TAG_KEY_MAX} characters, a value up to "
+                             f"{TAG_VALUE_MAX}, and neither holds NUL")  # fmt: skip
+
+
+def _manifest(request: PutRequest, taken: Taken) -> Manifest:
+    now = now_ms()
+    return Manifest(
+        content=taken.content,
+        size=taken.size,
+        etag=taken.etag,
+        content_type=request.content_type or DEFAULT_TYPE,
+        created=now,
+        modified=now,
+        sha256=taken.sha256,
+        headers=_lower(request.headers),
+        metadata=_lower(request.metadata),
+        tags=request.tags,
+    )
+
+
+def _lower(mapping: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in mapping.items()}
+
+
+def _text(cid: bytes | None) -> str:
+    assert cid is not None  # objects that are put are never delete markers
+    return to_text(cid)

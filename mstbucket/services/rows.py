@@ -1,0 +1,88 @@
+"""The one place where a row of `objects` and a manifest meet: the row is the cached manifest, column for field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mstbucket.core import cid as cids
+from mstbucket.core.manifest import Manifest
+from mstbucket.model import EMPTY, CommitInfo, ObjectInfo, ObjectSummary
+
+#: The columns a manifest is made of, in the order `manifest_of` takes them.
+MANIFEST_COLUMNS = (
+    "content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata, tags, parts, version_id"
+)
+
+
+def manifest_of(row: Sequence[Any]) -> Manifest:
+    """The manifest whose fields are `row`, given in the order of MANIFEST_COLUMNS."""
+    content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata, tags, parts, version = row
+    return Manifest(
+        content=content,
+        size=size,
+        etag=etag,
+        content_type=content_type,
+        created=created,
+        modified=modified,
+        sha256=sha256,
+        checksums=checksums or EMPTY,
+        headers=headers or EMPTY,
+        metadata=metadata or EMPTY,
+        tags=tags or EMPTY,
+        parts=tuple(parts or ()),
+        version_id=version,
+    )
+
+
+def json_of(mapping: Mapping[str, str]) -> str | None:
+    """A map as the text of its jsonb column; an empty map is an absent one, as in the manifest ([MAN-5])."""
+    return json.dumps(dict(mapping), ensure_ascii=False) if mapping else None
+
+
+def moment(ms: int) -> datetime:
+    """Milliseconds since 1970 as an aware datetime; exact, which a float division would not be."""
+    seconds, rest = divmod(ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+
+
+def info_of(key: str, manifest: bytes, m: Manifest) -> ObjectInfo:
+    """What a user sees of one object."""
+    assert m.content is not None and m.size is not None and m.etag is not None  # rows of `objects` are never markers
+    return ObjectInfo(
+        key=key,
+        size=m.size,
+        etag=m.etag,
+        last_modified=moment(m.modified),
+        content=cids.to_text(m.content),
+        manifest=cids.to_text(manifest),
+        content_type=m.content_type,
+        sha256=None if m.sha256 is None else m.sha256.hex(),
+        headers=m.headers,
+        metadata=m.metadata,
+        tags=m.tags,
+    )
+
+
+def summary_of(row: Sequence[Any]) -> ObjectSummary:
+    """One key of a listing from (key, size, etag, modified)."""
+    return ObjectSummary(row[0], row[1], row[2], moment(row[3]))
+
+
+def commit_info(cid: bytes, bucket: str, name: str, row: Sequence[Any], prev: bytes | None) -> CommitInfo:
+    """A commit from (seq, tree, versions, time, objects, bytes) of its row."""
+    seq, tree, versions, time, objects, size = row
+    return CommitInfo(
+        cid=cids.to_text(cid),
+        bucket=bucket,
+        name=name,
+        seq=seq,
+        tree=cids.to_text(tree),
+        versions=None if versions is None else cids.to_text(versions),
+        prev=None if prev is None else cids.to_text(prev),
+        time=moment(time),
+        objects=objects,
+        bytes=size,
+    )

@@ -1,0 +1,163 @@
+"""A store: one database and one blob store, and the buckets in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.local import LocalBlobs
+from mstbucket.bucket import Bucket
+from mstbucket.errors import InvalidInput
+from mstbucket.model import BucketInfo
+from mstbucket.pg.database import Database
+from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.pg.migrate import migrate
+from mstbucket.services import buckets, importing
+from mstbucket.services.blocks import StoreBlocks
+from mstbucket.services.context import Context
+from mstbucket.services.worker import Worker
+
+_POSTGRES: Final = "postgres"
+_BLOBS: Final = "blobs"
+
+
+def open(  # noqa: A001 - `mstbucket.open(path)` reads as what it does
+    path: str | os.PathLike[str] | None = None,
+    *,
+    database: str | None = None,
+    blobs: str | os.PathLike[str] | BlobStore | None = None,
+    postgres_bin: str | os.PathLike[str] | None = None,
+    background: bool = True,
+) -> Store:
+    """Open a store, and make it if it is not there.
+
+    With `path`, one directory holds everything: a real Postgres that runs while anybody has the store open, and the
+    packs. Any number of processes may open it at once; the server ends with the last of them, however that ends.
+    With `database` and `blobs`, your own server is used; the tables stand in its schema `mstbucket`.
+
+    Args:
+        path: the directory of an embedded store.
+        database: a `postgresql://` URL or libpq connection string, of a server of version 14 or later.
+        blobs: a directory for the packs, or a `BlobStore`; with `path` it may be left out.
+        postgres_bin: directory of the Postgres programs to use instead of those installed with this package.
+        background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
+
+    Raises:
+        InvalidInput: neither `path` nor both of `database` and `blobs` were given.
+        StorageError: the directory or the server cannot be used; the message says why.
+        Unsupported: the store was made by a newer version of this package, or of Postgres.
+    """
+    if (path is None) == (database is None):
+        raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
+    if path is None and blobs is None:
+        raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
+    server = None
+    try:
+        if path is not None:
+            root = Path(path)
+            server = EmbeddedPostgres(root / _POSTGRES, bin_directory=postgres_bin)
+            database = server.start()
+            blobs = root / _BLOBS if blobs is None else blobs
+        assert database is not None and blobs is not None
+        db = Database(database)
+        try:
+            migrate(db)
+            store = blobs if isinstance(blobs, BlobStore) else LocalBlobs(Path(blobs))
+            return Store(Context(db, store, StoreBlocks(db, store)), server, background)
+        except BaseException:
+            db.close()
+            raise
+    except BaseException:
+        if server is not None:
+            server.close()
+        raise
+
+
+class Store:
+    """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
+
+    def __init__(self, context: Context, server: EmbeddedPostgres | None, background: bool) -> None:
+        self._context = context
+        self._server = server
+        self._worker = Worker(context) if background else None
+
+    def create_bucket(self, name: str) -> Bucket:
+        """Make an empty bucket, durably, and return it.
+
+        Args:
+            name: 3 to 63 characters by S3's rules: a-z, 0-9, '-' and '.', starting and ending with a letter or digit.
+
+        Raises:
+            InvalidBucketName: the name breaks a rule; the message says which.
+            BucketAlreadyExists: there is one of that name in this store. Use `bucket` to open it.
+        """
+        buckets.create(self._context.db, name)
+        return Bucket(self._context, name)
+
+    def bucket(self, name: str) -> Bucket:
+        """Return the bucket `name`, which exists.
+
+        Raises:
+            NoSuchBucket: it does not; make it with `create_bucket`.
+        """
+        buckets.require(self._context.db, name)
+        return Bucket(self._context, name)
+
+    def delete_bucket(self, name: str) -> None:
+        """Remove an empty bucket, durably; its commits go with it. Blocks that nothing else needs become garbage.
+
+        Raises:
+            NoSuchBucket: there is none of that name.
+            BucketNotEmpty: it holds objects. Delete them first.
+        """
+        buckets.delete(self._context.db, name)
+
+    def list_buckets(self) -> list[BucketInfo]:
+        """Return every bucket of the store, by name."""
+        return buckets.list_all(self._context.db)
+
+    def import_car(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        name: str | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> Bucket:
+        """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
+
+        The bucket takes over the commit, the sequence number and the identity of the export, so exporting it again
+        gives the same file byte for byte. Nothing is visible until everything was read, checked and made durable.
+
+        Args:
+            source: path of the file, or an open binary file that is read once from where it stands.
+            name: of the new bucket; by default the one in the commit.
+            progress: called now and then with the number of bytes read so far.
+
+        Raises:
+            BucketAlreadyExists: there is a bucket of that name. Give another.
+            FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
+            StorageError: the file cannot be read, or the store cannot be written.
+        """
+        return Bucket(self._context, importing.import_car(self._context, source, name, progress))
+
+    def close(self) -> None:
+        """End the background work and let go of the server; an embedded one stops with its last user. Repeatable."""
+        if self._worker is not None:
+            self._worker.close()
+        self._context.db.close()
+        if self._server is not None:
+            self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
