@@ -13,15 +13,16 @@ from types import TracebackType
 from typing import BinaryIO, Final, NamedTuple, Self, TypeAlias
 
 from mstbucket.core import commit as commits
-from mstbucket.core import manifest as manifests
 from mstbucket.core.car import CarReader, Section
-from mstbucket.core.cid import CID, RAW, to_text
+from mstbucket.core.cid import CID, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.manifest import decode as decode_manifest
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import ExtraBlock, InvalidBlock, MissingBlock, Untrue
-from mstbucket.limits import KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Node, Place, judge
 from mstbucket.verify.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.tree import check_node_cid
@@ -50,7 +51,6 @@ class Event(NamedTuple):
         block: its bytes.
         offset: of its first byte in the file.
         key: of an OBJECT or VERSION, as it stands in the tree.
-        manifest: of an OBJECT or VERSION, where the block is here. Where it is not, look up what you made of `cid`.
     """
 
     kind: Kind
@@ -58,10 +58,14 @@ class Event(NamedTuple):
     block: bytes | None
     offset: int
     key: bytes | None
-    manifest: Manifest | None
+
+    def manifest(self) -> Manifest | None:
+        """Decode the manifest of an OBJECT or VERSION; None where it came before: look up what you made of `cid`."""
+        return None if self.block is None else decode_manifest(self.block)
 
 
 _Pair: TypeAlias = tuple[bytes, CID]
+_event = tuple.__new__  # a named tuple made by its name takes twice as long
 
 
 class Replay:
@@ -95,9 +99,9 @@ class Replay:
         self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
         self._sections = iter(reader)
         self._next = next(self._sections, _END)
-        block, self.offset = self._take(self.root, "commit")
+        block = self._take(self.root, "commit")
         self.commit: Commit = commits.decode(block)
-        self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None, None))
+        self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None))
 
     def __iter__(self) -> Iterator[Event]:
         return self._events
@@ -120,24 +124,21 @@ class Replay:
 
     def _run(self, first: Event) -> Generator[Event, None, None]:
         yield first
-        try:
-            yield from self._export()
-        except (InvalidBlock, Untrue) as error:
-            # The readers of single blocks do not know the file. [VER-18]
-            raise type(error)(f"{error} (noticed at byte {self.offset} of the file)") from error
-
-    def _export(self) -> Iterator[Event]:
         commit = self.commit
-        yield from self._tree(commit.tree, KEY_MAX, Kind.OBJECT)
-        objects, size = self.objects, self.bytes
-        if commit.versions is not None:
-            yield from self._tree(commit.versions, VERSION_KEY_MAX, Kind.VERSION)
+        try:
+            yield from self._tree(commit.tree, KEY_MAX, Kind.OBJECT)
+            if commit.versions is not None:
+                yield from self._tree(commit.versions, VERSION_KEY_MAX, Kind.VERSION)
+        except (InvalidBlock, Untrue) as error:
+            # [VER-18] what reads a single block does not know where it stands
+            raise type(error)(f"{error} (noticed at byte {self.offset} of the file)") from error
         if self._next is not _END:
             raise self._extra()
         # [VER-19] the totals
-        if (commit.objects, commit.bytes) != (objects, size):
+        if (commit.objects, commit.bytes) != (self.objects, self.bytes):
             raise Untrue(
-                f"the commit states {commit.objects} objects of {commit.bytes} bytes; its tree has {objects} of {size}"
+                f"the commit states {commit.objects} objects of {commit.bytes} bytes; "
+                f"its tree has {self.objects} of {self.bytes}"
             )
 
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
@@ -146,47 +147,53 @@ class Replay:
         stack: list[Iterator[Place | _Pair]] = [iter(((root, None, b"", None),))]
         while stack:
             for step in stack[-1]:
-                if len(step) == 2:
-                    yield from self._value(step[0], step[1], kind)
+                if len(step) == 4:
+                    # A node never comes twice: its keys would have to lie in two places. So it has to be here.
+                    block = self._take(step[0], "tree node")
+                    node = judge(block, step, key_max)
+                    self.nodes += 1
+                    self.widest = max(self.widest, len(node.keys))
+                    yield _event(Event, (Kind.NODE, step[0], block, self.offset, None))
+                    stack.append(_steps(node, step))
+                    break
+                key, cid = step
+                if self._next[0] != cid:
+                    self._count(key, self._known(cid, "manifest"), kind)
+                    yield _event(Event, (kind, cid, None, self.offset, key))
                     continue
-                # A node never comes twice: its keys would have to lie in two places. So it has to be here.
-                block, offset = self._take(step[0], "tree node")
-                node = judge(block, step, key_max)
-                self.nodes += 1
-                self.widest = max(self.widest, len(node.keys))
-                yield Event(Kind.NODE, step[0], block, offset, None, None)
-                stack.append(_steps(node, step))
-                break
+                block = self._take(cid, "manifest")
+                content, size, sha256 = read_manifest(block)
+                number = _MARKER if size is None else size
+                self._add(cid, number)
+                self._count(key, number, kind)
+                yield _event(Event, (kind, cid, block, self.offset, key))
+                if content is None or size is None:
+                    continue
+                if size > CHUNK_SIZE:
+                    yield from self._body(content, size)
+                    continue
+                # [VER-16] the digest of one chunk is in its CID; that of several is not looked at
+                if sha256 is not None and sha256 != content[4:]:
+                    raise Untrue(f"manifest {to_text(cid)} states another sha256 than its content has")
+                # Most bodies: one chunk. What `_body` does with it, without its stack.
+                if self._next[0] != content:
+                    self._compare(content, size, 0)
+                    continue
+                block = self._take(content, "body")
+                open_block(block, size, 0)  # [VER-17]
+                self._add(content, size)
+                yield _event(Event, (Kind.BODY, content, block, self.offset, None))
             else:
                 stack.pop()
 
-    def _value(self, key: bytes, cid: CID, kind: Kind) -> Iterator[Event]:
-        """Replay the manifest of a key and, where the manifest is new, its body."""
-        if self._next[0] == cid:
-            block, offset = self._take(cid, "manifest")
-            manifest = manifests.decode(block)
-            number = _MARKER if manifest.size is None else manifest.size
-            if not self._numbers.add(cid, number):
-                raise self._repeated(cid)
-            yield Event(kind, cid, block, offset, key, manifest)
-            if manifest.content is not None and manifest.size is not None:
-                # [VER-16] the digest of one chunk is in its CID; that of several is not looked at
-                stated = manifest.sha256
-                if stated is not None and manifest.content[1] == RAW and stated != manifest.content[4:]:
-                    raise Untrue(f"manifest {to_text(cid)} states another sha256 than its content has")
-                yield from self._body(manifest.content, manifest.size)
-        else:
-            known = self._numbers.get(cid)
-            if known is None:
-                raise self._missing(cid, "manifest")
-            number = known
-            yield Event(kind, cid, None, self.offset, key, None)
+    def _count(self, key: bytes, number: int, kind: Kind) -> None:
+        """Count a key whose manifest has *number*."""
         if kind is Kind.VERSION:
             self.versions += 1
             return
         # [VER-15] no delete marker among the live objects
         if number == _MARKER:
-            raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker, {to_text(cid)}")
+            raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
         self.objects += 1
         self.bytes += number
 
@@ -195,49 +202,58 @@ class Replay:
         pending = [(root, size, body_height(size))]
         while pending:
             cid, size, height = pending.pop()
-            number = height << _SIZE_BITS | size
-            if self._next[0] == cid:
-                block, offset = self._take(cid, "body block")
-                links = open_block(block, size, height)  # [VER-17]
-                if not self._numbers.add(cid, number):
-                    raise self._repeated(cid)
-                yield Event(Kind.BODY, cid, block, offset, None, None)
-                pending += [(child, below, height - 1) for child, below in reversed(links)]
+            if self._next[0] != cid:
+                self._compare(cid, size, height)
                 continue
-            known = self._numbers.get(cid)
-            if known is None:
-                raise self._missing(cid, "body block")
-            # [VER-17] size and height of a block that came before are checked again, for this link
-            if known != number:
-                raise Untrue(
-                    f"body block {to_text(cid)}, which came before, has {known & (1 << _SIZE_BITS) - 1} bytes at "
-                    f"height {known >> _SIZE_BITS}; another link states {size} at height {height}"
-                )
+            block = self._take(cid, "body")
+            links = open_block(block, size, height)  # [VER-17]
+            self._add(cid, height << _SIZE_BITS | size)
+            yield _event(Event, (Kind.BODY, cid, block, self.offset, None))
+            pending += [(child, below, height - 1) for child, below in reversed(links)]
 
-    def _take(self, cid: CID, what: str) -> tuple[bytes, int]:
-        """Return the next section's block and offset, if it is the one of *cid*, and go on to the section after."""
+    def _compare(self, cid: CID, size: int, height: int) -> None:
+        """Check a link to a body block that came before: [VER-17] its size and height hold for this link, too."""
+        known = self._known(cid, "body")
+        if known != height << _SIZE_BITS | size:
+            raise Untrue(
+                f"body block {to_text(cid)}, which came before, has {known & (1 << _SIZE_BITS) - 1} bytes at height "
+                f"{known >> _SIZE_BITS}; a link states {size} at height {height}"
+            )
+
+    def _take(self, cid: CID, what: str) -> bytes:
+        """Return the block of the next section, if it is the one of *cid*, and go on to the section after."""
         found, block, offset = self._next
         if found != cid:
             raise self._missing(cid, what)
         self.offset = offset
         self._next = next(self._sections, _END)
-        return block, offset
+        return block
+
+    def _add(self, cid: CID, number: int) -> None:
+        if not self._numbers.add(cid, number):
+            raise self._repeated(cid, self.offset)
+
+    def _known(self, cid: CID, what: str) -> int:
+        """Return the number of a block that came before and is linked to again."""
+        number = self._numbers.get(cid)
+        if number is None:
+            raise self._missing(cid, what)
+        return number
 
     def _missing(self, cid: CID, what: str) -> MissingBlock | ExtraBlock:
-        """Return the error for a link whose block is neither next nor was before."""
+        """Return the error for a link whose block is neither next nor came before."""
+        # [VER-18]
         found, _, offset = self._next
         if self._next is _END:
-            # [VER-18]
             return MissingBlock(f"{what} {to_text(cid)} is missing: the file ends after the one at byte {self.offset}")
         if self._numbers.get(found) is not None:
-            return self._repeated(found)
+            return self._repeated(found, offset)
         return MissingBlock(
             f"{what} {to_text(cid)} is missing: at byte {offset}, where it has to be, there is {to_text(found)}"
         )
 
-    def _repeated(self, cid: CID) -> ExtraBlock:
+    def _repeated(self, cid: CID, offset: int) -> ExtraBlock:
         # [VER-18]
-        offset = self._next[2] if self._next[0] == cid else self.offset
         return ExtraBlock(f"block {to_text(cid)} at byte {offset} came before: an export holds every block once")
 
     def _extra(self) -> ExtraBlock:
