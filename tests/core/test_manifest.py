@@ -285,7 +285,7 @@ def test_size_is_looked_at_before_the_block_is_read() -> None:
     """[MAN-2] [MAN-14]"""
     with pytest.raises(InvalidBlock, match="a manifest has 1048577 bytes, more than 1048576"):
         decode(b"\x81" * 1048577)
-    with pytest.raises(InvalidBlock, match="unknown fields .*colour"):
+    with pytest.raises(InvalidBlock, match=r"unknown fields .*colour"):
         decode(written(colour="red"))
 
 
