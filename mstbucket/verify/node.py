@@ -12,13 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeAlias
 
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, to_text
 from mstbucket.core.dagcbor import LINK_HEAD, decode_fast, head
 from mstbucket.core.keys import check_key, split_version_key
 from mstbucket.errors import InvalidBlock, InvalidInput, Untrue
 from mstbucket.limits import KEY_MAX, NODE_BLOCK_MAX, NODE_ENTRIES_MAX, TREE_HEIGHT_MAX, VERSION_KEY_MAX
+
+# Where a node stands: its CID, its height (None for the root, whose keys say it), and the keys between which all of its
+# keys have to lie (b"" and None where there is no bound).
+Place: TypeAlias = tuple[CID, int | None, bytes, bytes | None]
 
 # The canonical bytes of a node, in pieces: a2 "e" [{"k": bytes, "p": int, "t": link or null, "v": link}, …] "l" …
 _LINK: Final = LINK_HEAD + DAG_CBOR_PREFIX  # [VER-4] a value and a subtree are dag-cbor
@@ -50,21 +54,16 @@ class Node:
     links: list[CID | None]
 
 
-def judge(cid: CID, block: bytes, height: int | None, low: bytes, high: bytes | None, key_max: int) -> Node:
-    """Return the node that *block* is, if it is good at its place.
+def judge(block: bytes, place: Place, key_max: int) -> Node:
+    """Return the node that *block* is, if it is good at *place*; *key_max* is `KEY_MAX` or `VERSION_KEY_MAX`.
 
-    That the bytes hash to *cid* is the caller's to check, before.
-
-    Args:
-        cid: of the block, for messages.
-        height: that the parent demands; None for the root, whose keys say it.
-        low, high: all keys have to lie strictly between; ``b""`` and None where there is no bound.
-        key_max: `KEY_MAX` for a tree of objects, `VERSION_KEY_MAX` for a tree of versions.
+    That the bytes hash to the CID of *place* is the caller's to check, before; so is the form of a root's CID.
 
     Raises:
         InvalidBlock: not a node, not canonical, above a limit, or with a key that is not allowed.
         Untrue: a good node at the wrong place, keys out of order, a tree of the wrong shape.
     """
+    cid, height, low, high = place
     # [VER-5] before anything is read or expanded
     if len(block) > NODE_BLOCK_MAX:
         raise InvalidBlock(f"{_named(cid)} has {len(block)} bytes, more than {NODE_BLOCK_MAX}")
@@ -140,11 +139,12 @@ def _wrong_prefix(previous: bytes, shared: int, suffix: bytes) -> InvalidBlock |
     if shared < len(previous) and suffix[:1] == previous[shared : shared + 1]:
         # [VER-7]
         return InvalidBlock(f"the entry after {_shown(previous)} shares more than the {shared} bytes it states")
-    return Untrue(f"{_shown(previous[:shared] + suffix)} stands after {_shown(previous)}: keys have to ascend")  # [VER-6]
+    # [VER-6]
+    return Untrue(f"{_shown(previous[:shared] + suffix)} stands after {_shown(previous)}: keys have to ascend")
 
 
 def _check_keys(cid: CID, keys: list[bytes], key_max: int) -> None:
-    """Raise `InvalidBlock` unless every key is one of the tree's kind: [VER-5] lengths, [VER-12] what they are made of."""
+    """Raise `InvalidBlock` unless every key is of the tree's kind: [VER-5] its length, [VER-12] what it is made of."""
     if key_max == KEY_MAX:
         text = b"".join(keys)
         if text.isascii() and 0 not in text and max(map(len, keys), default=1) <= KEY_MAX:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mstbucket.core.cid import CID, to_text, verify_block
 from mstbucket.errors import InvalidInput, MissingBlock, Untrue
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
-from mstbucket.verify.node import Node, judge, key_height
+from mstbucket.verify.node import judge
 from mstbucket.verify.tree import check_node_cid
 
 
@@ -21,7 +21,7 @@ def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int 
 
     Args:
         nodes: the blocks of the nodes on the path, root first, and none besides: down to the one that holds the key,
-            or that shows there is no place for it. An absent key may be proved by one node, its tree being lower.
+            or to the one that has no subtree where the key would be.
         key_max: `KEY_MAX` for a tree of objects, `VERSION_KEY_MAX` for a tree of versions.
 
     Raises:
@@ -42,21 +42,15 @@ def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int 
             raise Untrue(f"the proof has {len(nodes)} nodes, and {number} of them give the answer: remove the rest")
         # [VER-13] each node is what the link before names, and good at its place
         verify_block(wanted, block)
-        node = judge(wanted, block, height, low, high, key_max)
+        node = judge(block, (wanted, height, low, high), key_max)
         at = bisect_left(node.keys, key)
         if at < len(node.keys) and node.keys[at] == key:
             value, wanted = node.values[at], None
             continue
-        wanted, height = _below(node, at, key), node.height - 1
+        wanted, height = node.links[at], node.height - 1
         low = node.keys[at - 1] if at else low
         high = node.keys[at] if at < len(node.keys) else high
     if wanted is not None:
         # [VER-14] nothing missing
         raise MissingBlock(f"the proof ends before node {to_text(wanted)}: ask for it, nothing is proved without")
     return value
-
-
-def _below(node: Node, at: int, key: bytes) -> CID | None:
-    """Return the subtree of *node* in which *key* has to be, left of its key number *at*; None where it is in none."""
-    # [VER-14] at the height of the key the answer is known: a key stands nowhere but at its height
-    return node.links[at] if node.height > key_height(key) else None

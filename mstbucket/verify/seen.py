@@ -1,12 +1,12 @@
 """Which blocks were seen: a set of CIDs, and one that keeps a number for each, as large as the disk allows.
 
-Both hold 16 bytes a block, and nothing else in a verifier or an exporter grows with the file. Up to `MEMORY_MAX` blocks
-they are Python containers; past it, sorted runs in temporary files (`verify.runs`).
+Nothing else in a verifier or an exporter grows with the file. Up to `MEMORY_MAX` blocks are Python containers of CIDs;
+a full one is written out as a sorted run, 16 bytes a block, in temporary files (`verify.runs`).
 
-A CID is represented by its *token*, a hash (BLAKE2b) under a secret drawn for each set. Nobody who writes a file knows
-the secret, so with no amount of work can anybody prepare two CIDs that share a token, or tokens that crowd one place of
-the index. The codec is part of the CID, so the same bytes as `raw` and as `dag-cbor` are two blocks. What chance leaves
-is stated at each class.
+On disk a CID is represented by its *token*, a hash (BLAKE2b) under a secret drawn for each set. Nobody who writes a
+file knows the secret, so with no amount of work can anybody prepare two CIDs that share a token, or tokens that crowd
+one place of the index. The codec is part of the CID, so the same bytes as `raw` and as `dag-cbor` are two blocks. What
+chance leaves is stated at each class.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mstbucket.core.cid import CID
 from mstbucket.errors import InvalidInput
 from mstbucket.verify.runs import RECORD, Runs
 
-MEMORY_MAX: Final = 1 << 18  # entries held as Python objects, 30 to 50 MB; then they are written out as a run
+MEMORY_MAX: Final = 1 << 18  # entries held as Python objects, 30 to 60 MB
 NUMBER_BITS: Final = 48
 _NUMBER: Final = NUMBER_BITS // 8
 _KEY: Final = RECORD - _NUMBER
@@ -29,9 +29,10 @@ _KEY: Final = RECORD - _NUMBER
 class Seen:
     """A set of CIDs, exact but for chance: of 2**30 CIDs, two share a token of 128 bits with a probability of 2**-69.
 
-    Adding one takes under a microsecond in memory, and about one more for each run on disk, of which there is one up to
-    two million blocks, two up to sixteen million. Not for use by several threads at once. The temporary files are
-    removed by `close`, by leaving the ``with`` block, and by the process's end, however it ends.
+    Adding one takes a fraction of a microsecond in memory. With runs on disk it takes about one for each of them, and
+    two for its share in writing them; there is one up to two million blocks, two up to sixteen million. Not for use by
+    several threads at once. The temporary files are removed by `close`, by leaving the ``with`` block, and by the
+    process's end, however it ends.
 
     Any method raises `StorageError` when the temporary directory is full or fails: free space, start the run again.
     """
@@ -40,32 +41,32 @@ class Seen:
 
     def __init__(self, memory_max: int = MEMORY_MAX) -> None:
         self._hash = blake2b(digest_size=RECORD, key=token_bytes(32))
-        self._memory: set[bytes] = set()
+        self._memory: set[CID] = set()
         self._memory_max = memory_max
         self._runs = Runs(memory_max)
         self.count = 0
 
     def add(self, cid: CID) -> bool:
         """Add *cid* and return True, or return False if it was added before."""
-        # [VER-21] 16 bytes a block, and a constant amount of memory
-        state = self._hash.copy()
-        state.update(cid)
-        token = state.digest()
         memory = self._memory
-        if token in memory or (self.count > len(memory) and self._runs.find(token) is not None):
+        if cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None):
             return False
+        # [VER-20] 16 bytes a block, past a constant amount of memory
         if len(memory) >= self._memory_max:
-            self._runs.add(list(memory))
+            self._runs.add([self._token(one) for one in memory])
             memory.clear()
-        memory.add(token)
+        memory.add(cid)
         self.count += 1
         return True
 
     def __contains__(self, cid: CID) -> bool:
+        memory = self._memory
+        return cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None)
+
+    def _token(self, cid: CID) -> bytes:
         state = self._hash.copy()
         state.update(cid)
-        token = state.digest()
-        return token in self._memory or self._runs.find(token) is not None
+        return state.digest()
 
     def __len__(self) -> int:
         return self.count
@@ -95,7 +96,7 @@ class SeenNumbers:
 
     def __init__(self, memory_max: int = MEMORY_MAX) -> None:
         self._hash = blake2b(digest_size=_KEY, key=token_bytes(32))
-        self._memory: dict[bytes, int] = {}
+        self._memory: dict[CID, int] = {}
         self._memory_max = memory_max
         self._runs = Runs(memory_max)
         self.count = 0
@@ -108,29 +109,29 @@ class SeenNumbers:
         """
         if number >> NUMBER_BITS:
             raise InvalidInput(f"{number} cannot be kept: 0 to 2**{NUMBER_BITS} - 1 can")
-        state = self._hash.copy()
-        state.update(cid)
-        token = state.digest()
         memory = self._memory
-        if token in memory or (self.count > len(memory) and self._runs.find(token) is not None):
+        if cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None):
             return False
+        # [VER-20] 16 bytes a block, past a constant amount of memory
         if len(memory) >= self._memory_max:
-            self._runs.add([key + value.to_bytes(_NUMBER, "big") for key, value in memory.items()])
+            self._runs.add([self._token(one) + kept.to_bytes(_NUMBER, "big") for one, kept in memory.items()])
             memory.clear()
-        memory[token] = number
+        memory[cid] = number
         self.count += 1
         return True
 
     def get(self, cid: CID) -> int | None:
         """Return the number kept for *cid*, or None."""
+        number = self._memory.get(cid)
+        if number is not None or self.count == len(self._memory):
+            return number
+        record = self._runs.find(self._token(cid))
+        return None if record is None else int.from_bytes(record[_KEY:], "big")
+
+    def _token(self, cid: CID) -> bytes:
         state = self._hash.copy()
         state.update(cid)
-        token = state.digest()
-        number = self._memory.get(token)
-        if number is not None:
-            return number
-        record = self._runs.find(token)
-        return None if record is None else int.from_bytes(record[_KEY:], "big")
+        return state.digest()
 
     def __len__(self) -> int:
         return self.count

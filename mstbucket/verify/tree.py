@@ -11,10 +11,7 @@ from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, to_text, verify_block
 from mstbucket.errors import InvalidBlock, InvalidInput
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
-from mstbucket.verify.node import Node, judge
-
-# A node to visit: CID, height (None for the root), and the keys between which its own have to lie.
-Place = tuple[CID, int | None, bytes, bytes | None]
+from mstbucket.verify.node import Node, Place, judge
 
 _BATCH: Final = 256  # nodes asked of the source at once
 _PENDING_MAX: Final = 1 << 16  # above it one by one, so that hostile nodes of 8,192 links cannot pile up
@@ -78,19 +75,21 @@ def verified_nodes(blocks: BlockSource, root: CID, *, key_max: int = KEY_MAX) ->
         batch = pending[-_BATCH:] if len(pending) < _PENDING_MAX else pending[-1:]
         del pending[-len(batch) :]
         found = blocks.get_many([place[0] for place in batch])
-        for cid, height, low, high in batch:
+        for place in batch:
+            cid = place[0]
             block = found[cid]
             # [VER-1] the bytes are what the link names
             if sha256(block).digest() != cid[4:]:
                 verify_block(cid, block)  # raises
-            node = judge(cid, block, height, low, high, key_max)
+            node = judge(block, place, key_max)
             if node.height:
-                pending += subtrees(node, low, high)
+                pending += subtrees(node, place)
             yield cid, block, node
 
 
-def subtrees(node: Node, low: bytes, high: bytes | None) -> Iterator[Place]:
-    """Yield the places below *node*, whose own keys lie between *low* and *high*; in the order of keys."""
+def subtrees(node: Node, place: Place) -> Iterator[Place]:
+    """Yield the places below *node*, which was judged good at *place*, in the order of keys."""
+    _, _, low, high = place
     below = node.height - 1  # [VER-9] one lower, exactly
     after: bytes | None
     for link, after in zip(node.links, (*node.keys, high), strict=True):

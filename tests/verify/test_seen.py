@@ -20,7 +20,7 @@ CIDS = [raw_cid(str(n).encode()) for n in range(60)] + [dag_cbor_cid(str(n).enco
 
 
 class SeenMachine(RuleBasedStateMachine):
-    """[VER-21] Whatever is added, asked and repeated, the sets answer as a set and a dict do."""
+    """[VER-20] Whatever is added, asked and repeated, the sets answer as a set and a dict do."""
 
     def __init__(self) -> None:
         super().__init__()

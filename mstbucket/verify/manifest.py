@@ -1,0 +1,64 @@
+"""What a replay needs of a manifest: three fields of one that is strict, without making the other eleven.
+
+Nearly all manifests have one of a few shapes, and the bytes of such a shape are fixed but for the fields. One pattern
+tells them in a quarter of the time of a decoder. It accepts only what `core.manifest.decode` accepts, which has every
+other manifest to itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from mstbucket.core.cid import CID, DAG_PB_PREFIX, RAW_PREFIX
+from mstbucket.core.dagcbor import LINK_HEAD, head
+from mstbucket.core.manifest import decode
+from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX
+
+
+class Content(NamedTuple):
+    """Where the body of an object is; all None for a delete marker. `sha256` is None where the manifest has none."""
+
+    root: CID | None
+    size: int | None
+    sha256: bytes | None
+
+
+_SHORT: Final = rb"([\x60-\x77]|\x78[\x18-\xff])"  # the head of a text below 256 bytes, shortest form
+_TIME: Final = rb"\x1b\0\0(?!\0\0).{6}"  # milliseconds from 1970 plus 50 days on, to 10,889
+# Fields in their one order [MAN-3]; texts in printable ASCII, so that nothing remains to be said of them but lengths.
+_PLAIN: Final = re.compile(
+    rb"(?s)([\xa6-\xa8])"
+    rb"\x64etag" + _SHORT + rb"([ !#-~]+)"
+    rb"\x64size([\x00-\x17]|\x18[\x18-\xff]|\x19(?!\0)..|\x1a(?!\0\0).{4}|\x1b\0\0(?!\0\0).{6})"
+    rb"(?:\x66sha256\x58\x20(.{32}))?"
+    rb"\x67content" + re.escape(LINK_HEAD) + rb"(.{36})"
+    rb"\x67created" + _TIME + rb"\x68modified" + _TIME + rb"(?:\x6aversion_id" + _SHORT + rb"([ -~]+))?"
+    rb"\x6ccontent_type" + _SHORT + rb"([ -~]*)"
+)
+_HEADS: Final = tuple(head(3, n) for n in range(256))
+
+
+def read(block: bytes) -> Content:
+    """Return what *block*, a manifest, says of its object's body.
+
+    Raises:
+        InvalidBlock: it is no strict manifest; as `core.manifest.decode`.
+    """
+    match = _PLAIN.fullmatch(block) if len(block) < 1024 else None
+    if match is not None:
+        fields, etag_head, etag, size_item, sha256, root, version_head, version, type_head, content_type = match.groups()
+        size = size_item[0] if len(size_item) == 1 else int.from_bytes(size_item[1:], "big")
+        if (
+            fields[0] == 0xA6 + (sha256 is not None) + (version is not None)
+            and len(etag) < 256
+            and etag_head == _HEADS[len(etag)]
+            and len(content_type) < 256
+            and type_head == _HEADS[len(content_type)]
+            and (version is None or (len(version) < 256 and version_head == _HEADS[len(version)]))
+            and root[:4] == (RAW_PREFIX if size <= CHUNK_SIZE else DAG_PB_PREFIX)
+            and size <= OBJECT_SIZE_MAX
+        ):
+            return Content(root, size, sha256)
+    manifest = decode(block)
+    return Content(manifest.content, manifest.size, manifest.sha256)

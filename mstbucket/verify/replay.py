@@ -1,0 +1,279 @@
+"""Replay an export: one pass over a CAR file that checks every block at the place where the order wants it.
+
+The order of an export is a function of its commit [CAR-11]. So the pass knows, at any moment, which block has to come:
+the next link, unless that block came before. Whoever wants more than a verdict consumes the events: an importer makes
+its rows of them, and `verify.car` only counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from enum import Enum
+from types import TracebackType
+from typing import BinaryIO, Final, NamedTuple, Self, TypeAlias
+
+from mstbucket.core import commit as commits
+from mstbucket.core.car import CarReader, Section
+from mstbucket.core.cid import CID, to_text
+from mstbucket.core.commit import Commit
+from mstbucket.core.manifest import Manifest
+from mstbucket.core.manifest import decode as decode_manifest
+from mstbucket.core.unixfs import open_block
+from mstbucket.core.unixfs_shape import body_height
+from mstbucket.errors import ExtraBlock, InvalidBlock, MissingBlock, Untrue
+from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.verify.manifest import read as read_manifest
+from mstbucket.verify.node import Node, Place, judge
+from mstbucket.verify.seen import NUMBER_BITS, SeenNumbers
+from mstbucket.verify.tree import check_node_cid
+
+_END: Final[Section] = (b"", b"", -1)  # no link is b""
+_SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
+_MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
+
+
+class Kind(Enum):
+    """What an event tells."""
+
+    COMMIT = "commit"  # the first event
+    NODE = "node"  # a tree node
+    OBJECT = "object"  # a key of the tree of live objects, and its manifest
+    VERSION = "version"  # a key of the versions tree, and its manifest
+    BODY = "body"  # a chunk or a UnixFS node
+
+
+class Event(NamedTuple):
+    """A block that was checked; or, where `block` is None, a key whose manifest came before under another key.
+
+    Attributes:
+        kind: of block.
+        cid: of the block, or of the manifest that came before.
+        block: its bytes.
+        offset: of its first byte in the file.
+        key: of an OBJECT or VERSION, as it stands in the tree.
+    """
+
+    kind: Kind
+    cid: CID
+    block: bytes | None
+    offset: int
+    key: bytes | None
+
+    def manifest(self) -> Manifest | None:
+        """Decode the manifest of an OBJECT or VERSION; None where it came before: look up what you made of `cid`."""
+        return None if self.block is None else decode_manifest(self.block)
+
+
+_Pair: TypeAlias = tuple[bytes, CID]
+_event = tuple.__new__  # a named tuple made by its name takes twice as long
+
+
+class Replay:
+    """The events of the export in *stream*, in file order; a context manager, for the temporary files of a large one.
+
+    Iterate to the end: only then is it known that nothing is missing, nothing too much, and the totals are true. What
+    was yielded before an error is good as far as it goes, and must not be kept as a bucket. A second iteration goes on
+    where the first one stopped. Memory: two sections, the nodes on the way down, and what `SeenNumbers` holds.
+
+    Attributes:
+        root: the commit's CID, from the header.
+        commit: decoded; its totals are true only when the iteration has ended.
+        nodes, objects, versions: counted as they come; keys, for the last two.
+        bytes: of the live objects' bodies, as S3 counts them: a body shared by two keys counts twice.
+        offset: of the block that was looked at last.
+        widest: entries of the largest node.
+
+    Raises, from the constructor, which reads the commit, and while iterating:
+        InvalidCar, HashMismatch: the container is damaged.
+        InvalidBlock, Untrue: a block is not what it has to be at its place; the message says where.
+        MissingBlock, ExtraBlock: the file is not complete, or holds more than that; the message says where.
+        Unsupported: a newer format.
+        StorageError: the temporary directory failed.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        reader = CarReader(stream)
+        self.root: CID = reader.root
+        check_node_cid(self.root)
+        self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
+        self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
+        self._sections = iter(reader)
+        self._next = next(self._sections, _END)
+        block = self._take(self.root, "commit")
+        self.commit: Commit = commits.decode(block)
+        self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None))
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks came so far."""
+        return 1 + self.nodes + len(self._numbers)
+
+    def close(self) -> None:
+        """Give memory and files back."""
+        self._events.close()
+        self._numbers.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _run(self, first: Event) -> Generator[Event, None, None]:
+        yield first
+        commit = self.commit
+        try:
+            yield from self._tree(commit.tree, KEY_MAX, Kind.OBJECT)
+            if commit.versions is not None:
+                yield from self._tree(commit.versions, VERSION_KEY_MAX, Kind.VERSION)
+        except (InvalidBlock, Untrue) as error:
+            # [VER-18] what reads a single block does not know where it stands
+            raise type(error)(f"{error} (noticed at byte {self.offset} of the file)") from error
+        if self._next is not _END:
+            raise self._extra()
+        # [VER-19] the totals
+        if (commit.objects, commit.bytes) != (self.objects, self.bytes):
+            raise Untrue(
+                f"the commit states {commit.objects} objects of {commit.bytes} bytes; "
+                f"its tree has {self.objects} of {self.bytes}"
+            )
+
+    def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
+        """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""
+        check_node_cid(root)
+        stack: list[Iterator[Place | _Pair]] = [iter(((root, None, b"", None),))]
+        while stack:
+            for step in stack[-1]:
+                if len(step) == 4:
+                    # A node never comes twice: its keys would have to lie in two places. So it has to be here.
+                    block = self._take(step[0], "tree node")
+                    node = judge(block, step, key_max)
+                    self.nodes += 1
+                    self.widest = max(self.widest, len(node.keys))
+                    yield _event(Event, (Kind.NODE, step[0], block, self.offset, None))
+                    stack.append(_steps(node, step))
+                    break
+                key, cid = step
+                if self._next[0] != cid:
+                    self._count(key, self._known(cid, "manifest"), kind)
+                    yield _event(Event, (kind, cid, None, self.offset, key))
+                    continue
+                block = self._take(cid, "manifest")
+                content, size, sha256 = read_manifest(block)
+                number = _MARKER if size is None else size
+                self._add(cid, number)
+                self._count(key, number, kind)
+                yield _event(Event, (kind, cid, block, self.offset, key))
+                if content is None or size is None:
+                    continue
+                if size > CHUNK_SIZE:
+                    yield from self._body(content, size)
+                    continue
+                # [VER-16] the digest of one chunk is in its CID; that of several is not looked at
+                if sha256 is not None and sha256 != content[4:]:
+                    raise Untrue(f"manifest {to_text(cid)} states another sha256 than its content has")
+                # Most bodies: one chunk. What `_body` does with it, without its stack.
+                if self._next[0] != content:
+                    self._compare(content, size, 0)
+                    continue
+                block = self._take(content, "body")
+                open_block(block, size, 0)  # [VER-17]
+                self._add(content, size)
+                yield _event(Event, (Kind.BODY, content, block, self.offset, None))
+            else:
+                stack.pop()
+
+    def _count(self, key: bytes, number: int, kind: Kind) -> None:
+        """Count a key whose manifest has *number*."""
+        if kind is Kind.VERSION:
+            self.versions += 1
+            return
+        # [VER-15] no delete marker among the live objects
+        if number == _MARKER:
+            raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
+        self.objects += 1
+        self.bytes += number
+
+    def _body(self, root: CID, size: int) -> Iterator[Event]:
+        """Replay a body. The stack holds the blocks to come, at most the links of one node for each height."""
+        pending = [(root, size, body_height(size))]
+        while pending:
+            cid, size, height = pending.pop()
+            if self._next[0] != cid:
+                self._compare(cid, size, height)
+                continue
+            block = self._take(cid, "body")
+            links = open_block(block, size, height)  # [VER-17]
+            self._add(cid, height << _SIZE_BITS | size)
+            yield _event(Event, (Kind.BODY, cid, block, self.offset, None))
+            pending += [(child, below, height - 1) for child, below in reversed(links)]
+
+    def _compare(self, cid: CID, size: int, height: int) -> None:
+        """Check a link to a body block that came before: [VER-17] its size and height hold for this link, too."""
+        known = self._known(cid, "body")
+        if known != height << _SIZE_BITS | size:
+            raise Untrue(
+                f"body block {to_text(cid)}, which came before, has {known & (1 << _SIZE_BITS) - 1} bytes at height "
+                f"{known >> _SIZE_BITS}; a link states {size} at height {height}"
+            )
+
+    def _take(self, cid: CID, what: str) -> bytes:
+        """Return the block of the next section, if it is the one of *cid*, and go on to the section after."""
+        found, block, offset = self._next
+        if found != cid:
+            raise self._missing(cid, what)
+        self.offset = offset
+        self._next = next(self._sections, _END)
+        return block
+
+    def _add(self, cid: CID, number: int) -> None:
+        if not self._numbers.add(cid, number):
+            raise self._repeated(cid, self.offset)
+
+    def _known(self, cid: CID, what: str) -> int:
+        """Return the number of a block that came before and is linked to again."""
+        number = self._numbers.get(cid)
+        if number is None:
+            raise self._missing(cid, what)
+        return number
+
+    def _missing(self, cid: CID, what: str) -> MissingBlock | ExtraBlock:
+        """Return the error for a link whose block is neither next nor came before."""
+        # [VER-18]
+        found, _, offset = self._next
+        if self._next is _END:
+            return MissingBlock(f"{what} {to_text(cid)} is missing: the file ends after the one at byte {self.offset}")
+        if self._numbers.get(found) is not None:
+            return self._repeated(found, offset)
+        return MissingBlock(
+            f"{what} {to_text(cid)} is missing: at byte {offset}, where it has to be, there is {to_text(found)}"
+        )
+
+    def _repeated(self, cid: CID, offset: int) -> ExtraBlock:
+        # [VER-18]
+        return ExtraBlock(f"block {to_text(cid)} at byte {offset} came before: an export holds every block once")
+
+    def _extra(self) -> ExtraBlock:
+        # [VER-18]
+        found, _, offset = self._next
+        return ExtraBlock(f"block {to_text(found)} at byte {offset} is not part of the bucket, or came before")
+
+
+def _steps(node: Node, place: Place) -> Iterator[Place | _Pair]:
+    """Return what hangs below *node* in the order its links are encoded: `t` before `v` in each entry, `l` last."""
+    return _mixed(node, place) if node.height else zip(node.keys, node.values, strict=True)
+
+
+def _mixed(node: Node, place: Place) -> Iterator[Place | _Pair]:
+    _, _, low, high = place
+    keys, below = node.keys, node.height - 1
+    afters = [*keys[1:], high] if keys else []
+    for key, value, link, after in zip(keys, node.values, node.links[1:], afters, strict=True):
+        if link is not None:
+            yield link, below, key, after
+        yield key, value
+    if node.links[0] is not None:
+        yield node.links[0], below, low, keys[0] if keys else high
