@@ -78,6 +78,16 @@ class Database:
                 raise
             self._commit(connection)
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Run the block on one unchanging, read-only view of the whole database. Hold it briefly: it keeps old rows."""
+        with self._lent(StorageError) as connection:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield connection
+            finally:
+                _abandon(connection)  # nothing to commit
+
     def run(self, work: Callable[[Connection], _T], isolation: Isolation = "READ COMMITTED") -> _T:
         """Call *work* in a transaction and return what it returns; repeat it when somebody else was there first.
 
@@ -106,7 +116,9 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:

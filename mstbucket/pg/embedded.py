@@ -114,7 +114,9 @@ class EmbeddedPostgres:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -135,14 +137,11 @@ class EmbeddedPostgres:
         return self._guard[1]
 
     def _join(self) -> int:
-        """Make the directory where its parent is there, and become a client."""
+        """Make the directory, and become a client."""
         if os.name != "posix":
             raise Unsupported("the embedded server needs a POSIX system: name a PostgreSQL server instead")
-        try:
-            for place in (self.directory, self._run):
-                place.mkdir(mode=0o700, exist_ok=True)
-        except FileNotFoundError:
-            raise StorageError(f"{self.directory.parent} does not exist: create it first") from None
+        for place in (self.directory, self._run):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._run / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Held exclusively only by a supervisor that is stopping its server: wait for that to end.
         if not _lock_within(fd, fcntl.LOCK_SH, STOP_SECONDS):
@@ -180,13 +179,13 @@ class EmbeddedPostgres:
     def _launch(self, supervisor_lock: int) -> None:
         """Start the supervisor, which inherits the lock, and wait for its report."""
         job = json.dumps(self._job()).encode()
+        program = str(Path(__file__).with_name("supervisor.py"))
         reading, writing = os.pipe()
         log = self._open_log()
         try:
             started = subprocess.Popen(
                 # -I -S: neither the user's environment nor site-packages; twice as fast
-                [sys.executable, "-I", "-S", Path(__file__).with_name("supervisor.py"), self.directory]
-                + [str(writing), str(supervisor_lock)],
+                [sys.executable, "-I", "-S", program, str(self.directory), str(writing), str(supervisor_lock)],
                 pass_fds=(writing, supervisor_lock),
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -234,7 +233,9 @@ class EmbeddedPostgres:
         except FileNotFoundError:
             return None
         except ValueError:
-            raise StorageError(f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it") from None
+            raise StorageError(
+                f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it"
+            ) from None
 
     def _socket_directory(self) -> str:
         """`run`, or a directory of our own name under the temporary one when the path cannot be a socket's."""

@@ -12,7 +12,6 @@ from mstbucket.errors import (
     BucketNotEmpty,
     CommitMoved,
     Conflict,
-    CorruptionError,
     MstBucketError,
     NoSuchBucket,
     NoSuchKey,
@@ -62,8 +61,10 @@ def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketErro
     if state is None:
         # libpq noticed it, not the server: in practice always a connection that is gone.
         if isinstance(error, psycopg.OperationalError):
-            hint = "the statement may or may not have been done: read before repeating it"
-            return lost(f"the connection to the database was lost{': ' + hint if lost is OutcomeUnknown else ''} ({text})")
+            advice = (
+                "the statement may have been done: read before repeating" if lost is OutcomeUnknown else "repeat later"
+            )
+            return lost(f"the connection to the database was lost: {advice} ({text})")
         return StorageError(f"the database driver refused the call ({text})")
     if state in OWN:
         return OWN[state](text)

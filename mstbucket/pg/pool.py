@@ -18,6 +18,12 @@ import psycopg
 from mstbucket.errors import StorageError
 
 WAIT_SECONDS: Final = 60.0  # for a connection when all are in use
+_PASSING: Final = (
+    "the database system is",  # starting up, shutting down, in recovery
+    "Connection refused",
+    "No such file or directory",  # of the socket
+    "server closed the connection",
+)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -116,5 +122,4 @@ def patiently(connect: Callable[[], Connection], seconds: float) -> Connection:
 
 
 def _passing(text: str) -> bool:
-    signs = ("the database system is", "Connection refused", "No such file or directory", "server closed the connection")
-    return any(sign in text for sign in signs)
+    return any(sign in text for sign in _PASSING)
