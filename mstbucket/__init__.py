@@ -1,1 +1,77 @@
-"""An S3-style bucket store whose whole state is one content identifier."""
+"""An S3-style bucket store whose whole state is one content identifier, and which leaves as one file.
+
+    store = mstbucket.open("somewhere")
+    bucket = store.create_bucket("photos")
+    bucket.put_object("2026/a.jpg", path)
+    bucket.flush()
+    bucket.export_car("photos.car")
+    mstbucket.verify_car("photos.car")
+
+What is imported here costs nothing until it is used: the database driver and the codecs are loaded by `open`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mstbucket import errors
+    from mstbucket.bucket import Bucket
+    from mstbucket.check import verify_car
+    from mstbucket.model import (
+        BucketInfo,
+        CheckReport,
+        CommitInfo,
+        ExportReport,
+        ObjectInfo,
+        ObjectSummary,
+        Page,
+        PutRequest,
+        PutResult,
+    )
+    from mstbucket.services.reading import ObjectReader
+    from mstbucket.store import Store, open  # noqa: A004 - `mstbucket.open`
+    from mstbucket.verify.car import CarReport
+
+__all__ = [
+    "Bucket",
+    "BucketInfo",
+    "CarReport",
+    "CheckReport",
+    "CommitInfo",
+    "ExportReport",
+    "ObjectInfo",
+    "ObjectReader",
+    "ObjectSummary",
+    "Page",
+    "PutRequest",
+    "PutResult",
+    "Store",
+    "errors",
+    "open",
+    "verify_car",
+]
+
+_HOME: Final = {
+    "Bucket": "mstbucket.bucket",
+    "CarReport": "mstbucket.verify.car",
+    "ObjectReader": "mstbucket.services.reading",
+    "Store": "mstbucket.store",
+    "open": "mstbucket.store",
+    "verify_car": "mstbucket.check",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'mstbucket' has no attribute {name!r}")
+    if name == "errors":
+        return import_module("mstbucket.errors")
+    value: object = getattr(import_module(_HOME.get(name, "mstbucket.model")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,6 +1,7 @@
 """Every limit of the formats and of the store, with its reason. Nothing else states a number twice.
 
-Sizes are bytes unless the name says otherwise. `spec/10-limits.md` is the normative table; a test compares the two.
+Sizes are bytes unless the name says otherwise. `spec/10-limits.md` is the normative table; a test compares the two
+[LIM-1], and that each has its unit, consequence and reason there [LIM-2].
 """
 
 from __future__ import annotations

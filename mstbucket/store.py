@@ -59,7 +59,7 @@ def open(  # noqa: A001 - `mstbucket.open(path)` reads as what it does
     try:
         if path is not None:
             root = Path(path)
-            server = EmbeddedPostgres(root / _POSTGRES, bin_directory=postgres_bin)
+            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin)
             database = server.start()
             blobs = root / _BLOBS if blobs is None else blobs
         assert database is not None and blobs is not None

@@ -26,7 +26,7 @@ def encode_key(text: str) -> bytes:
         InvalidKey: empty, holds NUL, or holds a lone surrogate (which has no UTF-8). Choose another key.
         KeyTooLong: more than 1,024 bytes of UTF-8.
     """
-    key = _utf8(text, "key")
+    key = _utf8(text, "key")  # [KEY-4] and nothing else happens to it
     check_key(key)
     return key
 

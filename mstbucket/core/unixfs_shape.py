@@ -19,7 +19,7 @@ LAYOUT: Final = "unixfs-v1-2025"
 
 HASH: Final = b"\x0a\x24"  # PBLink.Hash, 36 bytes
 NAME_AND_TSIZE: Final = b"\x12\x00\x18"  # [BODY-6] PBLink.Name is present and empty; then PBLink.Tsize
-FILE_AND_SIZE: Final = b"\x08\x02\x18"  # UnixFS Data: Type = File; then filesize
+FILE_AND_SIZE: Final = b"\x08\x02\x18"  # [BODY-12] UnixFS Data: Type = File; then filesize
 
 
 def span(height: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 from mstbucket.core import cid as cids
+from mstbucket.core.commit import bucket_id as bucket_identity
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import NoSuchBucket
 from mstbucket.model import BucketInfo, CommitInfo
@@ -23,16 +23,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def new_identity() -> str:
-    """128 random bits as 26 characters of base32: names a bucket for good ([COM-3])."""
-    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
-
-
 def create(db: Database, name: str) -> None:
     """Make an empty bucket, durably; `Store.create_bucket` says the rest."""
     check_bucket_name(name)
     with db.connection() as connection:
-        connection.execute("SELECT create_bucket(%s, %s, %s)", (name, new_identity(), now_ms()))
+        connection.execute("SELECT create_bucket(%s, %s, %s)", (name, bucket_identity(secrets.token_bytes(16)), now_ms()))
 
 
 def delete(db: Database, name: str) -> None:

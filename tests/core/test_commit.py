@@ -260,6 +260,12 @@ def test_refused_blocks(block: bytes) -> None:
         decode(block)
 
 
+def test_size_is_looked_at_before_the_block_is_read() -> None:
+    """[COM-2]"""
+    with pytest.raises(InvalidBlock, match="a commit has 65537 bytes, more than 65536"):
+        decode(b"\x81" * 65537)
+
+
 def test_the_block_that_the_refused_ones_derive_from_is_good() -> None:
     assert decode(written()) == FULL
     with pytest.raises(InvalidBlock, match=f"commit {to_text(dag_cbor_cid(written(seq=0)))}: .*seq is 0"):

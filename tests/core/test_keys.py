@@ -153,7 +153,7 @@ def test_refused_version_keys(stored: bytes) -> None:
 def test_the_longest_version_key_and_one_byte_more() -> None:
     """[KEY-2]"""
     assert split_version_key(version_key(b"k" * 1024, 7)) == (b"k" * 1024, 7)
-    with pytest.raises(KeyTooLong):
+    with pytest.raises(KeyTooLong, match="version key has 1042 bytes"):
         split_version_key(version_key(b"k" * 1025, 7))
 
 

@@ -281,6 +281,14 @@ def test_refused_blocks(block: bytes) -> None:
         decode(block)
 
 
+def test_size_is_looked_at_before_the_block_is_read() -> None:
+    """[MAN-2] [MAN-14]"""
+    with pytest.raises(InvalidBlock, match="a manifest has 1048577 bytes, more than 1048576"):
+        decode(b"\x81" * 1048577)
+    with pytest.raises(InvalidBlock, match=r"unknown fields .*colour"):
+        decode(written(colour="red"))
+
+
 def test_the_blocks_that_the_refused_ones_derive_from_are_good() -> None:
     assert decode(written()) == OBJECT
     assert decode(MARKER_HEAD + b"\x67created\x00\x68modified\x00" + MARKER_TAIL).delete_marker is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -141,6 +142,10 @@ def test_single_bytes_and_reused_buffers() -> None:
             blocks += list(builder.feed(memoryview(buffer)[: len(part)]))
         body = builder.finish()
         assert (body.root, dict(blocks + body.blocks)) == oracle(data, 1000, 3)
+        builder = BodyBuilder()
+        wide = list(builder.feed(memoryview(array("Q", data))))
+        body = builder.finish()
+        assert (body.root, dict(wide + body.blocks)) == oracle(data, 1000, 3)
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 1023, 1024, 1025, 2048, 2049])
@@ -301,6 +306,28 @@ def test_refused_nodes(block: bytes) -> None:
     """[BODY-3] [BODY-4] [BODY-5] [BODY-6] [BODY-7] [BODY-8] [BODY-9] [BODY-11] [BODY-12]"""
     with pytest.raises(InvalidBlock):
         decode_file(block)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("data before the links", "does not start with a link"),
+        ("no data", "no UnixFS data after its 2 links"),
+        ("a directory", "type File"),
+        ("a CIDv0", "link 0 of a file node"),
+        ("a length above the block", "link 0 of a file node"),
+        ("a varint of ten bytes", "not dag-pb"),
+        ("a link over no bytes", "states 0 bytes"),
+        ("a size above the largest object", "states 1152921504606846976 bytes"),
+        ("1,025 links", "more than 1024 links"),
+        ("more than a node may have", "262145 bytes, more than 262144"),
+        ("an absent name", "unixfs-v1-2025"),
+    ],
+)
+def test_messages_say_what_is_wrong(name: str, says: str) -> None:
+    """[BODY-11] the size is looked at first, so its message wins."""
+    with pytest.raises(InvalidBlock, match=says):
+        decode_file(REFUSED[name])
 
 
 def test_every_flipped_bit_is_noticed() -> None:

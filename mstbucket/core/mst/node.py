@@ -1,0 +1,222 @@
+"""One node of the tree: its bytes, its parts, and the height of a key (`spec/03-tree.md`).
+
+In memory a node is three lists, because that is what is fast to read and to edit in place: `keys` (whole, not
+suffixes), `links` (one more than keys: `links[i]` is the subtree left of `keys[i]`, the last one right of all keys),
+and `parts`, five byte strings for each entry which joined give its bytes. On the wire `links[0]` is the node's `l` and
+`links[i + 1]` the `t` of entry i.
+
+Two decoders: `decode_node` is strict as to the bytes and gives the parts for an edit. `read_node` is for walks over
+one's own tree: the same bounds and order, but it takes the shape of the maps on trust. Neither knows where in a tree
+the node hangs: heights of keys and the interval between the parent's keys are the walker's part, and the judge of all
+of it is `mstbucket.verify.tree`, which shares no code with this.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, NoReturn
+
+from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, check_cid, dag_cbor_cid, to_text
+from mstbucket.core.dagcbor import LINK_HEAD, decode_fast, head
+from mstbucket.errors import FormatError, InvalidBlock, InvalidInput
+from mstbucket.limits import NODE_BLOCK_MAX, NODE_ENTRIES_MAX, VERSION_KEY_MAX
+
+# [MST-3] an entry is {"k": bytes, "p": int, "t": link or null, "v": link}, a node {"e": [entries], "l": link or null}
+NODE_HEADS: Final = tuple(b"\xa2\x61e" + head(4, n) for n in range(NODE_ENTRIES_MAX + 1))
+KEY_HEADS: Final = tuple(b"\xa4\x61k" + head(2, n) for n in range(VERSION_KEY_MAX + 1))
+PREFIXES: Final = tuple(b"\x61p" + head(0, n) + b"\x61t" for n in range(VERSION_KEY_MAX + 1))
+VALUE_HEAD: Final = b"\x61v" + LINK_HEAD
+NO_LINK: Final = b"\xf6" + VALUE_HEAD  # the `t` of null and everything up to the value's CID
+NO_LEFT: Final = b"\x61l\xf6"
+LEFT_HEAD: Final = b"\x61l" + LINK_HEAD
+
+EMPTY_BLOCK: Final = NODE_HEADS[0] + NO_LEFT
+EMPTY_ROOT: Final = dag_cbor_cid(EMPTY_BLOCK)
+
+PARTS: Final = 5  # of an entry: head of k, suffix, p, t up to the value, value
+LINK_PART: Final = 3
+VALUE_PART: Final = 4
+
+_values_of = dict[str, Any].values
+
+
+class Node(NamedTuple):
+    """A node taken apart; see the module's docstring. Its lists belong to whoever decoded it."""
+
+    keys: list[bytes]
+    links: list[CID | None]
+    parts: list[bytes]
+
+
+def key_height(key: bytes) -> int:
+    """Return the height at which *key* stands in every tree: the leading zero bits of its sha2-256, halved."""
+    # [MST-1]
+    return (256 - int.from_bytes(sha256(key).digest(), "big").bit_length()) // 2
+
+
+def common_prefix(a: bytes, b: bytes) -> int:
+    """Return how many bytes *a* and *b* have in common at their start."""
+    n, surplus = len(a), len(b) - len(a)
+    x, y = int.from_bytes(a, "big"), int.from_bytes(b, "big")
+    if surplus > 0:
+        y >>= 8 * surplus
+    elif surplus:
+        n += surplus
+        x >>= -8 * surplus
+    return n - ((x ^ y).bit_length() + 7 >> 3)
+
+
+def entry_parts(before: bytes, key: bytes, value: CID) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Return the five parts of an entry with no subtree, whose predecessor in the node has key *before* (or b"")."""
+    # [MST-4] p is the whole length shared with the key before; k is the rest
+    shared = common_prefix(before, key)
+    return KEY_HEADS[len(key) - shared], key[shared:], PREFIXES[shared], NO_LINK, value
+
+
+def link_part(link: CID | None) -> bytes:
+    """Return the fourth part of an entry: its `t`, up to the CID of its value."""
+    return NO_LINK if link is None else LINK_HEAD + link + VALUE_HEAD
+
+
+def join_node(count: int, parts: list[bytes], left: CID | None) -> bytes:
+    """Return the block of a node of *count* entries that consist of *parts*.
+
+    Raises:
+        InvalidInput: it would be larger than any reader accepts, which takes keys chosen for it. Remove some of them.
+    """
+    # [MST-10] never write what a reader has to refuse
+    if count <= NODE_ENTRIES_MAX:
+        tail = NO_LEFT if left is None else LEFT_HEAD + left
+        block = NODE_HEADS[count] + b"".join(parts) + tail
+        if len(block) <= NODE_BLOCK_MAX:
+            return block
+    raise InvalidInput(
+        f"{count} keys, among them {parts[1]!r}, would stand in one node of the tree, above the limit of "
+        f"{NODE_ENTRIES_MAX} entries and {NODE_BLOCK_MAX} bytes; only keys chosen by their hash do so: remove some"
+    )
+
+
+def encode_node(node: Node) -> bytes:
+    """Return the block of *node*, from its keys, links and values; the other parts are made anew.
+
+    The caller answers for the order of the keys and the form of the CIDs.
+    """
+    parts: list[bytes] = []
+    before = b""
+    for key, link, value in zip(node.keys, node.links[1:], node.parts[VALUE_PART::PARTS], strict=True):
+        parts += entry_parts(before, key, value)
+        parts[-2] = link_part(link)
+        before = key
+    return join_node(len(node.keys), parts, node.links[0])
+
+
+def check_pair(key: bytes, value: CID) -> None:
+    """Raise `InvalidInput` unless *key* has a length the tree allows and *value* that of a CID.
+
+    That keys are UTF-8 is checked where text becomes bytes (`core.keys`), and again by the judge.
+    """
+    # [MST-2]
+    if not 0 < len(key) <= VERSION_KEY_MAX:
+        raise InvalidInput(f"the key {key[:40]!r} has {len(key)} bytes: the tree takes 1 to {VERSION_KEY_MAX}")
+    if len(value) != CID_SIZE:
+        raise InvalidInput(f"the value of key {key[:40]!r} has {len(value)} bytes: give a CID of {CID_SIZE}")
+
+
+def decode_node(block: bytes) -> Node:
+    """Return the node whose canonical encoding is *block*.
+
+    Raises:
+        InvalidBlock: the bytes are no node, not in canonical form, out of order within the node, or above a limit.
+            The message names the block's CID. Get another copy; if that has the same CID, its writer is at fault.
+    """
+    entries, left = _open(block)
+    keys: list[bytes] = []
+    links: list[CID | None] = [left]
+    parts: list[bytes] = []
+    before, length = b"", 0
+    try:
+        # By position: a map with other names, or in another order, gives other bytes when joined again.
+        for suffix, shared, link, value in map(_values_of, entries):
+            size = len(suffix)
+            # [MST-4] p within the key before, and the whole of what is shared; [MST-7] keys ascend strictly
+            # (both hold if the suffix's first byte is above the byte it replaces). [MST-2] before expanding.
+            if shared > length or shared + size > VERSION_KEY_MAX or suffix[:1] <= before[shared : shared + 1]:
+                _refuse(block, f"the key after {before[:40]!r} shares {shared} bytes and goes on with {suffix[:40]!r}")
+            before = before[:shared] + suffix
+            length = shared + size
+            keys.append(before)
+            links.append(link)
+            parts += (
+                KEY_HEADS[size],
+                suffix,
+                PREFIXES[shared],
+                NO_LINK if link is None else LINK_HEAD + link + VALUE_HEAD,
+                value,
+            )
+        tail = NO_LEFT if left is None else LEFT_HEAD + left
+        # [CBOR-1] and with it the type of every part and the length of every CID
+        if NODE_HEADS[len(keys)] + b"".join(parts) + tail != block:
+            _refuse(block, "it is not in canonical form")
+        # [MST-3] links go to nodes, which are dag-cbor; values are any CID of ours
+        for link in links:
+            if link is not None and link[:4] != DAG_CBOR_PREFIX:
+                _refuse(block, "a link to a subtree is no dag-cbor CID")
+        for value in parts[VALUE_PART::PARTS]:
+            if value[:4] != DAG_CBOR_PREFIX:
+                check_cid(value)
+    except InvalidBlock:
+        raise
+    except (TypeError, ValueError, IndexError, AttributeError, FormatError) as error:
+        _refuse(block, f"it has another shape ({error})", error)
+    return Node(keys, links, parts)
+
+
+def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
+    """Return the keys, values and links of the node in *block*, fast and without proof of its canonical form.
+
+    Checked are limits, types, lengths and the order of keys. Names of map entries, shortest forms and codecs are not:
+    `decode_node` does that, and `verify.tree` for whole trees.
+
+    Raises:
+        InvalidBlock: as `decode_node`.
+    """
+    entries, left = _open(block)
+    keys: list[bytes] = []
+    values: list[CID] = []
+    links: list[CID | None] = [left]
+    before = b""
+    try:
+        for suffix, shared, link, value in map(_values_of, entries):
+            key = before[:shared] + suffix
+            # [MST-2] [MST-7]
+            if key <= before or len(key) > VERSION_KEY_MAX or len(value) != CID_SIZE:
+                _refuse(block, f"the entry after key {before[:40]!r} is out of order, too long, or has no CID")
+            keys.append(key)
+            values.append(value)
+            links.append(link)
+            before = key
+        b"".join(values)  # a TypeError for whatever else has a length of 36
+        for link in links:
+            if link is not None and (type(link) is not bytes or len(link) != CID_SIZE):
+                _refuse(block, "a link to a subtree is no CID")
+    except (TypeError, ValueError) as error:
+        _refuse(block, f"it has another shape ({error})", error)
+    return keys, values, links
+
+
+def _open(block: bytes) -> tuple[list[Any], CID | None]:
+    """Return the entries and `l` of a block within the limits, of which nothing else is known."""
+    # [MST-10]
+    if len(block) > NODE_BLOCK_MAX:
+        _refuse(block, f"it has {len(block)} bytes, above the limit of {NODE_BLOCK_MAX}")
+    value = decode_fast(block)
+    if type(value) is not dict or len(value) != 2:
+        _refuse(block, "it is no map of two")
+    entries, left = value.values()
+    if type(entries) is not list or len(entries) > NODE_ENTRIES_MAX:
+        _refuse(block, f"its entries are no list of at most {NODE_ENTRIES_MAX}")
+    return entries, left
+
+
+def _refuse(block: bytes, why: str, cause: Exception | None = None) -> NoReturn:
+    raise InvalidBlock(f"block {to_text(dag_cbor_cid(block))} is not a tree node: {why}") from cause

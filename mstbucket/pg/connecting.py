@@ -1,0 +1,100 @@
+"""Making one connection: its settings, what is required of the server, and no password in any message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo as parser
+
+from mstbucket.errors import StorageError, Unsupported
+from mstbucket.pg import binaries
+from mstbucket.pg.pool import Connection, patiently
+
+SERVER_MIN: Final = binaries.MAJOR_MIN * 10_000
+CONNECT_SECONDS: Final = 30  # libpq's own limit for one attempt, where the string does not say otherwise
+FIRST_SECONDS: Final = 0.0  # a server never seen is not waited for: the name may be wrong
+RETURN_SECONDS: Final = 10.0  # one that was there is: it is being restarted
+
+# Sent with the first packet, so they cost no round trip and nothing on the server overrides them.
+_SETTINGS: Final = {
+    "search_path": "mstbucket",
+    "synchronous_commit": "on",  # [PG-8] what is acknowledged is durable, whatever the server's own setting
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read\\ committed",
+    "default_transaction_read_only": "off",
+    "TimeZone": "UTC",
+    "jit": "off",
+}
+
+
+def connector(source: str | Callable[[], str]) -> Callable[[], Connection]:
+    """A function that makes a connection to the server that *source* names."""
+    seen = False
+
+    def connect() -> Connection:
+        nonlocal seen
+        parameters = _parameters(source if isinstance(source, str) else source())
+        try:
+            connection = patiently(lambda: _connect(parameters), RETURN_SECONDS if seen else FIRST_SECONDS)
+        except psycopg.Error as error:
+            # Without its cause: a traceback prints that too.
+            raise StorageError(f"cannot connect to the database: {_without(parameters, error)}") from None
+        try:
+            _require(connection)
+        except BaseException:
+            connection.close()
+            raise
+        seen = True
+        return connection
+
+    return connect
+
+
+def _connect(parameters: dict[str, Any]) -> Connection:
+    # [PG-11] hot statements are few and repeated: they are prepared on first use
+    return psycopg.connect(autocommit=True, prepare_threshold=0, **parameters)
+
+
+def _parameters(conninfo: str) -> dict[str, Any]:
+    try:
+        given = parser.conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        # libpq quotes the string in its message, and with it a password.
+        raise StorageError(
+            "the database's connection string cannot be understood (it is not shown, since it may hold a password): "
+            "write it like postgresql://user@host/name"
+        ) from None
+    own = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+    given["options"] = f"{given.get('options') or ''} {own}".strip()
+    given["client_encoding"] = "UTF8"
+    given.setdefault("application_name", "mstbucket")
+    given.setdefault("connect_timeout", CONNECT_SECONDS)
+    return given
+
+
+def _require(connection: Connection) -> None:
+    """[PG-14] Refuse a server that cannot hold the store, from what it says unasked when a session begins."""
+    version = connection.info.server_version
+    if version < SERVER_MIN:
+        raise Unsupported(
+            f"the server is PostgreSQL {version // 10_000}: PostgreSQL {binaries.MAJOR_MIN} or newer is needed"
+        )
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise Unsupported(f"the database's encoding is {encoding}: create one with ENCODING 'UTF8' TEMPLATE template0")
+    if connection.info.parameter_status("in_hot_standby") == "on":
+        raise StorageError("the server is a standby, which cannot write: name the primary server")
+
+
+def _without(parameters: dict[str, Any], error: psycopg.Error) -> str:
+    """The message on one line, with every secret of the connection string struck out."""
+    text = " ".join(str(error).split())
+    for name in ("password", "sslpassword", "passfile"):
+        secret = parameters.get(name)
+        if secret:
+            text = text.replace(str(secret), "***")
+    return text

@@ -1,0 +1,215 @@
+"""The one door to PostgreSQL: connections, transactions with a known outcome, errors of the declared tree.
+
+psycopg is imported when the first connection is made, since that takes 120 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+
+from mstbucket.errors import MstBucketError, OutcomeUnknown, StorageError
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection, Pool
+
+SCHEMA: Final = "mstbucket"
+POOL_MAX: Final = 16  # connections of one process; six processes fit under the server's 100
+RUN_ATTEMPTS: Final = 10  # of a function given to `run`; conflicts of short transactions end within two or three
+RETURN_SECONDS: Final = 10.0  # for a server that was there before and is coming back (crash recovery, restart)
+
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+_T = TypeVar("_T")
+
+
+class Database:
+    """A PostgreSQL database by its connection string. Thread-safe; after a fork the child has connections of its own.
+
+    *conninfo* is a libpq connection string or URL, or a function that returns one: it is called for every new
+    connection, so `Database(embedded.start)` brings back an embedded server that has died. Nothing happens before
+    the first use. A password in it appears in no error and no repr.
+    """
+
+    def __init__(self, conninfo: str | Callable[[], str], *, pool_max: int = POOL_MAX) -> None:
+        self._conninfo = conninfo
+        self._pool_max = pool_max
+        self._made: Pool | None = None
+        self._making = threading.Lock()
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection in autocommit: each statement is a transaction of its own, durable when it returns.
+
+        Raises:
+            OutcomeUnknown: the connection was lost under a statement, which may have been done.
+            StorageError, Conflict, NotFound: by the table in `failures.py`.
+        """
+        with self._lent(OutcomeUnknown) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Lend a connection in autocommit for statements that change nothing: a lost one is a plain StorageError."""
+        with self._lent(StorageError) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[Connection]:
+        """Run the block as one transaction: committed and durable at its end, rolled back when it raises.
+
+        A connection lost during COMMIT is followed up on a new one: returns if the transaction was committed.
+
+        Raises:
+            OutcomeUnknown: lost during COMMIT, and the server cannot be asked, or cannot say. Read before you retry.
+            Conflict: another transaction was there first (serialization, deadlock). Nothing was done; repeat it.
+            StorageError: nothing was done; repeat it when the cause is mended.
+        """
+        with self._lent(StorageError) as connection:
+            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+            try:
+                yield connection
+            except BaseException:
+                _abandon(connection)
+                raise
+            self._commit(connection)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Run the block on one unchanging, read-only view of the whole database. Hold it briefly: it keeps old rows."""
+        with self._lent(StorageError) as connection:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield connection
+            finally:
+                _abandon(connection)  # nothing to commit
+
+    def run(self, work: Callable[[Connection], _T], isolation: Isolation = "READ COMMITTED") -> _T:
+        """Call *work* in a transaction and return what it returns; repeat it when somebody else was there first.
+
+        *work* may be called up to `RUN_ATTEMPTS` times, so it must have no effect but on the connection.
+
+        Raises:
+            As `transaction`; Conflict only after the last attempt, and at once when *work* itself raises it.
+        """
+        from mstbucket.pg.failures import RETRIED
+
+        for attempt in range(1, RUN_ATTEMPTS + 1):
+            try:
+                with self.transaction(isolation) as connection:
+                    return work(connection)
+            except MstBucketError as error:
+                if attempt == RUN_ATTEMPTS or not isinstance(error.__cause__, RETRIED):
+                    raise
+                time.sleep(random.uniform(0, 0.002 * 2**attempt))  # apart from each other, not in step
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Close every connection; those lent now are closed when they come back. Idempotent."""
+        if self._made is not None:
+            self._made.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Database with at most {self._pool_max} connections>"  # never the conninfo: it may hold a password
+
+    @property
+    def _pool(self) -> Pool:
+        if self._made is None:
+            from mstbucket.pg.connecting import connector
+            from mstbucket.pg.pool import Pool
+
+            with self._making:
+                if self._made is None:
+                    self._made = Pool(connector(self._conninfo), self._pool_max)
+        return self._made
+
+    @contextlib.contextmanager
+    def _lent(self, lost: type[StorageError]) -> Iterator[Connection]:
+        """A connection for the block, and psycopg's errors turned into declared ones."""
+        pool = self._pool
+        connection = pool.take()
+        import psycopg
+
+        from mstbucket.pg import failures
+
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise failures.declared(error, lost=lost) from error
+        finally:
+            pool.give(connection)
+
+    def _commit(self, connection: Connection) -> None:
+        import psycopg
+
+        from mstbucket.pg import failures
+
+        # The transaction's number, if it has written anything, and the time of the server's last crash ([PG-13]).
+        row = connection.execute(
+            "SELECT pg_current_xact_id_if_assigned()::text, pg_stat_get_bgwriter_stat_reset_time()"
+        ).fetchone()
+        assert row is not None
+        try:
+            connection.execute("COMMIT")
+        except psycopg.Error as error:
+            if row[0] is None or not failures.is_lost(error, connection):
+                raise
+            self._follow_up(error, *row)
+
+    def _follow_up(self, error: Exception, xid: str, crashed: Any) -> None:
+        """Return if the transaction whose COMMIT got no answer was committed; raise what is known otherwise."""
+        said: Any = None
+        deadline = time.monotonic() + RETURN_SECONDS
+        while said is None and time.monotonic() < deadline:
+            try:
+                with self.reading() as connection:
+                    said = connection.execute(_FATE, {"xid": xid, "crashed": crashed}).fetchone()
+            except StorageError:
+                time.sleep(0.1)  # the server is not back yet
+                continue
+            if said == ("in progress",):
+                said = None
+                time.sleep(0.02)  # its session has not noticed yet that we are gone
+        if said == ("committed",):
+            return
+        if said == ("aborted",):
+            raise StorageError("the connection was lost during COMMIT; nothing was done: repeat the call") from error
+        raise OutcomeUnknown("the connection was lost during COMMIT and the server cannot say what became of it: "
+                             "read before repeating the call") from error  # fmt: skip
+
+
+# [PG-13] After a crash a number whose COMMIT was not durable may have been given to a later transaction. "aborted" is
+# true all the same, since a durable number is not given again; "committed" is ours only if it is older than the crash.
+_FATE: Final = """
+    SELECT CASE
+        WHEN status <> 'committed' OR same THEN status
+        WHEN NOT current_setting('track_commit_timestamp')::boolean THEN 'unknown'
+        WHEN pg_xact_commit_timestamp(%(xid)s::xid) < pg_stat_get_bgwriter_stat_reset_time() THEN 'committed'
+        ELSE 'aborted' END
+    FROM (SELECT CASE WHEN %(xid)s::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+                      THEN pg_xact_status(%(xid)s::xid8) ELSE 'aborted' END AS status,
+                 pg_stat_get_bgwriter_stat_reset_time() IS NOT DISTINCT FROM %(crashed)s::timestamptz AS same) AS fate
+"""
+
+
+def _abandon(connection: Connection) -> None:
+    """Roll back; a connection on which that fails goes to the pool closed."""
+    import psycopg
+
+    try:
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+    except psycopg.Error:
+        connection.close()  # the server rolls back what it has no session for

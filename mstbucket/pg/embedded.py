@@ -1,0 +1,322 @@
+"""An embedded PostgreSQL: one data directory, one server shared by all processes that have it open, none left behind.
+
+Terminology: a *client* is a process that called `start` and has not ended or closed; the *supervisor* is the small
+process that owns the server (`supervisor.py`, where the four locks are explained). Tricky bits:
+
+* Counting clients is one shared `flock` each. The kernel drops it however a process ends, so nothing is ever counted
+  wrongly. It is dropped by closing the descriptor, never by LOCK_UN: a forked child shares it and counts on.
+* "Ready" is a lock too, held by the living supervisor, never a file that a crash could leave behind.
+* The data directory is made under another name and renamed, so an interrupted initdb is no data directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from mstbucket.errors import StorageError, Unsupported
+from mstbucket.pg import binaries, settings
+
+SOCKET_PATH_MAX: Final = 107  # bytes of a unix socket's path: sockaddr_un holds 108 with the NUL
+LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.1, so at most two such files stay
+START_SECONDS: Final = 600.0  # for a server that another process is starting, crash recovery included
+STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
+POLL_SECONDS: Final = 0.002
+_SOCKET: Final = ".s.PGSQL.5432"
+# What the server may see of our environment: nothing of PG*, no locale, no preloads.
+_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+class EmbeddedPostgres:
+    """The PostgreSQL server of one directory, shared with every other process that has the directory open.
+
+    Several objects, threads, processes and forked children may use one directory at once. The directory holds `data`
+    (the cluster), `run` (locks and socket) and `server.log`; nothing outside it is touched, except where its path is
+    too long for a socket: then the socket is in a private directory under the system's temporary directory, which
+    is removed with the server. The directory must be on a local file system.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        programs: str | os.PathLike[str] | None = None,
+        root_as: Literal["namespace", "nobody"] | None = None,
+    ) -> None:
+        """Nothing happens before `start`.
+
+        *programs* names the directory of `postgres` and `initdb` (default: `binaries.find`). *root_as* fixes how the
+        server runs when we are root; by default in a user namespace, and as `nobody` where there are none.
+        """
+        self.directory = Path(os.path.realpath(directory))
+        self._programs = programs
+        self._root_as = root_as
+        self._clients: int | None = None
+        self._guard = (os.getpid(), threading.Lock())
+
+    def start(self) -> str:
+        """Return the libpq connection string of the running server, after starting it if it is not running.
+
+        Repeating the call is cheap (microseconds), and starts the server again if it has died. Warm about 40 ms, the
+        first time in a directory about 400 ms; a crash recovery takes what it takes.
+
+        Raises:
+            StorageError: the directory cannot be used or the server does not start; the message holds its log's end.
+            Unsupported: no PostgreSQL is installed, or the data was made by another major version.
+        """
+        with self._mutex():
+            try:
+                if self._clients is None:
+                    self._clients = self._join()
+                return self._await_server()
+            except OSError as error:
+                self._leave()
+                if isinstance(error, StorageError):
+                    raise
+                raise StorageError(f"cannot use {self.directory} for the database: {_reason(error)}") from error
+            except Unsupported:
+                self._leave()
+                raise
+
+    def close(self) -> None:
+        """Stop using the server. It ends by itself once no process uses it; `await_stopped` waits for that.
+
+        Idempotent. A child forked meanwhile goes on using it until it ends or closes.
+        """
+        with self._mutex():
+            self._leave()
+
+    def await_stopped(self, seconds: float = STOP_SECONDS) -> bool:
+        """Wait until no process of a server works on this directory (then it may be moved or removed).
+
+        False when it still runs after *seconds*: somebody else uses it.
+        """
+        path = self._run / "supervisor.lock"
+        if not path.exists():
+            return True
+        with _opened(path) as fd:
+            return _lock_within(fd, fcntl.LOCK_SH, seconds)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"EmbeddedPostgres({str(self.directory)!r})"
+
+    @property
+    def _run(self) -> Path:
+        return self.directory / "run"
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _mutex(self) -> threading.Lock:
+        """One thread at a time. A child forked while another thread held the lock must not wait for that thread."""
+        if self._guard[0] != os.getpid():
+            self._guard = (os.getpid(), threading.Lock())
+        return self._guard[1]
+
+    def _join(self) -> int:
+        """Make the directory, and become a client."""
+        if os.name != "posix":
+            raise Unsupported("the embedded server needs a POSIX system: name a PostgreSQL server instead")
+        for place in (self.directory, self._run):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._run / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Held exclusively only by a supervisor that is stopping its server: wait for that to end.
+        if not _lock_within(fd, fcntl.LOCK_SH, STOP_SECONDS):
+            os.close(fd)
+            raise StorageError(f"the server in {self.directory} does not stop: see {self.directory / 'server.log'}")
+        return fd
+
+    def _leave(self) -> None:
+        if self._clients is not None:
+            os.close(self._clients)
+            self._clients = None
+
+    def _await_server(self) -> str:
+        """Return the connection string once the server is ready; start it if nobody else does."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            sockets = self._ready()
+            if sockets is not None:
+                return _conninfo(sockets)
+            with _opened(self._run / "supervisor.lock") as fd:
+                if _lock_within(fd, fcntl.LOCK_EX, 0):
+                    self._launch(fd)
+                    continue
+            if time.monotonic() > deadline:
+                raise StorageError(f"the server has not come up: see {self.directory / 'server.log'}")
+            time.sleep(POLL_SECONDS)
+
+    def _ready(self) -> str | None:
+        """The socket's directory, if a living supervisor says that the server answers."""
+        with _opened(self._run / "ready.lock") as fd:
+            if _lock_within(fd, fcntl.LOCK_SH, 0):
+                return None
+            return os.fsdecode(os.pread(fd, 4096, 0)) or None
+
+    def _launch(self, supervisor_lock: int) -> None:
+        """Start the supervisor, which inherits the lock, and wait for its report."""
+        job = json.dumps(self._job()).encode()
+        program = str(Path(__file__).with_name("supervisor.py"))
+        reading, writing = os.pipe()
+        log = self._open_log()
+        try:
+            started = subprocess.Popen(
+                # -I -S: neither the user's environment nor site-packages; twice as fast
+                [sys.executable, "-I", "-S", program, str(self.directory), str(writing), str(supervisor_lock)],
+                pass_fds=(writing, supervisor_lock),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,  # ^C at the terminal is for the client
+            )
+            os.close(writing)
+            started.communicate(job)  # returns when the supervisor has left this process's family
+            report = _read_report(reading)
+        finally:
+            os.close(reading)
+            os.close(log)
+        if report != "ready":
+            raise self._failure(report)
+
+    def _job(self) -> dict[str, object]:
+        place = binaries.runnable(binaries.find(self._programs), self.directory / "programs")
+        number = self._data_major()
+        major = binaries.major(place) if number is None else number
+        sockets = self._socket_directory()
+        arguments = [f"--{name}={value}" for name, value in settings.server(major).items()]
+        return {
+            "directory": str(self.directory),
+            "data": str(self._data),
+            "data_new": str(self.directory / "data.new"),
+            "run": str(self._run),
+            "log": str(self.directory / "server.log"),
+            "sockets": sockets,
+            "root_as": self._root_as,
+            "initdb": [str(place / "initdb"), *settings.initdb(major)],
+            "postgres": [
+                str(place / "postgres"),
+                "-D",
+                str(self._data),
+                '--unix_socket_directories="{}"'.format(sockets.replace('"', '""')),
+                *arguments,
+            ],
+            "environment": _environment(),
+        }
+
+    def _data_major(self) -> int | None:
+        try:
+            return int((self._data / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise StorageError(
+                f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it"
+            ) from None
+
+    def _socket_directory(self) -> str:
+        """`run`, or a directory of our own name under the temporary one when the path cannot be a socket's."""
+        # [PG-9] libpq would take a comma for the end of a host's name
+        for place in (str(self._run), self._short_directory()):
+            if len(os.fsencode(place)) + 1 + len(_SOCKET) <= SOCKET_PATH_MAX and "," not in place:
+                return place
+        raise StorageError(f"the path {self._run} is too long for a socket, and so is {tempfile.gettempdir()}")
+
+    def _short_directory(self) -> str:
+        digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
+        return os.path.join(tempfile.gettempdir(), f"mstbucket-{os.geteuid()}-{digest}")
+
+    def _open_log(self) -> int:
+        path = self.directory / "server.log"
+        if path.exists() and path.stat().st_size > LOG_MAX:
+            path.replace(path.with_name("server.log.1"))
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def _failure(self, report: str) -> StorageError | Unsupported:
+        """The declared error for what the supervisor has said."""
+        number = self._data_major()
+        if number is not None:
+            place = binaries.find(self._programs)
+            ours = binaries.major(place)
+            if number != ours:
+                # [PG-10]
+                return Unsupported(
+                    f"{self._data} was made by PostgreSQL {number}, and {place} is PostgreSQL {ours}: "
+                    f"name the programs of PostgreSQL {number} in MSTBUCKET_PG_BIN"
+                )
+        if "No space left on device" in report:
+            return StorageError(f"the disk of {self.directory} is full: make room, then try again ({report})")
+        return StorageError(f"cannot start the database in {self.directory}: {report or 'its supervisor was killed'}")
+
+
+def _lock_within(fd: int, operation: int, seconds: float) -> bool:
+    """Take a flock, or give up after *seconds*."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(fd, operation | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read_report(fd: int) -> str:
+    """What the supervisor says before it closes its end: "ready", a reason, or nothing when it was killed."""
+    said = b""
+    while select.select([fd], [], [], START_SECONDS)[0]:
+        part = os.read(fd, 65536)
+        if not part:
+            return said.decode(errors="replace")
+        said += part
+    return f"no answer within {START_SECONDS:.0f} seconds"
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {"PATH": os.defpath, **kept, "LC_ALL": "C"}
+
+
+def _conninfo(sockets: str) -> str:
+    quoted = sockets.replace("\\", "\\\\").replace("'", "\\'")
+    return f"host='{quoted}' port=5432 user={settings.SUPERUSER} dbname={settings.DATABASE}"
+
+
+def _reason(error: OSError) -> str:
+    """What to do about the usual causes."""
+    if isinstance(error, PermissionError):
+        return f"{error.strerror} ({error.filename}): use a directory that belongs to user {os.geteuid()}"
+    return f"{error.strerror or error} ({error.filename})"

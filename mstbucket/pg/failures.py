@@ -1,0 +1,91 @@
+"""What PostgreSQL's errors mean here: the one table from SQLSTATE to the declared error tree."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg import errors as sql
+
+from mstbucket.errors import (
+    BucketAlreadyExists,
+    BucketNotEmpty,
+    CommitMoved,
+    Conflict,
+    MstBucketError,
+    NoSuchBucket,
+    NoSuchKey,
+    OutcomeUnknown,
+    StorageError,
+    Unsupported,
+    Untrue,
+)
+
+# [PG-15] raised by our own SQL functions with USING ERRCODE; their message is written for people and passed on
+OWN: Final[dict[str, type[MstBucketError]]] = {
+    "MB404": NoSuchBucket,
+    "MB405": NoSuchKey,
+    "MB409": Conflict,
+    "MB410": BucketNotEmpty,
+    "MB411": BucketAlreadyExists,
+    "MB412": CommitMoved,
+}
+
+# By SQLSTATE, or by its class of two characters. Each text says what happened and what to do; the server's follows.
+_FOREIGN: Final[dict[str, tuple[type[MstBucketError], str]]] = {
+    "40001": (Conflict, "another transaction was there first: read again, then decide"),
+    "40P01": (Conflict, "two transactions waited for each other: read again, then repeat"),
+    "55P03": (Conflict, "somebody else holds the lock: repeat later"),
+    "53100": (StorageError, "the database's disk is full: make room, then repeat the call"),
+    "53200": (StorageError, "the database is out of memory: repeat later, or give it more"),
+    "53300": (StorageError, "the database takes no more connections: close some, or raise its max_connections"),
+    "57P03": (StorageError, "the database is starting or stopping: repeat later"),
+    "57": (StorageError, "an operator stopped the statement or the server: repeat later"),
+    "58": (StorageError, "the database cannot read or write its files: see its log"),
+    "08": (StorageError, "the connection to the database was lost: repeat later"),
+    "28": (StorageError, "the database refuses this user: correct the user or the password"),
+    "3D000": (StorageError, "there is no such database: create it, or correct its name"),
+    "42501": (StorageError, "the database user lacks a right: grant it"),
+    "25006": (StorageError, "the database is read-only, a standby perhaps: name the primary server"),
+    "0A": (Unsupported, "the database does not offer this"),
+    "XX001": (Untrue, "the database has found damaged data: stop, and rebuild it from the block store"),
+    "XX002": (Untrue, "the database has found a damaged index: stop, and rebuild it from the block store"),
+}
+
+RETRIED: Final = (sql.SerializationFailure, sql.DeadlockDetected)
+
+
+def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketError:
+    """The declared error for one of psycopg's; *lost* is the class for a connection that broke under a statement."""
+    state, text = error.sqlstate, said(error)
+    if state is None:
+        # libpq noticed it, not the server: in practice always a connection that is gone.
+        if isinstance(error, psycopg.OperationalError):
+            advice = (
+                "the statement may have been done: read before repeating" if lost is OutcomeUnknown else "repeat later"
+            )
+            return lost(f"the connection to the database was lost: {advice} ({text})")
+        return StorageError(f"the database driver refused the call ({text})")
+    if state in OWN:
+        return OWN[state](text)
+    kind, advice = _FOREIGN.get(state) or _FOREIGN.get(state[:2]) or (StorageError, "the database refused a statement")
+    if state in ENDED and kind is StorageError:
+        kind = lost
+    return kind(f"{advice} ({text}; SQLSTATE {state})")
+
+
+# The server ended our session under a statement; it may have been a COMMIT that is done.
+ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006"})
+
+
+def said(error: psycopg.Error) -> str:
+    """The server's primary message, or libpq's, on one line; never the statement or its values."""
+    text = error.diag.message_primary or str(error)
+    if error.diag.message_hint:
+        text += f". {error.diag.message_hint}"
+    return " ".join(text.split())
+
+
+def is_lost(error: psycopg.Error, connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Whether the session is gone, so that what its last statement did is not known from here."""
+    return connection.closed or error.sqlstate in ENDED

@@ -1,0 +1,125 @@
+"""A pool of connections: last in, first out, no threads of its own.
+
+psycopg_pool was weighed: its worker threads do not survive fork, and a connection that cannot be made shows as a
+timeout after 30 seconds, with the reason in a log. Here the caller's own thread connects and gets the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from mstbucket.errors import StorageError
+
+WAIT_SECONDS: Final = 60.0  # for a connection when all are in use
+_PASSING: Final = (
+    "the database system is",  # starting up, shutting down, in recovery
+    "Connection refused",
+    "No such file or directory",  # of the socket
+    "server closed the connection",
+)
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Pool:
+    """At most *limit* connections made by *connect*; thread-safe; a forked child starts with an empty one."""
+
+    def __init__(self, connect: Callable[[], Connection], limit: int) -> None:
+        self._connect = connect
+        self._limit = limit
+        self._inherited: list[Connection] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[Connection] = []
+        self._slots = threading.BoundedSemaphore(self._limit)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self) -> Connection:
+        """An idle connection that is still alive, or a new one; waits when *limit* are in use."""
+        if self._pid != os.getpid():
+            # [PG-12] sockets shared with the parent: neither used nor closed here, only kept from being collected
+            self._inherited += self._idle
+            self._reset()
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
+            raise StorageError(
+                f"all {self._limit} database connections have been in use for {WAIT_SECONDS:.0f} seconds: "
+                "use fewer threads, or end iterations that hold one"
+            )
+        try:
+            while True:
+                with self._lock:
+                    if self._closed:
+                        raise StorageError("the store is closed: open it again")
+                    connection = self._idle.pop() if self._idle else None
+                if connection is None:
+                    return self._connect()
+                if alive(connection):
+                    return connection
+                connection.close()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def give(self, connection: Connection) -> None:
+        """Take a connection back; one that is not idle, or was made by a parent process, is closed."""
+        if self._pid != os.getpid():
+            self._inherited.append(connection)
+            return
+        try:
+            if not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                with self._lock:
+                    if not self._closed:
+                        self._idle.append(connection)
+                        return
+            connection.close()
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """Close the idle connections now, and those in use when they come back. Idempotent."""
+        if self._pid != os.getpid():
+            self._inherited += self._idle
+            self._reset()
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+def alive(connection: Connection) -> bool:
+    """Whether the server still keeps this idle session: it says nothing unasked but farewell. No round trip."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def patiently(connect: Callable[[], Connection], seconds: float) -> Connection:
+    """Connect; while the server is starting, stopping or coming back, try again for at most *seconds*."""
+    deadline = time.monotonic() + seconds
+    pause = 0.01
+    while True:
+        try:
+            return connect()
+        except psycopg.OperationalError as error:
+            # sqlstate is not set for failed connections: 57P03 shows as text, a missing socket as libpq's own words
+            if time.monotonic() > deadline or not _passing(str(error)):
+                raise
+            time.sleep(pause)
+            pause = min(0.2, pause * 2)
+
+
+def _passing(text: str) -> bool:
+    return any(sign in text for sign in _PASSING)

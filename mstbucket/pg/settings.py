@@ -1,0 +1,78 @@
+"""The embedded server's settings, each with its reason. Given on its command line, so they hold for old data too."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+SUPERUSER: Final = "mstbucket"
+DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema of their own inside it
+
+_SERVER: Final = {
+    # Who may come in: this user, through a directory of mode 0700. No TCP port.
+    "listen_addresses": "",
+    "port": "5432",  # only a part of the socket's name
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",  # several processes, each with a pool
+    "superuser_reserved_connections": "0",  # everybody here is the superuser
+    # [PG-8] durability: what was acknowledged survives a power cut. Defaults, stated so that nothing can turn them off.
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    # A lost COMMIT reply can then be told apart even across a crash that reuses transaction numbers ([PG-13]).
+    "track_commit_timestamp": "on",
+    # Memory: modest, since the server shares a machine with its client; the page cache does the rest.
+    "shared_buffers": "128MB",
+    "work_mem": "8MB",
+    "maintenance_work_mem": "64MB",
+    # Files inside the data directory instead of /dev/shm: nothing is left there after SIGKILL, and containers give
+    # /dev/shm only 64 MB.
+    "dynamic_shared_memory_type": "mmap",
+    # No replicas: less is logged, and three processes fewer to start.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "max_wal_size": "512MB",  # bounds both the disk taken and the recovery after a kill (a few seconds)
+    "min_wal_size": "80MB",
+    # Short statements on few cores: neither compiling them nor spreading them over processes pays.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    # The log holds starts, stops and crashes. Failed statements go to the client, which knows what it asked; they
+    # would fill the disk, and could hold what the user stores.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_checkpoints": "off",
+    "log_autovacuum_min_duration": "-1",
+    "log_line_prefix": "%m [%p] ",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+def server(major: int) -> dict[str, str]:
+    """Settings for a server of that major version."""
+    chosen = dict(_SERVER)
+    if major >= 18:
+        # Without the three I/O workers: they pay for large scans of cold tables, which nothing here does.
+        chosen["io_method"] = "sync"
+    if sys.platform == "linux":
+        # A client killed while it waits for a lock gives way to others after this long, not when it gets the lock.
+        chosen["client_connection_check_interval"] = "2s"
+    return chosen
+
+
+def initdb(major: int) -> list[str]:
+    """Arguments of initdb for that major version."""
+    arguments = [
+        f"--username={SUPERUSER}",
+        "--auth=trust",  # the socket's directory is the lock
+        "--encoding=UTF8",
+        "--locale=C",  # byte order, the same on every machine
+        "--data-checksums",
+        "--no-instructions",
+    ]
+    if major >= 17:
+        arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        if sys.platform == "linux":
+            arguments.append("--sync-method=syncfs")  # 10 ms instead of 100: one call, not one for each of 970 files
+    return arguments

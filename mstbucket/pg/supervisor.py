@@ -1,0 +1,353 @@
+"""The process that keeps one embedded server: starts it, starts it again after a crash, stops it after the last client.
+
+Run by path (`python -I -S supervisor.py DIRECTORY PIPE LOCK`, the job as JSON on its input, see `embedded.py`), so it
+may import nothing but the cheap part of the standard library. What is true at any time, by locks that the kernel
+releases however a process ends:
+
+    clients.lock     shared by every client; this process waits for it exclusively, and then ends the server
+    supervisor.lock  exclusive: taken by the client that starts this process, handed over, held until this process ends
+    ready.lock       exclusive while the server answers; its text is the socket's directory
+    server.lock      exclusive, inherited by every process that touches the data: free means that none is left
+
+If this process dies, the kernel sends the server the signal for a fast shutdown (Linux: PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, Final, NoReturn
+
+POLL_SECONDS: Final = 0.001  # while waiting for "ready" in postmaster.pid
+CRASHES_MAX: Final = 5  # restarts; the count starts anew when a server has lived for CRASH_SECONDS
+CRASH_SECONDS: Final = 60.0
+# [PG-6] fast shutdown; then without a checkpoint; then by force. Seconds that each is given.
+ENDINGS: Final = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
+LOG_TAIL: Final = 2000  # bytes of the log that go into an error message
+CLONE_NEWUSER: Final = 0x10000000
+PR_SET_PDEATHSIG: Final = 1
+OVERFLOW_ID: Final = 65534
+
+
+class Failed(Exception):
+    """What the client that started us will read."""
+
+
+class Supervisor:
+    """The life of one server."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        self.data: str = job["data"]
+        self.run: str = job["run"]
+        self.owner: int | None = None  # the user id that owns the data and runs the server, when it is not our own
+        self.namespace = False
+        self.mutex = _thread.allocate_lock()  # over pid and ending
+        self.pid: int | None = None
+        self.ending = False
+        self.server_lock = -1
+        self.ready_lock = -1
+        self.log_start = 0
+        self.started = 0.0
+
+    # --- start ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bring the server up, whatever state a crash left behind."""
+        self.log_start = os.fstat(2).st_size
+        # [PG-4] nothing touches the data while a process of an earlier server is alive
+        self.server_lock = self.open_lock("server.lock")
+        if sys.platform != "linux":
+            self.end_orphan()
+        fcntl.flock(self.server_lock, fcntl.LOCK_EX)
+        if os.geteuid() == 0:
+            self.choose_identity()
+            self.own(self.job["directory"])
+            self.own(self.run)
+        self.sweep()
+        if not os.path.exists(self.data):
+            self.initialise()
+        self.own_tree(self.data)
+        self.make_socket_directory()
+        with self.mutex:
+            if self.ending:
+                os._exit(0)
+            pid = self.pid = self.spawn(self.job["postgres"])
+        self.started = time.monotonic()
+        os.close(self.server_lock)  # from here on only the server holds it
+        self.await_ready(pid)
+        self.publish()
+
+    def open_lock(self, name: str) -> int:
+        return os.open(os.path.join(self.run, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def sweep(self) -> None:
+        """Remove what a killed predecessor left. server.lock says that none of its processes is alive."""
+        for name in os.listdir(self.run):
+            if name.startswith(".s.PGSQL"):
+                os.unlink(os.path.join(self.run, name))
+        pid_file = os.path.join(self.data, "postmaster.pid")
+        # PostgreSQL refuses to start when some unrelated process has the stale number, so do not leave it to choose.
+        # A server that was started by other means is another matter: its number is alive and stands in our directory.
+        if os.path.exists(pid_file):
+            if self.server_of(pid_file) is not None:
+                raise Failed("a server that mstbucket did not start is running on this data directory: stop it first")
+            os.unlink(pid_file)
+        # [PG-5] an initdb that did not come to its end is thrown away
+        self.remove_tree(self.job["data_new"])
+
+    def server_of(self, pid_file: str) -> int | None:
+        """The process that a postmaster.pid names, if it is alive and a server of this data directory."""
+        try:
+            with open(pid_file, "rb") as file:
+                pid = int(file.readline())
+            if sys.platform == "linux":
+                return pid if os.path.samefile(f"/proc/{pid}/cwd", self.data) else None
+            with os.popen(f"ps -o command= -p {pid}") as answer:
+                return pid if self.data in answer.read() else None
+        except (OSError, ValueError):
+            return None  # no such process, or another user's
+
+    def end_orphan(self) -> None:
+        """Where the kernel does not do it: end a server whose supervisor was killed."""
+        pid = self.server_of(os.path.join(self.data, "postmaster.pid"))
+        if pid is not None:
+            os.kill(pid, signal.SIGINT)
+
+    def remove_tree(self, top: str) -> None:
+        if os.path.isdir(top):
+            import shutil
+
+            shutil.rmtree(top)
+
+    def initialise(self) -> None:
+        """Make the data directory under another name, make it durable, then give it its name."""
+        fresh = self.job["data_new"]
+        os.mkdir(fresh, 0o700)
+        self.own(fresh)
+        pid = self.spawn([*self.job["initdb"], "-D", fresh])
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise Failed("initdb failed" + self.log_tail())
+        os.rename(fresh, self.data)  # [PG-5] initdb has synced it
+        parent = os.open(os.path.dirname(self.data), os.O_RDONLY)
+        os.fsync(parent)
+        os.close(parent)
+
+    def make_socket_directory(self) -> None:
+        """The directory for the socket when it is not `run` itself; refused when somebody else has put it there."""
+        place = self.job["sockets"]
+        if place != self.run:
+            try:
+                os.mkdir(place, 0o700)
+            except FileExistsError:
+                found = os.lstat(place)
+                allowed = {os.geteuid(), os.geteuid() if self.owner is None else self.owner}
+                if found.st_mode != 0o040700 or found.st_uid not in allowed:
+                    raise Failed(f"{place} is not a private directory of this user: remove it") from None
+        self.own(place)
+
+    def await_ready(self, pid: int) -> None:
+        """Return when postmaster.pid says "ready"; recovery after a crash may take as long as it needs."""
+        pid_file = os.path.join(self.data, "postmaster.pid")
+        while True:
+            try:
+                with open(pid_file, "rb") as file:
+                    lines = file.read().split(b"\n")
+                if len(lines) >= 8 and lines[7].strip() == b"ready" and int(lines[0]) > 0:
+                    return
+            except FileNotFoundError:
+                pass  # not written yet
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                self.await_end()
+                raise Failed("the server did not start" + self.log_tail())
+            time.sleep(POLL_SECONDS)
+
+    def publish(self) -> None:
+        self.ready_lock = self.open_lock("ready.lock")
+        fcntl.flock(self.ready_lock, fcntl.LOCK_EX)
+        os.ftruncate(self.ready_lock, 0)
+        os.pwrite(self.ready_lock, os.fsencode(self.job["sockets"]), 0)
+
+    def log_tail(self) -> str:
+        size = os.fstat(2).st_size
+        with open(self.job["log"], "rb") as log:
+            log.seek(max(self.log_start, size - LOG_TAIL))
+            return ":\n" + log.read().decode(errors="replace").strip()
+
+    # --- who the server runs as ----------------------------------------------------------------------------------
+
+    def choose_identity(self) -> None:
+        """PostgreSQL refuses to run as root. Map root to another number inside a namespace, or become `nobody`."""
+        # [PG-7]
+        if self.job["root_as"] != "nobody":
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if enter_namespace() else 1)
+            self.namespace = os.waitpid(pid, 0)[1] == 0
+        if self.namespace:
+            self.owner = 0
+        elif self.job["root_as"] == "namespace":
+            raise Failed("this system does not allow user namespaces")
+        else:
+            self.owner = nobody()
+
+    def own(self, path: str) -> None:
+        if self.owner is not None and os.lstat(path).st_uid != self.owner:
+            os.chown(path, self.owner, -1, follow_symlinks=False)
+
+    def own_tree(self, top: str) -> None:
+        """Give a data directory to the server's user, when it was last used in the other way."""
+        found = os.stat(top).st_uid
+        if self.owner is None:
+            if found != os.geteuid():
+                raise Failed(f"{top} belongs to user {found}: run as that user, or give it to user {os.geteuid()}")
+        elif found != self.owner:
+            for folder, _, names in os.walk(top, topdown=False):
+                for name in names:
+                    self.own(os.path.join(folder, name))
+                self.own(folder)  # the top comes last: a chown that was interrupted is done again
+
+    def become(self) -> None:
+        """In the forked child: take on the server's identity."""
+        if self.namespace:
+            if not enter_namespace():
+                raise OSError("user namespaces were withdrawn")
+        elif self.owner:
+            os.setgroups([])
+            os.setgid(OVERFLOW_ID)
+            os.setuid(self.owner)
+
+    def spawn(self, argv: list[str]) -> int:
+        """Start a program that holds server.lock and ends when we end. Its output goes to the log."""
+        parent = os.getpid()
+        pid = os.fork()
+        if pid != 0:
+            return pid
+        try:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            self.become()
+            # After every change of identity, since those clear it; then check that it was not too late already.
+            if sys.platform == "linux":
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
+                if os.getppid() != parent:
+                    os._exit(1)
+            os.set_inheritable(self.server_lock, True)
+            os.execve(argv[0], argv, self.job["environment"])
+        except OSError as error:
+            os.write(2, f"cannot run {argv[0]} as user {self.owner}: {error}\n".encode(errors="replace"))
+        os._exit(126)
+
+    # --- life and end --------------------------------------------------------------------------------------------
+
+    def keep(self) -> NoReturn:
+        """Wait until the server ends; start it again when it was killed; end with it when it ended itself."""
+        crashes = 0
+        while True:
+            status = self.await_end()
+            if self.ending:
+                self.leave(0)
+            os.close(self.ready_lock)  # nobody may take it for ready
+            crashes = 1 if time.monotonic() - self.started > CRASH_SECONDS else crashes + 1
+            if not os.WIFSIGNALED(status) or crashes > CRASHES_MAX:
+                self.leave(1)
+            try:
+                self.start()
+            except (Failed, OSError) as error:
+                os.write(2, f"not started again: {error}\n".encode(errors="replace"))
+                self.leave(1)
+
+    def await_end(self) -> int:
+        """Wait for the server's end and give its wait status."""
+        pid = self.pid
+        assert pid is not None
+        # Wait without reaping: until the mutex is held, the number must stay taken, since `await_last_client` may
+        # be about to send a signal to it.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with self.mutex:
+            self.pid = None
+            return os.waitpid(pid, 0)[1]
+
+    def await_last_client(self, clients: int) -> None:
+        """In a thread of its own: block until no process holds clients.lock, then end the server."""
+        fcntl.flock(clients, fcntl.LOCK_EX)
+        with self.mutex:
+            self.ending = True
+        for number, seconds in ENDINGS:
+            with self.mutex:
+                if self.pid is not None:
+                    os.kill(self.pid, number)
+            time.sleep(seconds)
+
+    def leave(self, code: int) -> NoReturn:
+        """End this process. Releases every lock; what it made outside the directory is removed."""
+        if self.job["sockets"] != self.run:
+            try:
+                for name in os.listdir(self.job["sockets"]):
+                    os.unlink(os.path.join(self.job["sockets"], name))
+                os.rmdir(self.job["sockets"])
+            except OSError as error:
+                os.write(2, f"cannot remove {self.job['sockets']}: {error}\n".encode(errors="replace"))
+        os._exit(code)
+
+
+def enter_namespace() -> bool:
+    """Map our user to 65534 inside a new user namespace. Files keep their owner. False where that is not allowed."""
+    user, group = os.geteuid(), os.getegid()
+    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) != 0:
+        return False
+    try:
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{OVERFLOW_ID} {user} 1"),
+            ("gid_map", f"{OVERFLOW_ID} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    except OSError:
+        return False
+    return os.geteuid() == OVERFLOW_ID
+
+
+def nobody() -> int:
+    """The number of the user `nobody`."""
+    import pwd
+
+    try:
+        return pwd.getpwnam("nobody").pw_uid
+    except KeyError:
+        return OVERFLOW_ID
+
+
+def main() -> NoReturn:
+    """Leave the client's session, start the server, report through the pipe, stay."""
+    job, pipe, lock = json.loads(sys.stdin.buffer.read()), int(sys.argv[2]), int(sys.argv[3])
+    for fd in (pipe, lock):
+        os.set_inheritable(fd, False)  # ours alone: held by the server they would outlive us
+    if os.fork() != 0:
+        os._exit(0)  # the client waits for this one only, so nobody has to reap the other
+    os.umask(0o077)
+    os.chdir(job["directory"])
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    supervisor = Supervisor(job)
+    try:
+        supervisor.start()
+    except (Failed, OSError) as error:
+        os.write(pipe, str(error).encode(errors="replace"))
+        supervisor.leave(1)
+    os.write(pipe, b"ready")
+    os.close(pipe)
+    _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
+    supervisor.keep()
+
+
+if __name__ == "__main__":
+    main()
