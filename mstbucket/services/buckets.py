@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mstbucket.core import cid as cids
+from mstbucket.core.commit import Commit
 from mstbucket.core.commit import bucket_id as bucket_identity
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import NoSuchBucket
@@ -88,3 +89,12 @@ def commits(db: Database, name: str) -> Iterator[CommitInfo]:
 def current_commit(db: Database, name: str) -> CommitInfo | None:
     """The newest commit, or None before the first flush."""
     return next(commits(db, name), None)
+
+
+def insert_commit(connection: Any, bucket: int, cid: bytes, commit: Commit) -> None:
+    """Record a commit of the bucket with row number `bucket`, inside the caller's transaction; not published yet."""
+    c = commit
+    connection.execute(
+        "INSERT INTO commits VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes),
+    )

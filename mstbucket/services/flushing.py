@@ -27,7 +27,7 @@ from mstbucket.errors import CommitMoved
 from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo
 from mstbucket.services.blocks import StoreBlocks
-from mstbucket.services.buckets import bucket_id, current_commit, now_ms
+from mstbucket.services.buckets import bucket_id, current_commit, insert_commit, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.packing import PackInProgress, publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
@@ -167,7 +167,7 @@ def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
     applied = apply(_WithEmptyTree(blocks), snapshot.tree, changes)
     if snapshot.commit is None and applied.root == EMPTY_ROOT:
         applied.created[EMPTY_ROOT] = EMPTY_BLOCK
-    old = [cid for cid in applied.replaced if cid is not None]
+    old = applied.replaced
     new = [cid for cid in snapshot.manifests if cid is not None]
     commit = commits.Commit(
         bucket=snapshot.identity,
@@ -226,11 +226,7 @@ def _advance(connection: Any, snapshot: _Snapshot, folded: _Folded) -> None:
     moved = connection.execute(move, (cid, snapshot.bucket, snapshot.seq, snapshot.commit)).rowcount
     if moved != 1:  # [FLUSH-5] exactly one row, or nothing has happened
         raise CommitMoved(f"somebody else flushed bucket {snapshot.name!r} meanwhile")
-    c = folded.commit
-    connection.execute(
-        "INSERT INTO commits VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (snapshot.bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes),
-    )
+    insert_commit(connection, snapshot.bucket, cid, folded.commit)
 
 
 def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, epoch: int) -> None:

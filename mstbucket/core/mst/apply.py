@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -48,10 +48,14 @@ _ABSENT: Final = -1  # the height of the empty tree
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome of `apply`: the new root, and the nodes that only the new tree has, parents before children."""
+    """The outcome of `apply`: the new root, and the nodes that only the new tree has, parents before children.
+
+    `replaced` are the values that the old tree held for those changed keys that were in it, in no order.
+    """
 
     root: CID
     created: dict[CID, bytes]
+    replaced: list[CID] = field(default_factory=list)
 
 
 class _Change(NamedTuple):
@@ -110,8 +114,10 @@ def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | N
     if top > TREE_HEIGHT_MAX:
         raise Untrue(f"a key of height {top} is above {TREE_HEIGHT_MAX}: no such key is found by chance")
     opened = {root: node}
-    levels = _descend(blocks, opened, _Gap([root], wanted), height, top)
-    return _ascend(blocks, root, opened, levels)
+    replaced: list[CID] = []
+    levels = _descend(blocks, opened, _Gap([root], wanted), height, top, replaced)
+    applied = _ascend(blocks, root, opened, levels)
+    return Applied(applied.root, applied.created, replaced)
 
 
 def _check(changes: Sequence[tuple[bytes, CID | None]]) -> list[_Change]:
@@ -151,7 +157,9 @@ def _in_link_order(made: dict[CID, bytes], root: CID) -> dict[CID, bytes]:
 # --- down -------------------------------------------------------------------------------------------------------------
 
 
-def _descend(blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height: int, top: int) -> list[list[_Gap]]:
+def _descend(
+    blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height: int, top: int, replaced: list[CID]
+) -> list[list[_Gap]]:
     """Take apart, change and divide from *top* to 0; return the gaps of each level, highest first."""
     levels = []
     gaps = [top_gap]
@@ -169,7 +177,7 @@ def _descend(blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height
             for gap in gaps:
                 _gather(gap, opened, level)
         levels.append(gaps)
-        gaps = [inner for gap in gaps for inner in _divide(gap, level)]
+        gaps = [inner for gap in gaps for inner in _divide(gap, level, replaced)]
         if not gaps:
             break
     return levels
@@ -217,7 +225,7 @@ def _cut(
     return keys[first:last], parts[first * PARTS : last * PARTS]
 
 
-def _divide(gap: _Gap, level: int) -> list[_Gap]:
+def _divide(gap: _Gap, level: int, replaced: list[CID]) -> list[_Gap]:
     """Carry out the gap's changes of this *level*, hand the lower ones down, and return the inner gaps to do."""
     keys, parts, gaps = gap.keys, gap.parts, gap.gaps
     at = 0
@@ -228,6 +236,7 @@ def _divide(gap: _Gap, level: int) -> list[_Gap]:
             # [MST-8] or the key would come to stand in the tree twice
             if height != level:
                 raise Untrue(f"the key {key[:40]!r} stands at height {level}, but its height is {height}")
+            replaced.append(parts[at * PARTS + VALUE_PART])
             if value is not None:
                 parts[at * PARTS + VALUE_PART] = value
             else:
