@@ -25,7 +25,7 @@ _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
-def open(  # noqa: A001 - `mstbucket.open(path)` reads as what it does
+def open(
     path: str | os.PathLike[str] | None = None,
     *,
     database: str | None = None,

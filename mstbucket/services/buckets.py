@@ -62,8 +62,13 @@ def bucket_id(connection: Any, name: str) -> int:
     """The row id of a bucket by name."""
     row = connection.execute("SELECT id FROM buckets WHERE name = %s", (name,)).fetchone()
     if row is None:
-        raise NoSuchBucket(f"there is no bucket named {name!r}")
+        raise no_such_bucket(name)
     return int(row[0])
+
+
+def no_such_bucket(name: str) -> NoSuchBucket:
+    """The error for a bucket that is not there."""
+    return NoSuchBucket(f"there is no bucket named {name!r}")
 
 
 def commits(db: Database, name: str) -> Iterator[CommitInfo]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, BinaryIO, Final, Self
+from typing import IO, Any, BinaryIO, Final, Self, cast
 
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
@@ -20,6 +20,7 @@ from mstbucket.core.manifest import decode
 from mstbucket.errors import BucketAlreadyExists, StorageError, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.pg import binary
+from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import insert_commit, list_all, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.packing import RegisteredPack, publish_refs
@@ -41,7 +42,7 @@ def import_car(
     with ExitStack() as stack:
         stream = stack.enter_context(_opened(source)) if isinstance(source, (str, os.PathLike)) else source
         pack = stack.enter_context(RegisteredPack(context))
-        replay = stack.enter_context(Replay(_Copying(stream, pack.writer)))
+        replay = stack.enter_context(Replay(cast("BinaryIO", _Copying(stream, pack.writer))))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         if replay.commit.versions is not None:
@@ -66,7 +67,7 @@ def _reserve(context: Context) -> int:
     """A row number for the bucket, so that the rows can be written before it exists."""
     with context.db.connection() as connection:
         query = "SELECT nextval(pg_get_serial_sequence('mstbucket.buckets', 'id'))"
-        return int(connection.execute(query).fetchone()[0])
+        return int(one_row(connection, query)[0])
 
 
 class _Copying:
@@ -105,7 +106,7 @@ class _Rows:
             self.objects.write(_object_row(self._number, key, cid, block))
 
     def _spool(self) -> IO[bytes]:
-        file = self._stack.enter_context(SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-"))
+        file = self._stack.enter_context(SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-"))  # noqa: SIM115
         file.write(binary.START)
         return file
 
@@ -144,7 +145,7 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
     """The one transaction of [IMP-3]."""
     with context.db.transaction() as connection:
         bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
-        epoch = connection.execute("SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket).fetchone()[0]
+        epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)[0]
         insert_commit(connection, rows.bucket, root, commit)
         connection.execute("CREATE TEMPORARY TABLE incoming (cid bytea, at bigint, length integer) ON COMMIT DROP")
         _copy(connection, "COPY incoming FROM STDIN (FORMAT binary)", rows.blocks)

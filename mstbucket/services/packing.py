@@ -11,6 +11,7 @@ from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import StorageError
+from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 
@@ -35,7 +36,7 @@ class RegisteredPack:
         self.size = 0
         with context.db.connection() as connection:
             query = "INSERT INTO packs (name, state, created) VALUES (%s, 'pending', %s) RETURNING id"
-            self.id = connection.execute(query, (self._name, now_ms())).fetchone()[0]
+            self.id = int(one_row(connection, query, (self._name, now_ms()))[0])
         self.writer = context.blobs.open_write(self._name)
 
     def seal(self) -> None:

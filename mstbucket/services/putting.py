@@ -18,6 +18,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, NoSuchKey
 from mstbucket.limits import METADATA_MAX, MIB, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
 from mstbucket.model import PutRequest, PutResult
+from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
@@ -116,7 +117,7 @@ class _Batch:
             self._small.clear()
             pack.seal()
         with self._context.db.transaction() as connection:
-            bucket, epoch = connection.execute("SELECT * FROM enter(%s)", (self._bucket,)).fetchone()
+            bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
             if self._pack is not None:
                 self._pack.record(connection, epoch)
             elif self._small:
@@ -167,7 +168,7 @@ def copy(
     encode_key(key)
     find = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
     with context.db.transaction() as connection:
-        target, _ = connection.execute("SELECT * FROM enter(%s)", (bucket,)).fetchone()
+        target, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         source = bucket_id(connection, source_bucket)
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
         row = connection.execute(find, (source, source_key), binary=True).fetchone()
