@@ -47,10 +47,10 @@ def read(block: bytes) -> Content:
     """
     match = _PLAIN.fullmatch(block) if len(block) < 1024 else None
     if match is not None:
-        fields, etag_head, etag, size_item, sha256, root, version_head, version, type_head, content_type = match.groups()
+        count, etag_head, etag, size_item, sha256, root, version_head, version, type_head, content_type = match.groups()
         size = size_item[0] if len(size_item) == 1 else int.from_bytes(size_item[1:], "big")
         if (
-            fields[0] == 0xA6 + (sha256 is not None) + (version is not None)
+            count[0] == 0xA6 + (sha256 is not None) + (version is not None)
             and len(etag) < 256
             and etag_head == _HEADS[len(etag)]
             and len(content_type) < 256
