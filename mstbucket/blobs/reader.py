@@ -46,7 +46,7 @@ def checked(cid: CID, block: bytes, where: str) -> bytes:
     try:
         verify_block(cid, block)
     except HashMismatch as error:
-        raise HashMismatch(f"{error} (in pack {where})") from error
+        raise HashMismatch(f"{error} ({where})") from error
     return block
 
 
@@ -181,5 +181,5 @@ def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:
         block = data[offset - start : offset - start + length]
         # [PACK-6]
         if sha256(block).digest() != cid[4:]:
-            checked(cid, block, f"{pack} at byte {offset}")
+            checked(cid, block, f"in pack {pack} at byte {offset}")
         found[cid] = block

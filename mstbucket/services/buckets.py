@@ -44,7 +44,7 @@ def list_all(db: Database) -> list[BucketInfo]:
                (SELECT count(*) FROM dirty d WHERE d.bucket = b.id)
         FROM buckets b ORDER BY b.name
     """
-    with db.connection() as connection:
+    with db.reading() as connection:
         rows = connection.execute(query, binary=True).fetchall()
     return [
         BucketInfo(name, identity, moment(created), None if commit is None else cids.to_text(commit), seq, dirty)
@@ -54,7 +54,7 @@ def list_all(db: Database) -> list[BucketInfo]:
 
 def require(db: Database, name: str) -> None:
     """Raise `NoSuchBucket` unless there is a bucket of that name."""
-    with db.connection() as connection:
+    with db.reading() as connection:
         bucket_id(connection, name)
 
 
@@ -79,10 +79,10 @@ def commits(db: Database, name: str) -> Iterator[CommitInfo]:
         WHERE b.id = %s AND c.seq < %s ORDER BY c.seq DESC LIMIT %s
     """
     below = 2**63 - 1
-    with db.connection() as connection:
+    with db.reading() as connection:
         bucket = bucket_id(connection, name)
     while True:
-        with db.connection() as connection:
+        with db.reading() as connection:
             rows = connection.execute(query, (bucket, below, _COMMITS_PAGE), binary=True).fetchall()
         for identity, cid, prev, called, *row in rows:
             yield commit_info(cid, identity, called, row, prev)

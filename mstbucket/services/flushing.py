@@ -23,7 +23,7 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
-from mstbucket.errors import CommitMoved
+from mstbucket.errors import CommitMoved, Conflict
 from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo
 from mstbucket.pg.queries import one_row
@@ -81,7 +81,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
             break
         try:
             _fold_once(context, snapshot)
-        except CommitMoved:
+        except Conflict:
             lost += 1
             if lost == FLUSH_ATTEMPTS:
                 raise

@@ -116,17 +116,20 @@ class _Batch:
                 pack.add(content, body)
             self._small.clear()
             pack.seal()
-        with self._context.db.transaction() as connection:
-            bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
-            if self._pack is not None:
-                self._pack.record(connection, epoch)
-            elif self._small:
-                contents = sorted(self._small)
-                bodies = [self._small[content] for content in contents]
-                connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, contents, bodies))
-            add_rows(connection, bucket, made)
+        self._context.db.run(lambda connection: self._record(connection, made))
         if self._pack is not None:
             self._pack.keep()
+
+    def _record(self, connection: Any, made: list[tuple[str, Manifest, bytes]]) -> None:
+        """The transaction; repeated as a whole when two of them have waited for each other."""
+        bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
+        if self._pack is not None:
+            self._pack.record(connection, epoch)
+        elif self._small:
+            contents = sorted(self._small)
+            bodies = [self._small[content] for content in contents]
+            connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, contents, bodies))
+        add_rows(connection, bucket, made)
 
     def __enter__(self) -> _Batch:
         return self
@@ -167,7 +170,8 @@ def copy(
     encode_key(source_key)
     encode_key(key)
     find = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
-    with context.db.transaction() as connection:
+
+    def work(connection: Any) -> tuple[Manifest, bytes]:
         target, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         source = bucket_id(connection, source_bucket)
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
@@ -186,6 +190,9 @@ def copy(
             )
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, target, [(key, m, cid)])
+        return m, cid
+
+    m, cid = context.db.run(work)
     return PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid))
 
 
@@ -193,9 +200,10 @@ def delete_many(context: Context, bucket: str, keys: list[str]) -> list[str]:
     """Remove those of `keys` that exist, in one transaction, and return them."""
     for key in keys:
         encode_key(key)
-    with context.db.connection() as connection:
-        rows = connection.execute("SELECT delete_objects(%s, %s::text[])", (bucket, sorted(set(keys)))).fetchall()
-    return sorted(row[0] for row in rows)
+    wanted = sorted(set(keys))
+    query = "SELECT delete_objects(%s, %s::text[])"
+    rows = context.db.run(lambda connection: connection.execute(query, (bucket, wanted)).fetchall())
+    return sorted((row[0] for row in rows), key=str.encode)
 
 
 # --- what a request may say ----------------------------------------------------------------------------------------------
