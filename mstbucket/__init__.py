@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         PutResult,
     )
     from mstbucket.services.reading import ObjectReader
-    from mstbucket.store import Store, open  # noqa: A004 - `mstbucket.open`
+    from mstbucket.store import Store, open
     from mstbucket.verify.car import CarReport
 
 __all__ = [

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from mstbucket.errors import InvalidInput, NoSuchCommit
+from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX
 from mstbucket.model import (
     EMPTY,
     Body,
@@ -19,8 +21,6 @@ from mstbucket.model import (
     PutRequest,
     PutResult,
 )
-from mstbucket.errors import InvalidInput, NoSuchCommit
-from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
@@ -140,7 +140,7 @@ class Bucket:
 
     # --- reading ---
 
-    def get_object(self, key: str, *, range: str | None = None) -> ObjectReader:  # noqa: A002 - S3's word
+    def get_object(self, key: str, *, range: str | None = None) -> ObjectReader:
         """Return a reader of the object's bytes, or of a range of them; every chunk is verified before it is given.
 
         Args:

@@ -25,7 +25,7 @@ _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
-def open(  # noqa: A001 - `mstbucket.open(path)` reads as what it does
+def open(
     path: str | os.PathLike[str] | None = None,
     *,
     database: str | None = None,
@@ -60,10 +60,9 @@ def open(  # noqa: A001 - `mstbucket.open(path)` reads as what it does
         if path is not None:
             root = Path(path)
             server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin)
-            database = server.start()
             blobs = root / _BLOBS if blobs is None else blobs
-        assert database is not None and blobs is not None
-        db = Database(database)
+        assert blobs is not None
+        db = _database(server, database)
         try:
             migrate(db)
             store = blobs if isinstance(blobs, BlobStore) else LocalBlobs(Path(blobs))
@@ -75,6 +74,14 @@ def open(  # noqa: A001 - `mstbucket.open(path)` reads as what it does
         if server is not None:
             server.close()
         raise
+
+
+def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
+    if server is not None:
+        server.start()
+        return Database(server.start)  # asked again for each new connection: a server that was killed comes back
+    assert conninfo is not None
+    return Database(conninfo)
 
 
 class Store:

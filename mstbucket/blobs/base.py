@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from mstbucket.errors import BlobExists
+
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
@@ -20,20 +22,27 @@ class BlobInfo:
 class BlobWriter(ABC):
     """One blob being written. Nothing of it is visible before `commit`. For one thread at a time.
 
-    As a context manager it aborts on leaving, unless it was committed.
+    It ends with `commit`, `abort`, or the first call that fails; afterwards `write` and `commit` raise `InvalidInput`.
+    As a context manager it aborts on leaving, unless it was committed. What a writer leaves that is killed is never
+    visible, and goes when the store is opened the next time or by the medium's own rule.
     """
 
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append all of `data`. Raises `StorageError` when the medium fails; then only `abort` is left to do."""
+        """Append all of `data`, which is the caller's again when this returns.
+
+        Raises:
+            StorageError: the medium failed. The blob is given up: begin it again once the cause is repaired.
+        """
 
     @abstractmethod
     def commit(self) -> int:
-        """Make the blob durable and visible, in that order, and return its size.
+        """Make the blob durable and visible, in that order, and return its size in bytes.
 
         Raises:
-            BlobExists: there is one of that name; it is untouched, and this one is gone.
+            BlobExists: there is one of that name, durable and untouched; this one is gone.
             StorageError: the medium failed; nothing is visible.
+            OutcomeUnknown: the medium failed when the blob was visible already. Read it before you write it again.
         """
 
     @abstractmethod
@@ -50,15 +59,19 @@ class BlobWriter(ABC):
 
 
 class BlobStore(ABC):
-    """Named, immutable files on some medium ([BLOB-1] to [BLOB-9]).
+    """Named, immutable files on some medium (`spec/09-blobs.md`, [BLOB-1] to [BLOB-13]).
 
     *Atomic*: a blob is there whole or not at all, under any crash of any machine. *Durable*: when a method that writes
-    returns, the blob survives the loss of power. *Immutable*: a name, once taken, keeps its bytes until it is deleted;
-    callers never use a name twice (`blobs.names`). *Consistent*: what one call wrote, every later call sees.
-    Thread-safe and safe between processes, except for one `BlobWriter`, which is one thread's own.
+    or deletes returns, its effect survives the loss of power. *Immutable*: a name, once taken, keeps its bytes until it
+    is deleted; callers never use a name again for other bytes (`blobs.names`). *Consistent*: what one call did, every
+    later call sees, in every process.
+
+    Thread-safe and safe between processes, except for a `BlobWriter` and an iterator that `list` gave: these are one
+    thread's own.
 
     Every method checks names and raises `InvalidInput` for one that cannot be. A medium that fails raises
     `StorageError` saying what, where and what to do. An ability that a medium cannot offer safely raises `Unsupported`.
+    Not checked here: what is in a blob. Bytes may change on the medium; whoever reads them hashes (`blobs.reader`).
     """
 
     @abstractmethod
@@ -66,12 +79,35 @@ class BlobStore(ABC):
         """Start a blob of any length. Memory held does not grow with it."""
 
     @abstractmethod
+    def put_if_absent(self, name: str, data: bytes) -> None:
+        """Make a blob of `data`, durable and visible when this returns; of all who try at once, one succeeds.
+
+        Raises:
+            BlobExists: there is one of that name, durable and untouched, also where this call is the repeat of one
+                that succeeded.
+            StorageError, OutcomeUnknown: as for `BlobWriter.commit`.
+        """
+
+    def put(self, name: str, data: bytes) -> None:
+        """Make a blob of `data`, durable and visible when this returns. Repeating it with the same bytes is harmless.
+
+        Raises:
+            BlobExists: there is one of that name with other bytes, which is untouched.
+            StorageError: the medium failed; repair the cause and repeat the call. `OutcomeUnknown` too may be repeated.
+        """
+        try:
+            self.put_if_absent(name, data)
+        except BlobExists:
+            if self.head(name).size != len(data) or self.get_range(name, 0, len(data)) != data:
+                raise
+
+    @abstractmethod
     def get_range(self, name: str, start: int, length: int) -> bytes:
-        """Return exactly `length` bytes from byte `start`.
+        """Return exactly `length` bytes from byte `start`; b"" where `length` is 0, wherever it starts.
 
         Raises:
             NoSuchBlob: there is none of that name.
-            StorageError: it ends before, or the medium failed.
+            StorageError: it ends before, or the medium failed. Never fewer bytes.
         """
 
     @abstractmethod
@@ -80,26 +116,23 @@ class BlobStore(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "", after: str = "") -> Iterator[BlobInfo]:
-        """Iterate over the blobs whose names start with `prefix` and stand above `after`, by name.
+        """Iterate over the blobs whose names start with `prefix` and stand above `after`, in the order of names.
 
-        Foreign files, which have no blob's name, are passed over. A blob that is there all the time is given once.
+        `after` is the last name of an earlier page, or "". Foreign files, which have no blob's name, are passed over.
+        A blob that is there during the whole iteration is given exactly once.
+
+        Raises:
+            StorageError: the medium failed, also in the middle. A listing that ends without an error is complete.
         """
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """Remove a blob for good. One that is not there is no error: a delete can always be repeated."""
+        """Remove a blob for good. One that is not there is no error: a delete can always be repeated.
 
-    def put(self, name: str, data: bytes) -> None:
-        """Make a blob of `data`, durable and visible when this returns.
-
-        Raises:
-            BlobExists: there is one of that name, which is untouched.
+        Readers that are in the middle of the blob get its bytes or `NoSuchBlob`, never others.
         """
-        with self.open_write(name) as writer:
-            writer.write(data)
-            writer.commit()
 
     def delete_many(self, names: Iterable[str]) -> None:
-        """Remove blobs for good; stops at the first that fails. Repeat it with the same names."""
+        """Remove blobs for good. When it fails some are gone; repeat it with the same names."""
         for name in names:
             self.delete(name)

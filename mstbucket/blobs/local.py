@@ -1,7 +1,7 @@
 """A blob store in a directory of a local disk: the embedded default.
 
-A blob is written under a hidden name beside its own, flushed to disk, linked to its name (which never replaces what is
-there), and the folder is flushed. So under its own name a blob is always whole, whatever happened.
+A blob is written under a hidden name, flushed to disk, linked to its own name (which never replaces what is there), and
+the folder is flushed. So under its own name a blob is always whole, whatever happened.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ import errno
 import fcntl
 import os
 import secrets
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter
+from mstbucket.blobs.disk import Folders, Handle, OpenFiles, declared, failed, open_file, sync
 from mstbucket.blobs.names import check_name, is_name
-from mstbucket.errors import BlobExists, InvalidInput, NoSuchBlob, StorageError
+from mstbucket.errors import BlobExists, InvalidInput, NoSuchBlob, OutcomeUnknown, StorageError
 
-OPEN_FILES: Final = 64  # kept open for reading; far below the usual limit of 1,024 a process
-_HIDDEN: Final = ".writing-"
-_NO_FOLLOW: Final = os.O_NOFOLLOW | os.O_CLOEXEC  # a link planted in the directory must not lead out of it
+#: Where blobs are written. One folder for all, so that looking for what dead writers left costs nothing ([BLOB-11]).
+WRITING: Final = ".writing"
+
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalBlobs(BlobStore):
     """Blobs as files below `path`, which is made if it is not there. See `BlobStore` for the contract.
 
-    Files that have no blob's name, and symbolic links, are ignored. What a killed writer left is removed when the
-    directory is opened the next time: its lock, which went with the process, tells it from a writer at work.
+    Files that have no blob's name, and symbolic links below `path`, are no blobs and left alone. What a killed writer
+    left is removed when the directory is opened the next time: its lock, which went with the process, tells it from a
+    writer at work. The file system must be a local one with hard links and locks.
 
     Raises:
         StorageError: the directory cannot be made or used.
@@ -38,129 +40,137 @@ class LocalBlobs(BlobStore):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path).absolute()
-        self._open: OrderedDict[str, _Handle] = OrderedDict()
-        self._lock = threading.Lock()
-        try:
-            self._path.mkdir(parents=True, exist_ok=True)
+        self._files = OpenFiles()
+        with declared("the directory of the blobs cannot be used", self._path):
+            self._folders = Folders(self._path)
             self._sweep()
-        except OSError as error:
-            raise _failed("the directory of the blobs cannot be used", self._path, error) from error
 
     def open_write(self, name: str) -> BlobWriter:
-        path = self._path / check_name(name)
-        try:
-            self._make_folder(path.parent)
-            return _Writer(name, path)
-        except OSError as error:
-            raise _failed("a blob cannot be started", path, error) from error
+        *parts, last = check_name(name).split("/")
+        with declared("a blob cannot be started", self._path / name):
+            self._folders.check_there()
+            folder = self._folders.make(tuple(parts))
+            return _Writer(self._path / name, folder, last, self._folders.make((WRITING,)))
+
+    def put_if_absent(self, name: str, data: bytes) -> None:
+        with self.open_write(name) as writer:
+            writer.write(data)
+            writer.commit()
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
         if start < 0 or length < 0:
-            raise InvalidInput(f"bytes {start} to {start + length} are no range of a blob")
-        handle = self._handle(name)
+            raise InvalidInput(f"{length} bytes from byte {start} are no range of a blob")
+        handle, size = self._files.get(name) or self._open(name)
+        # [BLOB-7] before anything is allocated for it
+        if length and start + length > size:
+            raise StorageError(f"blob {self._path / name} ends at byte {size}; {length} from {start} were asked for")
         parts = []
-        try:
-            while length > 0:
+        while length > 0:
+            try:
                 part = os.pread(handle.fd, length, start)
-                if not part:
-                    raise StorageError(f"blob {self._path / name} ends at byte {start}, {length} bytes too early")
-                parts.append(part)
-                start += len(part)
-                length -= len(part)
-        except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            raise _failed("a blob cannot be read", self._path / name, error) from error
+            except OSError as error:
+                raise failed("a blob cannot be read", self._path / name, error) from error
+            if not part:
+                raise StorageError(f"blob {self._path / name} was cut to {start} bytes while it was read")
+            parts.append(part)
+            start += len(part)
+            length -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def head(self, name: str) -> BlobInfo:
-        return BlobInfo(name, os.fstat(self._handle(name).fd).st_size)
+        # By name, not from an open file: this is what a checker asks.
+        return BlobInfo(name, self._open(name)[1])
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[BlobInfo]:
-        return self._list(self._path, "", prefix, after)
+        return self._list((), prefix, after)
 
     def delete(self, name: str) -> None:
-        path = self._path / check_name(name)
-        with self._lock:
-            self._open.pop(name, None)
-        try:
-            # Not flushed to disk: a delete that a crash undoes is found and repeated by whoever asked for it.
-            path.unlink(missing_ok=True)
-        except NotADirectoryError:
-            return
-        except OSError as error:
-            raise _failed("a blob cannot be deleted", path, error) from error
+        self.delete_many((name,))
 
-    def _list(self, folder: Path, base: str, prefix: str, after: str) -> Iterator[BlobInfo]:
+    def delete_many(self, names: Iterable[str]) -> None:
+        folders: set[tuple[str, ...]] = set()
+        for name in [check_name(name) for name in names]:
+            *parts, last = name.split("/")
+            self._files.drop(name)
+            with declared("a blob cannot be deleted", self._path / name):
+                with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                    folder = self._folders.find(tuple(parts))
+                    folders.add(tuple(parts))  # flushed also if the file is gone: an earlier try may have died here
+                    os.unlink(last, dir_fd=folder.fd)
+                self._folders.check_there()
+        for touched in folders:
+            with declared("a deletion cannot be made durable", self._path.joinpath(*touched)):
+                sync(self._folders.find(touched))  # [BLOB-6]
+
+    def _open(self, name: str) -> tuple[Handle, int]:
+        """Open a blob for reading and keep it open; also its size."""
+        *parts, last = check_name(name).split("/")
+        with declared("a blob cannot be opened", self._path / name):
+            try:
+                handle = open_file(self._folders.find(tuple(parts)), last)
+                size = os.fstat(handle.fd).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                self._folders.check_there()
+                raise NoSuchBlob(f"there is no blob {self._path / name}") from None
+        self._files.keep(name, handle)
+        return handle, size
+
+    def _list(self, parts: tuple[str, ...], prefix: str, after: str) -> Iterator[BlobInfo]:
         """Depth first in the order of whole names: a folder sorts as its name with the '/' behind it."""
-        try:
-            with os.scandir(folder) as entries:
+        base = "".join(part + "/" for part in parts)
+        with declared("the blobs cannot be listed", self._path / base):
+            self._folders.check_there()
+            try:
+                folder = self._folders.find(parts)
+            except (FileNotFoundError, NotADirectoryError):
+                return  # removed since the folder above was listed
+            with os.scandir(folder.fd) as entries:
                 found = sorted(
                     base + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
                     for entry in entries
-                    if not entry.is_symlink() and is_name(base + entry.name)
+                    # [BLOB-8] [BLOB-12] foreign files and links are passed over
+                    if is_name(base + entry.name) and not entry.is_symlink()
                 )
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise _failed("the blobs cannot be listed", folder, error) from error
-        for name in found:
-            if name.endswith("/"):
-                top = name[:-1] + "0"  # '0' follows '/': above every name in the folder
-                if (name.startswith(prefix) or prefix.startswith(name)) and top > after:
-                    yield from self._list(self._path / name, name, prefix, after)
-            elif name.startswith(prefix) and name > after:
-                with suppress(FileNotFoundError, NoSuchBlob):  # deleted since it was listed
-                    yield BlobInfo(name, os.stat(self._path / name, follow_symlinks=False).st_size)
-
-    def _handle(self, name: str) -> _Handle:
-        """An open file for reading, kept for the next time. One in use stays open though it is put out of the cache."""
-        with self._lock:
-            handle = self._open.get(name)
-            if handle is not None:
-                self._open.move_to_end(name)
-                return handle
-        path = self._path / check_name(name)
-        try:
-            handle = _Handle(os.open(path, os.O_RDONLY | _NO_FOLLOW))
-        except (FileNotFoundError, NotADirectoryError):
-            raise NoSuchBlob(f"there is no blob {path}") from None
-        except OSError as error:
-            raise _failed("a blob cannot be opened", path, error) from error
-        with self._lock:
-            self._open[name] = handle
-            while len(self._open) > OPEN_FILES:
-                self._open.popitem(last=False)
-        return handle
-
-    def _make_folder(self, folder: Path) -> None:
-        """Make a folder durably, and what leads to it."""
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _flush_folder(folder.parent)
+            for name in found:
+                if name.endswith("/"):
+                    above = name[:-1] + "0"  # '0' follows '/': above every name in the folder
+                    if (name.startswith(prefix) or prefix.startswith(name)) and above > after:
+                        yield from self._list((*parts, name[len(base) : -1]), prefix, after)
+                elif name.startswith(prefix) and name > after:
+                    with suppress(FileNotFoundError):  # deleted since
+                        state = os.stat(name[len(base) :], dir_fd=folder.fd, follow_symlinks=False)
+                        if stat.S_ISREG(state.st_mode):
+                            yield BlobInfo(name, state.st_size)
 
     def _sweep(self) -> None:
-        for folder, _, files in os.walk(self._path):
-            for file in files:
-                if not file.startswith(_HIDDEN):
-                    continue
-                with suppress(FileNotFoundError, BlockingIOError):
-                    handle = _Handle(os.open(os.path.join(folder, file), os.O_RDONLY | _NO_FOLLOW))
-                    fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(os.path.join(folder, file))
+        """Remove what dead writers left. Where that is not allowed it stays: it is invisible, and only takes room."""
+        try:
+            folder = self._folders.find((WRITING,))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for file in os.listdir(folder.fd):
+            with suppress(FileNotFoundError, BlockingIOError, PermissionError):
+                handle = open_file(folder, file)
+                fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try:
+                    os.unlink(file, dir_fd=folder.fd)
+                except OSError as error:
+                    if error.errno != errno.EROFS:
+                        raise
 
 
 class _Writer(BlobWriter):
-    def __init__(self, name: str, path: Path) -> None:
-        self._name = name
+    def __init__(self, path: Path, folder: Handle, last: str, writing: Handle) -> None:
         self._path = path
-        self._hidden = path.with_name(_HIDDEN + secrets.token_hex(8))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
-        self._handle: _Handle | None = _Handle(os.open(self._hidden, flags, 0o644))
+        self._folder = folder
+        self._last = last
+        self._writing = writing
         self._size = 0
-        fcntl.flock(self._handle.fd, fcntl.LOCK_SH)  # says to `_sweep` that somebody is at work here
+        self._handle: Handle | None = None
+        while self._handle is None:
+            self._hidden = secrets.token_hex(16)
+            self._handle = Handle(os.open(self._hidden, _CREATE, 0o600, dir_fd=writing.fd))
+            self._lock()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         handle = self._alive()
@@ -171,19 +181,17 @@ class _Writer(BlobWriter):
                 self._size += done
                 view = view[done:]
         except OSError as error:
-            raise _failed("a blob cannot be written", self._path, error) from error
+            # [BLOB-4] with a hole in it, it must not be committed
+            self.abort()
+            raise failed("a blob cannot be written", self._path, error) from error
 
     def commit(self) -> int:
         handle = self._alive()
         try:
-            os.fsync(handle.fd)
-            os.link(self._hidden, self._path)
-            os.unlink(self._hidden)
-            _flush_folder(self._path.parent)
-        except FileExistsError:
-            raise BlobExists(f"blob {self._path} exists already; names are never reused") from None
-        except OSError as error:
-            raise _failed("a blob cannot be made durable", self._path, error) from error
+            with declared("a blob cannot be made durable", self._path):
+                # [BLOB-4] [BLOB-6] the bytes before the name, and the name before the caller goes on
+                sync(handle)
+                self._link()
         finally:
             self.abort()
         return self._size
@@ -191,39 +199,42 @@ class _Writer(BlobWriter):
     def abort(self) -> None:
         if self._handle is None:
             return
-        with suppress(FileNotFoundError):
-            os.unlink(self._hidden)
+        with suppress(OSError):  # what stays is invisible, and swept
+            os.unlink(self._hidden, dir_fd=self._writing.fd)
         self._handle = None
 
-    def _alive(self) -> _Handle:
+    def _link(self) -> None:
+        taken = False
+        try:
+            os.link(self._hidden, self._last, src_dir_fd=self._writing.fd, dst_dir_fd=self._folder.fd)
+        except FileExistsError:
+            taken = True
+            if stat.S_ISDIR(os.stat(self._last, dir_fd=self._folder.fd, follow_symlinks=False).st_mode):
+                raise IsADirectoryError(errno.EISDIR, "a folder has the name") from None
+        try:
+            sync(self._folder)  # also the name that somebody else took: who hears of it relies on it
+        except OSError as error:
+            reason = failed("the name of a blob cannot be made durable", self._path, error)
+            raise OutcomeUnknown(f"{reason}; read it before you write it again") from error
+        if taken:
+            # [BLOB-2]
+            raise BlobExists(f"blob {self._path} exists already; names are never reused")
+
+    def _lock(self) -> None:
+        """Say to `_sweep` that somebody is at work here; give the file up if it was swept before it was locked."""
+        assert self._handle is not None
+        try:
+            fcntl.flock(self._handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._handle = None
+            return
+        except OSError:
+            self.abort()
+            raise
+        if os.fstat(self._handle.fd).st_nlink == 0:
+            self._handle = None
+
+    def _alive(self) -> Handle:
         if self._handle is None:
-            raise InvalidInput(f"blob {self._name} was committed or aborted: nothing can be done with it any more")
+            raise InvalidInput(f"the writing of blob {self._path} has ended: begin it again with open_write")
         return self._handle
-
-
-class _Handle:
-    """A file descriptor that is closed when nobody refers to it any more."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = _Handle(os.open(folder, os.O_RDONLY | os.O_CLOEXEC))
-    os.fsync(handle.fd)
-
-
-def _failed(what: str, path: Path, error: OSError) -> StorageError:
-    advice = {
-        errno.ENOSPC: "the disk is full: free some space and repeat the call",
-        errno.EDQUOT: "the quota is used up: free some space and repeat the call",
-        errno.EROFS: "the file system is read-only: mount it for writing",
-        errno.EACCES: "permission denied: check who owns the directory",
-        errno.EMFILE: "too many open files: raise the limit of the process",
-    }.get(error.errno or 0, error.strerror or str(error))
-    return StorageError(f"{what} at {path}: {advice}")

@@ -1,9 +1,10 @@
-"""Names of blobs: one grammar, checked in both directions, and names that are never given twice.
+"""Names of blobs: one grammar, checked in both directions, and names that are never given twice for other bytes.
 
     packs/<2 hex>/<32 hex>.car         a pack; 128 random bits, the first 8 of them also the folder
     refs/<identity>/<16 hex>-<cid>.car a commit: its sequence number, so that the newest is listed last, and its CID
 
-A random part means that a late delete, or one repeated by a machine that was thought dead, can never hit new data.
+The random part means that a late delete, or one repeated by a machine that was thought dead, can never hit new data. A
+ref has the CID of what it holds instead: publishing it again gives the same blob.
 """
 
 from __future__ import annotations
@@ -13,37 +14,59 @@ import secrets
 from typing import Final
 
 from mstbucket.errors import InvalidInput
+from mstbucket.limits import BLOB_NAME_MAX, SEQ_MAX
 
-NAME_MAX: Final = 200  # bytes; below every medium's limit with room for a prefix in front (S3: 1,024 in all)
+PACKS: Final = "packs/"
+REFS: Final = "refs/"
 
 _NAME: Final = re.compile(r"(?!.*(?:^|/)\.)[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
-_REF: Final = re.compile(r"refs/([a-z2-7]{26})/([0-9a-f]{16})-(b[a-z2-7]+)\.car")
+_PACK: Final = re.compile(r"packs/([0-9a-f]{2})/\1[0-9a-f]{30}\.car")
+_REF: Final = re.compile(r"refs/([a-z2-7]{26})/([0-9a-f]{16})-(b[a-z2-7]{58})\.car")
 
 
 def is_name(name: str) -> bool:
     """Whether `name` is a blob's name: segments of a-z, 0-9, '.', '_', '-' joined by '/', none starting with '.'."""
-    return len(name) <= NAME_MAX and _NAME.fullmatch(name) is not None
+    return len(name) <= BLOB_NAME_MAX and _NAME.fullmatch(name) is not None
 
 
 def check_name(name: str) -> str:
-    """Return `name`, or raise `InvalidInput` if no blob can be called so ([BLOB-1])."""
+    """Return `name`, or raise `InvalidInput` if no blob can be called so."""
+    # [BLOB-1] the grammar keeps '..', absolute paths and hidden files out of every medium
     if not is_name(name):
-        raise InvalidInput(f"{name!r} is not a blob name: use segments of a-z, 0-9, '.', '_' and '-', joined by '/'")
+        shown = name if len(name) <= BLOB_NAME_MAX else name[:BLOB_NAME_MAX] + "…"
+        raise InvalidInput(
+            f"{shown!r} is no blob name: use at most {BLOB_NAME_MAX} characters, in segments of a-z, 0-9, '.', '_' "
+            "and '-' joined by '/', none starting with '.'"
+        )
     return name
 
 
 def pack_name() -> str:
     """A name for a new pack that nobody has had before."""
-    digits = secrets.token_hex(16)
-    return f"packs/{digits[:2]}/{digits}.car"
+    digits = secrets.token_hex(16)  # [BLOB-3]
+    return f"{PACKS}{digits[:2]}/{digits}.car"
+
+
+def is_pack(name: str) -> bool:
+    """Whether `name` is one that `pack_name` gives."""
+    return _PACK.fullmatch(name) is not None
 
 
 def ref_name(identity: str, seq: int, commit: str) -> str:
-    """The name of the blob that publishes a commit of the bucket `identity`."""
-    return check_name(f"refs/{identity}/{seq:016x}-{commit}.car")
+    """The name of the blob that publishes the commit with the CID text `commit` of the bucket `identity`.
+
+    Raises:
+        InvalidInput: these are not an identity, a sequence number and a CID.
+    """
+    name = f"{REFS}{identity}/{seq:016x}-{commit}.car"
+    if parse_ref(name) != (identity, seq, commit):
+        raise InvalidInput(f"{identity!r}, {seq} and {commit!r} are not the identity, number and CID of a commit")
+    return name
 
 
 def parse_ref(name: str) -> tuple[str, int, str] | None:
     """(identity, seq, commit CID) of a ref's name, or None where it is no such name."""
     match = _REF.fullmatch(name)
-    return None if match is None else (match[1], int(match[2], 16), match[3])
+    if match is None or int(match[2], 16) > SEQ_MAX:
+        return None
+    return match[1], int(match[2], 16), match[3]

@@ -14,21 +14,23 @@ GATHERED: Final = 256 * KIB  # small sections written at once; from this size on
 class PackWriter:
     """Writes a CAR with the root `root` to `blob`, section by section; says where each block came to stand.
 
-    What the blob store raises goes through. Whether a block hashes to its CID is not checked here.
+    What the blob store raises goes through; then the pack is lost. Whether a block hashes to its CID, and whether it
+    came before, is not checked here.
     """
 
     def __init__(self, blob: BlobWriter, root: bytes) -> None:
         self._blob = blob
-        self._held = bytearray(car.header(root))
+        self._held = bytearray(car.header(root))  # [PACK-1]
         self._written = 0
 
     def add(self, cid: bytes, block: bytes | memoryview) -> int:
-        """Append a block; return the offset of its first byte in the pack."""
-        self._held += car.section_head(cid, len(block))
-        offset = self._written + len(self._held)
+        """Append a block; return the offset of its first byte in the pack ([PACK-3])."""
+        held = self._held
+        held += car.section_head(cid, len(block))
+        offset = self._written + len(held)
         if len(block) < GATHERED:
-            self._held += block
-            if len(self._held) >= GATHERED:
+            held += block
+            if len(held) >= GATHERED:
                 self.finish()
         else:
             self.finish()
@@ -37,8 +39,8 @@ class PackWriter:
         return offset
 
     def finish(self) -> int:
-        """Hand everything gathered to the blob; return the size so far. The blob's `commit` is the caller's."""
+        """Hand what was gathered to the blob; return the size so far in bytes. The blob's `commit` is the caller's."""
         self._blob.write(self._held)
         self._written += len(self._held)
-        self._held = bytearray()
+        self._held.clear()
         return self._written

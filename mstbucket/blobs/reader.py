@@ -2,129 +2,108 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final
 
 from mstbucket.blobs.base import BlobStore
-from mstbucket.core import car, varint
-from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
+from mstbucket.blobs.plan import Location, Read, plan
+from mstbucket.core import car
+from mstbucket.core.cid import CID, to_text, verify_block
 from mstbucket.errors import FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.limits import KIB, MIB
 
-GAP: Final = 16 * KIB  # read over rather than around: copying this much costs about as much as another call
-READ_MAX: Final = 4 * MIB  # of one planned read, unless a single block is larger
+__all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_blocks"]
+
 AHEAD: Final = 512 * KIB  # read on behind a dense range by a scan
 DENSE: Final = 2  # a range is dense if at least one in so many of its bytes was asked for
-SCAN_CACHE: Final = 32 * MIB  # of fetched ranges kept by a scan
+SCAN_CACHE: Final = 32 * MIB  # of fetched ranges and their index kept by a scan
+ENTRY: Final = 300  # bytes that the index of a kept block takes: its CID, four numbers and their dictionary
 
-
-class Location(NamedTuple):
-    """Where a block is: the pack, the offset of the block's first byte, its length."""
-
-    pack: str
-    offset: int
-    length: int
-
-
-class Read(NamedTuple):
-    """One planned read of a pack: `start` to `stop`, and the wanted blocks in it as (CID, location)."""
-
-    pack: str
-    start: int
-    stop: int
-    wanted: tuple[tuple[CID, Location], ...]
-
-
-def plan(wanted: Iterable[tuple[CID, Location]]) -> list[Read]:
-    """The reads a caller would execute to get `wanted`, each a range of one pack; no input or output here.
-
-    Neighbours that are at most GAP apart share a read, as long as it stays below READ_MAX. Ranges start with a block's
-    section, so that what lies between can be parsed.
-    """
-    reads: list[Read] = []
-    group: list[tuple[CID, Location]] = []
-    start = stop = 0
-    for item in sorted(wanted, key=lambda pair: pair[1]):
-        pack, offset, length = item[1]
-        begin = offset - CID_SIZE - len(varint.encode(CID_SIZE + length))
-        if group and pack == group[0][1].pack and begin <= stop + GAP and offset + length - start <= READ_MAX:
-            group.append(item)
-            stop = max(stop, offset + length)
-            continue
-        if group:
-            reads.append(Read(group[0][1].pack, start, stop, tuple(group)))
-        group, start, stop = [item], begin, offset + length
-    if group:
-        reads.append(Read(group[0][1].pack, start, stop, tuple(group)))
-    return reads
+_Place = Location | bytes
+_Kept = tuple[bytes, int, int]  # a fetched range, and where in it a block starts and stops
+_Window = tuple[bytes, list[CID]]  # a fetched range and the blocks in it
 
 
 def read_blocks(blobs: BlobStore, wanted: Iterable[tuple[CID, Location]]) -> dict[CID, bytes]:
     """Fetch and verify the blocks of `wanted`, neighbours together.
 
     Raises:
-        MissingBlock: a pack that the index names is gone.
-        HashMismatch: bytes that are not the block they should be.
-        StorageError: the medium failed, or a pack is shorter than the index says.
+        MissingBlock: a pack that the index names is gone, or shorter than the index says.
+        HashMismatch: bytes that are not the block they should be; the message names block, pack and offset.
+        StorageError: the medium failed.
     """
     found: dict[CID, bytes] = {}
     for read in plan(wanted):
-        data = fetch(blobs, read, read.stop)
-        for cid, (_, offset, length) in read.wanted:
-            found[cid] = checked(cid, data[offset - read.start : offset - read.start + length], read.pack)
+        _cut(read, _fetch(blobs, read, read.stop), found)
     return found
 
 
-def fetch(blobs: BlobStore, read: Read, stop: int) -> bytes:
-    """The bytes of a planned read, up to `stop`."""
-    try:
-        return blobs.get_range(read.pack, read.start, stop - read.start)
-    except NoSuchBlob as error:
-        names = ", ".join(to_text(cid) for cid, _ in read.wanted[:3])
-        raise MissingBlock(f"pack {read.pack} is gone, and with it {len(read.wanted)} blocks ({names})") from error
-
-
-def checked(cid: CID, block: bytes, pack: str) -> bytes:
+def checked(cid: CID, block: bytes, where: str) -> bytes:
     """Return the block, or raise `HashMismatch` saying where the damage is ([GET-1])."""
     try:
         verify_block(cid, block)
     except HashMismatch as error:
-        raise HashMismatch(f"{error} (in pack {pack})") from error
+        raise HashMismatch(f"{error} ({where})") from error
     return block
 
 
 class PackScan:
-    """A block source for reading a whole closure: keeps what it fetched beside what was asked for, and reads ahead.
+    """A block source for reading much of what lies together: keeps what it read beside what was asked for.
 
-    For one pass by one thread. Holds SCAN_CACHE bytes of ranges and their index.
+    Where many blocks of a range are asked for it reads ahead, so that a pass over a closure in the order of its pack
+    asks the index about few of its blocks and the medium once per MiB. Thread-safe. Holds at most SCAN_CACHE bytes,
+    whatever it is asked for. Not kept: blocks that were asked for alone.
+
+    Args:
+        blobs: where the packs are.
+        locate: says for CIDs where they are, or gives their bytes, verified; raises `MissingBlock` for one it does not
+            know. Asked once per call, about all that was not read before. The last word: what was read beside is used
+            only if its hash is right.
     """
 
-    def __init__(self, blobs: BlobStore, locate: Callable[[Sequence[CID]], dict[CID, Location | bytes]]) -> None:
+    def __init__(self, blobs: BlobStore, locate: Callable[[Sequence[CID]], Mapping[CID, _Place]]) -> None:
         self._blobs = blobs
         self._locate = locate
-        self._index: dict[CID, tuple[bytes, int, int, str]] = {}
-        self._ranges: OrderedDict[int, tuple[bytes, list[CID]]] = OrderedDict()
+        self._lock = threading.Lock()  # over the three below, never while something is fetched
+        self._index: dict[CID, _Kept] = {}
+        self._windows: OrderedDict[int, _Window] = OrderedDict()
         self._held = 0
         self._count = 0
 
     def get(self, cid: CID) -> bytes:
-        """The block of `cid`, verified."""
+        """The block of `cid`, verified. Raises as `get_many`."""
         return self.get_many((cid,))[cid]
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        """The blocks of `cids`, verified; those not fetched before are asked of the index in one question."""
+        """The blocks of `cids`, verified; those not read before are asked of the index in one question.
+
+        Raises:
+            MissingBlock: the index does not know one, or its pack is gone or cut short.
+            HashMismatch: bytes that are not the block they should be; the message names block, pack and offset.
+            StorageError: the medium failed.
+        """
         found: dict[CID, bytes] = {}
         missing: list[CID] = []
+        kept = self._index.get
         for cid in cids:
-            at = self._index.get(cid)
-            if at is None:
-                missing.append(cid)
-            else:
-                found[cid] = checked(cid, at[0][at[1] : at[2]], at[3])
+            at = kept(cid)
+            if at is not None:
+                block = at[0][at[1] : at[2]]
+                # [PACK-6] Damage here is not the last word: the index may know another place.
+                if sha256(block).digest() == cid[4:]:
+                    found[cid] = block
+                    continue
+            missing.append(cid)
         if missing:
+            places = self._locate(missing)
             wanted: list[tuple[CID, Location]] = []
-            for cid, place in self._locate(missing).items():
+            for cid in dict.fromkeys(missing):
+                place = places.get(cid)
+                if place is None:
+                    raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
                 if isinstance(place, bytes):
                     found[cid] = place
                 else:
@@ -134,39 +113,73 @@ class PackScan:
         return found
 
     def _take(self, read: Read, found: dict[CID, bytes]) -> None:
-        size = read.stop - read.start
-        dense = len(read.wanted) > 1 and DENSE * sum(place.length for _, place in read.wanted) >= size
-        data = b""
-        if dense:
-            try:
-                end = self._blobs.head(read.pack).size
-                data = fetch(self._blobs, read, min(read.stop + AHEAD, end))
-            except StorageError:
-                dense = False  # reading ahead is a favour; what was asked for decides
-        if not dense:
-            data = fetch(self._blobs, read, read.stop)
-        for cid, (_, offset, length) in read.wanted:
-            found[cid] = checked(cid, data[offset - read.start : offset - read.start + length], read.pack)
-        if dense:
-            self._keep(data, read)
+        """Execute one planned read, and read ahead where that is likely to pay."""
+        asked = sum(place.length for _, place in read.wanted)
+        if len(read.wanted) == 1 or DENSE * asked < read.stop - read.start:
+            _cut(read, _fetch(self._blobs, read, read.stop), found)
+            return
+        data = self._fetch_ahead(read)
+        _cut(read, data, found)
+        self._keep(read, data)
 
-    def _keep(self, data: bytes, read: Read) -> None:
+    def _fetch_ahead(self, read: Read) -> bytes:
+        try:
+            end = self._blobs.head(read.pack).size
+            return _fetch(self._blobs, read, max(read.stop, min(read.stop + AHEAD, end)))
+        except (StorageError, MissingBlock, NoSuchBlob):
+            # Reading ahead is a favour; whether what was asked for can be read decides, and says what is wrong.
+            return _fetch(self._blobs, read, read.stop)
+
+    def _keep(self, read: Read, data: bytes) -> None:
         try:
             blocks = car.parse_window(data, read.start)
         except FormatError:
             return  # damage beside what was asked for is named when it is asked for itself
-        cids = []
-        for cid, offset, length in blocks:
-            start = offset - read.start
-            self._index[cid] = (data, start, start + length, read.pack)
-            cids.append(cid)
-        self._ranges[self._count] = (data, cids)
-        self._count += 1
-        self._held += len(data)
-        while self._held > SCAN_CACHE:
-            _, (old, gone) = self._ranges.popitem(last=False)
-            self._held -= len(old)
-            for cid in gone:
-                at = self._index.get(cid)
-                if at is not None and at[0] is old:
-                    del self._index[cid]
+        start = read.start
+        entries = {cid: (data, offset - start, offset - start + length) for cid, offset, length in blocks}
+        with self._lock:
+            self._index.update(entries)
+            self._windows[self._count] = (data, list(entries))
+            self._count += 1
+            self._held += len(data) + ENTRY * len(entries)
+            while self._held > SCAN_CACHE:
+                self._forget()
+
+    def _forget(self) -> None:
+        _, (data, cids) = self._windows.popitem(last=False)
+        self._held -= len(data) + ENTRY * len(cids)
+        for cid in cids:
+            kept = self._index.get(cid)
+            if kept is not None and kept[0] is data:
+                del self._index[cid]
+
+
+def _fetch(blobs: BlobStore, read: Read, stop: int) -> bytes:
+    """The bytes of a planned read, up to `stop`."""
+    try:
+        try:
+            return blobs.get_range(read.pack, read.start, stop - read.start)
+        except StorageError:
+            size = blobs.head(read.pack).size
+            if size >= stop:
+                raise
+            raise _lost(read, f"pack {read.pack} was cut to {size} bytes") from None
+    except NoSuchBlob as error:
+        raise _lost(read, f"pack {read.pack} is gone") from error
+
+
+def _lost(read: Read, what: str) -> MissingBlock:
+    # [PACK-8] a pack that is gone or cut short is lost data, never absence
+    names = ", ".join(to_text(cid) for cid, _ in read.wanted[:3])
+    return MissingBlock(f"{what}, and with it {names}{' and more' if len(read.wanted) > 3 else ''}: restore the pack")
+
+
+def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:
+    """Cut the wanted blocks out of a fetched range."""
+    start = read.start
+    for cid, (pack, offset, length) in read.wanted:
+        block = data[offset - start : offset - start + length]
+        # [PACK-6]
+        if sha256(block).digest() != cid[4:]:
+            checked(cid, block, f"in pack {pack} at byte {offset}")
+        found[cid] = block

@@ -171,9 +171,9 @@ class Supervisor:
 
     def publish(self) -> None:
         self.ready_lock = self.open_lock("ready.lock")
-        fcntl.flock(self.ready_lock, fcntl.LOCK_EX)
         os.ftruncate(self.ready_lock, 0)
         os.pwrite(self.ready_lock, os.fsencode(self.job["sockets"]), 0)
+        fcntl.flock(self.ready_lock, fcntl.LOCK_EX)  # last: whoever sees it held may read the text
 
     def log_tail(self) -> str:
         size = os.fstat(2).st_size
@@ -272,7 +272,22 @@ class Supervisor:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         with self.mutex:
             self.pid = None
-            return os.waitpid(pid, 0)[1]
+            status = os.waitpid(pid, 0)[1]
+        if os.WIFSIGNALED(status):
+            self.forget_shared_memory()
+        return status
+
+    def forget_shared_memory(self) -> None:
+        """Remove the 56 bytes of System V shared memory that a killed server leaves; the kernel would keep them."""
+        try:
+            with open(os.path.join(self.data, "postmaster.pid"), "rb") as file:
+                key_and_number = file.read().split(b"\n")[6].split()
+            with open("/proc/sysvipc/shm", "rb") as table:
+                known = [line.split()[:2] for line in table]
+        except (OSError, IndexError):
+            return  # it had none yet, or the system does not show them
+        if key_and_number in known:
+            ctypes.CDLL(None).shmctl(int(key_and_number[1]), 0, None)  # 0 is IPC_RMID
 
     def await_last_client(self, clients: int) -> None:
         """In a thread of its own: block until no process holds clients.lock, then end the server."""

@@ -47,16 +47,16 @@ class StoreBlocks:
         """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
         pack, offset, length, body = place
         if body is not None:
-            return checked(cid, body, "of the database")
+            return checked(cid, body, "in the database")
         if pack is None:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         return read_blocks(self._blobs, [(cid, Location(pack, offset, length))])[cid]
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """Those of `cids` that are held in the database still."""
-        with self._db.connection() as connection:
+        with self._db.reading() as connection:
             rows = connection.execute(_BODIES, (sorted(cids),), binary=True).fetchall()
-        return {cid: checked(cid, body, "of the database") for cid, body in rows}
+        return {cid: checked(cid, body, "in the database") for cid, body in rows}
 
     def scan(self) -> PackScan:
         """A source for one pass over a whole closure, which reads ahead; for one thread."""
@@ -65,11 +65,11 @@ class StoreBlocks:
     def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
         if not cids:
             return {}
-        with self._db.connection() as connection:
+        with self._db.reading() as connection:
             rows = connection.execute(_LOCATE, (list(dict.fromkeys(cids)),), binary=True).fetchall()
         found: dict[CID, Location | bytes] = {}
         for cid, pack, offset, length, body in rows:
-            found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "of the database")
+            found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
         for cid in cids:
             if cid not in found:
                 raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mstbucket.core import cid as cids
+from mstbucket.core.commit import Commit
 from mstbucket.core.commit import bucket_id as bucket_identity
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import NoSuchBucket
@@ -43,7 +44,7 @@ def list_all(db: Database) -> list[BucketInfo]:
                (SELECT count(*) FROM dirty d WHERE d.bucket = b.id)
         FROM buckets b ORDER BY b.name
     """
-    with db.connection() as connection:
+    with db.reading() as connection:
         rows = connection.execute(query, binary=True).fetchall()
     return [
         BucketInfo(name, identity, moment(created), None if commit is None else cids.to_text(commit), seq, dirty)
@@ -53,7 +54,7 @@ def list_all(db: Database) -> list[BucketInfo]:
 
 def require(db: Database, name: str) -> None:
     """Raise `NoSuchBucket` unless there is a bucket of that name."""
-    with db.connection() as connection:
+    with db.reading() as connection:
         bucket_id(connection, name)
 
 
@@ -61,8 +62,13 @@ def bucket_id(connection: Any, name: str) -> int:
     """The row id of a bucket by name."""
     row = connection.execute("SELECT id FROM buckets WHERE name = %s", (name,)).fetchone()
     if row is None:
-        raise NoSuchBucket(f"there is no bucket named {name!r}")
+        raise no_such_bucket(name)
     return int(row[0])
+
+
+def no_such_bucket(name: str) -> NoSuchBucket:
+    """The error for a bucket that is not there."""
+    return NoSuchBucket(f"there is no bucket named {name!r}")
 
 
 def commits(db: Database, name: str) -> Iterator[CommitInfo]:
@@ -73,10 +79,10 @@ def commits(db: Database, name: str) -> Iterator[CommitInfo]:
         WHERE b.id = %s AND c.seq < %s ORDER BY c.seq DESC LIMIT %s
     """
     below = 2**63 - 1
-    with db.connection() as connection:
+    with db.reading() as connection:
         bucket = bucket_id(connection, name)
     while True:
-        with db.connection() as connection:
+        with db.reading() as connection:
             rows = connection.execute(query, (bucket, below, _COMMITS_PAGE), binary=True).fetchall()
         for identity, cid, prev, called, *row in rows:
             yield commit_info(cid, identity, called, row, prev)
@@ -88,3 +94,12 @@ def commits(db: Database, name: str) -> Iterator[CommitInfo]:
 def current_commit(db: Database, name: str) -> CommitInfo | None:
     """The newest commit, or None before the first flush."""
     return next(commits(db, name), None)
+
+
+def insert_commit(connection: Any, bucket: int, cid: bytes, commit: Commit) -> None:
+    """Record a commit of the bucket with row number `bucket`, inside the caller's transaction; not published yet."""
+    c = commit
+    connection.execute(
+        "INSERT INTO commits VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes),
+    )

@@ -23,11 +23,12 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
-from mstbucket.errors import CommitMoved
+from mstbucket.errors import CommitMoved, Conflict
 from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo
+from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks import StoreBlocks
-from mstbucket.services.buckets import bucket_id, current_commit, now_ms
+from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.packing import PackInProgress, publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
@@ -50,7 +51,7 @@ class _Snapshot:
     tree: bytes
     versions: bytes | None
     objects: int
-    bytes: int
+    size: int
     keys: list[str] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
     manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the key is gone
@@ -80,7 +81,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
             break
         try:
             _fold_once(context, snapshot)
-        except CommitMoved:
+        except Conflict:
             lost += 1
             if lost == FLUSH_ATTEMPTS:
                 raise
@@ -122,7 +123,7 @@ def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
     with context.db.snapshot() as connection:
         row = connection.execute(head, (bucket,), binary=True).fetchone()
         if row is None:
-            bucket_id(connection, bucket)
+            raise no_such_bucket(bucket)
         number, identity, name, seq, commit, tree, versions, objects, size = row
         if tree is None:
             tree, objects, size = EMPTY_ROOT, 0, 0
@@ -167,7 +168,7 @@ def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
     applied = apply(_WithEmptyTree(blocks), snapshot.tree, changes)
     if snapshot.commit is None and applied.root == EMPTY_ROOT:
         applied.created[EMPTY_ROOT] = EMPTY_BLOCK
-    old = [cid for cid in applied.replaced if cid is not None]
+    old = applied.replaced
     new = [cid for cid in snapshot.manifests if cid is not None]
     commit = commits.Commit(
         bucket=snapshot.identity,
@@ -178,7 +179,7 @@ def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
         prev=snapshot.commit,
         time=now_ms(),
         objects=snapshot.objects - len(old) + len(new),
-        bytes=snapshot.bytes - _sizes(blocks, old) + sum(snapshot.blocks[cid][2] for cid in new),
+        bytes=snapshot.size - _sizes(blocks, old) + sum(snapshot.blocks[cid][2] for cid in new),
     )
     return _Folded(commit, commits.encode(commit), applied)
 
@@ -212,7 +213,7 @@ def _write_pack(context: Context, pack: PackInProgress, snapshot: _Snapshot, fol
 
 def _enter(connection: Any, snapshot: _Snapshot) -> int:
     """Take the barrier ([FLUSH-4]); the epoch. A bucket made anew under the same name is not the one we read."""
-    number, epoch = connection.execute("SELECT * FROM enter(%s)", (snapshot.name,)).fetchone()
+    number, epoch = one_row(connection, "SELECT * FROM enter(%s)", (snapshot.name,))
     if number != snapshot.bucket:
         raise CommitMoved(f"bucket {snapshot.name!r} was deleted and made again during the flush")
     return int(epoch)
@@ -226,11 +227,7 @@ def _advance(connection: Any, snapshot: _Snapshot, folded: _Folded) -> None:
     moved = connection.execute(move, (cid, snapshot.bucket, snapshot.seq, snapshot.commit)).rowcount
     if moved != 1:  # [FLUSH-5] exactly one row, or nothing has happened
         raise CommitMoved(f"somebody else flushed bucket {snapshot.name!r} meanwhile")
-    c = folded.commit
-    connection.execute(
-        "INSERT INTO commits VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (snapshot.bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes),
-    )
+    insert_commit(connection, snapshot.bucket, cid, folded.commit)
 
 
 def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, epoch: int) -> None:
@@ -242,7 +239,7 @@ def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, e
     for batch in _batches(contents):
         touch = "UPDATE blocks SET epoch = %s WHERE cid = ANY (%s) AND epoch < %s"
         connection.execute(touch, (epoch, batch, epoch))
-        there = connection.execute("SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (batch,)).fetchone()[0]
+        there = one_row(connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (batch,))[0]
         if there != len(batch):
             raise CommitMoved(f"a body of bucket {snapshot.name!r} was overwritten and collected during the flush")
 

@@ -10,22 +10,188 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, Self, cast
 
-from mstbucket.core.cid import from_text
+from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
-from mstbucket.core.car import CarReader
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.core.manifest import Manifest
-from mstbucket.errors import StorageError, Unsupported
+from mstbucket.core.manifest import decode
+from mstbucket.errors import BucketAlreadyExists, StorageError, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.pg import binary
-from mstbucket.services.buckets import now_ms
+from mstbucket.pg.queries import one_row
+from mstbucket.services.buckets import insert_commit, list_all, now_ms
 from mstbucket.services.context import Context
-from mstbucket.services.packing import PackInProgress, publish_refs
+from mstbucket.services.packing import RegisteredPack, publish_refs
 from mstbucket.services.rows import json_of
+from mstbucket.verify.replay import Kind, Replay
 
-_SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for blocks and for objects each; then on disk
+_SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of three tables; then on disk
 _PIECE: Final = MIB  # sent to the database at a time
+_EVERY: Final = 4096  # events between two calls of `progress`
+
+
+def import_car(
+    context: Context,
+    source: str | os.PathLike[str] | BinaryIO,
+    name: str | None,
+    progress: Callable[[int], object] | None,
+) -> str:
+    """Make a bucket of a CAR and return its name; see `Store.import_car`."""
+    with ExitStack() as stack:
+        stream = stack.enter_context(_opened(source)) if isinstance(source, (str, os.PathLike)) else source
+        pack = stack.enter_context(RegisteredPack(context))
+        replay = stack.enter_context(Replay(cast("BinaryIO", _Copying(stream, pack.writer))))
+        name = replay.commit.name if name is None else name
+        _check_name(context, name)
+        if replay.commit.versions is not None:
+            raise Unsupported("the CAR holds noncurrent versions, which this version does not import yet")
+        rows = stack.enter_context(_Rows(_reserve(context)))
+        for number, (kind, cid, block, offset, key) in enumerate(replay):
+            if block is not None:
+                rows.add_block(cid, offset, len(block))
+            if kind is Kind.OBJECT:
+                assert key is not None
+                rows.add_object(key, cid, block)
+            if progress is not None and number % _EVERY == 0:
+                progress(replay.offset)
+        pack.seal()
+        _record(context, pack, replay.root, replay.commit, name, rows)
+        pack.keep()
+    publish_refs(context, name)
+    return name
+
+
+def _reserve(context: Context) -> int:
+    """A row number for the bucket, so that the rows can be written before it exists."""
+    with context.db.connection() as connection:
+        query = "SELECT nextval(pg_get_serial_sequence('mstbucket.buckets', 'id'))"
+        return int(one_row(connection, query)[0])
+
+
+class _Copying:
+    """A stream whose every byte also goes into a blob."""
+
+    def __init__(self, stream: BinaryIO, writer: BlobWriter) -> None:
+        self._stream = stream
+        self._writer = writer
+
+    def read(self, size: int) -> bytes:
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            raise StorageError(f"the CAR cannot be read: {error.strerror or error}") from error
+        self._writer.write(data)
+        return data
+
+
+class _Rows:
+    """Rows on their way to the database, in its binary form; past _SPOOL bytes each in temporary files."""
+
+    def __init__(self, bucket: int) -> None:
+        self.bucket = bucket
+        self._number = binary.int8(bucket)
+        self._stack = ExitStack()
+        self.blocks, self.objects, self.repeats = (self._spool() for _ in range(3))
+
+    def add_block(self, cid: bytes, offset: int, length: int) -> None:
+        self.blocks.write(binary.row(binary.data(cid), binary.int8(offset), binary.int4(length)))
+
+    def add_object(self, key: bytes, cid: bytes, block: bytes | None) -> None:
+        """A key and its manifest; without a block, the manifest came before under another key."""
+        if block is None:
+            self.repeats.write(binary.row(binary.data(key), binary.data(cid)))
+        else:
+            self.objects.write(_object_row(self._number, key, cid, block))
+
+    def _spool(self) -> IO[bytes]:
+        file = self._stack.enter_context(SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-"))  # noqa: SIM115
+        file.write(binary.START)
+        return file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def _object_row(bucket: bytes, key: bytes, cid: bytes, block: bytes) -> bytes:
+    """A row of `objects`, in the order of its columns."""
+    m = decode(block)
+    assert m.content is not None and m.size is not None  # [VER-15] the tree of live objects holds no markers
+    return binary.row(
+        bucket,
+        binary.data(key),
+        binary.data(cid),
+        binary.data(m.content),
+        binary.int8(m.size),
+        binary.text(m.etag),
+        binary.text(m.content_type),
+        binary.int8(m.created),
+        binary.int8(m.modified),
+        binary.data(m.sha256),
+        binary.jsonb(json_of(m.checksums)),
+        binary.jsonb(json_of(m.headers)),
+        binary.jsonb(json_of(m.metadata)),
+        binary.jsonb(json_of(m.tags)),
+        binary.int8_array(m.parts),
+        binary.text(m.version_id),
+    )
+
+
+def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit, name: str, rows: _Rows) -> None:
+    """The one transaction of [IMP-3]."""
+    with context.db.transaction() as connection:
+        bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
+        epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)[0]
+        insert_commit(connection, rows.bucket, root, commit)
+        connection.execute("CREATE TEMPORARY TABLE incoming (cid bytea, at bigint, length integer) ON COMMIT DROP")
+        _copy(connection, "COPY incoming FROM STDIN (FORMAT binary)", rows.blocks)
+        connection.execute(_ADD_INCOMING, (pack.id, epoch))
+        _copy(connection, "COPY objects FROM STDIN (FORMAT binary)", rows.objects)
+        connection.execute("CREATE TEMPORARY TABLE repeats (key text, manifest bytea) ON COMMIT DROP")
+        _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", rows.repeats)
+        connection.execute(_ADD_REPEATS, {"bucket": rows.bucket})
+        pack.ready(connection)
+
+
+_ADD_INCOMING: Final = """
+    INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
+    SELECT i.cid, %s, i.at, i.length, %s FROM incoming i ORDER BY i.cid
+    ON CONFLICT (cid) DO UPDATE SET
+        pack = coalesce(b.pack, excluded.pack), "offset" = coalesce(b."offset", excluded."offset"), body = NULL,
+        epoch = greatest(b.epoch, excluded.epoch)
+    WHERE b.pack IS NULL OR b.epoch < excluded.epoch
+"""
+_ADD_REPEATS: Final = """
+    INSERT INTO objects
+    SELECT o.bucket, r.key, o.manifest, o.content, o.size, o.etag, o.content_type, o.created, o.modified, o.sha256,
+           o.checksums, o.headers, o.metadata, o.tags, o.parts, o.version_id
+    FROM repeats r JOIN (
+        SELECT DISTINCT ON (manifest) * FROM objects
+        WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM repeats)) o ON o.manifest = r.manifest
+"""
+
+
+def _copy(connection: Any, statement: str, file: IO[bytes]) -> None:
+    file.write(binary.END)
+    file.seek(0)
+    with connection.cursor().copy(statement) as copy:
+        while piece := file.read(_PIECE):
+            copy.write(piece)
+
+
+def _check_name(context: Context, name: str) -> None:
+    """Refuse a name early; whether it is free is decided by the transaction."""
+    check_bucket_name(name)
+    if any(bucket.name == name for bucket in list_all(context.db)):
+        raise BucketAlreadyExists(f"a bucket named {name!r} exists already: import under another name")
+
+
+def _opened(path: str | os.PathLike[str]) -> Any:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise StorageError(f"{os.fspath(path)} cannot be read: {error.strerror}") from error

@@ -80,7 +80,7 @@ def list_page(
     after = start_after or ""
     if continuation_token is not None:  # [LIST-5] a token replaces start_after
         after = _read_token(continuation_token).past
-    with db.connection() as connection:
+    with db.reading() as connection:
         arguments: dict[str, object] = {
             "bucket": bucket_id(connection, bucket),
             "prefix": prefix,

@@ -11,6 +11,7 @@ from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import StorageError
+from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 
@@ -20,28 +21,72 @@ PACK_ROOT: Final = raw_cid(b"")
 _RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
 
 
-class PackInProgress:
-    """A pack from its registration to the transaction that makes its blocks known ([PUT-2] to [PUT-4]).
+class RegisteredPack:
+    """A blob that is to become a pack, from its registration to the transaction that makes it one ([PUT-2] to [PUT-4]).
 
-    Made: a pending row in the database, then a blob being written. `seal` makes the blob durable, `record` belongs in
-    the caller's transaction, `keep` says that the transaction is through. Left without `keep`, the blob and its row are
-    removed; what a crash leaves is a pending row by which it can be removed later.
+    Made: a pending row in the database, then a blob being written through `writer`. `seal` makes the blob durable,
+    `ready` belongs in the caller's transaction, `keep` says that the transaction is through. Left without `keep`, the
+    blob and its row are removed; what a crash leaves is a pending row by which it can be removed later.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._name = pack_name()
         self._kept = False
+        self.size = 0
         with context.db.connection() as connection:
             query = "INSERT INTO packs (name, state, created) VALUES (%s, 'pending', %s) RETURNING id"
-            self._id = connection.execute(query, (self._name, now_ms())).fetchone()[0]
-        self._writer = context.blobs.open_write(self._name)
-        self._pack = PackWriter(self._writer, PACK_ROOT)
+            self.id = int(one_row(connection, query, (self._name, now_ms()))[0])
+        self.writer = context.blobs.open_write(self._name)
+
+    def seal(self) -> None:
+        """Make the pack durable and complete; nothing can be added afterwards."""
+        self.size = self.writer.commit()
+
+    def ready(self, connection: Any) -> None:
+        """Inside the caller's transaction: this is a pack from now on."""
+        query = "UPDATE packs SET state = 'ready', size = %s WHERE id = %s AND state = 'pending'"
+        if connection.execute(query, (self.size, self.id)).rowcount != 1:
+            raise StorageError(f"pack {self._name} took so long that it was given up: repeat the call")
+
+    def keep(self) -> None:
+        """The transaction that made this pack ready has committed."""
+        self._kept = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.writer.abort()
+        if self._kept:
+            return
+        try:
+            # A commit whose answer was lost may have made the pack ready: then the row says so, and the pack stays.
+            with self._context.db.connection() as connection:
+                doom = "UPDATE packs SET state = 'doomed' WHERE id = %s AND state = 'pending'"
+                if connection.execute(doom, (self.id,)).rowcount != 1:
+                    return
+            self._context.blobs.delete(self._name)
+            with self._context.db.connection() as connection:
+                connection.execute("DELETE FROM packs WHERE id = %s AND state = 'doomed'", (self.id,))
+        except StorageError:
+            if error is None:
+                raise
+            # The error on its way out matters more; the row still says that the pack is to go.
+
+
+class PackInProgress(RegisteredPack):
+    """A pack that is filled block by block, and knows where it put each."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._pack = PackWriter(self.writer, PACK_ROOT)
         self._offsets = array("q")
         self._lengths = array("i")
         self._order: list[bytes] = []
         self.cids: set[bytes] = set()
-        self.size = 0
         self.add(PACK_ROOT, b"")
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
@@ -52,12 +97,11 @@ class PackInProgress:
         self._order.append(cid)
         self._offsets.append(self._pack.add(cid, block))
         self._lengths.append(len(block))
-        self.size += len(block)
 
     def seal(self) -> None:
         """Make the pack durable and complete; nothing can be added afterwards."""
         self._pack.finish()
-        self.size = self._writer.commit()
+        super().seal()
 
     def record(self, connection: Any, epoch: int) -> None:
         """Inside the caller's transaction: its blocks are in this pack, unless they are in another one already."""
@@ -68,42 +112,13 @@ class PackInProgress:
                 "SELECT add_blocks(%s, %s, %s, %s, %s)",
                 (
                     epoch,
-                    self._id,
+                    self.id,
                     [self._order[i] for i in part],
                     [self._offsets[i] for i in part],
                     [self._lengths[i] for i in part],
                 ),
             )
-        ready = "UPDATE packs SET state = 'ready', size = %s WHERE id = %s AND state = 'pending'"
-        if connection.execute(ready, (self.size, self._id)).rowcount != 1:
-            raise StorageError(f"pack {self._name} took so long that it was given up: repeat the call")
-
-    def keep(self) -> None:
-        """The transaction that recorded this pack has committed."""
-        self._kept = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.abort()
-        if self._kept:
-            return
-        try:
-            # A commit whose answer was lost may have made the pack ready: then the row says so, and the pack stays.
-            with self._context.db.connection() as connection:
-                doom = "UPDATE packs SET state = 'doomed' WHERE id = %s AND state = 'pending'"
-                if connection.execute(doom, (self._id,)).rowcount != 1:
-                    return
-            self._context.blobs.delete(self._name)
-            with self._context.db.connection() as connection:
-                connection.execute("DELETE FROM packs WHERE id = %s AND state = 'doomed'", (self._id,))
-        except StorageError:
-            if error is None:
-                raise
-            # The error on its way out matters more; the row still says that the pack is to go.
+        self.ready(connection)
 
 
 def publish_refs(context: Context, bucket: str) -> None:

@@ -18,6 +18,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, NoSuchKey
 from mstbucket.limits import METADATA_MAX, MIB, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
 from mstbucket.model import PutRequest, PutResult
+from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
@@ -115,17 +116,20 @@ class _Batch:
                 pack.add(content, body)
             self._small.clear()
             pack.seal()
-        with self._context.db.transaction() as connection:
-            bucket, epoch = connection.execute("SELECT * FROM enter(%s)", (self._bucket,)).fetchone()
-            if self._pack is not None:
-                self._pack.record(connection, epoch)
-            elif self._small:
-                contents = sorted(self._small)
-                bodies = [self._small[content] for content in contents]
-                connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, contents, bodies))
-            add_rows(connection, bucket, made)
+        self._context.db.run(lambda connection: self._record(connection, made))
         if self._pack is not None:
             self._pack.keep()
+
+    def _record(self, connection: Any, made: list[tuple[str, Manifest, bytes]]) -> None:
+        """The transaction; repeated as a whole when two of them have waited for each other."""
+        bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
+        if self._pack is not None:
+            self._pack.record(connection, epoch)
+        elif self._small:
+            contents = sorted(self._small)
+            bodies = [self._small[content] for content in contents]
+            connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, contents, bodies))
+        add_rows(connection, bucket, made)
 
     def __enter__(self) -> _Batch:
         return self
@@ -166,8 +170,9 @@ def copy(
     encode_key(source_key)
     encode_key(key)
     find = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
-    with context.db.transaction() as connection:
-        target, _ = connection.execute("SELECT * FROM enter(%s)", (bucket,)).fetchone()
+
+    def work(connection: Any) -> tuple[Manifest, bytes]:
+        target, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         source = bucket_id(connection, source_bucket)
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
         row = connection.execute(find, (source, source_key), binary=True).fetchone()
@@ -185,6 +190,9 @@ def copy(
             )
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, target, [(key, m, cid)])
+        return m, cid
+
+    m, cid = context.db.run(work)
     return PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid))
 
 
@@ -192,9 +200,10 @@ def delete_many(context: Context, bucket: str, keys: list[str]) -> list[str]:
     """Remove those of `keys` that exist, in one transaction, and return them."""
     for key in keys:
         encode_key(key)
-    with context.db.connection() as connection:
-        rows = connection.execute("SELECT delete_objects(%s, %s::text[])", (bucket, sorted(set(keys)))).fetchall()
-    return sorted(row[0] for row in rows)
+    wanted = sorted(set(keys))
+    query = "SELECT delete_objects(%s, %s::text[])"
+    rows = context.db.run(lambda connection: connection.execute(query, (bucket, wanted)).fetchall())
+    return sorted((row[0] for row in rows), key=str.encode)
 
 
 # --- what a request may say ----------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ class ObjectReader:
 def head(db: Database, bucket: str, key: str) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
     encode_key(key)
-    with db.connection() as connection:
+    with db.reading() as connection:
         row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
         if row is None:
             raise _no_such_key(connection, bucket, key)
@@ -101,7 +101,7 @@ def head(db: Database, bucket: str, key: str) -> ObjectInfo:
 def open_object(db: Database, blocks: StoreBlocks, bucket: str, key: str, span: str | None) -> ObjectReader:
     """A reader of the object or of the range `span` of it; see `Bucket.get_object`."""
     encode_key(key)
-    with db.connection() as connection:
+    with db.reading() as connection:
         row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
         if row is None:
             raise _no_such_key(connection, bucket, key)

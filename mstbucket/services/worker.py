@@ -49,5 +49,5 @@ def due(context: Context) -> list[str]:
         SELECT b.name FROM buckets b JOIN dirty d ON d.bucket = b.id
         GROUP BY b.name HAVING count(*) >= %s OR min(d.since) <= %s ORDER BY b.name
     """
-    with context.db.connection() as connection:
+    with context.db.reading() as connection:
         return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, now_ms() - FLUSH_AGE_MS)).fetchall()]

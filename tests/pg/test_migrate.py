@@ -60,7 +60,7 @@ def test_a_database_newer_than_the_code_is_refused(empty_database_url: str) -> N
     """[PG-18]."""
     with Database(empty_database_url) as db:
         migrate(db, (ONE, TWO))
-        with pytest.raises(Unsupported, match="0002_more.*knows 1"):
+        with pytest.raises(Unsupported, match=r"0002_more.*knows 1"):
             migrate(db, (ONE,))
 
 

@@ -14,7 +14,9 @@ from mstbucket.core import cid as cids
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 
-SIZES = [0, 1, 100, INLINE_MAX - 1, INLINE_MAX, INLINE_MAX + 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7]
+SIZES = [
+    0, 1, 100, INLINE_MAX - 1, INLINE_MAX, INLINE_MAX + 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7,
+]  # fmt: skip
 
 
 def pattern(size: int) -> bytes:
@@ -325,13 +327,13 @@ def test_buckets_are_made_found_listed_and_removed(store: mstbucket.Store) -> No
         lambda: one.put_object("k", pattern(CHUNK_SIZE)),
         lambda: one.get_object("k"),
         lambda: one.head_object("k"),
-        lambda: one.list_objects(),
+        one.list_objects,
         lambda: list(one.objects()),
         lambda: one.delete_object("k"),
-        lambda: one.flush(),
+        one.flush,
         lambda: one.commit,
         lambda: list(one.log()),
-        lambda: one.verify(),
+        one.verify,
     ):
         with pytest.raises(errors.NoSuchBucket):
             call()

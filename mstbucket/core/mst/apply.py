@@ -16,10 +16,10 @@ keeps its CID. On the way up, nodes are joined again from the parts that did not
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, to_text
@@ -48,35 +48,40 @@ _ABSENT: Final = -1  # the height of the empty tree
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome of `apply`: the new root, and the nodes that only the new tree has, parents before children."""
+    """The outcome of `apply`: the new root, and the nodes that only the new tree has, parents before children.
+
+    `replaced` are the values that the old tree held for those changed keys that were in it, in no order.
+    """
 
     root: CID
     created: dict[CID, bytes]
+    replaced: list[CID] = field(default_factory=list)
 
 
-class _Change(NamedTuple):
-    key: bytes
-    value: CID | None
-    height: int
+_Change = tuple[bytes, CID | None, int]  # key, value, height of the key
 
 
 class _Gap:
     """The place of one subtree that has something to do, and the node that comes to stand there."""
 
-    __slots__ = ("above", "below", "changes", "cut", "fragments", "gaps", "keys", "parts", "remade", "result", "stale")
+    __slots__ = ("above", "below", "changes", "cut", "fragments", "inner", "keys", "parts", "places", "result", "stale")
+
+    above: bytes  # the interval, both ends open; b"" and None are no bound
+    below: bytes | None
+    keys: list[bytes]
+    parts: list[bytes]
+    inner: list[_Inner]  # one more than keys
+    places: list[tuple[int, _Gap]]  # those of `inner` that are gaps, with their index
+    stale: Collection[int]  # entries whose shared prefix has to be computed again
+    result: CID | None
 
     def __init__(self, fragments: list[CID], changes: list[_Change], cut: bool = False) -> None:
         self.fragments = fragments
         self.changes = changes
         self.cut = cut  # the fragments may go on outside the interval: take only what is inside
-        self.above = b""  # the interval, both ends open; b"" and None are no bound
-        self.below: bytes | None = None
-        self.keys: list[bytes] = []
-        self.parts: list[bytes] = []
-        self.gaps: list[CID | _Gap | None] = [None]
-        self.remade = False  # put together from pieces of nodes: every entry's prefix has to be computed again
-        self.stale: set[int] = set()  # otherwise, the entries whose prefix has to be
-        self.result: CID | None = None
+
+
+_Inner = CID | _Gap | None  # what stands between two keys: a subtree to be left as it is, a gap, or nothing
 
 
 def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | None]]) -> Applied:
@@ -101,17 +106,21 @@ def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | N
     if root == EMPTY_ROOT:
         return _first(wanted)
     node = decode_node(blocks.get(root))
-    if not node.keys:
+    if not node[0]:
         # [MST-6]
         raise Untrue(f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed")
-    height = key_height(node.keys[0])
-    top = max([height, *(change.height for change in wanted if change.value is not None)])
+    height = key_height(node[0][0])
+    top = max([height, *(needed for _, value, needed in wanted if value is not None)])
     # [MST-10]
     if top > TREE_HEIGHT_MAX:
         raise Untrue(f"a key of height {top} is above {TREE_HEIGHT_MAX}: no such key is found by chance")
     opened = {root: node}
-    levels = _descend(blocks, opened, _Gap([root], wanted), height, top)
-    return _ascend(blocks, root, opened, levels)
+    whole = _Gap([root], wanted)
+    whole.above, whole.below = b"", None
+    replaced: list[CID] = []
+    levels = _descend(blocks, opened, whole, height, top, replaced)
+    applied = _ascend(blocks, root, opened, levels)
+    return Applied(applied.root, applied.created, replaced)
 
 
 def _check(changes: Sequence[tuple[bytes, CID | None]]) -> list[_Change]:
@@ -123,14 +132,14 @@ def _check(changes: Sequence[tuple[bytes, CID | None]]) -> list[_Change]:
         if key <= before:
             raise InvalidInput(f"the change of {key[:40]!r} comes after {before[:40]!r}: sort them, without repeats")
         before = key
-        wanted.append(_Change(key, value, key_height(key)))
+        wanted.append((key, value, key_height(key)))
     return wanted
 
 
 def _first(wanted: list[_Change]) -> Applied:
     """Apply to the empty tree."""
     made: dict[CID, bytes] = {}
-    root = build(((change.key, change.value) for change in wanted if change.value is not None), made.__setitem__)
+    root = build(((key, value) for key, value, _ in wanted if value is not None), made.__setitem__)
     if root == EMPTY_ROOT:
         return Applied(root, {})
     # `build` puts children first and, of siblings, `l` first: the reverse is the encoded order only by parents.
@@ -143,15 +152,17 @@ def _in_link_order(made: dict[CID, bytes], root: CID) -> dict[CID, bytes]:
     while stack:
         cid = stack.pop()
         block = created[cid] = made[cid]
-        left, *rights = read_node(block)[2]
-        stack += [link for link in (left, *reversed(rights)) if link is not None]
+        links = read_node(block)[2]
+        stack += [link for link in (*links[:1], *links[:0:-1]) if link is not None]
     return created
 
 
 # --- down -------------------------------------------------------------------------------------------------------------
 
 
-def _descend(blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height: int, top: int) -> list[list[_Gap]]:
+def _descend(
+    blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height: int, top: int, replaced: list[CID]
+) -> list[list[_Gap]]:
     """Take apart, change and divide from *top* to 0; return the gaps of each level, highest first."""
     levels = []
     gaps = [top_gap]
@@ -159,17 +170,19 @@ def _descend(blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height
         if level > height:
             # above the old tree: its root counts as the only subtree of a node without keys
             for gap in gaps:
-                if gap.fragments:
-                    gap.gaps = [_Gap(gap.fragments, [], gap.cut)]
+                gap.keys, gap.parts, gap.stale = [], [], ()
+                gap.inner = [_Gap(gap.fragments, [], gap.cut) if gap.fragments else None]
         else:
             missing = {cid for gap in gaps for cid in gap.fragments} - opened.keys()
-            if missing:
-                found = blocks.get_many(missing)
-                opened.update((cid, decode_node(found[cid])) for cid in missing)
+            found = blocks.get_many(missing) if missing else {}
+            for cid in missing:
+                opened[cid] = decode_node(found[cid])
             for gap in gaps:
                 _gather(gap, opened, level)
         levels.append(gaps)
-        gaps = [inner for gap in gaps for inner in _divide(gap, level)]
+        for gap in gaps:
+            _divide(gap, level, replaced)
+        gaps = [place for gap in gaps for _, place in gap.places]
         if not gaps:
             break
     return levels
@@ -177,100 +190,119 @@ def _descend(blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height
 
 def _gather(gap: _Gap, opened: dict[CID, Node], level: int) -> None:
     """Set the gap's keys, parts and inner gaps to those of its fragments, as far as they are within its interval."""
+    keys: list[bytes] = []
+    parts: list[bytes] = []
+    inner: list[_Inner] = [None]
+    stale: tuple[int, ...] = ()
     for at, cid in enumerate(gap.fragments):
-        keys, links, parts = opened[cid]
+        more_keys, links, more_parts = opened[cid]
         # [MST-8] children are exactly one lower, nothing is below height 0; [MST-5] no subtree is wholly empty
-        if not level and any(link is not None for link in links):
+        if not level and links.count(None) != len(links):
             raise Untrue(f"node {to_text(cid)} is at height 0 and links to a subtree: the tree is not what it claims")
-        if not keys and links[0] is None:
+        if not more_keys and links[0] is None:
             raise Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null")
-        inner: list[CID | _Gap | None] = list(links)
+        more_inner: list[_Inner] = [*links]
         if gap.cut:
-            keys, parts = _cut(gap, keys, parts, inner)
-        gap.remade = gap.cut or at > 0
+            more_keys, more_parts = _cut(gap, more_keys, more_parts, more_inner)
+            stale = (*stale, len(keys))
         if not at:
-            gap.keys, gap.parts, gap.gaps = keys, parts, inner
+            keys, parts, inner = more_keys, more_parts, more_inner
             continue
         # [MST-7] across fragments too
-        if keys and gap.keys and keys[0] <= gap.keys[-1]:
+        if more_keys and keys and more_keys[0] <= keys[-1]:
             raise Untrue(f"node {to_text(cid)} has keys that belong further left: the tree is not in order")
-        gap.gaps[-1:] = [_merge(gap.gaps[-1], inner[0]), *inner[1:]]
-        gap.keys += keys
-        gap.parts += parts
-    keys = gap.keys
+        stale = (*stale, len(keys))
+        inner += more_inner
+        _merge(inner, parts, len(keys))
+        keys += more_keys
+        parts += more_parts
     # [MST-7] inside the open interval handed down by the parent
     if keys and (keys[0] <= gap.above or (gap.below is not None and keys[-1] >= gap.below)):
         raise Untrue(f"node {to_text(gap.fragments[0])} has keys outside the interval its parent gives it")
+    gap.keys, gap.parts, gap.inner, gap.stale = keys, parts, inner, stale
 
 
-def _cut(
-    gap: _Gap, keys: list[bytes], parts: list[bytes], inner: list[CID | _Gap | None]
-) -> tuple[list[bytes], list[bytes]]:
-    """Return what the gap's interval leaves of a node, and shorten its subtrees *inner*; the ends may be cut further."""
+def _cut(gap: _Gap, keys: list[bytes], parts: list[bytes], inner: list[_Inner]) -> tuple[list[bytes], list[bytes]]:
+    """Return what the gap's interval leaves of a node; shorten its subtrees *inner*, whose ends may be cut further."""
     first = bisect_right(keys, gap.above)
     last = len(keys) if gap.below is None else bisect_left(keys, gap.below)
     inner[:] = inner[first : last + 1]
     for end in {0, last - first}:
         link = inner[end]
-        if isinstance(link, bytes):
+        if type(link) is bytes:
             inner[end] = _Gap([link], [], cut=True)
     return keys[first:last], parts[first * PARTS : last * PARTS]
 
 
-def _divide(gap: _Gap, level: int) -> list[_Gap]:
-    """Carry out the gap's changes of this *level*, hand the lower ones down, and return the inner gaps to do."""
-    keys, parts, gaps = gap.keys, gap.parts, gap.gaps
-    at = 0
-    for change in gap.changes:
-        key, value, height = change
+def _divide(gap: _Gap, level: int, replaced: list[CID]) -> None:
+    """Carry out the gap's changes of this *level*, hand the lower ones down, and list the inner gaps."""
+    keys, parts, inner, changes = gap.keys, gap.parts, gap.inner, gap.changes
+    moved: set[int] = set()  # as changes ascend, an index once noted stays right
+    at = done = 0
+    while done < len(changes):
+        key, value, height = changes[done]
+        first = done
+        done += 1
         at = bisect_left(keys, key, at)
-        if at < len(keys) and keys[at] == key:
+        below = keys[at] if at < len(keys) else None
+        if key == below:
             # [MST-8] or the key would come to stand in the tree twice
             if height != level:
                 raise Untrue(f"the key {key[:40]!r} stands at height {level}, but its height is {height}")
+            replaced.append(parts[at * PARTS + VALUE_PART])
             if value is not None:
                 parts[at * PARTS + VALUE_PART] = value
             else:
                 del keys[at], parts[at * PARTS : (at + 1) * PARTS]
-                gaps[at : at + 2] = [_merge(gaps[at], gaps[at + 1])]
-                gap.stale.add(at)
+                _merge(inner, parts, at)
+                moved.add(at)
         elif height < level:
-            gaps[at] = _hand_down(gaps[at], change)
+            # what follows into the same gap goes with it
+            while done < len(changes) and changes[done][2] < level and (below is None or changes[done][0] < below):
+                done += 1
+            _hand_down(inner, at, changes[first:done])
         elif value is not None:
             keys.insert(at, key)
             parts[at * PARTS : at * PARTS] = (b"", b"", b"", NO_LINK, value)
-            gaps[at : at + 1] = _split(gaps[at])
-            gap.stale.update((at, at + 1))
-    inner_gaps = []
-    for at, inner in enumerate(gaps):
-        if isinstance(inner, _Gap):
-            inner.above = keys[at - 1] if at else gap.above
-            inner.below = keys[at] if at < len(keys) else gap.below
-            inner_gaps.append(inner)
-    return inner_gaps
+            inner[at : at + 1] = _split(inner[at])
+            moved |= {at, at + 1}
+    if moved:
+        gap.stale = range(len(keys)) if gap.stale else moved
+    gap.places = [(at, place) for at, place in enumerate(inner) if type(place) is _Gap]
+    for at, place in gap.places:
+        place.above = keys[at - 1] if at else gap.above
+        place.below = keys[at] if at < len(keys) else gap.below
 
 
-def _hand_down(inner: CID | _Gap | None, change: _Change) -> CID | _Gap | None:
-    if isinstance(inner, _Gap):
-        inner.changes.append(change)
-        return inner
-    if inner is not None:
-        return _Gap([inner], [change])
-    return None if change.value is None else _Gap([], [change])
+def _hand_down(inner: list[_Inner], at: int, changes: list[_Change]) -> None:
+    """Leave *changes* to the gap at index *at*; it stays nothing if they only delete."""
+    here = inner[at]
+    if type(here) is _Gap:
+        here.changes += changes
+    elif type(here) is bytes:
+        inner[at] = _Gap([here], changes)
+    elif any(value is not None for _, value, _ in changes):
+        inner[at] = _Gap([], changes)
 
 
-def _merge(left: CID | _Gap | None, right: CID | _Gap | None) -> CID | _Gap | None:
-    """Return the gap that two become when the key between them goes. If one is empty the other stays as it is."""
+def _merge(inner: list[_Inner], parts: list[bytes], at: int) -> None:
+    """Make one gap of those at *at* and the next, as the key between them is gone. If one is empty the other stays."""
+    left, right = inner[at : at + 2]
+    here: _Inner
     if left is None:
-        return right
-    if right is None:
-        return left
-    a = left if isinstance(left, _Gap) else _Gap([left], [])
-    b = right if isinstance(right, _Gap) else _Gap([right], [])
-    return _Gap(a.fragments + b.fragments, a.changes + b.changes, a.cut or b.cut)
+        here = right
+    elif right is None:
+        here = left
+    else:
+        a = left if isinstance(left, _Gap) else _Gap([left], [])
+        b = right if isinstance(right, _Gap) else _Gap([right], [])
+        here = _Gap(a.fragments + b.fragments, a.changes + b.changes, a.cut or b.cut)
+    inner[at : at + 2] = [here]
+    if at and not isinstance(here, _Gap):
+        parts[at * PARTS - PARTS + LINK_PART] = link_part(here)
 
 
-def _split(inner: CID | _Gap | None) -> list[CID | _Gap | None]:
+def _split(inner: _Inner) -> list[_Inner]:
     """Return the two gaps that one becomes when a key is inserted in it; its changes so far lie left of the key.
 
     Which fragments are on which side is known only when they are open, so both gaps get all of them, to be cut.
@@ -291,16 +323,16 @@ def _ascend(blocks: BlockSource, root: CID, opened: dict[CID, Node], levels: lis
     start = 0
     # [MST-6] levels at the top that have no key left are trimmed; each is one gap
     while start < len(levels) and len(levels[start]) == 1 and not levels[start][0].keys:
-        inner = levels[start][0].gaps[0]
-        if not isinstance(inner, _Gap):
-            return _trimmed(blocks, root, inner)
+        only = levels[start][0].inner[0]
+        if not isinstance(only, _Gap):
+            return _trimmed(blocks, root, only)
         start += 1
     made: dict[CID, bytes] = {}
     for gaps in reversed(levels[start:]):
         for gap in gaps:
             _write(gap, made)
     top = levels[start][0]
-    assert top.result is not None
+    assert top.result is not None  # it has a key, or it would have been trimmed
     created: dict[CID, bytes] = {}
     stack = [top]
     while stack:
@@ -310,27 +342,29 @@ def _ascend(blocks: BlockSource, root: CID, opened: dict[CID, Node], levels: lis
         if gap.result is None or gap.result in opened:
             continue
         created[gap.result] = made[gap.result]
-        left, *rights = gap.gaps
-        stack += [inner for inner in (left, *reversed(rights)) if isinstance(inner, _Gap)]
+        # [MST-9] index 0 is `l`, which comes last
+        if gap.places and not gap.places[0][0]:
+            stack.append(gap.places.pop(0)[1])
+        stack += [place for _, place in reversed(gap.places)]
     return Applied(top.result, created)
 
 
 def _write(gap: _Gap, made: dict[CID, bytes]) -> None:
-    keys, parts = gap.keys, gap.parts
-    left: CID | None = None
-    stale = range(len(keys)) if gap.remade else gap.stale
-    for at, inner in enumerate(gap.gaps):
-        link = inner.result if isinstance(inner, _Gap) else inner
-        if not at:
-            left = link
-        elif stale or link is not inner:
-            parts[at * PARTS - PARTS + LINK_PART] = link_part(link)
+    """Join the gap's node from its parts and the results of its inner gaps."""
+    keys, parts, left = gap.keys, gap.parts, gap.inner[0]
+    for at, place in gap.places:
+        if at:
+            parts[at * PARTS - PARTS + LINK_PART] = link_part(place.result)
+        else:
+            left = place.result
     if not keys and left is None:
+        gap.result = None
         return
-    for at in stale:
+    for at in gap.stale:
         if at < len(keys):
             here = at * PARTS
-            parts[here : here + 3] = entry_parts(keys[at - 1] if at else b"", keys[at], b"")[:3]
+            parts[here : here + LINK_PART] = entry_parts(keys[at - 1] if at else b"", keys[at], b"")[:LINK_PART]
+    assert not isinstance(left, _Gap)
     block = join_node(len(keys), parts, left)
     gap.result = DAG_CBOR_PREFIX + sha256(block).digest()
     made[gap.result] = block
@@ -341,10 +375,10 @@ def _trimmed(blocks: BlockSource, old: CID, root: CID | None) -> Applied:
     if root is None:
         return Applied(EMPTY_ROOT, {EMPTY_ROOT: EMPTY_BLOCK} if old != EMPTY_ROOT else {})
     for _ in range(TREE_HEIGHT_MAX + 1):
-        node = decode_node(blocks.get(root))
-        if node.keys:
+        keys, links, _ = decode_node(blocks.get(root))
+        if keys:
             return Applied(root, {})
-        if node.links[0] is None:
+        if links[0] is None:
             break
-        root = node.links[0]
+        root = links[0]
     raise Untrue(f"below the old root {to_text(old)} there are only empty nodes: the tree is not what it claims")

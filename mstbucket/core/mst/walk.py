@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, to_text
-from mstbucket.core.mst.node import EMPTY_ROOT, read_node
+from mstbucket.core.mst.node import read_node
 from mstbucket.errors import Untrue
 from mstbucket.limits import TREE_HEIGHT_MAX
 
@@ -25,11 +25,8 @@ _AHEAD_BYTES: Final = 8 * 1024 * 1024  # honest nodes have 300 bytes; read no fu
 _CALL_NODES: Final = 128  # of one get_many: at most 128 MiB of nodes made to be large
 
 
-class _Read(NamedTuple):
-    keys: list[bytes]
-    values: list[CID]
-    links: list[CID | None]
-    block: bytes
+# Keys, values, links (none where there is no subtree), block.
+_Read = tuple[list[bytes], list[CID], list[CID | None], bytes]
 
 
 def get(blocks: BlockSource, root: CID, key: bytes) -> CID | None:
@@ -47,7 +44,7 @@ def get(blocks: BlockSource, root: CID, key: bytes) -> CID | None:
         at = bisect_left(keys, key)
         if at < len(keys) and keys[at] == key:
             return values[at]
-        link = links[at]
+        link = links[at] if links else None
     if link is None:
         return None
     raise _too_deep(root)
@@ -75,7 +72,7 @@ def walk(blocks: BlockSource, root: CID, start: bytes = b"", end: bytes | None =
             yield name, what
             continue
         keys, values, links, _ = nodes.take(name, what)
-        if links.count(None) == len(links):
+        if not links:
             if keys:
                 if keys[0] <= last:
                     raise _out_of_order(root, keys[0])
@@ -126,11 +123,11 @@ def walk_blocks(blocks: BlockSource, root: CID) -> Iterator[tuple[CID, bytes | N
         yield cid, block
         todo: list[tuple[CID, int, bytes, bytes | None]] = []
         for at, value in enumerate(values):
-            link = links[at + 1]
+            link = links[at + 1] if links else None
             if link is not None:
                 todo.append((link, depth + 1, keys[at], keys[at + 1] if at + 1 < len(keys) else below))
             todo.append((value, -1, b"", None))
-        if links[0] is not None:
+        if links and links[0] is not None:
             todo.append((links[0], depth + 1, above, keys[0] if keys else below))
         todo.reverse()
         stack += todo
@@ -139,14 +136,14 @@ def walk_blocks(blocks: BlockSource, root: CID) -> Iterator[tuple[CID, bytes | N
 class _Ahead:
     """The nodes of one walk, read ahead in the order of levels and taken in the order of the walk."""
 
-    __slots__ = ("_blocks", "_end", "_nodes", "_root", "_start", "_whole")
+    __slots__ = ("_blocks", "_end", "_nodes", "_ranged", "_root", "_start")
 
     def __init__(self, blocks: BlockSource, root: CID, start: bytes, end: bytes | None) -> None:
         self._blocks = blocks
         self._root = root
         self._start = start
         self._end = end
-        self._whole = not start and end is None
+        self._ranged = start != b"" or end is not None
         self._nodes: dict[CID, _Read] = {}
 
     def take(self, cid: CID, depth: int) -> _Read:
@@ -154,9 +151,11 @@ class _Ahead:
         # [MST-10] the only thing that ends a chain of empty nodes that links back to itself
         if depth > TREE_HEIGHT_MAX:
             raise _too_deep(self._root)
-        if cid not in self._nodes:
+        node = self._nodes.pop(cid, None)
+        if node is None:
             self._load(cid)
-        return self._nodes.pop(cid)
+            node = self._nodes.pop(cid)
+        return node
 
     def _load(self, cid: CID) -> None:
         """Read *cid* and the subtrees below it, level by level, as far as is worth it."""
@@ -172,24 +171,27 @@ class _Ahead:
                 for name in wanted:
                     block = found[name]
                     size += len(block)
-                    node = self._nodes[name] = self._parse(name, block)
-                    if node.links.count(None) != len(node.links):
-                        lower += [link for link in node.links if link is not None]
+                    keys, values, links = read_node(block)
+                    # [MST-5] [MST-6] only a root may be wholly empty
+                    if not keys and not links and name != self._root:
+                        raise Untrue(f"node {to_text(name)} is an empty subtree: a link to it must have been null")
+                    if self._ranged:
+                        keys, values, links = self._trim(keys, values, links)
+                    self._nodes[name] = keys, values, links, block
+                    if links:
+                        lower += [link for link in links if link is not None]
             frontier = lower
 
-    def _parse(self, cid: CID, block: bytes) -> _Read:
-        keys, values, links = read_node(block)
-        # [MST-5] [MST-6]
-        if not keys and (links[0] is None if cid != EMPTY_ROOT else cid != self._root):
-            raise Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null")
-        if self._whole:
-            return _Read(keys, values, links, block)
+    def _trim(
+        self, keys: list[bytes], values: list[CID], links: list[CID | None]
+    ) -> tuple[list[bytes], list[CID], list[CID | None]]:
+        """Return the part of a node that has to do with the range."""
         first = bisect_left(keys, self._start)
         last = len(keys) if self._end is None else max(bisect_left(keys, self._end), first)
         inner = links[first : last + 1]
-        if first < len(keys) and keys[first] == self._start:
+        if inner and first < len(keys) and keys[first] == self._start:
             inner[0] = None  # all of it lies before the start
-        return _Read(keys[first:last], values[first:last], inner, block)
+        return keys[first:last], values[first:last], inner
 
 
 def _out_of_order(root: CID, key: bytes) -> Untrue:

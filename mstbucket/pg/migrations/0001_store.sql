@@ -196,6 +196,19 @@ BEGIN
     RETURN made;
 END $$;
 
+-- A bucket with the commit it had elsewhere, under a row number reserved before; the epoch. Barrier first, as in enter.
+CREATE FUNCTION import_bucket(p_id bigint, p_name text, p_identity text, p_created bigint, p_commit bytea, p_seq bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5]
+    INSERT INTO buckets (id, name, identity, created, commit, seq) OVERRIDING SYSTEM VALUE
+        VALUES (p_id, p_name, p_identity, p_created, p_commit, p_seq) ON CONFLICT (name) DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a bucket named % exists already', quote_literal(p_name) USING ERRCODE = 'MB411';
+    END IF;
+    RETURN (SELECT epoch FROM collector);
+END $$;
+
 -- Waits for the writers that are inside the bucket, then refuses or removes it for good.
 CREATE FUNCTION delete_bucket(p_name text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE gone bigint;
