@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo as parser
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 from mstbucket.errors import StorageError, Unsupported
-from mstbucket.pg import binaries
+from mstbucket.pg import binaries, binary
 from mstbucket.pg.pool import Connection, patiently
 
 SERVER_MIN: Final = binaries.MAJOR_MIN * 10_000
@@ -56,7 +58,22 @@ def connector(source: str | Callable[[], str]) -> Callable[[], Connection]:
 
 def _connect(parameters: dict[str, Any]) -> Connection:
     # [PG-11] hot statements are few and repeated: they are prepared on first use
-    return psycopg.connect(autocommit=True, prepare_threshold=0, **parameters)
+    connection = psycopg.connect(autocommit=True, prepare_threshold=0, **parameters)
+    for array in binary.ARRAYS:
+        connection.adapters.register_dumper(array, _DUMPERS[array])
+    return connection
+
+
+class _Ready(Dumper):
+    """Hands over a value that is in the server's binary form already."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Any) -> bytes:
+        return bytes(obj)
+
+
+_DUMPERS: Final = {array: type(f"_{array.__name__}", (_Ready,), {"oid": array.oid}) for array in binary.ARRAYS}
 
 
 def _parameters(conninfo: str) -> dict[str, Any]:
