@@ -115,7 +115,7 @@ def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
             out += (_KEY[len(suffix)], suffix, _SHARED[shared], _LINK, subtree[4:], _VALUE, value[4:])
         # [VER-6] [VER-7] `p` is the whole common prefix and the key ascends: the next byte exists, and is greater
         if shared < length:
-            if suffix[0] <= previous[shared]:
+            if not suffix or suffix[0] <= previous[shared]:
                 raise _wrong_prefix(previous, shared, suffix)
         elif shared > length or not suffix:
             raise _wrong_prefix(previous, shared, suffix)

@@ -8,63 +8,28 @@ its rows of them, and `verify.car` only counts.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from enum import Enum
 from types import TracebackType
-from typing import BinaryIO, Final, NamedTuple, Self, TypeAlias
+from typing import BinaryIO, Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.commit import Commit
-from mstbucket.core.manifest import Manifest
-from mstbucket.core.manifest import decode as decode_manifest
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import ExtraBlock, InvalidBlock, MissingBlock, Untrue
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.manifest import read as read_manifest
-from mstbucket.verify.node import Node, Place, judge
+from mstbucket.verify.node import Place, judge
 from mstbucket.verify.seen import NUMBER_BITS, SeenNumbers
-from mstbucket.verify.tree import check_node_cid
+from mstbucket.verify.tree import Pair, check_node_cid, steps
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
 
 
-class Kind(Enum):
-    """What an event tells."""
-
-    COMMIT = "commit"  # the first event
-    NODE = "node"  # a tree node
-    OBJECT = "object"  # a key of the tree of live objects, and its manifest
-    VERSION = "version"  # a key of the versions tree, and its manifest
-    BODY = "body"  # a chunk or a UnixFS node
-
-
-class Event(NamedTuple):
-    """A block that was checked; or, where `block` is None, a key whose manifest came before under another key.
-
-    Attributes:
-        kind: of block.
-        cid: of the block, or of the manifest that came before.
-        block: its bytes.
-        offset: of its first byte in the file.
-        key: of an OBJECT or VERSION, as it stands in the tree.
-    """
-
-    kind: Kind
-    cid: CID
-    block: bytes | None
-    offset: int
-    key: bytes | None
-
-    def manifest(self) -> Manifest | None:
-        """Decode the manifest of an OBJECT or VERSION; None where it came before: look up what you made of `cid`."""
-        return None if self.block is None else decode_manifest(self.block)
-
-
-_Pair: TypeAlias = tuple[bytes, CID]
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
 
 
@@ -144,7 +109,7 @@ class Replay:
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""
         check_node_cid(root)
-        stack: list[Iterator[Place | _Pair]] = [iter(((root, None, b"", None),))]
+        stack: list[Iterator[Place | Pair]] = [iter(((root, None, b"", None),))]
         while stack:
             for step in stack[-1]:
                 if len(step) == 4:
@@ -154,7 +119,7 @@ class Replay:
                     self.nodes += 1
                     self.widest = max(self.widest, len(node.keys))
                     yield _event(Event, (Kind.NODE, step[0], block, self.offset, None))
-                    stack.append(_steps(node, step))
+                    stack.append(steps(node, step))
                     break
                 key, cid = step
                 if self._next[0] != cid:
@@ -260,20 +225,3 @@ class Replay:
         # [VER-18]
         found, _, offset = self._next
         return ExtraBlock(f"block {to_text(found)} at byte {offset} is not part of the bucket, or came before")
-
-
-def _steps(node: Node, place: Place) -> Iterator[Place | _Pair]:
-    """Return what hangs below *node* in the order its links are encoded: `t` before `v` in each entry, `l` last."""
-    return _mixed(node, place) if node.height else zip(node.keys, node.values, strict=True)
-
-
-def _mixed(node: Node, place: Place) -> Iterator[Place | _Pair]:
-    _, _, low, high = place
-    keys, below = node.keys, node.height - 1
-    afters = [*keys[1:], high] if keys else []
-    for key, value, link, after in zip(keys, node.values, node.links[1:], afters, strict=True):
-        if link is not None:
-            yield link, below, key, after
-        yield key, value
-    if node.links[0] is not None:
-        yield node.links[0], below, low, keys[0] if keys else high

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeAlias
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, to_text, verify_block
 from mstbucket.errors import InvalidBlock, InvalidInput
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
 from mstbucket.verify.node import Node, Place, judge
+
+Pair: TypeAlias = tuple[bytes, CID]  # a key and its value
 
 _BATCH: Final = 256  # nodes asked of the source at once
 _PENDING_MAX: Final = 1 << 16  # above it one by one, so that hostile nodes of 8,192 links cannot pile up
@@ -99,8 +101,25 @@ def subtrees(node: Node, place: Place) -> Iterator[Place]:
             low = after
 
 
+def steps(node: Node, place: Place) -> Iterator[Place | Pair]:
+    """Return what hangs below *node* in the order its links are encoded: `t` before `v` in each entry, `l` last."""
+    return _mixed(node, place) if node.height else zip(node.keys, node.values, strict=True)
+
+
+def _mixed(node: Node, place: Place) -> Iterator[Place | Pair]:
+    _, _, low, high = place
+    keys, below = node.keys, node.height - 1
+    afters = [*keys[1:], high] if keys else []
+    for key, value, link, after in zip(keys, node.values, node.links[1:], afters, strict=True):
+        if link is not None:
+            yield link, below, key, after
+        yield key, value
+    if node.links[0] is not None:
+        yield node.links[0], below, low, keys[0] if keys else high
+
+
 def check_node_cid(root: CID) -> None:
-    """Raise `InvalidBlock` unless *root* can be that of a tree; links inside nodes are checked with the node."""
+    """Raise `InvalidBlock` unless *root* can be a commit's or a tree's; links in nodes are checked with the node."""
     # [VER-1]
     if len(root) != 36 or root[:4] != DAG_CBOR_PREFIX:
-        raise InvalidBlock(f"{to_text(root)} is not the CID of a dag-cbor block, so it is no tree node")
+        raise InvalidBlock(f"{to_text(root)} is not the CID of a dag-cbor block, as commits and tree nodes are")

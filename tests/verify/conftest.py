@@ -12,7 +12,7 @@ from mstbucket.core import commit as commits
 from mstbucket.core import dagcbor, manifest
 from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.car import header, section
-from mstbucket.core.cid import DAG_CBOR, DAG_PB, codec, dag_cbor_cid, raw_cid
+from mstbucket.core.cid import DAG_CBOR, DAG_PB, codec, dag_cbor_cid
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.manifest import Manifest
@@ -72,6 +72,16 @@ class Forge(MemoryBlocks):
         for key, after in zip([k for k in keys if self.height(k) == height], below[1:], strict=True):
             rows.append((key, pairs[key], after))
         return self.keyed(below[0], rows)
+
+    def read(self, block: bytes) -> tuple[bytes | None, list[tuple[bytes, bytes | None]]]:
+        """Return a node's left subtree, and its entries as (key, subtree after it)."""
+        value = dagcbor.decode(block)
+        cid = lambda link: None if link is None else link.cid  # noqa: E731
+        entries, key = [], b""
+        for entry in value["e"]:
+            key = key[: entry["p"]] + entry["k"]
+            entries.append((key, cid(entry["t"])))
+        return cid(value["l"]), entries
 
     # --- buckets ---
 
@@ -167,9 +177,6 @@ def keys_of_height() -> Any:
     return find
 
 
-@pytest.fixture
-def some_cid() -> bytes:
-    return dag_cbor_cid(b"\xa0")
-
-
-__all__ = ["Forge", "raw_cid"]
+@pytest.fixture(scope="session")
+def forge_type() -> type[Forge]:
+    return Forge
