@@ -1,7 +1,8 @@
 """The specification, the code and the tests hold on to each other by the numbers of clauses.
 
-A clause starts a paragraph or an item of a list with its number, `[MST-7] `, and ends where that ends. Every number is given out once; every
-number that the code, a test or the specification cites is given out; every clause with a MUST is cited by a test.
+A clause starts a paragraph or an item of a list with its number, `[MST-7] `, and ends where that ends. Every number is
+given out once; every number that the code, a test or the specification cites is given out; every clause with a MUST is
+cited by a test.
 """
 
 from __future__ import annotations
