@@ -1,4 +1,4 @@
-"""Rows in PostgreSQL's binary COPY format, made by hand: no adapter is asked per value.
+"""Rows for COPY and arrays for arguments in PostgreSQL's binary form, made by hand: no adapter is asked per value.
 
 The format is that of the PostgreSQL manual, "COPY — Binary Format": a header, then per row the number of fields and
 each field with its length, then a trailer.
@@ -7,7 +7,7 @@ each field with its length, then a trailer.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -18,7 +18,8 @@ _INT4: Final = struct.Struct(">ii").pack
 _INT8: Final = struct.Struct(">iq").pack
 _LENGTH: Final = struct.Struct(">i").pack
 _COUNT: Final = struct.Struct(">h").pack
-_INT8_OID: Final = 20
+_HEAD: Final = struct.Struct(">iiIii").pack
+_BYTEA_OID, _INT8_OID, _INT4_OID, _TEXT_OID, _JSONB_OID = 17, 20, 23, 25, 3802  # pg_type.dat; fixed for ever
 
 
 def row(*fields: bytes) -> bytes:
@@ -53,7 +54,72 @@ def jsonb(value: str | None) -> bytes:
 
 def int8_array(values: Sequence[int]) -> bytes:
     """A `bigint[]` of one dimension; an empty one is NULL, as in the table it goes to."""
-    if not values:
-        return NULL
-    head = struct.pack(">iiiii", 1, 0, _INT8_OID, len(values), 1)
-    return data(head + b"".join(map(int8, values)))
+    return data(_array(_INT8_OID, map(int8, values), len(values))) if values else NULL
+
+
+# --- arrays as arguments: psycopg quotes each element of a list as text, at 5 µs an element ------------------------------
+
+
+class ByteaArray(bytes):
+    """A `bytea[]` in its binary form; the type by which the driver knows it."""
+
+    oid = 1001
+
+
+class TextArray(bytes):
+    """A `text[]` in its binary form."""
+
+    oid = 1009
+
+
+class Int8Array(bytes):
+    """A `bigint[]` in its binary form."""
+
+    oid = 1016
+
+
+class Int4Array(bytes):
+    """An `integer[]` in its binary form."""
+
+    oid = 1007
+
+
+class JsonbArray(bytes):
+    """A `jsonb[]` in its binary form."""
+
+    oid = 3807
+
+
+ARRAYS: Final = (ByteaArray, TextArray, Int8Array, Int4Array, JsonbArray)
+
+
+def bytea_array(values: Sequence[bytes | None]) -> ByteaArray:
+    """`values` as one argument."""
+    return ByteaArray(_array(_BYTEA_OID, map(data, values), len(values)))
+
+
+def text_array(values: Sequence[str | None]) -> TextArray:
+    """`values` as one argument."""
+    return TextArray(_array(_TEXT_OID, map(text, values), len(values)))
+
+
+def bigint_array(values: Sequence[int]) -> Int8Array:
+    """`values` as one argument."""
+    return Int8Array(_array(_INT8_OID, map(int8, values), len(values)))
+
+
+def integer_array(values: Sequence[int]) -> Int4Array:
+    """`values` as one argument."""
+    return Int4Array(_array(_INT4_OID, map(int4, values), len(values)))
+
+
+def jsonb_array(values: Sequence[str | None]) -> JsonbArray:
+    """`values`, JSON texts, as one argument."""
+    return JsonbArray(_array(_JSONB_OID, map(jsonb, values), len(values)))
+
+
+def _array(oid: int, elements: Iterable[bytes], count: int) -> bytes:
+    """One dimension, counted from 1, which may hold NULLs."""
+    if count == 0:
+        return struct.pack(">iiI", 0, 0, oid)
+    return _HEAD(1, 1, oid, count, 1) + b"".join(elements)

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo as parser
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
 from mstbucket.errors import StorageError, Unsupported
-from mstbucket.pg import binaries
+from mstbucket.pg import binaries, binary, database
 from mstbucket.pg.pool import Connection, patiently
 
 SERVER_MIN: Final = binaries.MAJOR_MIN * 10_000
 CONNECT_SECONDS: Final = 30  # libpq's own limit for one attempt, where the string does not say otherwise
-FIRST_SECONDS: Final = 0.0  # a server never seen is not waited for: the name may be wrong
-RETURN_SECONDS: Final = 10.0  # one that was there is: it is being restarted
 
 # Sent with the first packet, so they cost no round trip and nothing on the server overrides them.
 _SETTINGS: Final = {
@@ -39,7 +39,8 @@ def connector(source: str | Callable[[], str]) -> Callable[[], Connection]:
         nonlocal seen
         parameters = _parameters(source if isinstance(source, str) else source())
         try:
-            connection = patiently(lambda: _connect(parameters), RETURN_SECONDS if seen else FIRST_SECONDS)
+            # [PG-12] one that was there is waited for, a server never seen is not: its name may be wrong
+            connection = patiently(lambda: _connect(parameters), database.RETURN_SECONDS if seen else 0.0)
         except psycopg.Error as error:
             # Without its cause: a traceback prints that too.
             raise StorageError(f"cannot connect to the database: {_without(parameters, error)}") from None
@@ -56,18 +57,37 @@ def connector(source: str | Callable[[], str]) -> Callable[[], Connection]:
 
 def _connect(parameters: dict[str, Any]) -> Connection:
     # [PG-11] hot statements are few and repeated: they are prepared on first use
-    return psycopg.connect(autocommit=True, prepare_threshold=0, **parameters)
+    connection = psycopg.connect(autocommit=True, prepare_threshold=0, **parameters)
+    for array in binary.ARRAYS:
+        connection.adapters.register_dumper(array, _DUMPERS[array])
+    return connection
+
+
+class _Ready(Dumper):
+    """Hands over a value that is in the server's binary form already."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Any) -> bytes:
+        return bytes(obj)
+
+
+_DUMPERS: Final = {array: type(f"_{array.__name__}", (_Ready,), {"oid": array.oid}) for array in binary.ARRAYS}
 
 
 def _parameters(conninfo: str) -> dict[str, Any]:
     try:
         given = parser.conninfo_to_dict(conninfo)
+        # A password with an unescaped '/' in a URL ends up here.
+        understood = str(given.get("port", "0")).replace(",", "").isdecimal()
     except psycopg.Error:
-        # libpq quotes the string in its message, and with it a password.
+        understood = False
+    if not understood:
+        # [PG-14] libpq quotes the string in its message, and with it a password.
         raise StorageError(
             "the database's connection string cannot be understood (it is not shown, since it may hold a password): "
-            "write it like postgresql://user@host/name"
-        ) from None
+            "write it like postgresql://user:password@host/name, with % escapes for / : @ % in the password"
+        )
     own = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
     given["options"] = f"{given.get('options') or ''} {own}".strip()
     given["client_encoding"] = "UTF8"

@@ -70,7 +70,7 @@ class Database:
             StorageError: nothing was done; repeat it when the cause is mended.
         """
         with self._lent(StorageError) as connection:
-            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}", prepare=False)  # one message, like COMMIT below
             try:
                 yield connection
             except BaseException:
@@ -82,28 +82,29 @@ class Database:
     def snapshot(self) -> Iterator[Connection]:
         """Run the block on one unchanging, read-only view of the whole database. Hold it briefly: it keeps old rows."""
         with self._lent(StorageError) as connection:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
             try:
                 yield connection
             finally:
                 _abandon(connection)  # nothing to commit
 
     def run(self, work: Callable[[Connection], _T], isolation: Isolation = "READ COMMITTED") -> _T:
-        """Call *work* in a transaction and return what it returns; repeat it when somebody else was there first.
+        """Call *work* in a transaction and return what it returns; repeat it when PostgreSQL says that this can help.
 
+        That is after a serialization failure, a deadlock, or a connection lost with the transaction known undone.
         *work* may be called up to `RUN_ATTEMPTS` times, so it must have no effect but on the connection.
 
         Raises:
             As `transaction`; Conflict only after the last attempt, and at once when *work* itself raises it.
         """
-        from mstbucket.pg.failures import RETRIED
+        from mstbucket.pg.failures import worth_repeating
 
         for attempt in range(1, RUN_ATTEMPTS + 1):
             try:
                 with self.transaction(isolation) as connection:
                     return work(connection)
             except MstBucketError as error:
-                if attempt == RUN_ATTEMPTS or not isinstance(error.__cause__, RETRIED):
+                if attempt == RUN_ATTEMPTS or not worth_repeating(error):
                     raise
                 time.sleep(random.uniform(0, 0.002 * 2**attempt))  # apart from each other, not in step
         raise AssertionError("the last attempt returns or raises")
@@ -162,7 +163,7 @@ class Database:
         ).fetchone()
         assert row is not None
         try:
-            connection.execute("COMMIT")
+            connection.execute("COMMIT", prepare=False)
         except psycopg.Error as error:
             if row[0] is None or not failures.is_lost(error, connection):
                 raise
@@ -210,6 +211,6 @@ def _abandon(connection: Connection) -> None:
 
     try:
         if not connection.closed:
-            connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK", prepare=False)
     except psycopg.Error:
         connection.close()  # the server rolls back what it has no session for

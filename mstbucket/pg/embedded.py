@@ -35,6 +35,7 @@ LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.
 START_SECONDS: Final = 600.0  # for a server that another process is starting, crash recovery included
 STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
 POLL_SECONDS: Final = 0.002
+_DISK_FULL: Final = ("No space left on device", "Check free disk space")  # the kernel's words and the server's hint
 _SOCKET: Final = ".s.PGSQL.5432"
 # What the server may see of our environment: nothing of PG*, no locale, no preloads.
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -267,7 +268,7 @@ class EmbeddedPostgres:
                     f"{self._data} was made by PostgreSQL {number}, and {place} is PostgreSQL {ours}: "
                     f"name the programs of PostgreSQL {number} in MSTBUCKET_PG_BIN"
                 )
-        if "No space left on device" in report:
+        if any(sign in report for sign in _DISK_FULL):
             return StorageError(f"the disk of {self.directory} is full: make room, then try again ({report})")
         return StorageError(f"cannot start the database in {self.directory}: {report or 'its supervisor was killed'}")
 

@@ -52,8 +52,6 @@ _FOREIGN: Final[dict[str, tuple[type[MstBucketError], str]]] = {
     "XX002": (Untrue, "the database has found a damaged index: stop, and rebuild it from the block store"),
 }
 
-RETRIED: Final = (sql.SerializationFailure, sql.DeadlockDetected)
-
 
 def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketError:
     """The declared error for one of psycopg's; *lost* is the class for a connection that broke under a statement."""
@@ -76,6 +74,19 @@ def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketErro
 
 # The server ended our session under a statement; it may have been a COMMIT that is done.
 ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006"})
+
+
+def worth_repeating(error: MstBucketError) -> bool:
+    """Whether a transaction that ended so was undone, and by something that may be over at the next attempt."""
+    cause = error.__cause__
+    if isinstance(cause, sql.SerializationFailure | sql.DeadlockDetected):
+        return True
+    # Only a plain StorageError says that nothing was done; OutcomeUnknown does not.
+    return (
+        type(error) is StorageError
+        and isinstance(cause, psycopg.OperationalError)
+        and (cause.sqlstate is None or cause.sqlstate in ENDED)
+    )
 
 
 def said(error: psycopg.Error) -> str:

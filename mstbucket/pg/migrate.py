@@ -85,7 +85,7 @@ def migrate(db: Database, migrations: tuple[Migration, ...] | None = None) -> in
 
 def _missing(connection: Connection, wanted: tuple[Migration, ...]) -> tuple[Migration, ...]:
     """What has not been applied yet; refuses a database that does not fit."""
-    # A query on the catalog, not to_regclass(): that one answers from a cache which waiting for the lock does not renew.
+    # A query on the catalog, not to_regclass(): that answers from a cache which waiting for the lock does not renew.
     there = connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'migrations'", (SCHEMA,))
     if there.fetchone() is None:
         return wanted

@@ -55,6 +55,7 @@ class Supervisor:
         self.ready_lock = -1
         self.log_start = 0
         self.started = 0.0
+        self.private: str | None = None  # the socket's directory, when it is one of ours outside the directory
 
     # --- start ---------------------------------------------------------------------------------------------------
 
@@ -151,6 +152,7 @@ class Supervisor:
                 allowed = {os.geteuid(), os.geteuid() if self.owner is None else self.owner}
                 if found.st_mode != 0o040700 or found.st_uid not in allowed:
                     raise Failed(f"{place} is not a private directory of this user: remove it") from None
+            self.private = place
         self.own(place)
 
     def await_ready(self, pid: int) -> None:
@@ -302,13 +304,13 @@ class Supervisor:
 
     def leave(self, code: int) -> NoReturn:
         """End this process. Releases every lock; what it made outside the directory is removed."""
-        if self.job["sockets"] != self.run:
+        if self.private is not None:
             try:
-                for name in os.listdir(self.job["sockets"]):
-                    os.unlink(os.path.join(self.job["sockets"], name))
-                os.rmdir(self.job["sockets"])
+                for name in os.listdir(self.private):
+                    os.unlink(os.path.join(self.private, name))
+                os.rmdir(self.private)
             except OSError as error:
-                os.write(2, f"cannot remove {self.job['sockets']}: {error}\n".encode(errors="replace"))
+                os.write(2, f"cannot remove {self.private}: {error}\n".encode(errors="replace"))
         os._exit(code)
 
 

@@ -9,6 +9,7 @@ from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.reader import Location, PackScan, checked, read_blocks
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import MissingBlock
+from mstbucket.pg.binary import bytea_array
 from mstbucket.pg.database import Database
 
 #: Columns of `blocks b LEFT JOIN packs p` that say where a block is, in the order `StoreBlocks.at` takes them.
@@ -55,7 +56,7 @@ class StoreBlocks:
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """Those of `cids` that are held in the database still."""
         with self._db.reading() as connection:
-            rows = connection.execute(_BODIES, (sorted(cids),), binary=True).fetchall()
+            rows = connection.execute(_BODIES, (bytea_array(sorted(cids)),), binary=True).fetchall()
         return {cid: checked(cid, body, "in the database") for cid, body in rows}
 
     def scan(self) -> PackScan:
@@ -66,7 +67,7 @@ class StoreBlocks:
         if not cids:
             return {}
         with self._db.reading() as connection:
-            rows = connection.execute(_LOCATE, (list(dict.fromkeys(cids)),), binary=True).fetchall()
+            rows = connection.execute(_LOCATE, (bytea_array(list(dict.fromkeys(cids))),), binary=True).fetchall()
         found: dict[CID, Location | bytes] = {}
         for cid, pack, offset, length, body in rows:
             found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")

@@ -26,6 +26,7 @@ from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.errors import CommitMoved, Conflict
 from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo
+from mstbucket.pg.binary import bigint_array, bytea_array, text_array
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
@@ -238,8 +239,8 @@ def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, e
     contents = sorted({content for _, content, _ in snapshot.blocks.values()} - pack.cids)
     for batch in _batches(contents):
         touch = "UPDATE blocks SET epoch = %s WHERE cid = ANY (%s) AND epoch < %s"
-        connection.execute(touch, (epoch, batch, epoch))
-        there = one_row(connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (batch,))[0]
+        connection.execute(touch, (epoch, bytea_array(batch), epoch))
+        there = one_row(connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (bytea_array(batch),))[0]
         if there != len(batch):
             raise CommitMoved(f"a body of bucket {snapshot.name!r} was overwritten and collected during the flush")
 
@@ -248,12 +249,12 @@ def _settle(connection: Any, snapshot: _Snapshot) -> None:
     """Remove exactly the dirty rows that were folded: by generation, and not those a writer holds ([FLUSH-7])."""
     clear = """
         WITH folded AS (
-            SELECT d.key FROM unnest(%s::text[], %s::bigint[]) AS f (key, generation)
+            SELECT d.key FROM unnest(%s, %s) AS f (key, generation)
             JOIN dirty d ON d.bucket = %s AND d.key = f.key AND d.generation = f.generation
             FOR UPDATE OF d SKIP LOCKED)
         DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key
     """
-    connection.execute(clear, (snapshot.keys, snapshot.generations, snapshot.bucket, snapshot.bucket))
+    connection.execute(clear, (text_array(snapshot.keys), bigint_array(snapshot.generations), snapshot.bucket, snapshot.bucket))
 
 
 def _batches(items: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import StorageError
+from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
@@ -113,9 +114,9 @@ class PackInProgress(RegisteredPack):
                 (
                     epoch,
                     self.id,
-                    [self._order[i] for i in part],
-                    [self._offsets[i] for i in part],
-                    [self._lengths[i] for i in part],
+                    binary.bytea_array([self._order[i] for i in part]),
+                    binary.bigint_array([self._offsets[i] for i in part]),
+                    binary.integer_array([self._lengths[i] for i in part]),
                 ),
             )
         self.ready(connection)

@@ -18,6 +18,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, NoSuchKey
 from mstbucket.limits import METADATA_MAX, MIB, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
 from mstbucket.model import PutRequest, PutResult
+from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
@@ -127,8 +128,8 @@ class _Batch:
             self._pack.record(connection, epoch)
         elif self._small:
             contents = sorted(self._small)
-            bodies = [self._small[content] for content in contents]
-            connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, contents, bodies))
+            bodies = binary.bytea_array([self._small[content] for content in contents])
+            connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, binary.bytea_array(contents), bodies))
         add_rows(connection, bucket, made)
 
     def __enter__(self) -> _Batch:
@@ -139,25 +140,26 @@ class _Batch:
             self._pack.__exit__(*error)
 
 
-def add_rows(connection: Any, bucket: int, made: list[tuple[str, Manifest, bytes]]) -> None:
+def add_rows(connection: Any, bucket: int, objects: list[tuple[str, Manifest, bytes]]) -> None:
     """Insert or replace the rows of objects whose bodies are there, and mark their keys dirty."""
-    last = {key: (m, cid) for key, m, cid in made}  # a statement cannot touch one row twice
-    rows = sorted(last.items())
-    columns = [
-        [key for key, _ in rows],
-        [cid for _, (_, cid) in rows],
-        *([getattr(m, name) for _, (m, _) in rows] for name in _PLAIN_FIELDS),
-        *([json_of(getattr(m, name)) for _, (m, _) in rows] for name in _MAP_FIELDS),
-    ]
-    connection.execute(_ADD_OBJECTS, (bucket, *columns))
-
-
-_PLAIN_FIELDS: Final = ("content", "size", "etag", "content_type", "created", "modified", "sha256")
-_MAP_FIELDS: Final = ("checksums", "headers", "metadata", "tags")
-_ADD_OBJECTS: Final = """
-    SELECT add_objects(%s, %s::text[], %s::bytea[], %s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bigint[],
-        %s::bigint[], %s::bytea[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::text[]::jsonb[])
-"""
+    last = {key: (m, cid) for key, m, cid in objects}  # a statement cannot touch one row twice
+    made = [m for m, _ in last.values()]
+    columns = (
+        binary.text_array(list(last)),
+        binary.bytea_array([cid for _, cid in last.values()]),
+        binary.bytea_array([m.content for m in made]),
+        binary.bigint_array([m.size or 0 for m in made]),
+        binary.text_array([m.etag for m in made]),
+        binary.text_array([m.content_type for m in made]),
+        binary.bigint_array([m.created for m in made]),
+        binary.bigint_array([m.modified for m in made]),
+        binary.bytea_array([m.sha256 for m in made]),
+        binary.jsonb_array([json_of(m.checksums) for m in made]),
+        binary.jsonb_array([json_of(m.headers) for m in made]),
+        binary.jsonb_array([json_of(m.metadata) for m in made]),
+        binary.jsonb_array([json_of(m.tags) for m in made]),
+    )
+    connection.execute(f"SELECT add_objects({', '.join(['%s'] * 14)})", (bucket, *columns))
 
 
 # --- copy and delete ---------------------------------------------------------------------------------------------------
@@ -201,8 +203,8 @@ def delete_many(context: Context, bucket: str, keys: list[str]) -> list[str]:
     for key in keys:
         encode_key(key)
     wanted = sorted(set(keys))
-    query = "SELECT delete_objects(%s, %s::text[])"
-    rows = context.db.run(lambda connection: connection.execute(query, (bucket, wanted)).fetchall())
+    query = "SELECT delete_objects(%s, %s)"
+    rows = context.db.run(lambda connection: connection.execute(query, (bucket, binary.text_array(wanted))).fetchall())
     return sorted((row[0] for row in rows), key=str.encode)
 
 

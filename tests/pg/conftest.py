@@ -11,22 +11,28 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
 
 import mstbucket
-from mstbucket.pg import supervisor
-from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.pg import binaries, supervisor
 
 PATIENCE: Final = 30.0  # seconds for something that takes milliseconds; only a failing test waits that long
 
+# A failure is said by class and message, so that a test sees that it was a declared one.
 _CLIENT: Final = """
 import sys
+from mstbucket.errors import MstBucketError
 from mstbucket.pg.embedded import EmbeddedPostgres
-server = EmbeddedPostgres(sys.argv[1], root_as=sys.argv[2] or None)
-print(server.start(), flush=True)
+directory, root_as, programs = sys.argv[1:]
+try:
+    server = EmbeddedPostgres(directory, root_as=root_as or None, programs=programs)
+    print(server.start(), flush=True)
+except MstBucketError as error:
+    print(type(error).__name__, error, flush=True)
+    sys.exit(3)
 sys.stdin.read()
 """
 
@@ -49,10 +55,24 @@ class Place:
         self.directory = top / name
         self._clients: list[subprocess.Popen[str]] = []
 
-    def spawn(self, *, root_as: str = "", **options: object) -> subprocess.Popen[str]:
-        """A client process that has called `start` but perhaps not returned from it."""
+    def spawn(
+        self, *, root_as: str = "", programs: Path | None = None, mounting: str | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """A client process that has called `start` but perhaps not returned from it.
+
+        *mounting* is a shell command run before it in a mount namespace of its own.
+        """
+        within = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f'{mounting} && exec "$0" "$@"']
         client = subprocess.Popen(
-            [sys.executable, "-c", _CLIENT, str(self.directory), root_as],
+            [
+                *([] if mounting is None else within),
+                sys.executable,
+                "-c",
+                _CLIENT,
+                str(self.directory),
+                root_as,
+                str(programs or binaries.find()),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -65,22 +85,26 @@ class Place:
                 "PGPORT": "1",
                 "PGOPTIONS": "-c nonsense=1",
             },
-            **options,  # type: ignore[call-overload]
+            **options,
         )
         self._clients.append(client)
         return client
 
-    def client(self, *, root_as: str = "", **options: object) -> subprocess.Popen[str]:
+    def client(self, **options: Any) -> subprocess.Popen[str]:
         """A client process whose server is up; its connection string is the attribute `conninfo`."""
-        client = self.spawn(root_as=root_as, **options)
+        client = self.spawn(**options)
         assert client.stdout is not None
-        client.conninfo = client.stdout.readline().strip()  # type: ignore[attr-defined]
-        assert client.conninfo, client.stderr.read() if client.stderr else ""  # type: ignore[attr-defined]
+        said = client.stdout.readline().strip()
+        assert said.startswith("host="), said + client.communicate()[1]
+        client.conninfo = said  # type: ignore[attr-defined]
         return client
 
-    def embedded(self, **options: object) -> EmbeddedPostgres:
-        """The directory's server for this process."""
-        return EmbeddedPostgres(self.directory, **options)  # type: ignore[arg-type]
+    def refusal(self, **options: Any) -> str:
+        """The declared error, "Class message", that a client process ends with."""
+        client = self.spawn(**options)
+        said, trouble = client.communicate()
+        assert client.returncode == 3, said + trouble
+        return said
 
     def servers(self) -> list[int]:
         """Every process that works in the data directory: the postmaster (the least number is oldest) and the rest."""
@@ -141,12 +165,10 @@ def _words(pid: int) -> list[bytes]:
         return []
 
 
-def outside() -> tuple[list[str], list[str], list[str]]:
-    """What a server could leave outside its directory: temporary files, POSIX and System V shared memory."""
-    shm = sorted(os.listdir("/dev/shm"))
-    segments = Path("/proc/sysvipc/shm").read_text().splitlines()
-    mine = sorted(name for name in os.listdir(tempfile.gettempdir()) if name.startswith("mstbucket-0-"))
-    return mine, shm, [line.split()[1] for line in segments]
+def _outside() -> tuple[list[str], list[str]]:
+    """What a server could leave outside its directory: POSIX and System V shared memory."""
+    segments = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return sorted(os.listdir("/dev/shm")), sorted(line.split()[1] for line in segments)
 
 
 @pytest.fixture
@@ -166,9 +188,33 @@ def place(top: Path) -> Iterator[Place]:
     made.end_clients()
     made.gone()
     assert list(made.temporary.iterdir()) == []
-    assert sorted(path.name for path in top.iterdir()) == sorted(
-        {"tmp", *([made.directory.name] * made.directory.exists())}
-    )
+    assert {path.name for path in top.iterdir()} <= {"tmp", made.directory.name, "programs"}
+
+
+@pytest.fixture
+def unprivileged() -> dict[str, Any]:
+    """Options of `Place.client` for a user who is not root and has no capabilities."""
+    if os.geteuid() != 0:
+        return {}
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if supervisor.enter_namespace() else 1)
+    if os.waitpid(pid, 0)[1] == 0:
+        return {"preexec_fn": supervisor.enter_namespace}  # keeps the way to an interpreter in root's home
+    return {"user": 65534, "group": 65534, "extra_groups": []}
+
+
+@pytest.fixture
+def open_programs(top: Path) -> Path:
+    """The PostgreSQL programs at a place that every user can reach."""
+    found = binaries.find()
+    if all(parent.stat().st_mode & 0o001 for parent in found.parents):
+        return found
+    home = found.parent
+    shutil.copytree(home.parent.parent, top / "programs", ignore=lambda folder, names: [
+        name for name in names if Path(folder) == home.parent.parent and not name.startswith(home.parent.name)
+    ])  # fmt: skip
+    return top / "programs" / home.parent.name / home.name / found.name
 
 
 # Functions that tests of this folder share, as fixtures: test folders are no packages.

@@ -16,10 +16,10 @@ keeps its CID. On the way up, nodes are joined again from the parts that did not
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import cast
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, to_text
@@ -28,10 +28,9 @@ from mstbucket.core.mst.node import (
     EMPTY_BLOCK,
     EMPTY_ROOT,
     LINK_PART,
-    NO_LINK,
     PARTS,
+    SUFFIX_PART,
     VALUE_PART,
-    Node,
     check_pair,
     decode_node,
     entry_parts,
@@ -42,8 +41,6 @@ from mstbucket.core.mst.node import (
 )
 from mstbucket.errors import InvalidInput, Untrue
 from mstbucket.limits import TREE_HEIGHT_MAX
-
-_ABSENT: Final = -1  # the height of the empty tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class _Gap:
     parts: list[bytes]
     inner: list[_Inner]  # one more than keys
     places: list[tuple[int, _Gap]]  # those of `inner` that are gaps, with their index
-    stale: Collection[int]  # entries whose shared prefix has to be computed again
+    stale: Collection[int]  # entries to be made again, as their neighbours are others now; may point past the ends
     result: CID | None
 
     def __init__(self, fragments: list[CID], changes: list[_Change], cut: bool = False) -> None:
@@ -87,40 +84,37 @@ _Inner = CID | _Gap | None  # what stands between two keys: a subtree to be left
 def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | None]]) -> Applied:
     """Compute the tree that *changes* make of the tree under *root*.
 
-    *changes* are keys and values, keys ascending strictly; a value of None deletes, and deleting a key that is not there
-    changes nothing. The result is a pure function of the pairs in the tree afterwards: the same root as `build` gives.
-    `created` holds exactly the nodes of the new tree that the old one has not, in depth-first encoded link order; where
-    nothing changed it is empty and the root is the old one. Reads every node it changes, and the seams of deletions and
-    insertions, with one `get_many` for each level. 1,000 changes to 100,000 keys take 30 ms
+    *changes* are keys and values, keys ascending strictly; a value of None deletes, and deleting a key that is not
+    there changes nothing. The result is a pure function of the pairs in the tree afterwards: the same root as `build`
+    gives. `created` holds exactly the nodes of the new tree that the old one has not, in depth-first encoded link
+    order; where nothing changed it is empty and the root is the old one. Reads every node it changes, and the seams of
+    deletions and insertions, with one `get_many` for each level. 1,000 changes to 100,000 keys take about 35 ms
     (`tests/bench/bench_tree.py`). Nothing is stored; calls can be repeated.
 
     Not checked here: that blocks hash to their CIDs, and that keys which no change touches stand at their height
     (`verify.tree` does both).
 
     Raises:
-        InvalidInput: keys not ascending, empty, or too long; a value that is no CID; a node that would exceed the limits.
+        InvalidInput: keys not ascending, empty, or too long; a value that is no CID; a node that would exceed limits.
         MissingBlock: from *blocks*.
         InvalidBlock, Untrue: a node that was read is malformed, or its keys contradict the tree around it.
     """
     wanted = _check(changes)
     if root == EMPTY_ROOT:
         return _first(wanted)
-    node = decode_node(blocks.get(root))
-    if not node[0]:
+    block = blocks.get(root)
+    keys, _, _ = decode_node(block)
+    if not keys:
         # [MST-6]
         raise Untrue(f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed")
-    height = key_height(node[0][0])
+    height = key_height(keys[0])
     top = max([height, *(needed for _, value, needed in wanted if value is not None)])
     # [MST-10]
     if top > TREE_HEIGHT_MAX:
         raise Untrue(f"a key of height {top} is above {TREE_HEIGHT_MAX}: no such key is found by chance")
-    opened = {root: node}
-    whole = _Gap([root], wanted)
-    whole.above, whole.below = b"", None
-    replaced: list[CID] = []
-    levels = _descend(blocks, opened, whole, height, top, replaced)
-    applied = _ascend(blocks, root, opened, levels)
-    return Applied(applied.root, applied.created, replaced)
+    fold = _Fold(blocks, root, block)
+    applied = fold.collect(fold.descend(wanted, height, top))
+    return Applied(applied.root, applied.created, fold.replaced)
 
 
 def _check(changes: Sequence[tuple[bytes, CID | None]]) -> list[_Change]:
@@ -157,45 +151,103 @@ def _in_link_order(made: dict[CID, bytes], root: CID) -> dict[CID, bytes]:
     return created
 
 
-# --- down -------------------------------------------------------------------------------------------------------------
+class _Fold:
+    """One run of `apply`: what was read and what was made."""
 
+    __slots__ = ("blocks", "made", "old", "replaced", "root")
 
-def _descend(
-    blocks: BlockSource, opened: dict[CID, Node], top_gap: _Gap, height: int, top: int, replaced: list[CID]
-) -> list[list[_Gap]]:
-    """Take apart, change and divide from *top* to 0; return the gaps of each level, highest first."""
-    levels = []
-    gaps = [top_gap]
-    for level in range(top, -1, -1):
-        if level > height:
-            # above the old tree: its root counts as the only subtree of a node without keys
+    def __init__(self, blocks: BlockSource, root: CID, block: bytes) -> None:
+        self.blocks = blocks
+        self.root = root
+        self.old: dict[CID, bytes] = {root: block}  # of the level at hand the nodes, of those above only the names
+        self.made: dict[CID, bytes] = {}
+        self.replaced: list[CID] = []
+
+    def descend(self, wanted: list[_Change], height: int, top: int) -> list[list[_Gap]]:
+        """Take apart, change and divide from *top* to 0; return the gaps of each level, highest first."""
+        whole = _Gap([self.root], wanted)
+        whole.above, whole.below = b"", None
+        levels = []
+        gaps = [whole]
+        for level in range(top, -1, -1):
+            levels.append(gaps)
+            if level <= height:
+                missing = {cid for gap in gaps for cid in gap.fragments} - self.old.keys()
+                if missing:
+                    self.old.update(self.blocks.get_many(missing))
             for gap in gaps:
-                gap.keys, gap.parts, gap.stale = [], [], ()
-                gap.inner = [_Gap(gap.fragments, [], gap.cut) if gap.fragments else None]
-        else:
-            missing = {cid for gap in gaps for cid in gap.fragments} - opened.keys()
-            found = blocks.get_many(missing) if missing else {}
-            for cid in missing:
-                opened[cid] = decode_node(found[cid])
+                if level > height:
+                    _stand_in(gap)
+                else:
+                    _gather(gap, self.old, level)
+                _divide(gap, level, self.replaced)
+                # What has nothing below it is done; its lists are dropped at once, for the garbage collector's sake.
+                if not gap.places and gap.keys:
+                    _write(gap, self.made)
+                    del gap.parts, gap.inner
+            gaps = [place for gap in gaps for _, place in gap.places]
+            if not gaps:
+                break
+        return levels
+
+    def collect(self, levels: list[list[_Gap]]) -> Applied:
+        """Write the nodes of *levels* that have others below them, lowest first, and collect those that are new."""
+        start = 0
+        # [MST-6] levels at the top that have no key left are trimmed; each is one gap
+        while not levels[start][0].keys:
+            only = levels[start][0].inner[0]
+            if not isinstance(only, _Gap):
+                return self.trim(only)
+            start += 1
+        for gaps in reversed(levels[start:]):
             for gap in gaps:
-                _gather(gap, opened, level)
-        levels.append(gaps)
-        for gap in gaps:
-            _divide(gap, level, replaced)
-        gaps = [place for gap in gaps for _, place in gap.places]
-        if not gaps:
-            break
-    return levels
+                if gap.places or not gap.keys:
+                    _write(gap, self.made)
+        top = levels[start][0]
+        root = cast("CID", top.result)  # it has keys
+        created: dict[CID, bytes] = {}
+        stack = [top]
+        while stack:
+            gap = stack.pop()
+            # A node that is in the old tree as well was read on the way down, because its keys (or its only subtree)
+            # came from it; below it nothing is new.
+            if gap.result is None or gap.result in self.old:
+                continue
+            created[gap.result] = self.made[gap.result]
+            # [MST-9] index 0 is `l`, which comes last
+            if gap.places and not gap.places[0][0]:
+                stack.append(gap.places.pop(0)[1])
+            stack += [place for _, place in reversed(gap.places)]
+        return Applied(root, created)
+
+    def trim(self, root: CID | None) -> Applied:
+        """Return the tree that is left when every key above an untouched subtree went."""
+        if root is None:
+            return Applied(EMPTY_ROOT, {EMPTY_ROOT: EMPTY_BLOCK})
+        for _ in range(TREE_HEIGHT_MAX + 1):
+            keys, links, _ = decode_node(self.blocks.get(root))
+            if keys:
+                return Applied(root, {})
+            if links[0] is None:
+                break
+            root = links[0]
+        raise Untrue(f"below the root {to_text(self.root)} there are only empty nodes: the tree is not what it claims")
 
 
-def _gather(gap: _Gap, opened: dict[CID, Node], level: int) -> None:
+def _stand_in(gap: _Gap) -> None:
+    """Above the old tree its root, or what is cut from it, counts as the only subtree of a node without keys."""
+    gap.keys, gap.parts, gap.stale = [], [], ()
+    gap.inner = [_Gap(gap.fragments, [], gap.cut) if gap.fragments else None]
+
+
+def _gather(gap: _Gap, old: Mapping[CID, bytes], level: int) -> None:
     """Set the gap's keys, parts and inner gaps to those of its fragments, as far as they are within its interval."""
     keys: list[bytes] = []
     parts: list[bytes] = []
     inner: list[_Inner] = [None]
     stale: tuple[int, ...] = ()
     for at, cid in enumerate(gap.fragments):
-        more_keys, links, more_parts = opened[cid]
+        more_keys, links, more_parts = decode_node(old[cid])
         # [MST-8] children are exactly one lower, nothing is below height 0; [MST-5] no subtree is wholly empty
         if not level and links.count(None) != len(links):
             raise Untrue(f"node {to_text(cid)} is at height 0 and links to a subtree: the tree is not what it claims")
@@ -211,9 +263,9 @@ def _gather(gap: _Gap, opened: dict[CID, Node], level: int) -> None:
         # [MST-7] across fragments too
         if more_keys and keys and more_keys[0] <= keys[-1]:
             raise Untrue(f"node {to_text(cid)} has keys that belong further left: the tree is not in order")
-        stale = (*stale, len(keys))
+        stale = (*stale, len(keys) - 1, len(keys))
         inner += more_inner
-        _merge(inner, parts, len(keys))
+        _merge(inner, len(keys))
         keys += more_keys
         parts += more_parts
     # [MST-7] inside the open interval handed down by the parent
@@ -254,8 +306,8 @@ def _divide(gap: _Gap, level: int, replaced: list[CID]) -> None:
                 parts[at * PARTS + VALUE_PART] = value
             else:
                 del keys[at], parts[at * PARTS : (at + 1) * PARTS]
-                _merge(inner, parts, at)
-                moved.add(at)
+                _merge(inner, at)
+                moved |= {at - 1, at}
         elif height < level:
             # what follows into the same gap goes with it
             while done < len(changes) and changes[done][2] < level and (below is None or changes[done][0] < below):
@@ -263,12 +315,12 @@ def _divide(gap: _Gap, level: int, replaced: list[CID]) -> None:
             _hand_down(inner, at, changes[first:done])
         elif value is not None:
             keys.insert(at, key)
-            parts[at * PARTS : at * PARTS] = (b"", b"", b"", NO_LINK, value)
+            parts[at * PARTS : at * PARTS] = (b"", b"", b"", value)
             inner[at : at + 1] = _split(inner[at])
             moved |= {at, at + 1}
     if moved:
         gap.stale = range(len(keys)) if gap.stale else moved
-    gap.places = [(at, place) for at, place in enumerate(inner) if type(place) is _Gap]
+    gap.places = [(at, place) for at, place in enumerate(inner) if type(place) is _Gap] if level else []
     for at, place in gap.places:
         place.above = keys[at - 1] if at else gap.above
         place.below = keys[at] if at < len(keys) else gap.below
@@ -285,7 +337,7 @@ def _hand_down(inner: list[_Inner], at: int, changes: list[_Change]) -> None:
         inner[at] = _Gap([], changes)
 
 
-def _merge(inner: list[_Inner], parts: list[bytes], at: int) -> None:
+def _merge(inner: list[_Inner], at: int) -> None:
     """Make one gap of those at *at* and the next, as the key between them is gone. If one is empty the other stays."""
     left, right = inner[at : at + 2]
     here: _Inner
@@ -298,8 +350,6 @@ def _merge(inner: list[_Inner], parts: list[bytes], at: int) -> None:
         b = right if isinstance(right, _Gap) else _Gap([right], [])
         here = _Gap(a.fragments + b.fragments, a.changes + b.changes, a.cut or b.cut)
     inner[at : at + 2] = [here]
-    if at and not isinstance(here, _Gap):
-        parts[at * PARTS - PARTS + LINK_PART] = link_part(here)
 
 
 def _split(inner: _Inner) -> list[_Inner]:
@@ -315,70 +365,25 @@ def _split(inner: _Inner) -> list[_Inner]:
     return [_Gap([inner], [], cut=True), _Gap([inner], [], cut=True)]
 
 
-# --- up ---------------------------------------------------------------------------------------------------------------
-
-
-def _ascend(blocks: BlockSource, root: CID, opened: dict[CID, Node], levels: list[list[_Gap]]) -> Applied:
-    """Write the nodes of all *levels*, lowest first, and collect those that are new."""
-    start = 0
-    # [MST-6] levels at the top that have no key left are trimmed; each is one gap
-    while start < len(levels) and len(levels[start]) == 1 and not levels[start][0].keys:
-        only = levels[start][0].inner[0]
-        if not isinstance(only, _Gap):
-            return _trimmed(blocks, root, only)
-        start += 1
-    made: dict[CID, bytes] = {}
-    for gaps in reversed(levels[start:]):
-        for gap in gaps:
-            _write(gap, made)
-    top = levels[start][0]
-    assert top.result is not None  # it has a key, or it would have been trimmed
-    created: dict[CID, bytes] = {}
-    stack = [top]
-    while stack:
-        gap = stack.pop()
-        # A node that is in the old tree as well was opened on the way down, because its keys (or its only subtree)
-        # came from it; below it nothing is new.
-        if gap.result is None or gap.result in opened:
-            continue
-        created[gap.result] = made[gap.result]
-        # [MST-9] index 0 is `l`, which comes last
-        if gap.places and not gap.places[0][0]:
-            stack.append(gap.places.pop(0)[1])
-        stack += [place for _, place in reversed(gap.places)]
-    return Applied(top.result, created)
-
-
 def _write(gap: _Gap, made: dict[CID, bytes]) -> None:
     """Join the gap's node from its parts and the results of its inner gaps."""
-    keys, parts, left = gap.keys, gap.parts, gap.inner[0]
+    keys, parts = gap.keys, gap.parts
+    links = cast("list[CID | None]", gap.inner)  # once the gaps in it have given way to their results
     for at, place in gap.places:
+        links[at] = place.result
         if at:
-            parts[at * PARTS - PARTS + LINK_PART] = link_part(place.result)
-        else:
-            left = place.result
+            here = (at - 1) * PARTS
+            shared = len(keys[at - 1]) - len(parts[here + SUFFIX_PART])
+            parts[here + LINK_PART] = link_part(shared, place.result)
+    left = links[0]
     if not keys and left is None:
         gap.result = None
         return
     for at in gap.stale:
-        if at < len(keys):
+        if 0 <= at < len(keys):
             here = at * PARTS
-            parts[here : here + LINK_PART] = entry_parts(keys[at - 1] if at else b"", keys[at], b"")[:LINK_PART]
-    assert not isinstance(left, _Gap)
+            before = keys[at - 1] if at else b""
+            parts[here : here + PARTS] = entry_parts(before, keys[at], links[at + 1], parts[here + VALUE_PART])
     block = join_node(len(keys), parts, left)
     gap.result = DAG_CBOR_PREFIX + sha256(block).digest()
     made[gap.result] = block
-
-
-def _trimmed(blocks: BlockSource, old: CID, root: CID | None) -> Applied:
-    """Return the tree that is left when every key above an untouched subtree went."""
-    if root is None:
-        return Applied(EMPTY_ROOT, {EMPTY_ROOT: EMPTY_BLOCK} if old != EMPTY_ROOT else {})
-    for _ in range(TREE_HEIGHT_MAX + 1):
-        keys, links, _ = decode_node(blocks.get(root))
-        if keys:
-            return Applied(root, {})
-        if links[0] is None:
-            break
-        root = links[0]
-    raise Untrue(f"below the old root {to_text(old)} there are only empty nodes: the tree is not what it claims")

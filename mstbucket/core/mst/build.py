@@ -11,12 +11,12 @@ from mstbucket.core.mst.node import (
     EMPTY_BLOCK,
     EMPTY_ROOT,
     KEY_HEADS,
+    LEAF_PREFIXES,
     LINK_PART,
-    NO_LINK,
     PARTS,
-    PREFIXES,
+    SUFFIX_PART,
     check_pair,
-    common_prefix,
+    entry_parts,
     join_node,
     key_height,
     link_part,
@@ -25,8 +25,6 @@ from mstbucket.errors import InvalidInput
 from mstbucket.limits import VERSION_KEY_MAX
 
 _HEIGHT_0: Final = 0x40  # first bytes of a digest from here on have no two leading zero bits
-_LEAF_PARTS: Final = 4  # entries without subtrees have p, null t and the head of v in one part
-_LEAF_PREFIXES: Final = tuple(prefix + NO_LINK for prefix in PREFIXES)
 
 Put = Callable[[bytes, bytes], object]
 
@@ -40,6 +38,16 @@ class _Open:
         self.parts: list[bytes] = []
         self.last = b""
         self.left: CID | None = None
+
+    def take(self, child: CID | None) -> None:
+        """Hang *child*, if there is one, to the right of all keys so far."""
+        if child is None:
+            return
+        if not self.parts:
+            self.left = child
+            return
+        shared = len(self.last) - len(self.parts[SUFFIX_PART - PARTS])
+        self.parts[LINK_PART - PARTS] = link_part(shared, child)
 
 
 def build(pairs: Iterable[tuple[bytes, bytes]], put: Put) -> CID:
@@ -66,14 +74,14 @@ def build(pairs: Iterable[tuple[bytes, bytes]], put: Put) -> CID:
         # [MST-1] the first byte of the digest tells the height, but for one key in 256
         first = digest_of(key).digest()[0]
         if first < _HEIGHT_0:
-            child = _write(len(leaf) // _LEAF_PARTS, leaf, None, put) if leaf else None
+            child = _write(len(leaf) // PARTS, leaf, None, put) if leaf else None
             leaf = []
-            _climb(levels, (8 - first.bit_length()) // 2 if first else key_height(key), child, put, key, value)
+            _climb(levels, (8 - first.bit_length()) // 2 if first else key_height(key), child, put, (key, value))
         else:
             # [MST-4] the prefix by XOR of the keys as integers; the key before stands in this node if the leaf has any
             number = from_bytes(key, "big")
             if not leaf:
-                leaf += (KEY_HEADS[size], key, _LEAF_PREFIXES[0], value)
+                leaf += (KEY_HEADS[size], key, LEAF_PREFIXES[0], value)
             else:
                 surplus = size - last_size
                 if not surplus:
@@ -82,10 +90,10 @@ def build(pairs: Iterable[tuple[bytes, bytes]], put: Put) -> CID:
                     shared = last_size - (((number >> 8 * surplus) ^ last_int).bit_length() + 7 >> 3)
                 else:
                     shared = size - ((number ^ (last_int >> -8 * surplus)).bit_length() + 7 >> 3)
-                leaf += (KEY_HEADS[size - shared], key[shared:], _LEAF_PREFIXES[shared], value)
+                leaf += (KEY_HEADS[size - shared], key[shared:], LEAF_PREFIXES[shared], value)
             last_int, last_size = number, size
         last = key
-    root = _close(levels, _write(len(leaf) // _LEAF_PARTS, leaf, None, put) if leaf else None, put)
+    root = _close(levels, _write(len(leaf) // PARTS, leaf, None, put) if leaf else None, put)
     if root is not None:
         return root
     # [MST-6] the empty tree is one node
@@ -93,8 +101,8 @@ def build(pairs: Iterable[tuple[bytes, bytes]], put: Put) -> CID:
     return EMPTY_ROOT
 
 
-def _climb(levels: list[_Open], height: int, child: CID | None, put: Put, key: bytes, value: CID) -> None:
-    """Close every node below *height*, the lowest of which is *child*, and enter *key* at it."""
+def _climb(levels: list[_Open], height: int, child: CID | None, put: Put, pair: tuple[bytes, CID]) -> None:
+    """Close every node below *height*, the lowest of which is *child*, and enter *pair* at it."""
     while len(levels) < height:
         levels.append(_Open())
     if height > 1:
@@ -102,26 +110,17 @@ def _climb(levels: list[_Open], height: int, child: CID | None, put: Put, key: b
         child = _close(levels[: height - 1], child, put)
         levels[: height - 1] = [_Open() for _ in range(height - 1)]
     here = levels[height - 1]
-    if not here.parts:
-        here.left = child
-        shared = 0
-    else:
-        if child is not None:
-            here.parts[LINK_PART - PARTS] = link_part(child)
-        shared = common_prefix(here.last, key)
-    here.parts += (KEY_HEADS[len(key) - shared], key[shared:], PREFIXES[shared], NO_LINK, value)
-    here.last = key
+    here.take(child)
+    here.parts += entry_parts(here.last, pair[0], None, pair[1])
+    here.last = pair[0]
 
 
 def _close(levels: list[_Open], child: CID | None, put: Put) -> CID | None:
     """Write the open nodes of *levels*, lowest first, each linking to the one below; return the highest."""
     for here in levels:
-        if child is not None:
-            if here.parts:
-                here.parts[LINK_PART - PARTS] = link_part(child)
-            else:
-                here.left = child
+        here.take(child)
         # The highest level is open because a key stands in it, so no empty node is ever written at the top. [MST-6]
+        child = None
         if here.parts or here.left is not None:
             child = _write(len(here.parts) // PARTS, here.parts, here.left, put)
     return child

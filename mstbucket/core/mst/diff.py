@@ -9,24 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.mst.node import PARTS, VALUE_PART, decode_node, key_height
 from mstbucket.errors import Untrue
 
-Links = list[CID | None]
+Change = tuple[bytes, CID | None, CID | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Diff:
     """How one tree differs from another.
 
-    `changes` are (key, old value or None, new value or None) in the order of keys. `created` are the CIDs of exactly the
-    nodes that only the new tree has, `deleted` of those that only the old one has, both in depth-first encoded link order.
+    `changes` are (key, old value or None, new value or None) in the order of keys. `created` are the CIDs of exactly
+    the nodes that only the new tree has, `deleted` of those that only the old one has, both in depth-first encoded
+    link order.
     """
 
-    changes: list[tuple[bytes, CID | None, CID | None]]
+    changes: list[Change]
     created: list[CID]
     deleted: list[CID]
 
@@ -44,18 +46,20 @@ class _Side:
         self.root = root
         self.level = {root}
         self.height = key_height(keys[0]) if keys else 0
-        self.links: dict[CID, Links] = {}
+        self.links: dict[CID, list[CID]] = {}
         self.values: dict[bytes, CID] = {}
 
     def descend(self, found: Mapping[CID, bytes]) -> None:
         """Take apart the nodes of the level, whose blocks were *found*, and go to the next one."""
-        lower: set[CID | None] = set()
+        lower: set[CID] = set()
         for cid in self.level:
             keys, links, parts = decode_node(found[cid])
-            self.links[cid] = links
             self.values.update(zip(keys, parts[VALUE_PART::PARTS], strict=True))
-            lower.update(links)
-        self.level = {cid for cid in lower if cid is not None}
+            # [MST-9] `l` comes last
+            below = [link for link in (*links[1:], links[0]) if link is not None]
+            self.links[cid] = below
+            lower.update(below)
+        self.level = lower
         # [MST-8]
         if self.level and not self.height:
             raise Untrue(f"the tree under {to_text(self.root)} has nodes below height 0")
@@ -63,7 +67,6 @@ class _Side:
 
     def in_link_order(self) -> list[CID]:
         """Return the nodes that were taken apart, in depth-first encoded link order."""
-        # [MST-9]
         found: dict[CID, None] = {}
         stack = [self.root]
         while stack:
@@ -71,16 +74,16 @@ class _Side:
             links = self.links.get(cid)
             if links is not None and cid not in found:
                 found[cid] = None
-                stack += [link for link in (links[0], *links[:0:-1]) if link is not None]
+                stack += reversed(links)
         return list(found)
 
 
 def diff(blocks: BlockSource, old: CID, new: CID) -> Diff:
     """Compare the trees under *old* and *new*.
 
-    Reads only nodes that differ, with one `get_many` for each level. 100 changes between trees of 100,000 keys take 6 ms
-    (`tests/bench/bench_tree.py`). Not checked here: that blocks hash to their CIDs, heights of keys, and their order
-    across nodes.
+    Reads only nodes that differ, with one `get_many` for each level. 100 changes between trees of 100,000 keys take
+    about 6 ms (`tests/bench/bench_tree.py`). Not checked here: that blocks hash to their CIDs, heights of keys, and
+    their order across nodes.
 
     Raises:
         MissingBlock: from *blocks*.
@@ -103,7 +106,8 @@ def diff(blocks: BlockSource, old: CID, new: CID) -> Diff:
     return Diff(_changes(a.values, b.values), b.in_link_order(), a.in_link_order())
 
 
-def _changes(old: dict[bytes, CID], new: dict[bytes, CID]) -> list[tuple[bytes, CID | None, CID | None]]:
+def _changes(old: dict[bytes, CID], new: dict[bytes, CID]) -> list[Change]:
     """Return what differs; keys that stand in opened nodes on both sides with the same value cancel."""
-    keys = {key for key, _ in old.items() ^ new.items()}
-    return [(key, old.get(key), new.get(key)) for key in sorted(keys)]
+    changes: list[Change] = [(key, old.get(key), value) for key, value in new.items() if old.get(key) != value]
+    changes += [(key, value, None) for key, value in old.items() if key not in new]
+    return sorted(changes, key=itemgetter(0))

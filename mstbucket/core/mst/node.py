@@ -2,7 +2,7 @@
 
 In memory a node is three lists, because that is what is fast to read and to edit in place: `keys` (whole, not
 suffixes), `links` (one more than keys: `links[i]` is the subtree left of `keys[i]`, the last one right of all keys),
-and `parts`, five byte strings for each entry which joined give its bytes. On the wire `links[0]` is the node's `l` and
+and `parts`, four byte strings for each entry which joined give its bytes. On the wire `links[0]` is the node's `l` and
 `links[i + 1]` the `t` of entry i.
 
 Two decoders: `decode_node` is strict as to the bytes and gives the parts for an edit. `read_node` is for walks over
@@ -25,18 +25,19 @@ from mstbucket.limits import NODE_BLOCK_MAX, NODE_ENTRIES_MAX, VERSION_KEY_MAX
 # [MST-3] an entry is {"k": bytes, "p": int, "t": link or null, "v": link}, a node {"e": [entries], "l": link or null}
 NODE_HEADS: Final = tuple(b"\xa2\x61e" + head(4, n) for n in range(NODE_ENTRIES_MAX + 1))
 KEY_HEADS: Final = tuple(b"\xa4\x61k" + head(2, n) for n in range(VERSION_KEY_MAX + 1))
-PREFIXES: Final = tuple(b"\x61p" + head(0, n) + b"\x61t" for n in range(VERSION_KEY_MAX + 1))
 VALUE_HEAD: Final = b"\x61v" + LINK_HEAD
-NO_LINK: Final = b"\xf6" + VALUE_HEAD  # the `t` of null and everything up to the value's CID
+PREFIXES: Final = tuple(b"\x61p" + head(0, n) + b"\x61t" for n in range(VERSION_KEY_MAX + 1))
+LEAF_PREFIXES: Final = tuple(prefix + b"\xf6" + VALUE_HEAD for prefix in PREFIXES)  # with `t` null
 NO_LEFT: Final = b"\x61l\xf6"
 LEFT_HEAD: Final = b"\x61l" + LINK_HEAD
 
 EMPTY_BLOCK: Final = NODE_HEADS[0] + NO_LEFT
 EMPTY_ROOT: Final = dag_cbor_cid(EMPTY_BLOCK)
 
-PARTS: Final = 5  # of an entry: head of k, suffix, p, t up to the value, value
-LINK_PART: Final = 3
-VALUE_PART: Final = 4
+PARTS: Final = 4  # of an entry: head of k, suffix, p and t up to the CID of v, that CID
+SUFFIX_PART: Final = 1
+LINK_PART: Final = 2
+VALUE_PART: Final = 3
 
 _values_of = dict[str, Any].values
 
@@ -64,16 +65,16 @@ def common_prefix(a: bytes, b: bytes) -> int:
     return n - ((x ^ y).bit_length() + 7 >> 3)
 
 
-def entry_parts(before: bytes, key: bytes, value: CID) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """Return the five parts of an entry with no subtree, whose predecessor in the node has key *before* (or b"")."""
+def entry_parts(before: bytes, key: bytes, link: CID | None, value: CID) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the parts of the entry of *key*, whose predecessor in the node has key *before* (b"" if there is none)."""
     # [MST-4] p is the whole length shared with the key before; k is the rest
     shared = common_prefix(before, key)
-    return KEY_HEADS[len(key) - shared], key[shared:], PREFIXES[shared], NO_LINK, value
+    return KEY_HEADS[len(key) - shared], key[shared:], link_part(shared, link), value
 
 
-def link_part(link: CID | None) -> bytes:
-    """Return the fourth part of an entry: its `t`, up to the CID of its value."""
-    return NO_LINK if link is None else LINK_HEAD + link + VALUE_HEAD
+def link_part(shared: int, link: CID | None) -> bytes:
+    """Return the third part of an entry: *shared* as its `p`, *link* as its `t`, and what comes before its value."""
+    return LEAF_PREFIXES[shared] if link is None else PREFIXES[shared] + LINK_HEAD + link + VALUE_HEAD
 
 
 def join_node(count: int, parts: list[bytes], left: CID | None) -> bytes:
@@ -102,8 +103,7 @@ def encode_node(keys: Sequence[bytes], values: Sequence[CID], links: Sequence[CI
     parts: list[bytes] = []
     before = b""
     for key, value, link in zip(keys, values, links[1:], strict=True):
-        parts += entry_parts(before, key, value)
-        parts[LINK_PART - PARTS] = link_part(link)
+        parts += entry_parts(before, key, link, value)
         before = key
     return join_node(len(keys), parts, links[0])
 
@@ -144,28 +144,32 @@ def decode_node(block: bytes) -> Node:
         # By position: a map with other names, or in another order, gives other bytes when joined again.
         for suffix, shared, link, value in map(_values_of, entries):
             size = len(suffix)
-            # [MST-4] p within the key before, and the whole of what is shared; [MST-7] keys ascend strictly
-            # (both hold if the suffix's first byte is above the byte it replaces). [MST-2] before expanding.
-            if shared > length or shared + size > VERSION_KEY_MAX or suffix[:1] <= before[shared : shared + 1]:
+            # [MST-4] p within the key before, and the whole of what is shared; [MST-7] keys ascend strictly (both hold
+            # if the suffix starts with a byte above the one it replaces); [MST-2] before the prefix is expanded
+            if shared >= length:
+                if shared > length or not size:
+                    _refuse(block, f"an entry shares {shared} bytes with {before[:40]!r}, or its key is the same")
+            elif suffix[0] <= before[shared]:
                 _refuse(block, f"the key after {before[:40]!r} shares {shared} bytes and goes on with {suffix[:40]!r}")
-            before = before[:shared] + suffix
             length = shared + size
+            if length > VERSION_KEY_MAX:
+                _refuse(block, f"a key has {length} bytes, above the limit of {VERSION_KEY_MAX}")
+            before = before[:shared] + suffix
             keys.append(before)
             links.append(link)
             parts += (
                 KEY_HEADS[size],
                 suffix,
-                PREFIXES[shared],
-                NO_LINK if link is None else LINK_HEAD + link + VALUE_HEAD,
+                LEAF_PREFIXES[shared] if link is None else PREFIXES[shared] + LINK_HEAD + link + VALUE_HEAD,
                 value,
             )
         tail = NO_LEFT if left is None else LEFT_HEAD + left
         # [CBOR-1] [MST-3] and with it the type of every part and the length of every CID
-        if NODE_HEADS[len(keys)] + b"".join(parts) + tail == block:
-            return keys, links, parts
+        if NODE_HEADS[len(keys)] + b"".join(parts) + tail != block:
+            _refuse(block, "it is not in canonical form")
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         _refuse(block, f"it has another shape ({error})", error)
-    _refuse(block, "it is not in canonical form")
+    return keys, links, parts
 
 
 def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:

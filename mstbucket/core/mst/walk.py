@@ -1,22 +1,22 @@
 """Reading a tree: one key, a range of keys in order, or all nodes in the order of an export.
 
-Walks read ahead: a subtree is fetched level by level, one `get_many` for up to 128 nodes, until some 500 nodes are there.
-So a source with a cost per call is asked a few times for a thousand keys, and memory stays bounded.
+Walks read ahead: a subtree is fetched level by level, one `get_many` for up to 128 nodes, until some 500 nodes are
+there. So a source with a cost per call is asked a few times for a thousand keys, and memory stays bounded.
 
-Walks go over trees that this store made, or that `verify.tree` has judged. What they check themselves is what keeps them
-correct in order and bounded on any input: limits, order of keys within and across nodes, no empty subtrees, depth. Not
-checked here: hashes, canonical form, heights of keys.
+Walks go over trees that this store made, or that `verify.tree` has judged. What they check themselves is what keeps
+them correct in order and bounded on any input: limits, order of keys within and across nodes, no empty subtrees, depth.
+Not checked here: hashes, canonical form, heights of keys.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, to_text
-from mstbucket.core.mst.node import read_node
+from mstbucket.core.mst.node import key_height, read_node
 from mstbucket.errors import Untrue
 from mstbucket.limits import TREE_HEIGHT_MAX
 
@@ -136,7 +136,7 @@ def walk_blocks(blocks: BlockSource, root: CID) -> Iterator[tuple[CID, bytes | N
 class _Ahead:
     """The nodes of one walk, read ahead in the order of levels and taken in the order of the walk."""
 
-    __slots__ = ("_blocks", "_end", "_nodes", "_ranged", "_root", "_start")
+    __slots__ = ("_blocks", "_end", "_height", "_nodes", "_ranged", "_root", "_start")
 
     def __init__(self, blocks: BlockSource, root: CID, start: bytes, end: bytes | None) -> None:
         self._blocks = blocks
@@ -144,7 +144,10 @@ class _Ahead:
         self._start = start
         self._end = end
         self._ranged = start != b"" or end is not None
-        self._nodes: dict[CID, _Read] = {}
+        block = blocks.get(root)
+        keys, _, _ = read_node(block)
+        self._height = key_height(keys[0]) if keys else 0
+        self._nodes: dict[CID, bytes | _Read] = {root: block}
 
     def take(self, cid: CID, depth: int) -> _Read:
         """Return the node of *cid*, *depth* levels below the root, cut down to what the range needs."""
@@ -153,12 +156,12 @@ class _Ahead:
             raise _too_deep(self._root)
         node = self._nodes.pop(cid, None)
         if node is None:
-            self._load(cid)
+            self._load(cid, self._height - depth)
             node = self._nodes.pop(cid)
-        return node
+        return self._parse(cid, node) if type(node) is bytes else cast("_Read", node)
 
-    def _load(self, cid: CID) -> None:
-        """Read *cid* and the subtrees below it, level by level, as far as is worth it."""
+    def _load(self, cid: CID, height: int) -> None:
+        """Read *cid*, a node of *height*, and the subtrees below it, level by level, as far as is worth it."""
         frontier = [cid]
         size = 0
         while frontier and (len(self._nodes) + len(frontier) <= _AHEAD_NODES or frontier == [cid]):
@@ -171,27 +174,28 @@ class _Ahead:
                 for name in wanted:
                     block = found[name]
                     size += len(block)
-                    keys, values, links = read_node(block)
-                    # [MST-5] [MST-6] only a root may be wholly empty
-                    if not keys and not links and name != self._root:
-                        raise Untrue(f"node {to_text(name)} is an empty subtree: a link to it must have been null")
-                    if self._ranged:
-                        keys, values, links = self._trim(keys, values, links)
-                    self._nodes[name] = keys, values, links, block
-                    if links:
-                        lower += [link for link in links if link is not None]
+                    # The lowest nodes, three of four, are taken apart when it is their turn.
+                    if height <= 0:
+                        self._nodes[name] = block
+                    else:
+                        node = self._nodes[name] = self._parse(name, block)
+                        lower += [link for link in node[2] if link is not None]
             frontier = lower
+            height -= 1
 
-    def _trim(
-        self, keys: list[bytes], values: list[CID], links: list[CID | None]
-    ) -> tuple[list[bytes], list[CID], list[CID | None]]:
-        """Return the part of a node that has to do with the range."""
-        first = bisect_left(keys, self._start)
-        last = len(keys) if self._end is None else max(bisect_left(keys, self._end), first)
-        inner = links[first : last + 1]
-        if inner and first < len(keys) and keys[first] == self._start:
-            inner[0] = None  # all of it lies before the start
-        return keys[first:last], values[first:last], inner
+    def _parse(self, cid: CID, block: bytes) -> _Read:
+        keys, values, links = read_node(block)
+        # [MST-5] [MST-6] only a root may be wholly empty
+        if not keys and not links and cid != self._root:
+            raise Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null")
+        if self._ranged:
+            first = bisect_left(keys, self._start)
+            last = len(keys) if self._end is None else max(bisect_left(keys, self._end), first)
+            links = links[first : last + 1]
+            if links and first < len(keys) and keys[first] == self._start:
+                links[0] = None  # all of it lies before the start
+            keys, values = keys[first:last], values[first:last]
+        return keys, values, links, block
 
 
 def _out_of_order(root: CID, key: bytes) -> Untrue:

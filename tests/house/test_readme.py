@@ -1,0 +1,146 @@
+"""What README.md shows is run, and what it lists is complete.
+
+Blocks marked `python` are run as a script, and print the `text` block that follows. Blocks marked `console` are typed
+into a shell, and show its output. `…` in an expected line stands for anything, and alone on a line for any lines.
+Blocks marked `sh` are not run: they set things up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mstbucket
+from mstbucket import errors
+
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+END = "\x1e"  # record separator: ends the output of one command
+DOCUMENTS = [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), *map(Path, ("spec", "spec/decisions"))]
+
+
+@pytest.fixture(scope="module")
+def readme(root: Path) -> str:
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def environment(root: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment in which `mstbucket` is this package, and no setting of the user's counts."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / "mstbucket"
+    program.write_text(f"#!{sys.executable}\nfrom mstbucket.cli.main import entry\nraise SystemExit(entry())\n")
+    program.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MSTBUCKET_", "XDG_"))}
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "PYTHONPATH": str(root), "HOME": str(tmp_path), "PYTHONWARNINGS": "error"}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return [body for found, body in FENCED.findall(text) if found == language]
+
+
+def shows(expected: str, actual: str) -> bool:
+    """Whether an output is the expected one, `…` standing for anything in a line, and alone for any lines."""
+    pattern = "".join(
+        r"(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + r"\n" for line in expected.splitlines()
+    )
+    return re.fullmatch(pattern, actual) is not None
+
+
+def test_the_python_session_prints_what_the_readme_says(
+    readme: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (script,) = blocks(readme, "python")
+    (expected,) = blocks(readme, "text")
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shows(expected, done.stdout), done.stdout
+
+
+def test_the_shell_session_prints_what_the_readme_says(
+    readme: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (session,) = blocks(readme, "console")
+    steps = [step.split("\n", 1) for step in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]]
+    script = "".join(f"{command}\nprintf '{END}'\n" for command, _ in steps)
+    done = subprocess.run(
+        ["sh"], input=f"exec 2>&1\n{script}", cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    outputs = done.stdout.split(END)
+    assert len(outputs) == len(steps) + 1
+    wrong = [
+        f"$ {command}\n{actual}" for (command, expected), actual in zip(steps, outputs, strict=False)
+        if not shows(expected, actual)
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_an_expected_output_fits_only_what_it_says() -> None:
+    assert shows("a … c\n", "a b c\n")
+    assert shows("…\nend\n", "one\ntwo\nend\n")
+    assert not shows("a … c\n", "a b d\n")
+    assert not shows("a\n", "a\nb\n")
+
+
+def named_in_tables(readme: str, heading: str) -> set[str]:
+    """The names in the first column of the table with that heading."""
+    table = readme.split(f"| {heading} |", 1)[1].split("\n\n", 1)[0]
+    return {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+@pytest.mark.parametrize(("heading", "type_"), [("on a store", "Store"), ("on a bucket", "Bucket")])
+def test_every_verb_is_in_the_reference(readme: str, heading: str, type_: str) -> None:
+    members = vars(getattr(mstbucket, type_)).items()
+    public = {name: value for name, value in members if not name.startswith("_")}
+    verbs = {name for name, value in public.items() if callable(value) or isinstance(value, property)}
+    assert named_in_tables(readme, heading) == verbs
+
+
+def test_every_command_is_in_the_reference(readme: str) -> None:
+    from mstbucket.cli.parser import make_parser
+
+    (commands,) = [
+        action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    assert named_in_tables(readme, "command") == set(commands.choices)
+
+
+def test_every_group_of_errors_is_in_the_reference(readme: str) -> None:
+    classes = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+    groups = {name for name, value in classes.items() if errors.MstBucketError in value.__bases__}
+    table = named_in_tables(readme, "error in `mstbucket.errors`")
+    assert groups <= table
+    assert table - groups <= {"ValueError", "KeyError", "OSError"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_link_to_a_file_leads_to_one(root: Path, path: Path) -> None:
+    files = sorted((root / path).glob("*.md")) if (root / path).is_dir() else [root / path]
+    dead = [
+        f"{file.relative_to(root)}: {target}"
+        for file in files
+        for target in LINK.findall(file.read_text(encoding="utf-8"))
+        if "://" not in target and not (file.parent / target.partition("#")[0]).exists()
+    ]
+    assert files
+    assert not dead, "\n".join(dead)
+
+
+def test_the_two_commands_are_there_and_ci_runs_the_second(root: Path, readme: str) -> None:
+    (setup,) = blocks(readme, "sh")
+    assert [line.split("  ")[0] for line in setup.splitlines()] == ["./quickstart", "./quickstart test"]
+    assert os.access(root / "quickstart", os.X_OK)
+    assert os.access(root / ".ci" / "run", os.X_OK)
+    assert "\n./quickstart test </dev/null\n" in (root / ".ci" / "run").read_text(encoding="utf-8")
