@@ -26,6 +26,7 @@ Place: TypeAlias = tuple[CID, int | None, bytes, bytes | None]
 
 # The canonical bytes of a node, in pieces: a2 "e" [{"k": bytes, "p": int, "t": link or null, "v": link}, …] "l" …
 _LINK: Final = LINK_HEAD + DAG_CBOR_PREFIX  # [VER-4] a value and a subtree are dag-cbor
+_ENTRIES: Final = tuple(b"\xa2\x61e" + head(4, n) for n in range(NODE_ENTRIES_MAX + 1))
 _KEY: Final = tuple(b"\xa4\x61k" + head(2, n) for n in range(VERSION_KEY_MAX + 1))  # by length of the suffix
 _SHARED: Final = tuple(b"\x61p" + head(0, n) + b"\x61t" for n in range(VERSION_KEY_MAX + 1))
 _VALUE: Final = b"\x61v" + _LINK
@@ -105,7 +106,7 @@ def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     keys: list[bytes] = []
     values: list[CID] = []
     links: list[CID | None] = [left]
-    out = [b"\xa2\x61e", head(4, len(entries))]
+    out = [_ENTRIES[len(entries)]]
     previous, length = b"", 0
     for suffix, shared, subtree, value in map(dict.values, entries):
         # [VER-5] longer suffixes and prefixes than any key has are not in the tables: no expansion
@@ -147,7 +148,7 @@ def _check_keys(cid: CID, keys: list[bytes], key_max: int) -> None:
     """Raise `InvalidBlock` unless every key is of the tree's kind: [VER-5] its length, [VER-12] what it is made of."""
     if key_max == KEY_MAX:
         text = b"".join(keys)
-        if text.isascii() and 0 not in text and max(map(len, keys), default=1) <= KEY_MAX:
+        if text.isascii() and 0 not in text and (len(text) <= KEY_MAX or max(map(len, keys)) <= KEY_MAX):
             return  # nearly all nodes; what the loop below finds good, found in one look
     for key in keys:
         try:

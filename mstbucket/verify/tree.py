@@ -58,8 +58,9 @@ def verify_tree(blocks: BlockSource, root: CID, *, key_max: int = KEY_MAX) -> Tr
             height = node.height
         nodes += 1
         size += len(block)
-        keys += len(node.keys)
-        widest = max(widest, len(node.keys))
+        width = len(node.keys)
+        keys += width
+        widest = max(widest, width)
     return TreeReport(root, keys, nodes, size, height, widest)
 
 

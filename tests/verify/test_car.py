@@ -149,7 +149,7 @@ def test_progress_is_told(forge: Any) -> None:
 
 def test_a_file_cut_at_every_byte_is_refused(forge: Any) -> None:
     """[VER-18] [CAR-8] At a section boundary, too."""
-    data = forge.car(plain(forge, 4))
+    data = forge.car(plain(forge, 2))
     verify(data)
     for at in range(len(data)):
         with pytest.raises((InvalidCar, MissingBlock)):
@@ -158,8 +158,7 @@ def test_a_file_cut_at_every_byte_is_refused(forge: Any) -> None:
 
 def test_every_flipped_bit_is_noticed(forge: Any) -> None:
     """[VER-18] Every single bit of a whole export."""
-    objects = {b"a": forge.manifest(b"one"), b"b": forge.manifest(b"two")}
-    data = forge.car(forge.bucket(objects, {version_key(b"a", 1): forge.marker()}))
+    data = forge.car(forge.bucket({b"a": forge.manifest(b"one")}))
     for at in range(len(data)):
         for bit in range(8):
             wrong = bytearray(data)
@@ -205,7 +204,7 @@ def test_errors_say_which_block_and_where(forge: Any) -> None:
         verify(forge.car(root, order[:-1]))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_any_mutation_is_noticed(forge_type: Any, data: Any) -> None:
     """Bytes overwritten, inserted, removed, moved: an error of ours, or the same file."""

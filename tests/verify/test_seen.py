@@ -56,17 +56,17 @@ TestSeen = SeenMachine.TestCase
 
 @pytest.mark.parametrize("memory_max", [1, 7, 64, 1000])
 def test_many_more_than_memory_holds(memory_max: int) -> None:
-    cids = [raw_cid(n.to_bytes(4, "big")) for n in range(6000)]
+    cids = [raw_cid(n.to_bytes(4, "big")) for n in range(3000)]
     random.Random(memory_max).shuffle(cids)
     with Seen(memory_max) as seen, SeenNumbers(memory_max) as numbers:
-        for n, cid in enumerate(cids[:4000]):
+        for n, cid in enumerate(cids[:2000]):
             assert seen.add(cid)
             assert numbers.add(cid, n)
-        assert len(seen) == len(numbers) == 4000
-        assert [cid in seen for cid in cids] == [True] * 4000 + [False] * 2000
-        assert [numbers.get(cid) for cid in cids] == [*range(4000), *[None] * 2000]
-        assert not any(seen.add(cid) for cid in cids[:4000])
-        assert not any(numbers.add(cid, 0) for cid in cids[:4000])
+        assert len(seen) == len(numbers) == 2000
+        assert [cid in seen for cid in cids] == [True] * 2000 + [False] * 1000
+        assert [numbers.get(cid) for cid in cids] == [*range(2000), *[None] * 1000]
+        assert not any(seen.add(cid) for cid in cids[:2000])
+        assert not any(numbers.add(cid, 0) for cid in cids[:2000])
 
 
 def test_the_same_bytes_under_two_codecs_are_two_blocks() -> None:
