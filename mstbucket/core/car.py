@@ -17,7 +17,7 @@ from mstbucket.core.dagcbor import LINK_HEAD, Link, decode
 from mstbucket.errors import FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
 from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
 
-WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section it bounds the reader's memory
+WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section this is all it holds [CAR-9]
 
 _HEADER_START: Final = b"\xa2\x65roots\x81" + LINK_HEAD
 _HEADER_END: Final = b"\x67version\x01"
@@ -148,12 +148,13 @@ class CarReader:
                 yield (cid, block, base + at)
                 pos = end
             if need and at <= size and length > WINDOW >> 1:
-                # A large block is read into its place, not through the window: each copy would cost a tenth.
+                # A large block is read into its place, not through the window: each copy would cost a tenth. After
+                # it another is likely, so no more is read than its length, of three bytes, and its CID.
                 cid, block = data[start:at], data[at:] + self._exactly(need, base + pos)
                 if prefix_of[cid[1]] + sha256(block).digest() != cid:
                     raise _wrong_block(cid, block, base + pos)
                 yield (cid, block, base + at)
-                data, base = self._stream.read(WINDOW), base + end
+                data, base = self._stream.read(3 + CID_SIZE), base + end
                 continue
             more = self._stream.read(WINDOW)
             if not more:
@@ -230,7 +231,10 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
 
 
 def _length(data: bytes, pos: int, base: int) -> tuple[int, int]:
-    """Return the length of the section at *pos* in *data*, within bounds, and the position after it."""
+    """Return the length of the section at *pos* in *data*, within bounds, and the position after it.
+
+    The place of the section goes into the error [CAR-10], as in all that follow.
+    """
     # [CAR-4] the shortest form, at most 9 bytes
     try:
         length, start = varint.decode(data, pos)

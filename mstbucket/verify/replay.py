@@ -25,6 +25,8 @@ from mstbucket.verify.node import Place, judge
 from mstbucket.verify.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.tree import Pair, check_node_cid, steps
 
+__all__ = ["Event", "Kind", "Replay"]
+
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size

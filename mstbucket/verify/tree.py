@@ -72,6 +72,7 @@ def verified_nodes(blocks: BlockSource, root: CID, *, key_max: int = KEY_MAX) ->
     if key_max not in (KEY_MAX, VERSION_KEY_MAX):
         raise InvalidInput(f"trees have keys of at most {KEY_MAX} or {VERSION_KEY_MAX} bytes, not {key_max}")
     check_node_cid(root)
+    # [VER-2] a list for a stack; bounded by `_PENDING_MAX` and the links of one node for each height
     pending: list[Place] = [(root, None, b"", None)]
     while pending:
         batch = pending[-_BATCH:] if len(pending) < _PENDING_MAX else pending[-1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,3 +156,15 @@ def test_a_body_of_real_chunks_passes(forge: Any) -> None:
     report = verify(forge.car(forge.bucket(objects)))
     assert report.bytes == 4 * MIB + 1
     assert report.blocks == 1 + report.nodes + 2 + 2 + 3
+
+
+def test_memory_does_not_follow_the_file(forge: Any) -> None:
+    """[CAR-9] [VER-20] A body of 40 MiB is verified in a few."""
+    data = forge.car(forge.bucket({b"a": forge.manifest(b"".join(bytes([n]) * MIB for n in range(40)))}))
+    stream = io.BytesIO(data)
+    tracemalloc.start()
+    try:
+        assert verify_car(stream).bytes == 40 * MIB
+        assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    finally:
+        tracemalloc.stop()
