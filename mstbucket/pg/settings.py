@@ -71,6 +71,9 @@ def initdb(major: int) -> list[str]:
         "--data-checksums",
         "--no-instructions",
     ]
+    if major >= 16:
+        # Otherwise an initdb that is killed leaves segments in /dev/shm.
+        arguments.append(f"--set=dynamic_shared_memory_type={_SERVER['dynamic_shared_memory_type']}")
     if major >= 17:
         arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if sys.platform == "linux":
