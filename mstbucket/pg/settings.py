@@ -9,7 +9,7 @@ SUPERUSER: Final = "mstbucket"
 DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema of their own inside it
 
 _SERVER: Final = {
-    # Who may come in: this user, through a directory of mode 0700. No TCP port.
+    # [PG-2] Who may come in: this user, through a directory of mode 0700. No TCP port.
     "listen_addresses": "",
     "port": "5432",  # only a part of the socket's name
     "unix_socket_permissions": "0700",
