@@ -146,7 +146,7 @@ class LocalBlobs(BlobStore):
         """Remove what dead writers left. Where that is not allowed it stays: it is invisible, and only takes room."""
         try:
             folder = self._folders.find((WRITING,))
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return
         for file in os.listdir(folder.fd):
             with suppress(FileNotFoundError, BlockingIOError, PermissionError):
