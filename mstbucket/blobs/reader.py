@@ -127,7 +127,7 @@ class PackScan:
             end = self._blobs.head(read.pack).size
             return _fetch(self._blobs, read, max(read.stop, min(read.stop + AHEAD, end)))
         except (StorageError, MissingBlock, NoSuchBlob):
-            # Reading ahead is a favour; whether what was asked for can be read decides, and says what is wrong.
+            # [PACK-5] Reading ahead is a favour. What was asked for decides, and says what is wrong.
             return _fetch(self._blobs, read, read.stop)
 
     def _keep(self, read: Read, data: bytes) -> None:
@@ -142,7 +142,7 @@ class PackScan:
             self._windows[self._count] = (data, list(entries))
             self._count += 1
             self._held += len(data) + ENTRY * len(entries)
-            while self._held > SCAN_CACHE:
+            while self._held > SCAN_CACHE:  # [PACK-9]
                 self._forget()
 
     def _forget(self) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import threading
 import tracemalloc
@@ -17,6 +18,8 @@ import pytest
 from mstbucket.blobs import disk
 from mstbucket.blobs.local import WRITING, LocalBlobs
 from mstbucket.errors import BlobExists, InvalidInput, NoSuchBlob, OutcomeUnknown, StorageError
+
+Start = Callable[..., subprocess.Popen[str]]
 
 
 def leftovers(path: Path) -> list[str]:
@@ -146,7 +149,7 @@ time.sleep(600)
 """
 
 
-def test_a_killed_writer_leaves_nothing_visible_and_is_swept(tmp_path: Path, start: Callable[..., object]) -> None:
+def test_a_killed_writer_leaves_nothing_visible_and_is_swept(tmp_path: Path, start: Start) -> None:
     """[BLOB-11] and [BLOB-4]: killed for real, while another one is at work"""
     blobs = LocalBlobs(tmp_path)
     alive = blobs.open_write("packs/alive")
@@ -184,7 +187,7 @@ for number in itertools.count():
 """
 
 
-def test_whenever_it_is_killed_what_is_there_is_whole(tmp_path: Path, start: Callable[..., object]) -> None:
+def test_whenever_it_is_killed_what_is_there_is_whole(tmp_path: Path, start: Start) -> None:
     """[BLOB-4] [BLOB-6]: what was acknowledged is there; what is there is whole, acknowledged or not"""
     acknowledged: set[str] = set()
     for turn in range(6):
@@ -237,7 +240,7 @@ for number in range(60):
 """
 
 
-def test_of_many_processes_that_put_at_once_one_wins(tmp_path: Path, start: Callable[..., object]) -> None:
+def test_of_many_processes_that_put_at_once_one_wins(tmp_path: Path, start: Start) -> None:
     """[BLOB-2]"""
     processes = {letter: start(CONTEND, tmp_path, letter) for letter in "abcd"}
     for process in processes.values():
@@ -263,6 +266,11 @@ blobs.put("packs/before", b"before")
 if len(sys.argv) > 2:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    blobs.put("packs/at-once", bytes(3_000_000))  # the first write of it falls short, the second one fails
+    print("no error")
+except StorageError:
+    pass
 writer = blobs.open_write("packs/large")
 try:
     for _ in range(64):
@@ -294,7 +302,7 @@ def private_mounts() -> tuple[str, ...] | None:
 FULL = private_mounts()
 
 
-def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, start: Callable[..., object]) -> None:
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, start: Start) -> None:
     """[BLOB-13] and [BLOB-4]: what did not fit is not there, what was there is, and smaller things fit again"""
     if FULL is None:
         process, reason = start(FILL, tmp_path, 2_000_000), "larger than the file system or the process's limit"
@@ -307,7 +315,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, start: Callable[
     assert last == "packs/after packs/before b'before'"
 
 
-def test_a_limit_on_the_size_of_a_file_says_so_and_leaves_nothing(tmp_path: Path, start: Callable[..., object]) -> None:
+def test_a_limit_on_the_size_of_a_file_says_so_and_leaves_nothing(tmp_path: Path, start: Start) -> None:
     """[BLOB-13]"""
     first, second, last = start(FILL, tmp_path, 2_000_000).communicate()[0].splitlines()
     assert "ulimit -f" in first
@@ -398,6 +406,20 @@ def test_a_blob_cut_short_behind_the_store_is_noticed(tmp_path: Path) -> None:
     os.truncate(tmp_path / "packs/a", 4)
     with pytest.raises(StorageError, match=r"packs/a ends at byte 4"):
         blobs.get_range("packs/a", 0, 10)
+
+
+def test_a_later_page_of_a_listing_does_not_open_the_folders_of_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[BLOB-8] a store of a million packs is paged through"""
+    blobs = LocalBlobs(tmp_path)
+    for number in range(32):
+        blobs.put(f"packs/{number:02x}/a", b"")
+    opened: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: (opened.append(folder), scandir(folder))[1])
+    assert [info.name for info in blobs.list("packs/", after="packs/1d/a")] == ["packs/1e/a", "packs/1f/a"]
+    assert len(opened) == 5  # the directory, packs/, and the three last
 
 
 # --- links and other things that are no files ---

@@ -65,7 +65,7 @@ def test_a_pack_is_a_car_and_its_offsets_are_true(sizes: list[int], seed: int) -
 
 
 def test_the_example_of_the_specification() -> None:
-    """[PACK-1] [PACK-3] byte for byte"""
+    """[PACK-1] [PACK-2] [PACK-3] byte for byte, the root and the block of no bytes first"""
     data, offsets, size = pack([b"", b"hello"])
     assert data[:59] == car.header(ROOT)
     assert data[59:].hex(" ") == (

@@ -84,6 +84,12 @@ def test_no_other_grouping_has_fewer_reads(blocks: Wanted, gap: int, limit: int)
     assert len(plan(blocks, gap, limit)) == fewest
 
 
+def test_a_read_may_be_exactly_as_long_as_the_limit_and_a_gap_as_the_gap() -> None:
+    """[PACK-7] both bounds are inclusive"""
+    blocks = [(b"a", Location("p", 100, 50)), (b"b", Location("p", 197, 50))]  # sections from 63 and 160, a gap of 10
+    assert [len(plan(blocks, gap, limit)) for gap, limit in ((10, 184), (9, 184), (10, 183))] == [1, 2, 2]
+
+
 def test_an_index_row_that_cannot_be_true_gives_no_negative_offset() -> None:
     """[PACK-6] the block's hash tells, not an exception of the planner"""
     blocks = [(b"a", Location("p", 3, 5)), (b"b", Location("p", 9, 5))]
