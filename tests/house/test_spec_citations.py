@@ -95,7 +95,8 @@ def test_the_numbers_of_a_prefix_stand_in_one_file(clauses: list[Clause]) -> Non
 
 def test_the_patterns_read_what_the_specification_writes() -> None:
     text = "# T\n\n"
-    text += "[XY-1] One MUST\nrun on.\n\nProse, see\n[XY-1] and so on.\n\n1. [XY-2] Two\n   * [XY-3] Three MUST NOT.\n2. Four\n\n"
+    text += "[XY-1] One MUST\nrun on.\n\nProse, see\n[XY-1] and so on.\n\n"
+    text += "1. [XY-2] Two\n   * [XY-3] Three MUST NOT.\n2. Four\n\n"
     text += "```\n[XY-4] no\n```\n"
     found = clauses_in(text, "t.md")
     assert [(clause.number, clause.text) for clause in found] == [
