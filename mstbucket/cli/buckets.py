@@ -34,7 +34,7 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
         try:
             store.delete_bucket(name)
         except BucketNotEmpty as error:
-            raise BucketNotEmpty(f"{error}; --force removes its objects first") from error
+            raise BucketNotEmpty(f"{error} (--force does)") from error
     out.emit({"action": "rb", "bucket": name}, f"remove_bucket: {name}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from mstbucket.errors import (
@@ -61,7 +62,8 @@ def code_for(error: BaseException) -> int:
 def describe(error: BaseException) -> str:
     """The error as one line, without the program's name."""
     if isinstance(error, MstBucketError):
-        text = f"{error} [{error.code}]"
+        about = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+        text = f"{about}{error} [{error.code}]"
     elif isinstance(error, OSError):
         text = os_error(error)
     else:
@@ -72,9 +74,18 @@ def describe(error: BaseException) -> str:
 def os_error(error: OSError) -> str:
     """What the operating system said, with the file concerned."""
     what = error.strerror or str(error) or type(error).__name__
-    if error.filename is None:
-        return what
-    return f"{os.fsdecode(error.filename)!r}: {what}{_HINTS.get(error.errno or 0, '')}"
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)!r}: "
+    return f"{where}{what}{_HINTS.get(error.errno or 0, '')}"
+
+
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Errors from inside say that they concern *what*: a message about bytes does not know which file they are from."""
+    try:
+        yield
+    except MstBucketError as error:
+        error.add_note(what)
+        raise
 
 
 def one_line(text: str) -> str:
@@ -86,7 +97,7 @@ _ESCAPES: Final[Mapping[str, str]] = {"\n": " ", "\r": " ", "\t": " "}
 _HINTS: Final[Mapping[int, str]] = {
     errno.EACCES: "; check its permissions",
     errno.EPERM: "; check its permissions",
-    errno.ENOENT: "; check its name",
+    errno.ENOENT: "; check the name",
     errno.ENOSPC: "; free space and repeat the command",
     errno.EROFS: "; choose another place",
     errno.ENOTDIR: "; a file is in the way",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.cli import progress
 from mstbucket.cli.address import SCHEME, STREAM, parse_bucket
+from mstbucket.cli.exits import about
 from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_or_make_store, open_store
 from mstbucket.errors import InvalidInput
@@ -37,7 +38,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
                 bucket.export_car(sys.stdout.buffer, progress=tell)
                 return
             if os.path.exists(target) and not os.path.isfile(target):
-                with _device(target) as device:  # never replaced: /dev/null stays what it is
+                with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
                     report = bucket.export_car(device, progress=tell)
             else:
                 report = bucket.export_car(os.path.realpath(target), progress=tell)
@@ -48,8 +49,8 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
 def import_(arguments: argparse.Namespace, out: Output) -> None:
     """Verify a CAR file and make a bucket of it."""
     name = None if arguments.bucket is None else parse_bucket(arguments.bucket)
-    with _source(arguments.file) as (source, size), open_or_make_store(arguments) as store:
-        with progress.bar(f"import {arguments.file}", size, quiet=out.quiet) as tell:
+    with _source(arguments.file) as source, open_or_make_store(arguments) as store:
+        with progress.bar(f"import {arguments.file}", _size(source), quiet=out.quiet) as tell, about(arguments.file):
             bucket = store.import_car(source, name, progress=tell)
         commit = bucket.commit
     assert commit is not None  # an import has the commit that it came with
@@ -70,7 +71,10 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     from mstbucket import verify_car
     from mstbucket.core.cid import to_text
 
-    with _source(target) as (source, size), progress.bar(f"verify {target}", size, quiet=out.quiet) as tell:
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(target))
+        tell = stack.enter_context(progress.bar(f"verify {target}", _size(source), quiet=out.quiet))
+        stack.enter_context(about(target))
         report = verify_car(source, progress=tell)
     if report.widest > NODE_ENTRIES_WARN:
         warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
@@ -87,7 +91,9 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
 
 def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> None:
     with open_store(arguments) as store, progress.bar(f"verify {SCHEME}{name}", quiet=out.quiet) as tell:
-        report = store.bucket(name).verify(progress=tell)
+        bucket = store.bucket(name)
+        with about(f"{SCHEME}{name}"):
+            report = bucket.verify(progress=tell)
     record = {
         "ok": True, "target": f"{SCHEME}{name}", "commit": report.commit, "bucket": name, "blocks": report.blocks,
         "objects": report.objects, "bytes": report.bytes, "dirty": report.dirty,
@@ -97,20 +103,15 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
-@contextmanager
-def _source(path: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """A CAR to read, and its size where it has one."""
-    if path == STREAM:
-        yield sys.stdin.buffer, None
-        return
-    with open(path, "rb") as file:
-        yield file, os.fstat(file.fileno()).st_size or None
+def _source(path: str) -> AbstractContextManager[BinaryIO]:
+    """A CAR to read; standard input stays open."""
+    return nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb")  # noqa: SIM115 - the caller closes it
 
 
-@contextmanager
-def _device(path: str) -> Iterator[BinaryIO]:
-    with open(path, "wb") as file:
-        yield file
+def _size(source: BinaryIO) -> int | None:
+    """The size of a file, None for a pipe."""
+    state = os.fstat(source.fileno())
+    return state.st_size if stat.S_ISREG(state.st_mode) else None
 
 
 def _export_record(name: str, target: str, report: ExportReport) -> dict[str, object]:

@@ -139,7 +139,7 @@ def put_tree(
             except StorageError:
                 raise
             except InvalidInput as error:
-                failed(describe(error) if path in str(error) else f"{path!r}: {describe(error)}")
+                failed(describe(error) if repr(path) in str(error) else f"{path!r}: {describe(error)}")
             except OSError as error:
                 failed(f"{path!r}: {error.strerror or error}")
             else:
