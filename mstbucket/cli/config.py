@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 from mstbucket.errors import InvalidInput
 
@@ -23,6 +22,11 @@ VARIABLES: Final = {
     "blobs": "MSTBUCKET_BLOBS",
     "postgres_bin": "MSTBUCKET_PG_BIN",
 }
+_PASSWORDS: Final = (
+    (re.compile(r"(?i)\b(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)"), r"\1***"),
+    # Up to the last @ before the query: a password that was not percent-encoded may hold one, or a slash.
+    (re.compile(r"(://[^:/?#@]*):[^?#]*@"), r"\1:***@"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,10 @@ def config_file(environ: Mapping[str, str], home: Path | None) -> Path | None:
 
 
 def redact(database: str) -> str:
-    """A connection string without its password: `***` stands in its place."""
-    hidden = re.sub(r"(?i)\b(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", database)
-    if "://" in hidden:
-        parts = urlsplit(hidden)
-        user, at, host = parts.netloc.rpartition("@")
-        name, colon, _ = user.partition(":")
-        return urlunsplit(parts._replace(netloc=f"{name}{colon}{'***' if colon else ''}{at}{host}"))
-    return hidden
+    """A connection string without its password: `***` stands in its place ([CLI-24])."""
+    for pattern, shown in _PASSWORDS:
+        database = pattern.sub(shown, database)
+    return database
 
 
 def _place(values: Mapping[str, str | None], names: Mapping[str, str], source: str) -> StorePlace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -50,8 +51,8 @@ def _into(
             upload.put_stream(store.bucket(target.bucket), target, sys.stdin.buffer, extras, out)
         return OK
     if not os.path.exists(source.path):
-        raise FileNotFoundError(2, "there is no such file or directory", source.path)
-    if arguments.recursive != os.path.isdir(source.path):
+        raise FileNotFoundError(errno.ENOENT, "there is no such file or directory", source.path)
+    if arguments.recursive != os.path.isdir(source.path):  # [CLI-21]
         raise InvalidInput(
             f"{source.path!r} is no directory, and -r is for directories: leave it out"
             if arguments.recursive
@@ -61,7 +62,7 @@ def _into(
         bucket = store.bucket(target.bucket)
         if not arguments.recursive:
             name = os.path.basename(os.path.abspath(source.path))
-            whole = target.key == "" or target.key.endswith("/")
+            whole = target.key == "" or target.key.endswith("/")  # [CLI-20]
             upload.put_file(bucket, target.child(name) if whole else target, source.path, extras, out)
             return OK
         done = upload.put_tree(bucket, target, source.path, extras, out, follow=not arguments.no_follow_symlinks)

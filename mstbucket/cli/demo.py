@@ -197,6 +197,7 @@ class _Demo:
 
 
 def _hold(true: bool, otherwise: str) -> None:
+    """[CLI-25] nothing is shown that was not checked."""
     if not true:
         raise Untrue(otherwise)
 

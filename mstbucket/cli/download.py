@@ -62,7 +62,7 @@ def get_tree(bucket: Bucket, source: Address, directory: str, out: Output) -> Do
                     path = tree.write(summary.key[len(prefix) :], reader)
                 _report(out, found, path, reader)
                 done.objects += 1
-            except (CorruptionError, NoSuchKey) as error:
+            except (CorruptionError, NoSuchKey) as error:  # [CLI-5] go on with the next
                 done.failed += 1
                 complain(f"{found}: {describe(error)}")
             except OSError as error:

@@ -45,7 +45,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
 
 
 class Interrupted(BaseException):
-    """A signal asked this process to end: raised by its handler, so that files half written are cleaned up."""
+    """A signal asked this process to end: raised by its handler, so that files half written are removed ([CLI-26])."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

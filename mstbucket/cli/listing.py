@@ -25,16 +25,20 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
     Raises:
         NoSuchKey: nothing starts with the prefix that was given.
     """
+    if arguments.target != SCHEME:
+        _show_objects(arguments, parse_address(arguments.target), out)
+        return
+    if arguments.recursive or arguments.summarize:
+        raise InvalidInput("-r and --summarize are for what is in a bucket: name one, mst://bucket")
     with open_store(arguments) as store:
-        if arguments.target == SCHEME:
-            if arguments.recursive or arguments.summarize:
-                raise InvalidInput("-r and --summarize are for what is in a bucket: name one, mst://bucket")
-            for info in store.list_buckets():
-                out.emit(bucket_record(info) | {"type": "bucket"}, f"{local_time(info.created)} {info.name}")
-            return
-        target = parse_address(arguments.target)
+        for info in store.list_buckets():
+            out.emit(bucket_record(info) | {"type": "bucket"}, f"{local_time(info.created)} {info.name}")
+
+
+def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -> None:
+    found = objects = size = 0
+    with open_store(arguments) as store:
         bucket = store.bucket(target.bucket)
-        found = objects = size = 0
         for item in bucket.objects(target.key) if arguments.recursive else _one_level(bucket, target):
             found += 1
             if isinstance(item, str):

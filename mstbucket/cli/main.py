@@ -58,9 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: object) -> int:
     if getattr(arguments, "version", False):
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        print(f"{PROGRAM} {version(PROGRAM)}")
+        try:
+            print(f"{PROGRAM} {version(PROGRAM)}")
+        except PackageNotFoundError:  # run from a source tree
+            print(f"{PROGRAM} (not installed)")
         return OK
     run = getattr(arguments, "run", None)
     if run is None:

@@ -15,7 +15,7 @@ _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Output:
-    """Where a command puts its results.
+    """Where a command puts its results: standard output, and nothing else goes there ([CLI-1]).
 
     Args:
         as_json: one JSON object per line, ASCII only, instead of text.

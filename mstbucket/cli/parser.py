@@ -1,4 +1,4 @@
-"""The arguments of every command. Only argparse is imported here; each names the function that runs it."""
+"""The arguments of every command. Only argparse is imported here ([CLI-27]); each names the function that runs it."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import stat
 import sys
@@ -28,10 +29,11 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
     if target == STREAM and out.as_json:
         raise InvalidInput("standard output is for the CAR here: --json needs a file")
     if target != STREAM and os.path.lexists(target) and not arguments.force:
-        raise FileExistsError(17, "the file is there already; --force replaces it", target)
+        # [CLI-22] never replaced unasked; asked for before any work is done
+        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
     with open_store(arguments) as store:
         bucket = store.bucket(name)
-        if not arguments.no_flush:
+        if not arguments.no_flush:  # [CLI-22] what one sees is what leaves
             bucket.flush()
         with progress.bar(f"export {SCHEME}{name}", quiet=out.quiet) as tell:
             if target == STREAM:
@@ -74,7 +76,7 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(_source(target))
         tell = stack.enter_context(progress.bar(f"verify {target}", _size(source), quiet=out.quiet))
-        stack.enter_context(about(target))
+        stack.enter_context(about(target))  # [CLI-23] the file is named
         report = verify_car(source, progress=tell)
     if report.widest > NODE_ENTRIES_WARN:
         warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
@@ -105,7 +107,7 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
 
 def _source(path: str) -> AbstractContextManager[BinaryIO]:
     """A CAR to read; standard input stays open."""
-    return nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb")  # noqa: SIM115 - the caller closes it
+    return nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb")
 
 
 def _size(source: BinaryIO) -> int | None:

@@ -199,7 +199,7 @@ def write_named(path: str, chunks: Iterable[bytes]) -> None:
 
 @contextmanager
 def _temporary(directory: int) -> Iterator[tuple[BinaryIO, bytes]]:
-    """A new file in *directory* and its name; removed at the end unless it was renamed."""
+    """A new file in *directory* and its name; removed at the end unless it was renamed ([CLI-16])."""
     name = f".mstbucket-{secrets.token_hex(8)}.partial".encode()
     number = os.open(name, _NEW_FILE, 0o666, dir_fd=directory)
     try:

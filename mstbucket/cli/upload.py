@@ -61,7 +61,8 @@ class Uploaded:
 def guess_type(key: str) -> str | None:
     """The content type that the end of a key tells.
 
-    From Python's own table and not the machine's, so that a tree gives the same manifests wherever it is copied from.
+    [CLI-19] From Python's own table and not the machine's, so that a tree gives the
+    same manifests wherever it is copied from.
     """
     # `./`, since a key is no URL: `data:…` has a meaning there.
     kind, encoding = _types().guess_type("./" + key.rpartition("/")[2])

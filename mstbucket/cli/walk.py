@@ -123,7 +123,7 @@ def _look(
     if not stat.S_ISDIR(state.st_mode):
         return Skipped(entry.path, "neither a file nor a directory", False)
     identity = (state.st_dev, state.st_ino)
-    if identity in above:
+    if identity in above:  # [CLI-18] it would be walked for ever
         return Skipped(entry.path, "a link to a directory above it", False)
     return _Level(_entries(entry.path), names, identity)
 
