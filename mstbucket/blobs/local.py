@@ -93,6 +93,7 @@ class LocalBlobs(BlobStore):
             *parts, last = name.split("/")
             self._files.drop(name)
             with declared("a blob cannot be deleted", self._path / name):
+                # [BLOB-9] a folder is no blob either
                 with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                     folder = self._folders.find(tuple(parts))
                     folders.add(tuple(parts))  # flushed also if the file is gone: an earlier try may have died here
@@ -128,8 +129,7 @@ class LocalBlobs(BlobStore):
                 found = sorted(
                     base + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
                     for entry in entries
-                    # [BLOB-8] [BLOB-12] foreign files and links are passed over
-                    if is_name(base + entry.name) and not entry.is_symlink()
+                    if is_name(base + entry.name)  # [BLOB-8] foreign files are passed over
                 )
             for name in found:
                 if name.endswith("/"):
@@ -139,14 +139,14 @@ class LocalBlobs(BlobStore):
                 elif name.startswith(prefix) and name > after:
                     with suppress(FileNotFoundError):  # deleted since
                         state = os.stat(name[len(base) :], dir_fd=folder.fd, follow_symlinks=False)
-                        if stat.S_ISREG(state.st_mode):
+                        if stat.S_ISREG(state.st_mode):  # [BLOB-12] no link, pipe or device
                             yield BlobInfo(name, state.st_size)
 
     def _sweep(self) -> None:
         """Remove what dead writers left. Where that is not allowed it stays: it is invisible, and only takes room."""
         try:
             folder = self._folders.find((WRITING,))
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return
         for file in os.listdir(folder.fd):
             with suppress(FileNotFoundError, BlockingIOError, PermissionError):
@@ -176,7 +176,7 @@ class _Writer(BlobWriter):
         handle = self._alive()
         view = memoryview(data).cast("B")
         try:
-            while view:
+            while view:  # [BLOB-10] nothing is held here
                 done = os.write(handle.fd, view)
                 self._size += done
                 view = view[done:]

@@ -11,7 +11,7 @@ from typing import Final
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.plan import Location, Read, plan
 from mstbucket.core import car
-from mstbucket.core.cid import CID, to_text, verify_block
+from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
 from mstbucket.errors import FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.limits import KIB, MIB
 
@@ -114,7 +114,7 @@ class PackScan:
 
     def _take(self, read: Read, found: dict[CID, bytes]) -> None:
         """Execute one planned read, and read ahead where that is likely to pay."""
-        asked = sum(place.length for _, place in read.wanted)
+        asked = sum(CID_SIZE + place.length for _, place in read.wanted)
         if len(read.wanted) == 1 or DENSE * asked < read.stop - read.start:
             _cut(read, _fetch(self._blobs, read, read.stop), found)
             return
@@ -127,7 +127,7 @@ class PackScan:
             end = self._blobs.head(read.pack).size
             return _fetch(self._blobs, read, max(read.stop, min(read.stop + AHEAD, end)))
         except (StorageError, MissingBlock, NoSuchBlob):
-            # Reading ahead is a favour; whether what was asked for can be read decides, and says what is wrong.
+            # [PACK-5] Reading ahead is a favour. What was asked for decides, and says what is wrong.
             return _fetch(self._blobs, read, read.stop)
 
     def _keep(self, read: Read, data: bytes) -> None:
@@ -142,7 +142,7 @@ class PackScan:
             self._windows[self._count] = (data, list(entries))
             self._count += 1
             self._held += len(data) + ENTRY * len(entries)
-            while self._held > SCAN_CACHE:
+            while self._held > SCAN_CACHE:  # [PACK-9]
                 self._forget()
 
     def _forget(self) -> None:

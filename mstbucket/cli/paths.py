@@ -30,7 +30,7 @@ _KEEP: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")  # what the 
 def escape(key: str) -> tuple[str, ...]:
     """Return the path components under which the object *key* is copied out; `unescape` gives *key* back.
 
-    None is empty, `.`, `..`, longer than 255 bytes, or holds a slash or NUL, so the path stays below its directory.
+    [CLI-10] None is empty, `.`, `..`, longer than 255 bytes, or holds a slash or NUL, so the path stays below its directory.
     Different keys give different paths. *key* holds no NUL and no lone surrogate, as no stored key does.
     """
     return tuple(component for segment in key.split("/") for component in escape_segment(segment))

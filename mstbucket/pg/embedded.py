@@ -115,9 +115,7 @@ class EmbeddedPostgres:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -143,6 +141,7 @@ class EmbeddedPostgres:
             raise Unsupported("the embedded server needs a POSIX system: name a PostgreSQL server instead")
         for place in (self.directory, self._run):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # [PG-3]
         fd = os.open(self._run / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Held exclusively only by a supervisor that is stopping its server: wait for that to end.
         if not _lock_within(fd, fcntl.LOCK_SH, STOP_SECONDS):
@@ -234,9 +233,7 @@ class EmbeddedPostgres:
         except FileNotFoundError:
             return None
         except ValueError:
-            raise StorageError(
-                f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it"
-            ) from None
+            raise StorageError(f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it") from None
 
     def _socket_directory(self) -> str:
         """`run`, or a directory of our own name under the temporary one when the path cannot be a socket's."""
@@ -251,6 +248,7 @@ class EmbeddedPostgres:
         return os.path.join(tempfile.gettempdir(), f"mstbucket-{os.geteuid()}-{digest}")
 
     def _open_log(self) -> int:
+        # [PG-20]
         path = self.directory / "server.log"
         if path.exists() and path.stat().st_size > LOG_MAX:
             path.replace(path.with_name("server.log.1"))

@@ -59,9 +59,7 @@ def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketErro
     if state is None:
         # libpq noticed it, not the server: in practice always a connection that is gone.
         if isinstance(error, psycopg.OperationalError):
-            advice = (
-                "the statement may have been done: read before repeating" if lost is OutcomeUnknown else "repeat later"
-            )
+            advice = "the statement may have been done: read before repeating" if lost is OutcomeUnknown else "repeat later"
             return lost(f"the connection to the database was lost: {advice} ({text})")
         return StorageError(f"the database driver refused the call ({text})")
     if state in OWN:

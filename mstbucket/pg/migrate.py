@@ -109,7 +109,7 @@ def _missing(connection: Connection, wanted: tuple[Migration, ...]) -> tuple[Mig
 
 
 def _apply(connection: Connection, migration: Migration) -> None:
-    """Run one file and note it, in the caller's transaction."""
+    """Run one file and note it, in the caller's transaction ([PG-16])."""
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations (version integer PRIMARY KEY, name text NOT NULL, "

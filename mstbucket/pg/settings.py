@@ -9,7 +9,7 @@ SUPERUSER: Final = "mstbucket"
 DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema of their own inside it
 
 _SERVER: Final = {
-    # Who may come in: this user, through a directory of mode 0700. No TCP port.
+    # [PG-2] Who may come in: this user, through a directory of mode 0700. No TCP port.
     "listen_addresses": "",
     "port": "5432",  # only a part of the socket's name
     "unix_socket_permissions": "0700",
@@ -71,6 +71,9 @@ def initdb(major: int) -> list[str]:
         "--data-checksums",
         "--no-instructions",
     ]
+    if major >= 16:
+        # Otherwise an initdb that is killed leaves segments in /dev/shm.
+        arguments.append(f"--set=dynamic_shared_memory_type={_SERVER['dynamic_shared_memory_type']}")
     if major >= 17:
         arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if sys.platform == "linux":

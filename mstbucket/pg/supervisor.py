@@ -256,6 +256,7 @@ class Supervisor:
             if self.ending:
                 self.leave(0)
             os.close(self.ready_lock)  # nobody may take it for ready
+            # [PG-19] a crash is mended; a server that ended itself had a reason, which the next opener will be told
             crashes = 1 if time.monotonic() - self.started > CRASH_SECONDS else crashes + 1
             if not os.WIFSIGNALED(status) or crashes > CRASHES_MAX:
                 self.leave(1)

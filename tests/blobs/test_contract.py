@@ -1,4 +1,4 @@
-"""The contract of blob stores, on every backend there is."""
+"""The contract on every backend: [BLOB-1], [BLOB-2], [BLOB-4], [BLOB-5], [BLOB-7], [BLOB-8], [BLOB-9]."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from mstbucket.cli.paths import NAME_MAX, escape, escape_segment, other_segment,
 
 # Keys out of what escapes are made of, so that nearly every example is a hard one.
 HARD = st.lists(
-    st.sampled_from(["/", "//", ".", "..", "%", "%=", "%+", "%~", "%2E", "%25", "%2F", "%41", "a", "A", "é", "\n", "\\", ":"]),
+    st.sampled_from(["/", "//", ".", "..", "%", "%=", "%+", "%~", "%2E", "%25", "%2F", "%41", "a", "A", "é", "\n", "\\"]),
     min_size=1,
     max_size=12,
 ).map("".join)

@@ -106,6 +106,7 @@ def subsets(keys: list[bytes]) -> Iterator[tuple[bytes, ...]]:
 class Oracle:
     """What the tests of the tree share."""
 
+    fixtures = FIXTURES
     height: Callable[[bytes], int] = staticmethod(slow_height)
     prefix: Callable[[bytes, bytes], int] = staticmethod(slow_prefix)
     tree: Callable[[Mapping[bytes, bytes]], Tree] = staticmethod(slow_tree)

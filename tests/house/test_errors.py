@@ -29,7 +29,8 @@ CLASSES = {
 }
 # Nobody who handles errors by this tree would catch these. OSError may be raised where it is translated.
 NEVER_RAISED = {"Exception", "BaseException", "ValueError", "KeyError", "IndexError", "LookupError", "RuntimeError"}
-INTERNAL = {"mstbucket.pg.supervisor.Failed"}  # ends in that process, which nobody calls
+# One ends in a process that nobody calls, the other is a signal on its way to the end of the command line.
+INTERNAL = {"mstbucket.pg.supervisor.Failed", "mstbucket.cli.exits.Interrupted"}
 
 
 def parents_drawn() -> dict[str, str]:

@@ -33,6 +33,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
+    "pytest": ("mstbucket.testing",),  # which only tests import
 }
 
 # The core computes; whoever calls it reads, writes, waits and asks for the time.

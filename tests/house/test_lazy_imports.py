@@ -28,7 +28,7 @@ def loaded_by(code: str, root: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["ls", "--help"], ["export", "--help"], ["--version"]],
+    [["--help"], ["ls", "--help"], ["export", "--help"]],
     ids=" ".join,
 )
 def test_help_loads_neither_the_driver_nor_the_codecs(root: Path, arguments: list[str]) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 NUMBER = r"\[([A-Z][A-Z0-9]*-[0-9]+)\]"
 ITEM = r"(?:[-*]|[0-9]+\.) "
-CLAUSE = re.compile(rf"^ *(?:{ITEM})?{NUMBER} (.+?)(?=\n *\n|\n *{ITEM}|\n{NUMBER} |\Z)", re.MULTILINE | re.DOTALL)
+CLAUSE = re.compile(rf"(?:\A|(?<=\n\n)|^ *{ITEM}){NUMBER} (.+?)(?=\n *\n|\n *{ITEM}|\Z)", re.MULTILINE | re.DOTALL)
 CITED = re.compile(NUMBER)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = {"ABC"}  # the prefix that explains how numbers look
@@ -94,7 +94,9 @@ def test_the_numbers_of_a_prefix_stand_in_one_file(clauses: list[Clause]) -> Non
 
 
 def test_the_patterns_read_what_the_specification_writes() -> None:
-    text = "# T\n\n[XY-1] One MUST\nrun on.\n\nProse [XY-1].\n\n1. [XY-2] Two\n   * [XY-3] Three MUST NOT.\n2. Four\n\n"
+    text = "# T\n\n"
+    text += "[XY-1] One MUST\nrun on.\n\nProse, see\n[XY-1] and so on.\n\n"
+    text += "1. [XY-2] Two\n   * [XY-3] Three MUST NOT.\n2. Four\n\n"
     text += "```\n[XY-4] no\n```\n"
     found = clauses_in(text, "t.md")
     assert [(clause.number, clause.text) for clause in found] == [

@@ -139,9 +139,7 @@ def test_a_function_given_to_run_is_repeated_after_a_serialization_failure(db: D
     assert len(calls) >= 3
 
 
-def test_run_gives_up_after_its_attempts_and_repeats_nothing_else(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_gives_up_after_its_attempts_and_repeats_nothing_else(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """[PG-11]."""
     monkeypatch.setattr(database_module, "RUN_ATTEMPTS", 3)
     calls = []

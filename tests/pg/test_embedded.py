@@ -183,9 +183,7 @@ def test_a_foreign_directory_in_the_sockets_place_is_refused(place: Any) -> None
     private.rmdir()
 
 
-def test_a_read_only_directory_is_a_declared_error(
-    place: Any, unprivileged: dict[str, Any], open_programs: Path
-) -> None:
+def test_a_read_only_directory_is_a_declared_error(place: Any, unprivileged: dict[str, Any], open_programs: Path) -> None:
     """[PG-10]."""
     place.directory = place.top / "shut" / "store"
     place.directory.parent.mkdir(mode=0o555)
@@ -267,9 +265,7 @@ def test_nobody_else_on_the_machine_can_reach_it(place: Any) -> None:
     assert (place.directory / "run").stat().st_mode & 0o777 == 0o700
     assert (place.directory / "data").stat().st_mode & 0o777 == 0o700
     assert (place.directory / "run" / ".s.PGSQL.5432").stat().st_mode & 0o777 == 0o700
-    sockets = {
-        os.readlink(f"/proc/{place.postmaster()}/fd/{fd}") for fd in os.listdir(f"/proc/{place.postmaster()}/fd")
-    }
+    sockets = {os.readlink(f"/proc/{place.postmaster()}/fd/{fd}") for fd in os.listdir(f"/proc/{place.postmaster()}/fd")}
     listening = Path(f"/proc/{place.postmaster()}/net/tcp").read_text().split("\n")[1:-1]
     assert not [line for line in listening if f"socket:[{line.split()[9]}]" in sockets]
 

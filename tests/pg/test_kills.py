@@ -44,9 +44,7 @@ def test_the_server_ends_after_its_last_client_was_killed(place: Any, kill: Kill
     place.gone()
 
 
-def test_a_killed_server_is_started_again_for_the_clients_it_had(
-    place: Any, kill: Kill, ask: Ask, until: Until
-) -> None:
+def test_a_killed_server_is_started_again_for_the_clients_it_had(place: Any, kill: Kill, ask: Ask, until: Until) -> None:
     """[PG-8], [PG-19]."""
     client = place.client()
     ask(client.conninfo, "CREATE TABLE t (n int)")
@@ -99,9 +97,7 @@ def test_an_opener_that_comes_while_an_orphaned_server_ends_gets_a_new_one(place
         kill(another)
 
 
-@pytest.mark.parametrize(
-    "order", list(itertools.permutations(["client", "supervisor", "postmaster"])), ids="-then-".join
-)
+@pytest.mark.parametrize("order", list(itertools.permutations(["client", "supervisor", "postmaster"])), ids="-then-".join)
 def test_nothing_is_left_after_all_three_were_killed(place: Any, kill: Kill, ask: Ask, order: tuple[str, ...]) -> None:
     """[PG-6], [PG-8]: client, supervisor and postmaster in every order; what was committed is there afterwards."""
     client = place.client()

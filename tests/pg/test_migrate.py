@@ -97,9 +97,7 @@ def test_files_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert [(m.version, m.name, m.sql) for m in load(tmp_path)] == [(1, "a", "SELECT 1"), (2, "b", "SELECT 2")]
 
 
-@pytest.mark.parametrize(
-    "names", [["0002_b.sql"], ["0001_a.sql", "0003_c.sql"], ["1_a.sql"], ["0001_a.sql", "0001_b.sql"]]
-)
+@pytest.mark.parametrize("names", [["0002_b.sql"], ["0001_a.sql", "0003_c.sql"], ["1_a.sql"], ["0001_a.sql", "0001_b.sql"]])
 def test_gaps_doubles_and_other_names_are_refused(tmp_path: Path, names: list[str]) -> None:
     """[PG-16]."""
     for name in names:

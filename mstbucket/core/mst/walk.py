@@ -1,7 +1,7 @@
 """Reading a tree: one key, a range of keys in order, or all nodes in the order of an export.
 
-Walks read ahead: a subtree is fetched level by level, one `get_many` for up to 128 nodes, until some 500 nodes are
-there. So a source with a cost per call is asked a few times for a thousand keys, and memory stays bounded.
+Walks read ahead: a subtree of height 4 is fetched level by level, one `get_many` for up to 128 nodes. So a source with
+a cost per call is asked some eight times for a thousand keys, and memory stays bounded.
 
 Walks go over trees that this store made, or that `verify.tree` has judged. What they check themselves is what keeps
 them correct in order and bounded on any input: limits, order of keys within and across nodes, no empty subtrees, depth.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, to_text
@@ -20,7 +20,8 @@ from mstbucket.core.mst.node import key_height, read_node
 from mstbucket.errors import Untrue
 from mstbucket.limits import TREE_HEIGHT_MAX
 
-_AHEAD_NODES: Final = 512  # a subtree of height 4 has 340 nodes and 1,000 keys
+_AHEAD_HEIGHT: Final = 4  # a subtree of this height has 1,000 keys in 270 nodes, on average
+_AHEAD_NODES: Final = 2048  # and hardly ever more than this
 _AHEAD_BYTES: Final = 8 * 1024 * 1024  # honest nodes have 300 bytes; read no further ahead than this
 _CALL_NODES: Final = 128  # of one get_many: at most 128 MiB of nodes made to be large
 
@@ -158,13 +159,17 @@ class _Ahead:
         if node is None:
             self._load(cid, self._height - depth)
             node = self._nodes.pop(cid)
-        return self._parse(cid, node) if type(node) is bytes else cast("_Read", node)
+        return self._parse(cid, node) if isinstance(node, bytes) else node
 
     def _load(self, cid: CID, height: int) -> None:
-        """Read *cid*, a node of *height*, and the subtrees below it, level by level, as far as is worth it."""
+        """Read *cid*, a node of *height*, and if it is low enough all below it, level by level."""
+        if height > _AHEAD_HEIGHT:
+            self._nodes[cid] = self._blocks.get(cid)
+            return
         frontier = [cid]
-        size = 0
-        while frontier and (len(self._nodes) + len(frontier) <= _AHEAD_NODES or frontier == [cid]):
+        size = count = 0
+        while frontier and count + len(frontier) <= _AHEAD_NODES:
+            count += len(frontier)
             lower: list[CID] = []
             for at in range(0, len(frontier), _CALL_NODES):
                 if size > _AHEAD_BYTES:

@@ -1,0 +1,75 @@
+"""`mb`, `rb` and `status`: buckets as such, and the store they are in."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from mstbucket.cli.address import SCHEME, parse_bucket
+from mstbucket.cli.output import Output, count, local_time
+from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
+from mstbucket.errors import BucketNotEmpty
+from mstbucket.limits import DELETE_KEYS_MAX
+
+if TYPE_CHECKING:
+    from mstbucket import Bucket, BucketInfo
+
+
+def make(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a bucket."""
+    name = parse_bucket(arguments.bucket)
+    with open_or_make_store(arguments) as store:
+        store.create_bucket(name)
+    out.emit({"action": "mb", "bucket": name}, f"make_bucket: {name}")
+
+
+def remove(arguments: argparse.Namespace, out: Output) -> None:
+    """Remove a bucket; with --force its objects before it."""
+    name = parse_bucket(arguments.bucket)
+    with open_store(arguments) as store:
+        bucket = store.bucket(name)
+        if arguments.force:
+            _empty(bucket)
+        try:
+            store.delete_bucket(name)
+        except BucketNotEmpty as error:
+            raise BucketNotEmpty(f"{error} (--force does)") from error
+    out.emit({"action": "rb", "bucket": name}, f"remove_bucket: {name}")
+
+
+def status(arguments: argparse.Namespace, out: Output) -> None:
+    """Say which store is used, who named it, and what is in it."""
+    place = place_of(arguments)
+    record: dict[str, object] = {"store": place.shown, "kind": place.kind, "named_by": place.source}
+    if place.blobs is not None:
+        record["blobs"] = str(place.blobs)
+    lines = [f"store     {place.shown} ({place.kind}; named by {place.source})"]
+    if place.path is not None and not is_store(place.path):
+        out.emit(record | {"exists": False, "buckets": []}, "\n".join([*lines, "          there is none yet"]))
+        return
+    with open_store(arguments) as store:
+        infos = store.list_buckets()
+    lines.append(f"buckets   {len(infos)}")
+    lines += [_line(info) for info in infos]
+    out.emit(record | {"exists": True, "buckets": [bucket_record(info) for info in infos]}, "\n".join(lines))
+
+
+def bucket_record(info: BucketInfo) -> dict[str, object]:
+    """A bucket for programs."""
+    return {
+        "bucket": info.name, "identity": info.identity, "created": info.created, "commit": info.commit,
+        "seq": info.seq, "dirty": info.dirty,
+    }  # fmt: skip
+
+
+def _line(info: BucketInfo) -> str:
+    state = f"commit {info.seq} {info.commit}" if info.commit is not None else "never flushed"
+    ahead = f", {count(info.dirty, 'key')} changed since" if info.dirty else ""
+    return f"  {SCHEME}{info.name}  made {local_time(info.created)}, {state}{ahead}"
+
+
+def _empty(bucket: Bucket) -> None:
+    objects = bucket.objects()
+    while keys := [summary.key for summary in islice(objects, DELETE_KEYS_MAX)]:
+        bucket.delete_objects(keys)

@@ -1,0 +1,46 @@
+"""`flush` and `log`: commits."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from mstbucket.cli.address import parse_bucket
+from mstbucket.cli.output import Output, count, local_time
+from mstbucket.cli.stores import open_store
+from mstbucket.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mstbucket import CommitInfo
+
+
+def flush(arguments: argparse.Namespace, out: Output) -> None:
+    """Fold the changes of the buckets named, or of all, into a commit each."""
+    names = [parse_bucket(bucket) for bucket in arguments.buckets]
+    with open_store(arguments) as store:
+        for name in names or [info.name for info in store.list_buckets()]:
+            commit = store.bucket(name).flush()
+            out.emit(commit_record(name, commit), f"flush: mst://{name} is at {_line(commit)}")
+
+
+def log(arguments: argparse.Namespace, out: Output) -> None:
+    """List the commits of a bucket, newest first."""
+    name = parse_bucket(arguments.bucket)
+    if arguments.n is not None and arguments.n < 0:
+        raise InvalidInput(f"-n takes the number of commits to list, not {arguments.n}")
+    with open_store(arguments) as store:
+        for commit in islice(store.bucket(name).log(), arguments.n):
+            out.emit(commit_record(name, commit), f"{local_time(commit.time)}  {_line(commit)}")
+
+
+def commit_record(bucket: str, commit: CommitInfo) -> dict[str, object]:
+    """A commit for programs."""
+    return {
+        "bucket": bucket, "commit": commit.cid, "seq": commit.seq, "time": commit.time, "objects": commit.objects,
+        "bytes": commit.bytes, "tree": commit.tree, "prev": commit.prev,
+    }  # fmt: skip
+
+
+def _line(commit: CommitInfo) -> str:
+    return f"commit {commit.seq} {commit.cid}, {count(commit.objects, 'object')}, {count(commit.bytes, 'byte')}"

@@ -1,0 +1,84 @@
+"""`ls`: buckets, or what is under a prefix, in the columns of `aws s3 ls`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mstbucket.cli.address import SCHEME, Address, parse_address
+from mstbucket.cli.buckets import bucket_record
+from mstbucket.cli.exits import one_line
+from mstbucket.cli.output import Output, human_size, local_time
+from mstbucket.cli.stores import open_store
+from mstbucket.errors import InvalidInput, NoSuchKey
+
+if TYPE_CHECKING:
+    from mstbucket import Bucket, ObjectSummary
+
+_DELIMITER = "/"
+
+
+def show(arguments: argparse.Namespace, out: Output) -> None:
+    """List buckets, or one level of a prefix, or everything below it.
+
+    Raises:
+        NoSuchKey: nothing starts with the prefix that was given.
+    """
+    if arguments.target != SCHEME:
+        _show_objects(arguments, parse_address(arguments.target), out)
+        return
+    if arguments.recursive or arguments.summarize:
+        raise InvalidInput("-r and --summarize are for what is in a bucket: name one, mst://bucket")
+    with open_store(arguments) as store:
+        for info in store.list_buckets():
+            out.emit(bucket_record(info) | {"type": "bucket"}, f"{local_time(info.created)} {info.name}")
+
+
+def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -> None:
+    found = objects = size = 0
+    with open_store(arguments) as store:
+        bucket = store.bucket(target.bucket)
+        for item in bucket.objects(target.key) if arguments.recursive else _one_level(bucket, target):
+            found += 1
+            if isinstance(item, str):
+                _show_prefix(item, out)
+            else:
+                objects += 1
+                size += item.size
+                _show_object(item, arguments.recursive, arguments.human_readable, out)
+    if arguments.summarize:
+        _summarize(objects, size, arguments.human_readable, out)
+    if found == 0 and target.key:
+        raise NoSuchKey(f"nothing starts with {target}")
+
+
+def _one_level(bucket: Bucket, target: Address) -> Iterator[ObjectSummary | str]:
+    token: str | None = None
+    while True:
+        page = bucket.list_objects(target.key, delimiter=_DELIMITER, continuation_token=token)
+        yield from page.common_prefixes
+        yield from page.contents
+        token = page.next_continuation_token
+        if token is None:
+            return
+
+
+def _show_prefix(prefix: str, out: Output) -> None:
+    name = prefix.removesuffix(_DELIMITER).rpartition(_DELIMITER)[2] + _DELIMITER
+    out.emit({"type": "prefix", "prefix": prefix}, f"{'PRE':>30} {one_line(name)}")
+
+
+def _show_object(item: ObjectSummary, whole: bool, human: bool, out: Output) -> None:
+    record = {
+        "type": "object", "key": item.key, "size": item.size, "etag": item.etag, "last_modified": item.last_modified,
+    }  # fmt: skip
+    name = item.key if whole else item.key.rpartition(_DELIMITER)[2]
+    size = human_size(item.size) if human else str(item.size)
+    out.emit(record, f"{local_time(item.last_modified):<19} {size:>10} {one_line(name)}")
+
+
+def _summarize(objects: int, size: int, human: bool, out: Output) -> None:
+    shown = human_size(size) if human else str(size)
+    text = f"\n{'Total Objects: ':>15}{objects}\n{'Total Size: ':>15}{shown}"
+    out.emit({"type": "summary", "objects": objects, "bytes": size}, text)

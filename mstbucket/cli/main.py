@@ -1,0 +1,105 @@
+"""`mstbucket`: read the arguments, run the command, turn whatever happens into one line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe
+from mstbucket.cli.output import PROGRAM, Output, complain
+from mstbucket.cli.parser import make_parser
+
+
+def entry() -> NoReturn:
+    """What the installed command runs: `main` with the process's own arguments, signals and streams."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a key may hold what the terminal's encoding cannot show
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+    sys.exit(main())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; see `spec/13-cli.md`.
+
+    Args:
+        argv: the arguments without the program's name; by default those of the process.
+    """
+    try:
+        arguments = make_parser().parse_args(argv)
+    except SystemExit as end:  # argparse has printed the help or the complaint
+        return _flushed(end.code if isinstance(end.code, int) else OK)
+    debug = arguments.debug or bool(os.environ.get("MSTBUCKET_TRACEBACK"))
+    try:
+        return _flushed(_run(arguments))
+    except BrokenPipeError:
+        return _closed_pipe()
+    except KeyboardInterrupt:
+        return SIGNAL + signal.SIGINT
+    except Interrupted as error:
+        return SIGNAL + error.number
+    except Exception as error:
+        # [CLI-2] one line that says what, where and what to do; never a traceback unasked
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        complain(describe(error))
+        return code_for(error)
+
+
+def _run(arguments: object) -> int:
+    if getattr(arguments, "version", False):
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"{PROGRAM} {version(PROGRAM)}")
+        except PackageNotFoundError:  # run from a source tree
+            print(f"{PROGRAM} (not installed)")
+        return OK
+    run = getattr(arguments, "run", None)
+    if run is None:
+        complain(f"which command? see {PROGRAM} --help")
+        return USAGE
+    module, _, function = run.partition(":")
+    command = getattr(import_module(f"mstbucket.cli.{module}"), function)
+    code = command(arguments, Output(arguments.json, arguments.quiet))  # type: ignore[attr-defined]
+    return OK if code is None else int(code)
+
+
+def _flushed(code: int) -> int:
+    """`code`, once everything printed has left: a full disk behind stdout is an error of this command."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _closed_pipe()
+    except OSError as error:
+        complain(f"standard output cannot be written: {error.strerror}")
+        _discard_stdout()
+        return code or code_for(error)
+    return code
+
+
+def _closed_pipe() -> int:
+    """[CLI-4] whoever read the output has had enough: end quietly, as a process that SIGPIPE ended."""
+    _discard_stdout()
+    return SIGNAL + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
+
+
+def _discard_stdout() -> None:
+    # What is still buffered would raise again when the interpreter ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(number)

@@ -1,0 +1,118 @@
+"""`rm`, `cat` and `stat`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from mstbucket.cli.address import Address, folder, parse_address, parse_object
+from mstbucket.cli.buckets import bucket_record
+from mstbucket.cli.exits import one_line
+from mstbucket.cli.output import Output, iso
+from mstbucket.cli.stores import open_store
+from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.limits import DELETE_KEYS_MAX
+
+if TYPE_CHECKING:
+    from mstbucket import Bucket, Store
+
+
+def remove(arguments: argparse.Namespace, out: Output) -> None:
+    """Remove an object (one that is not there is no error, as in S3), or everything under a prefix."""
+    target = parse_address(arguments.target)
+    if not target.key and not arguments.recursive:
+        raise InvalidInput(f"{target} is a whole bucket: -r removes what is in it, rb the bucket")
+    with open_store(arguments) as store:
+        bucket = store.bucket(target.bucket)
+        if not arguments.recursive:
+            _remove(bucket, target.bucket, [target.key], out)
+            return
+        prefix = folder(target.key)
+        found = bucket.objects(prefix)
+        removed = 0
+        while keys := [summary.key for summary in islice(found, DELETE_KEYS_MAX)]:
+            removed += len(keys)
+            _remove(bucket, target.bucket, keys, out)
+    if removed == 0 and prefix:
+        raise NoSuchKey(f"there is nothing under {Address(target.bucket, prefix)}")
+
+
+def _remove(bucket: Bucket, name: str, keys: list[str], out: Output) -> None:
+    existed = set(bucket.delete_objects(keys))
+    for key in keys:
+        address = Address(name, key)
+        record = {"action": "delete", "target": str(address), "existed": key in existed}
+        out.report(record, one_line(f"{'delete' if key in existed else 'not there'}: {address}"))
+
+
+def cat(arguments: argparse.Namespace, out: Output) -> None:
+    """Write objects to standard output, one after the other."""
+    if out.as_json:
+        raise InvalidInput("cat writes the objects' bytes: --json is not for it")
+    targets = [parse_object(target) for target in arguments.targets]
+    with open_store(arguments) as store:
+        for target in targets:
+            write_out(store, target, arguments.range)
+
+
+def write_out(store: Store, target: Address, span: str | None) -> None:
+    """Write an object, or a range of it, to standard output."""
+    with store.bucket(target.bucket).get_object(target.key, range=span) as reader:
+        _write_all(reader)
+
+
+def _write_all(chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def stat(arguments: argparse.Namespace, out: Output) -> None:
+    """Show everything about an object, or about a bucket."""
+    target = parse_address(arguments.target)
+    with open_store(arguments) as store:
+        bucket = store.bucket(target.bucket)
+        record = _of_object(bucket, target) if target.key else _of_bucket(store, bucket, target.bucket)
+    out.emit(record, "\n".join(_lines(record)))
+
+
+def _of_object(bucket: Bucket, target: Address) -> dict[str, object]:
+    info = bucket.head_object(target.key)
+    return {
+        "bucket": target.bucket,
+        "key": info.key,
+        "size": info.size,
+        "etag": info.etag,
+        "last_modified": iso(info.last_modified),
+        "content_type": info.content_type,
+        "content": info.content,
+        "manifest": info.manifest,
+        "sha256": info.sha256,
+        "headers": dict(info.headers),
+        "metadata": dict(info.metadata),
+        "tags": dict(info.tags),
+    }
+
+
+def _of_bucket(store: Store, bucket: Bucket, name: str) -> dict[str, object]:
+    info = next((info for info in store.list_buckets() if info.name == name), None)
+    commit = bucket.commit
+    if info is None:
+        return {"bucket": name}  # removed in this very moment; `bucket.commit` has said so already
+    record = bucket_record(info) | {"created": iso(info.created)}
+    if commit is not None:
+        record |= {"committed": iso(commit.time), "objects": commit.objects, "bytes": commit.bytes, "tree": commit.tree}
+    return record
+
+
+def _lines(record: dict[str, object]) -> list[str]:
+    lines = []
+    for name, value in record.items():
+        if isinstance(value, dict):
+            lines += [f"{name:<14}{one_line(f'{key}: {text}')}" for key, text in value.items()]
+        elif value is not None:
+            lines.append(f"{name:<14}{one_line(str(value))}")
+    return lines

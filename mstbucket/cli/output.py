@@ -1,0 +1,84 @@
+"""What commands print: lines for people, or one JSON object per line for programs, on stdout; the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from mstbucket.cli.exits import one_line
+
+PROGRAM: Final = "mstbucket"
+_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+class Output:
+    """Where a command puts its results: standard output, and nothing else goes there ([CLI-1]).
+
+    Args:
+        as_json: one JSON object per line, ASCII only, instead of text.
+        quiet: text lines that only report progress are left out; JSON never is.
+    """
+
+    def __init__(self, as_json: bool, quiet: bool) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def emit(self, record: Mapping[str, object], text: str) -> None:
+        """Print a result: `record` for programs, or `text` for people."""
+        # [CLI-8] one object per line; ASCII, so that no locale and no terminal can change it
+        print(json.dumps(record, default=_plain) if self.as_json else text)
+
+    def report(self, record: Mapping[str, object], text: str) -> None:
+        """Print that one of many things was done; `--quiet` keeps it from people."""
+        if self.as_json or not self.quiet:
+            self.emit(record, text)
+
+
+def warn(text: str) -> None:
+    """Print a line on stderr that does not change the exit code."""
+    print(f"{PROGRAM}: warning: {one_line(text)}", file=sys.stderr)
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr about something that failed."""
+    print(f"{PROGRAM}: error: {one_line(text)}", file=sys.stderr)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, as in `2026-11-21T09:05:00.123Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def local_time(moment: datetime) -> str:
+    """The time for people, in their time zone, as `aws s3 ls` shows it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def human_size(size: int) -> str:
+    """`1 Byte`, `10 Bytes`, `1.5 KiB`: what `aws s3 ls --human-readable` shows."""
+    if size == 1:
+        return "1 Byte"
+    if size < 1024:
+        return f"{size} Bytes"
+    value = float(size)
+    for unit in _UNITS:
+        value /= 1024
+        if round(value * 10) < 10240 or unit == _UNITS[-1]:
+            break
+    return f"{value:.1f} {unit}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 object`, `2,048 objects`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

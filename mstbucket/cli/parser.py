@@ -1,0 +1,144 @@
+"""The arguments of every command. Only argparse is imported here ([CLI-27]); each names the function that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, Final, NoReturn
+
+from mstbucket.cli.exits import USAGE
+from mstbucket.cli.output import PROGRAM, complain
+
+_EXITS: Final = """\
+exit codes: 0 done; 1 some of many failed, or a defect; 2 usage; 3 not found; 4 conflict; 5 format or corruption;
+6 storage; 7 unsupported; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
+The store is that of --store DIR, else MSTBUCKET_STORE (or MSTBUCKET_DATABASE and MSTBUCKET_BLOBS), else the config
+file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line in the form of all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and end with the exit code for usage."""
+        complain(f"{message}; see {self.prog} --help")
+        sys.exit(USAGE)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `run` in the result is `module:function` of the command."""
+    parser = Parser(
+        prog=PROGRAM,
+        description="S3-style buckets whose whole state is one content identifier, and which leave as one file.",
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    _common(parser, None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    add = _Adder(commands)
+    _buckets(add)
+    _objects(add)
+    _commits(add)
+    _rest(add)
+    parser.set_defaults(run=None)
+    return parser
+
+
+class _Adder:
+    def __init__(self, commands: Any) -> None:
+        self._commands = commands
+
+    def __call__(self, name: str, run: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = self._commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False
+        )
+        # The options of all commands may stand before or behind the command's name.
+        _common(parser, argparse.SUPPRESS)
+        parser.set_defaults(run=run)
+        return parser
+
+
+def _common(parser: argparse.ArgumentParser, unset: Any) -> None:
+    group = parser.add_argument_group("for all commands")
+    off = False if unset is None else unset
+    group.add_argument("--store", metavar="DIR", default=unset, help="directory of the store")
+    group.add_argument("--json", action="store_true", default=off, help="results as one JSON object per line")
+    group.add_argument("-q", "--quiet", action="store_true", default=off, help="no line per object, no progress")
+    group.add_argument("--debug", action="store_true", default=off, help="show where in the program an error arose")
+
+
+def _buckets(add: _Adder) -> None:
+    command = add("mb", "buckets:make", "make a bucket, and the store if there is none")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+
+    command = add("rb", "buckets:remove", "remove an empty bucket")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("--force", action="store_true", help="remove its objects first")
+
+    command = add("ls", "listing:show", "list buckets, or the objects and folders under a prefix")
+    command.add_argument("target", metavar="mst://BUCKET/PREFIX", nargs="?", default="mst://")
+    command.add_argument("-r", "--recursive", action="store_true", help="all objects below, with their whole keys")
+    command.add_argument("--human-readable", action="store_true", help="sizes as 1.5 MiB")
+    command.add_argument("--summarize", action="store_true", help="number and size of the objects at the end")
+
+    command = add("status", "buckets:status", "say which store is used, and what is in it")
+
+
+def _objects(add: _Adder) -> None:
+    command = add(
+        "cp", "copying:copy", "copy files into a bucket, objects out of it, or objects to other keys",
+        "A target that ends with a slash, or is a directory, is a folder to copy into. With -r, source and target are "
+        "folders. Keys that cannot be file names are escaped on the way out, and restored by copying in.",
+    )  # fmt: skip
+    command.add_argument("source", metavar="SOURCE")
+    command.add_argument("target", metavar="TARGET")
+    command.add_argument("-r", "--recursive", action="store_true", help="everything below a directory or a prefix")
+    command.add_argument("--no-follow-symlinks", action="store_true", help="leave out symbolic links when copying in")
+    group = command.add_argument_group("when copying in")
+    group.add_argument("--content-type", metavar="TYPE", help="of the objects; by default guessed from the key")
+    for name, what in (("metadata", "user metadata"), ("header", "kept header, such as cache-control"), ("tag", "tag")):
+        group.add_argument(f"--{name}", metavar="NAME=VALUE", action="append", default=[], help=f"{what}; may repeat")
+
+    command = add("rm", "objects:remove", "remove an object, or all under a prefix")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+    command.add_argument("-r", "--recursive", action="store_true", help="everything below the prefix as a folder")
+
+    command = add("cat", "objects:cat", "write objects to standard output, each verified on the way")
+    command.add_argument("targets", metavar="mst://BUCKET/KEY", nargs="+")
+    command.add_argument("--range", metavar="bytes=A-B", help="only these bytes; bytes=-N are the last N")
+
+    command = add("stat", "objects:stat", "show everything about an object or a bucket")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+
+
+def _commits(add: _Adder) -> None:
+    command = add("flush", "commits:flush", "fold all changes into a commit")
+    command.add_argument("buckets", metavar="mst://BUCKET", nargs="*", help="by default every bucket")
+
+    command = add("log", "commits:log", "list the commits of a bucket, newest first")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("-n", type=int, metavar="N", help="at most so many")
+
+    command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+    command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
+
+    command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, and the store if need be")
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+    command.add_argument("bucket", metavar="mst://BUCKET", nargs="?", help="by default the name in the file")
+
+    command = add("verify", "transfer:verify", "check a CAR file (no store is needed), or a bucket against its commit")
+    command.add_argument("target", metavar="FILE|mst://BUCKET", help="'-' is standard input")
+
+
+def _rest(add: _Adder) -> None:
+    command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
+    command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
+    command.add_argument("--keep", metavar="DIR", help="work in this new directory, and leave it")
+
+    command = add("completion", "completion:show", "print the completion script for a shell")
+    command.add_argument("shell", choices=["bash", "zsh", "tcsh"])

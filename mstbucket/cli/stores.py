@@ -1,0 +1,68 @@
+"""Opening the store that a command works on. A mistyped path is an error, not a new store: few commands make one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mstbucket.cli.config import StorePlace, find_store
+from mstbucket.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from mstbucket import Store
+
+_DATABASE: str = "postgres"  # the subdirectory by which an embedded store is known
+
+
+def place_of(arguments: argparse.Namespace) -> StorePlace:
+    """Where the store of this command is; see `find_store`."""
+    home = Path(os.path.expanduser("~"))
+    return find_store(arguments.store, os.environ, home if home.is_absolute() else None)
+
+
+def open_store(arguments: argparse.Namespace) -> Store:
+    """Open the store, which exists.
+
+    Raises:
+        NotFound: there is none; the message says where it was looked for, and who said so.
+    """
+    place = place_of(arguments)
+    require(place)
+    return _open(place)
+
+
+def open_or_make_store(arguments: argparse.Namespace) -> Store:
+    """Open the store, and make it if it is not there.
+
+    Raises:
+        InvalidInput: its directory holds something else; nothing is put beside that.
+    """
+    place = place_of(arguments)
+    path = place.path
+    if path is not None and not is_store(path) and path.is_dir() and any(path.iterdir()):
+        raise InvalidInput(f"{path} is not empty and is no store ({place.source} names it): name another directory")
+    return _open(place)
+
+
+def is_store(path: Path) -> bool:
+    """Whether there is an embedded store at *path*."""
+    return (path / _DATABASE).is_dir()
+
+
+def require(place: StorePlace) -> None:
+    """Raise `NotFound` where an embedded store is named that does not exist."""
+    # [CLI-9] only mb and import make a store
+    if place.path is not None and not is_store(place.path):
+        raise NotFound(f"there is no store at {place.path} ({place.source} names it): make one with "
+                       "'mstbucket mb mst://BUCKET', or name another with --store")  # fmt: skip
+
+
+def _open(place: StorePlace) -> Store:
+    import mstbucket
+
+    # No background flush: a command's own end is no reason for a commit, and `flush` is a command.
+    return mstbucket.open(
+        place.path, database=place.database, blobs=place.blobs, postgres_bin=place.postgres_bin, background=False
+    )

@@ -1,0 +1,123 @@
+"""`export`, `import` and `verify`: buckets as CAR files."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import stat
+import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, BinaryIO
+
+from mstbucket.cli import progress
+from mstbucket.cli.address import SCHEME, STREAM, parse_bucket
+from mstbucket.cli.exits import about
+from mstbucket.cli.output import Output, count, warn
+from mstbucket.cli.stores import open_or_make_store, open_store
+from mstbucket.errors import InvalidInput
+from mstbucket.limits import NODE_ENTRIES_WARN
+
+if TYPE_CHECKING:
+    from mstbucket import ExportReport
+
+
+def export(arguments: argparse.Namespace, out: Output) -> None:
+    """Flush a bucket and write its commit as a CAR file: what one sees is what leaves."""
+    name = parse_bucket(arguments.bucket)
+    target: str = arguments.file
+    if target == STREAM and out.as_json:
+        raise InvalidInput("standard output is for the CAR here: --json needs a file")
+    if target != STREAM and os.path.lexists(target) and not arguments.force:
+        # [CLI-22] never replaced unasked; asked for before any work is done
+        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+    with open_store(arguments) as store:
+        bucket = store.bucket(name)
+        if not arguments.no_flush:  # [CLI-22] what one sees is what leaves
+            bucket.flush()
+        with progress.bar(f"export {SCHEME}{name}", quiet=out.quiet) as tell:
+            if target == STREAM:
+                bucket.export_car(sys.stdout.buffer, progress=tell)
+                return
+            if os.path.exists(target) and not os.path.isfile(target):
+                with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
+                    report = bucket.export_car(device, progress=tell)
+            else:
+                report = bucket.export_car(os.path.realpath(target), progress=tell)
+    out.emit(_export_record(name, target, report), f"export: {SCHEME}{name} to {target}: {report.root}, "
+             f"{count(report.blocks, 'block')}, {count(report.bytes, 'byte')}")  # fmt: skip
+
+
+def import_(arguments: argparse.Namespace, out: Output) -> None:
+    """Verify a CAR file and make a bucket of it."""
+    name = None if arguments.bucket is None else parse_bucket(arguments.bucket)
+    with _source(arguments.file) as source, open_or_make_store(arguments) as store:
+        with progress.bar(f"import {arguments.file}", _size(source), quiet=out.quiet) as tell, about(arguments.file):
+            bucket = store.import_car(source, name, progress=tell)
+        commit = bucket.commit
+    assert commit is not None  # an import has the commit that it came with
+    record = {
+        "action": "import", "source": arguments.file, "bucket": bucket.name, "commit": commit.cid, "seq": commit.seq,
+        "objects": commit.objects, "bytes": commit.bytes,
+    }  # fmt: skip
+    out.emit(record, f"import: {arguments.file} to {SCHEME}{bucket.name}: {commit.cid}, "
+             f"{count(commit.objects, 'object')}, {count(commit.bytes, 'byte')}")  # fmt: skip
+
+
+def verify(arguments: argparse.Namespace, out: Output) -> None:
+    """Check a CAR file, for which no store is opened, or a bucket against its commit."""
+    target: str = arguments.target
+    if target.startswith(SCHEME):
+        _verify_bucket(arguments, parse_bucket(target), out)
+        return
+    from mstbucket import verify_car
+    from mstbucket.core.cid import to_text
+
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(target))
+        tell = stack.enter_context(progress.bar(f"verify {target}", _size(source), quiet=out.quiet))
+        stack.enter_context(about(target))  # [CLI-23] the file is named
+        report = verify_car(source, progress=tell)
+    if report.widest > NODE_ENTRIES_WARN:
+        warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
+    root = to_text(report.root)
+    record = {
+        "ok": True, "target": target, "commit": root, "bucket": report.commit.name, "identity": report.commit.bucket,
+        "seq": report.commit.seq, "blocks": report.blocks, "nodes": report.nodes, "objects": report.objects,
+        "bytes": report.bytes,
+    }  # fmt: skip
+    out.emit(record, f"verify: {target} is whole and true: {root}, bucket {report.commit.name!r}, "
+             f"{count(report.objects, 'object')}, {count(report.bytes, 'byte')}, "
+             f"{count(report.blocks, 'block')}")  # fmt: skip
+
+
+def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> None:
+    with open_store(arguments) as store, progress.bar(f"verify {SCHEME}{name}", quiet=out.quiet) as tell:
+        bucket = store.bucket(name)
+        with about(f"{SCHEME}{name}"):
+            report = bucket.verify(progress=tell)
+    record = {
+        "ok": True, "target": f"{SCHEME}{name}", "commit": report.commit, "bucket": name, "blocks": report.blocks,
+        "objects": report.objects, "bytes": report.bytes, "dirty": report.dirty,
+    }  # fmt: skip
+    ahead = f"; {count(report.dirty, 'key')} changed since and not compared" if report.dirty else ""
+    out.emit(record, f"verify: {SCHEME}{name} is whole and true: {report.commit}, {count(report.objects, 'object')}, "
+             f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
+
+
+def _source(path: str) -> AbstractContextManager[BinaryIO]:
+    """A CAR to read; standard input stays open."""
+    return nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb")
+
+
+def _size(source: BinaryIO) -> int | None:
+    """The size of a file, None for a pipe."""
+    state = os.fstat(source.fileno())
+    return state.st_size if stat.S_ISREG(state.st_mode) else None
+
+
+def _export_record(name: str, target: str, report: ExportReport) -> dict[str, object]:
+    return {
+        "action": "export", "bucket": name, "target": target, "commit": report.root, "blocks": report.blocks,
+        "bytes": report.bytes,
+    }  # fmt: skip
