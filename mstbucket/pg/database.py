@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown, StorageError
+from mstbucket.pg.settings import RETURN_SECONDS
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection, Pool
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 SCHEMA: Final = "mstbucket"
 POOL_MAX: Final = 16  # connections of one process; six processes fit under the server's 100
 RUN_ATTEMPTS: Final = 10  # of a function given to `run`; conflicts of short transactions end within two or three
-RETURN_SECONDS: Final = 10.0  # for a server that was there before and is coming back (crash recovery, restart)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 _T = TypeVar("_T")

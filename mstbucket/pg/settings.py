@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+RETURN_SECONDS: Final = 10.0  # for a server that was there before and is coming back (crash recovery, restart)
 SUPERUSER: Final = "mstbucket"
 DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema of their own inside it
 

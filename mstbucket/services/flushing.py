@@ -56,7 +56,8 @@ class _Snapshot:
     keys: list[str] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
     manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the key is gone
-    blocks: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)  # CID -> manifest block, content, size
+    # CID -> manifest block, CID of the body, its size
+    blocks: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)
     more: bool = False  # there were more dirty keys than one flush folds
 
 
@@ -254,7 +255,8 @@ def _settle(connection: Any, snapshot: _Snapshot) -> None:
             FOR UPDATE OF d SKIP LOCKED)
         DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key
     """
-    connection.execute(clear, (text_array(snapshot.keys), bigint_array(snapshot.generations), snapshot.bucket, snapshot.bucket))
+    pairs = (text_array(snapshot.keys), bigint_array(snapshot.generations))
+    connection.execute(clear, (*pairs, snapshot.bucket, snapshot.bucket))
 
 
 def _batches(items: Sequence[Any]) -> Any:

@@ -118,7 +118,7 @@ def test_a_killed_connection_is_told_and_the_next_call_works(bucket: mstbucket.B
     """[PUT-8]: a lost connection is a declared error; the pool recovers by itself."""
     bucket.put_object("k", b"1")
     db = bucket._context.db
-    with pytest.raises(errors.StorageError), db.transaction() as connection:
+    with pytest.raises(errors.StorageError), db.transaction() as connection:  # noqa: PT012
         with db.connection() as other:
             other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
         connection.execute("SELECT * FROM enter('things')")

@@ -221,7 +221,7 @@ def test_a_hole_in_a_body_is_an_error_and_not_an_end(
     again = open_store().bucket("things")
     reader = again.get_object("k")
     got = bytearray()
-    with pytest.raises(errors.HashMismatch):
+    with pytest.raises(errors.HashMismatch):  # noqa: PT012
         for chunk in reader:
             got += chunk
     assert CHUNK_SIZE <= len(got) < 15 * CHUNK_SIZE
