@@ -8,7 +8,7 @@ import stat
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -51,8 +51,8 @@ class Handle:
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    def __del__(self) -> None:
-        os.close(self.fd)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.fd)  # bound early: the last handles go when the interpreter has taken its modules apart
 
 
 def failed(what: str, path: Path, error: OSError) -> StorageError | Unsupported:

@@ -62,9 +62,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return seen
 
 
-def test_the_bytes_are_flushed_before_the_name_and_the_folder_after(
-    tmp_path: Path, calls: list[tuple[str, ...]]
-) -> None:
+def test_the_bytes_are_flushed_before_the_name_and_the_folder_after(tmp_path: Path, calls: list[tuple[str, ...]]) -> None:
     """[BLOB-6] the whole sequence of a first put: also the folders made for it are durable"""
     blobs = LocalBlobs(tmp_path)
     blobs.put("packs/ab/one.car", b"data")
