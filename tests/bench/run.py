@@ -1,4 +1,7 @@
-"""Run benchmarks and print their figures: `python tests/bench/run.py [tree car store …]`, all of them by default."""
+"""Print the figures of `bench_*.py`: `python tests/bench/run.py [name …]`, a name being `tree` for `bench_tree.py`.
+
+Ends with status 1 if a target is missed.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,49 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from rows import Row  # noqa: E402
+
+
+def table(rows: list[Row]) -> str:
+    head = ("figure", "value", "unit", "of floor", "floor", "target", "")
+    cells = [head] + [
+        (
+            row.name,
+            f"{row.value:,.4g}" if row.value < 1e4 else f"{row.value:,.0f}",
+            row.unit,
+            f"{row.ratio:.2f}",
+            row.floor_name,
+            row.target,
+            "ok" if row.met else "MISSED",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(head))]
+    right = (1, 3)
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if at in right else text.ljust(width)
+            for at, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    )
 
 
 def main(names: list[str]) -> int:
-    """Print a table; 1 if a target was missed."""
-    sys.path.insert(0, str(HERE))
     known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
     unknown = set(names) - set(known)
     if unknown:
-        sys.exit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        print(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
     missed = 0
     for name in names or known:
-        print(f"\n{name}\n{'figure':44} {'value':>12} {'unit':8} {'of floor':>9}  {'target':18} floor")
-        for row in importlib.import_module(f"bench_{name}").run():
-            missed += not row.met
-            mark = "" if row.met else "  MISSED"
-            print(
-                f"{row.name:44} {row.value:12,.1f} {row.unit:8} {row.ratio:9.2f}  {row.target:18} {row.floor_name}{mark}",
-                flush=True,
-            )
+        rows: list[Row] = importlib.import_module(f"bench_{name}").run()
+        print(f"{name}\n{table(rows)}\n", flush=True)
+        missed += sum(not row.met for row in rows)
     return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

@@ -225,8 +225,8 @@ def test_a_node_of_long_keys_ends_at_a_mebibyte(oracle):
     names = sorted(bytes((at % 250 + 1, at // 250 + 1)) + b"y" * 1030 for at in range(2000))
     low = [name for name in names if key_height(name) == 0]
     blocks: dict[bytes, bytes] = {}
-    build([(name, oracle.value(1)) for name in low[:900]], blocks.__setitem__)
-    assert NODE_BLOCK_MAX - 70_000 < max(map(len, blocks.values())) <= NODE_BLOCK_MAX
+    build([(name, oracle.value(1)) for name in low[:950]], blocks.__setitem__)
+    assert NODE_BLOCK_MAX - 40_000 < max(map(len, blocks.values())) <= NODE_BLOCK_MAX
     with pytest.raises(InvalidInput, match="one node"):
         build([(name, oracle.value(1)) for name in low[:1000]], {}.__setitem__)
 
