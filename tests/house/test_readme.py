@@ -11,6 +11,7 @@ import argparse
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from mstbucket import errors
 
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CALL = "from mstbucket.cli.main import entry; entry()"
 END = "\x1e"  # record separator: ends the output of one command
 DOCUMENTS = [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), *map(Path, ("spec", "spec/decisions"))]
 
@@ -37,7 +39,7 @@ def environment(root: Path, tmp_path: Path) -> dict[str, str]:
     programs = tmp_path / "bin"
     programs.mkdir()
     program = programs / "mstbucket"
-    program.write_text(f"#!{sys.executable}\nfrom mstbucket.cli.main import entry\nraise SystemExit(entry())\n")
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{CALL}" "$@"\n')  # may have a space in it
     program.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MSTBUCKET_", "XDG_"))}
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
