@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from mstbucket.cli.address import Address, Local, Stream, folder, parse_object, 
 from mstbucket.cli.exits import FAILED, OK, describe
 from mstbucket.cli.output import Output, complain, count
 from mstbucket.cli.stores import open_store
+from mstbucket.cli.streams import standard_input
 from mstbucket.errors import InvalidInput, NoSuchKey, NotFound
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _into(
         if arguments.recursive or target.key == "" or target.key.endswith("/"):
             raise InvalidInput("what comes from standard input needs the whole key: mst://bucket/key, without -r")
         with open_store(arguments) as store:
-            upload.put_stream(store.bucket(target.bucket), target, sys.stdin.buffer, extras, out)
+            upload.put_stream(store.bucket(target.bucket), target, standard_input(), extras, out)
         return OK
     if not os.path.exists(source.path):
         raise FileNotFoundError(errno.ENOENT, "there is no such file or directory", source.path)

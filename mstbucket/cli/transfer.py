@@ -15,6 +15,7 @@ from mstbucket.cli.address import SCHEME, STREAM, parse_bucket
 from mstbucket.cli.exits import about
 from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_or_make_store, open_store
+from mstbucket.cli.streams import standard_input
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import NODE_ENTRIES_WARN
 
@@ -107,7 +108,7 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
 
 def _source(path: str) -> AbstractContextManager[BinaryIO]:
     """A CAR to read; standard input stays open."""
-    return nullcontext(sys.stdin.buffer) if path == STREAM else open(path, "rb")
+    return nullcontext(standard_input()) if path == STREAM else open(path, "rb")
 
 
 def _size(source: BinaryIO) -> int | None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,9 +83,15 @@ def run(home: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pyte
     """Runs a command in this process; `stdin` is what it can read."""
 
     def run_(*argv: str | Path, stdin: bytes = b"") -> Ran:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capfdbinary.readouterr()
-        code = main([str(argument) for argument in argv])
+        with tempfile.TemporaryFile() as file:
+            file.write(stdin)
+            file.seek(0)
+            text = io.TextIOWrapper(file)
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "stdin", text)
+                code = main([str(argument) for argument in argv])
+            text.detach()
         out, err = capfdbinary.readouterr()
         return Ran(code, out, err.decode())
 
