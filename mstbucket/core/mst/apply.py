@@ -78,6 +78,7 @@ class _Gap:
         self.cut = cut  # the fragments may go on outside the interval: take only what is inside
 
 
+_NO_PLACES: list[tuple[int, _Gap]] = []  # shared and never changed: one list less for each of the most frequent gaps
 _Inner = CID | _Gap | None  # what stands between two keys: a subtree to be left as it is, a gap, or nothing
 
 
@@ -103,7 +104,7 @@ def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | N
     if root == EMPTY_ROOT:
         return _first(wanted)
     block = blocks.get(root)
-    keys, _, _ = decode_node(block)
+    keys, _, _ = read_node(block)
     if not keys:
         # [MST-6]
         raise Untrue(f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed")
@@ -180,11 +181,14 @@ class _Fold:
                     _stand_in(gap)
                 else:
                     _gather(gap, self.old, level)
-                _divide(gap, level, self.replaced)
+                if level:
+                    _divide(gap, level, self.replaced)
+                else:
+                    _change_lowest(gap, self.replaced)
                 # What has nothing below it is done; its lists are dropped at once, for the garbage collector's sake.
                 if not gap.places and gap.keys:
                     _write(gap, self.made)
-                    del gap.parts, gap.inner
+                    del gap.parts, gap.inner, gap.fragments, gap.changes, gap.stale
             gaps = [place for gap in gaps for _, place in gap.places]
             if not gaps:
                 break
@@ -320,20 +324,47 @@ def _divide(gap: _Gap, level: int, replaced: list[CID]) -> None:
             moved |= {at, at + 1}
     if moved:
         gap.stale = range(len(keys)) if gap.stale else moved
-    gap.places = [(at, place) for at, place in enumerate(inner) if type(place) is _Gap] if level else []
+    gap.places = [(at, place) for at, place in enumerate(inner) if type(place) is _Gap]
     for at, place in gap.places:
         place.above = keys[at - 1] if at else gap.above
         place.below = keys[at] if at < len(keys) else gap.below
 
 
+def _change_lowest(gap: _Gap, replaced: list[CID]) -> None:
+    """Do what `_divide` does at height 0, where most nodes are and nothing is between the keys."""
+    keys, parts = gap.keys, gap.parts
+    moved: set[int] = set()
+    at = 0
+    for key, value, height in gap.changes:
+        at = bisect_left(keys, key, at)
+        if at < len(keys) and keys[at] == key:
+            # [MST-8]
+            if height:
+                raise Untrue(f"the key {key[:40]!r} stands at height 0, but its height is {height}")
+            replaced.append(parts[at * PARTS + VALUE_PART])
+            if value is not None:
+                parts[at * PARTS + VALUE_PART] = value
+            else:
+                del keys[at], parts[at * PARTS : (at + 1) * PARTS]
+                moved.add(at)
+        elif value is not None:
+            keys.insert(at, key)
+            parts[at * PARTS : at * PARTS] = entry_parts(keys[at - 1] if at else b"", key, None, value)
+            moved.add(at + 1)
+    if moved:
+        gap.stale = range(len(keys)) if gap.stale else moved
+        gap.inner = [None] * (len(keys) + 1)
+    gap.places = _NO_PLACES
+
+
 def _hand_down(inner: list[_Inner], at: int, changes: list[_Change]) -> None:
-    """Leave *changes* to the gap at index *at*; it stays nothing if they only delete."""
+    """Leave *changes* to the gap at index *at*."""
     here = inner[at]
     if type(here) is _Gap:
         here.changes += changes
     elif type(here) is bytes:
         inner[at] = _Gap([here], changes)
-    elif any(value is not None for _, value, _ in changes):
+    else:
         inner[at] = _Gap([], changes)
 
 
