@@ -147,9 +147,7 @@ def buckets() -> list[Row]:
         took, least = seconds(lambda data=data: verify_car(io.BytesIO(data))), hashed([*blocks, *keys])
         value = len(blocks) / took
         name = f"verify a bucket's CAR, objects of {size:,} B"
-        rows.append(
-            Row(name, value, "blocks/s", "sha256 of blocks and keys", took / least, ">= 200,000", value >= 200_000)
-        )
+        rows.append(Row(name, value, "blocks/s", "sha256 of blocks and keys", took / least, ">= 200,000", value >= 200_000))
     return rows
 
 

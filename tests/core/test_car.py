@@ -46,9 +46,7 @@ def test_the_worked_example_of_the_specification() -> None:
         "67 76 65 72 73 69 6f 6e 01"
     )
     assert section(ROOT, b"\xa0").hex(" ") == (
-        "25 "
-        "01 71 12 20 c1 9a 79 7f a1 fd 59 0c d2 e5 b4 2d 1c f5 f2 46 e2 9b 91 68 4e 2f 87 40 4b 81 dc 34 5c 7a 56 a0 "
-        "a0"
+        "25 01 71 12 20 c1 9a 79 7f a1 fd 59 0c d2 e5 b4 2d 1c f5 f2 46 e2 9b 91 68 4e 2f 87 40 4b 81 dc 34 5c 7a 56 a0 a0"
     )
     assert header(ROOT)[1:] == encode({"roots": [Link(ROOT)], "version": 1})
 

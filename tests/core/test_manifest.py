@@ -99,9 +99,7 @@ def test_every_manifest_comes_back_and_the_oracle_writes_the_same_bytes(manifest
 @given(objects())
 def test_the_order_of_maps_does_not_matter(manifest: Manifest) -> None:
     """[MAN-3] the bytes are a function of the fields."""
-    turned = {
-        name: dict(reversed(getattr(manifest, name).items())) for name in ("checksums", "headers", "metadata", "tags")
-    }
+    turned = {name: dict(reversed(getattr(manifest, name).items())) for name in ("checksums", "headers", "metadata", "tags")}
     assert encode(dataclasses.replace(manifest, **turned)) == encode(manifest)
 
 

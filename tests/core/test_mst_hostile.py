@@ -81,6 +81,14 @@ def test_a_child_outside_its_interval(oracle, key):
         list(walk(bench.blocks, root))
 
 
+def test_two_children_in_the_wrong_order_that_grow_together(oracle, key):
+    """[MST-7] With the key between them gone, nothing outside the two says that they are out of order."""
+    bench = Bench()
+    root = bench.node([key[1]], [bench.node([oracle.mined(0, 1, "z")[0]]), bench.node([oracle.mined(0, 1, "y")[0]])])
+    with pytest.raises(Untrue, match="further left"):
+        apply(bench.blocks, root, [(key[1], None)])
+
+
 def test_the_same_child_twice(key):
     """[MST-7]"""
     bench = Bench()
@@ -104,6 +112,8 @@ def test_a_root_that_was_not_trimmed(key):
     root = bench.node([], [bench.node([key[0]])])
     found = outcomes(bench.blocks, root, key[0])
     assert {found[name] for name in ("insert", "delete", "diff from nothing", "diff to nothing")} == {Untrue}
+    with pytest.raises(Untrue, match="trimmed"):
+        diff(bench.blocks, root, EMPTY_ROOT)
 
 
 def test_a_subtree_below_height_0(key):
@@ -152,6 +162,10 @@ def test_nodes_that_link_to_themselves(key):
     blocks.put(b, encode_node([], [], [a]))
     for name, found in outcomes(blocks, a, key[0]).items():
         assert found is Untrue, name
+    root = dag_cbor_cid(b"root")
+    blocks.put(root, encode_node([key[4]], [VALUE], [a, None]))
+    with pytest.raises(Untrue, match="empty nodes"):
+        apply(blocks, root, [(key[4], None)])
     blocks.put(a, encode_node([key[4]], [VALUE], [a, a]))
     for name, found in outcomes(blocks, a, key[0]).items():
         assert found is Untrue or name.startswith("diff"), name
@@ -166,6 +180,33 @@ def test_few_nodes_that_unfold_to_a_tree_without_end(key):
         link = bench.node(wide, [link] * 1001)
     found = outcomes(bench.blocks, link, b"000500x")
     assert {found[name] for name in WALKS} == {Untrue}
+
+
+def test_walks_do_not_read_ahead_what_is_large(oracle):
+    """[MST-10] 300 nodes of 100 KB each, where honest ones have 300 bytes."""
+    bench = Bench()
+    keys = oracle.mined(1, 300)
+    links = [None, *(bench.node([b"%s/%02d%s" % (key, n, b"y" * 1000) for n in range(100)]) for key in keys)]
+    root = bench.node(keys, links)
+    source = Watched(bench.blocks.blocks)
+    walker = walk(source, root)
+    assert next(walker) == (keys[0], VALUE)
+    assert source.read <= 130
+    assert sum(1 for _ in walker) == 300 * 101 - 1
+
+
+class Watched(MemoryBlocks):
+    """Counts the blocks that were read."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, blocks):
+        super().__init__(blocks)
+        self.read = 0
+
+    def get_many(self, cids):
+        self.read += len(cids)
+        return super().get_many(cids)
 
 
 def test_a_missing_block_is_named_and_is_not_an_absent_key(oracle):

@@ -89,6 +89,7 @@ def test_any_history_of_batches_gives_the_tree_of_the_pairs(oracle, batches):
         wanted_root, nodes = oracle.tree(new)
         assert applied.root == wanted_root
         assert applied.created == {cid: block for cid, block in nodes.items() if cid not in old_nodes}
+        assert sorted(applied.replaced) == sorted(pairs[key] for key in batch.keys() & pairs.keys())
         store.blocks.update(applied.created)
         found = diff(store, root, applied.root)
         assert found.changes == [
@@ -251,6 +252,25 @@ def test_sources_are_asked_once_a_level(oracle):
     source = Counting(blocks)
     assert list(walk(source, root, b"00010000", b"00010010")) == sorted(pairs.items())[10_000:10_010]
     assert source.read < 40
+    for key in sorted(pairs)[::997]:
+        source = Counting(blocks)
+        assert list(walk(source, root, key, key)) == []
+        assert source.read <= len(prove(MemoryBlocks(blocks), root, key).nodes)
+
+
+def test_a_small_tree_is_read_in_a_few_calls_and_a_wide_one_not_all_at_once(oracle):
+    small = {key: oracle.value(key) for key in oracle.mined(0, 200) + oracle.mined(1, 60) + oracle.mined(2, 10)}
+    blocks: dict[bytes, bytes] = {}
+    root = build(sorted(small.items()), blocks.__setitem__)
+    source = Counting(blocks)
+    assert list(walk(source, root)) == sorted(small.items())
+    assert source.calls <= 4
+    wide = {key: oracle.value(key) for key in oracle.mined(0, 12_000) + oracle.mined(1, 3000)}
+    root = build(sorted(wide.items()), blocks.__setitem__)
+    source = Counting(blocks)
+    assert next(walk(source, root)) == min(wide.items())
+    assert source.read < 2100
+    assert list(walk(source, root)) == sorted(wide.items())
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,41 @@ def test_blocks_that_are_no_node_are_refused(name):
         decode_node(block)
 
 
+# What `read_node` takes on trust, as it says: names, the form of p, an empty list, and that links are not bytes.
+TRUSTED = {
+    "an entry with another name",
+    "another name for e",
+    "another name for l",
+    "k is a link",
+    "l is bytes",
+    "e is a map",
+    "p is false",
+    "p is null",
+    "p is less than what is shared",
+    "p is negative",
+    "p beyond the key before",
+    "p is 2**63 - 1",
+    "the first p is not 0",
+    "t is bytes",
+    "v is bytes",
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - TRUSTED))
+def test_blocks_that_are_no_node_to_a_walk(name):
+    """[MST-2] [MST-3] [MST-7]"""
+    with pytest.raises(InvalidBlock):
+        read_node(dag_cbor.encode(REFUSED[name]))
+
+
+@pytest.mark.parametrize("name", sorted(TRUSTED))
+def test_what_a_walk_takes_on_trust_still_has_the_types_it_should(name):
+    names, values, links = read_node(dag_cbor.encode(REFUSED[name]))
+    assert names == sorted(set(names))
+    assert all(type(item) is bytes for item in [*names, *values])
+    assert all(link is None or type(link) is bytes for link in links)
+
+
 def test_a_block_above_the_size_limit_is_refused_before_it_is_decoded():
     """[MST-10]"""
     for decode in (decode_node, read_node):

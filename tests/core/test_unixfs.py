@@ -121,9 +121,7 @@ def test_the_blocks_do_not_depend_on_how_the_stream_was_cut(pieces: list[bytes])
 
 
 @settings(deadline=None, max_examples=20)
-@given(
-    st.integers(0, 3 * MIB + 5), st.sampled_from([999, 65536, MIB - 1, MIB, MIB + 1, 4 * MIB]), st.binary(min_size=9)
-)
+@given(st.integers(0, 3 * MIB + 5), st.sampled_from([999, 65536, MIB - 1, MIB, MIB + 1, 4 * MIB]), st.binary(min_size=9))
 def test_real_chunks_against_the_oracle(size: int, step: int, seed: bytes) -> None:
     """[BODY-1] [BODY-3]"""
     data = (seed * (size // len(seed) + 1))[:size]
@@ -276,9 +274,7 @@ REFUSED = {
     "inline data": link(A, MIB)
     + link(B, 5)
     + string(1, number(1, 2) + string(2, b"") + number(3, MIB + 5) + number(4, MIB) + number(4, 5)),
-    "type raw": link(A, MIB)
-    + link(B, 5)
-    + string(1, number(1, 0) + number(3, MIB + 5) + number(4, MIB) + number(4, 5)),
+    "type raw": link(A, MIB) + link(B, 5) + string(1, number(1, 0) + number(3, MIB + 5) + number(4, MIB) + number(4, 5)),
     "a directory": string(2, string(1, A) + string(2, b"a") + number(3, 5)) + string(1, number(1, 1)),
     "a mode": link(A, MIB)
     + link(B, 5)
@@ -408,9 +404,7 @@ def fetch(cid: CID, start: int, end: int, blocks: dict[CID, bytes]) -> bytes:
         assert start < end, "a child without a byte of the range was planned"
         return blocks[cid][start:end]
     plan = plan_range(decode_file(blocks[cid]), start, end)
-    return b"".join(
-        fetch(child, max(start - offset, 0), min(end - offset, size), blocks) for child, offset, size in plan
-    )
+    return b"".join(fetch(child, max(start - offset, 0), min(end - offset, size), blocks) for child, offset, size in plan)
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 3), (3, 3), (4, 3), (0, MIB + 6)])

@@ -120,7 +120,6 @@ def _close(levels: list[_Open], child: CID | None, put: Put) -> CID | None:
     for here in levels:
         here.take(child)
         # The highest level is open because a key stands in it, so no empty node is ever written at the top. [MST-6]
-        child = None
         if here.parts or here.left is not None:
             child = _write(len(here.parts) // PARTS, here.parts, here.left, put)
     return child

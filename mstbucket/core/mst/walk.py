@@ -81,12 +81,15 @@ def walk(blocks: BlockSource, root: CID, start: bytes = b"", end: bytes | None =
                 yield from zip(keys, values, strict=True)
             continue
         depth = what + 1
-        for at in range(len(keys), -1, -1):
-            if at < len(keys):
-                stack.append((keys[at], values[at]))
-            link = links[at]
+        todo: list[tuple[bytes, CID | int]] = []
+        if links[0] is not None:
+            todo.append((links[0], depth))
+        for pair, link in zip(zip(keys, values, strict=True), links[1:], strict=True):
+            todo.append(pair)
             if link is not None:
-                stack.append((link, depth))
+                todo.append((link, depth))
+        todo.reverse()
+        stack += todo
 
 
 def walk_prefix(blocks: BlockSource, root: CID, prefix: bytes) -> Iterator[tuple[bytes, CID]]:
@@ -148,7 +151,10 @@ class _Ahead:
         block = blocks.get(root)
         keys, _, _ = read_node(block)
         self._height = key_height(keys[0]) if keys else 0
-        self._nodes: dict[CID, bytes | _Read] = {root: block}
+        self._nodes: dict[CID, bytes | _Read] = {}
+        self._nodes[root] = top = self._parse(root, block)
+        if self._height <= _AHEAD_HEIGHT:
+            self._load([link for link in top[2] if link is not None], self._height - 1)
 
     def take(self, cid: CID, depth: int) -> _Read:
         """Return the node of *cid*, *depth* levels below the root, cut down to what the range needs."""
@@ -157,16 +163,12 @@ class _Ahead:
             raise _too_deep(self._root)
         node = self._nodes.pop(cid, None)
         if node is None:
-            self._load(cid, self._height - depth)
+            self._load([cid], self._height - depth)
             node = self._nodes.pop(cid)
         return self._parse(cid, node) if isinstance(node, bytes) else node
 
-    def _load(self, cid: CID, height: int) -> None:
-        """Read *cid*, a node of *height*, and if it is low enough all below it, level by level."""
-        if height > _AHEAD_HEIGHT:
-            self._nodes[cid] = self._blocks.get(cid)
-            return
-        frontier = [cid]
+    def _load(self, frontier: list[CID], height: int) -> None:
+        """Read the nodes of *frontier*, which are of *height*, and if that is low enough all below them, by levels."""
         size = count = 0
         while frontier and count + len(frontier) <= _AHEAD_NODES:
             count += len(frontier)
@@ -179,8 +181,8 @@ class _Ahead:
                 for name in wanted:
                     block = found[name]
                     size += len(block)
-                    # The lowest nodes, three of four, are taken apart when it is their turn.
-                    if height <= 0:
+                    # Nodes of height 0, three of four, are taken apart when it is their turn; and the high ones.
+                    if height <= 0 or height > _AHEAD_HEIGHT:
                         self._nodes[name] = block
                     else:
                         node = self._nodes[name] = self._parse(name, block)
