@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
@@ -35,7 +36,7 @@ def find(given: str | os.PathLike[str] | None = None) -> Path:
         if not _complete(chosen):
             raise StorageError(f"there is no PostgreSQL in {chosen}: it must hold the programs postgres and initdb")
         return chosen
-    for place in (*_wheel_places(), *_system_places()):
+    for place in itertools.chain(_wheel_places(), _system_places()):  # lazily: the wheel is found without a process
         if _complete(place):
             return place
     raise Unsupported(

@@ -13,7 +13,6 @@ from psycopg.pq import Format
 from mstbucket.errors import StorageError, Unsupported
 from mstbucket.pg import binaries, binary
 from mstbucket.pg.pool import Connection, patiently
-from mstbucket.pg.settings import RETURN_SECONDS
 
 SERVER_MIN: Final = binaries.MAJOR_MIN * 10_000
 CONNECT_SECONDS: Final = 30  # libpq's own limit for one attempt, where the string does not say otherwise
@@ -32,8 +31,8 @@ _SETTINGS: Final = {
 }
 
 
-def connector(source: str | Callable[[], str]) -> Callable[[], Connection]:
-    """A function that makes a connection to the server that *source* names."""
+def connector(source: str | Callable[[], str], return_seconds: float) -> Callable[[], Connection]:
+    """A function that connects to the server that *source* names; waits that long for one that was there before."""
     seen = False
 
     def connect() -> Connection:
@@ -41,7 +40,7 @@ def connector(source: str | Callable[[], str]) -> Callable[[], Connection]:
         parameters = _parameters(source if isinstance(source, str) else source())
         try:
             # [PG-12] one that was there is waited for, a server never seen is not: its name may be wrong
-            connection = patiently(lambda: _connect(parameters), RETURN_SECONDS if seen else 0.0)
+            connection = patiently(lambda: _connect(parameters), return_seconds if seen else 0.0)
         except psycopg.Error as error:
             # Without its cause: a traceback prints that too.
             raise StorageError(f"cannot connect to the database: {_without(parameters, error)}") from None

@@ -131,7 +131,7 @@ class Database:
 
             with self._making:
                 if self._made is None:
-                    self._made = Pool(connector(self._conninfo), self._pool_max)
+                    self._made = Pool(connector(self._conninfo, RETURN_SECONDS), self._pool_max)
         return self._made
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
+import marshal
 import os
 import select
 import subprocess
@@ -178,7 +178,7 @@ class EmbeddedPostgres:
 
     def _launch(self, supervisor_lock: int) -> None:
         """Start the supervisor, which inherits the lock, and wait for its report."""
-        job = json.dumps(self._job()).encode()
+        job = marshal.dumps(self._job())  # the same interpreter reads it
         program = str(Path(__file__).with_name("supervisor.py"))
         reading, writing = os.pipe()
         log = self._open_log()
@@ -237,10 +237,11 @@ class EmbeddedPostgres:
 
     def _socket_directory(self) -> str:
         """`run`, or a directory of our own name under the temporary one when the path cannot be a socket's."""
-        # [PG-9] libpq would take a comma for the end of a host's name
-        for place in (str(self._run), self._short_directory()):
-            if len(os.fsencode(place)) + 1 + len(_SOCKET) <= SOCKET_PATH_MAX and "," not in place:
-                return place
+        if _holds_socket(str(self._run)):
+            return str(self._run)
+        short = self._short_directory()
+        if _holds_socket(short):
+            return short
         raise StorageError(f"the path {self._run} is too long for a socket, and so is {tempfile.gettempdir()}")
 
     def _short_directory(self) -> str:
@@ -269,6 +270,11 @@ class EmbeddedPostgres:
         if any(sign in report for sign in _DISK_FULL):
             return StorageError(f"the disk of {self.directory} is full: make room, then try again ({report})")
         return StorageError(f"cannot start the database in {self.directory}: {report or 'its supervisor was killed'}")
+
+
+def _holds_socket(place: str) -> bool:
+    """[PG-9] Whether a socket can be in that directory, and libpq be told so: it takes a comma for the end of a name."""
+    return len(os.fsencode(place)) + 1 + len(_SOCKET) <= SOCKET_PATH_MAX and "," not in place
 
 
 def _lock_within(fd: int, operation: int, seconds: float) -> bool:
