@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import marshal
 import os
 import select
 import subprocess
@@ -27,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from mstbucket.errors import StorageError, Unsupported
+from mstbucket.errors import InvalidInput, StorageError, Unsupported
 from mstbucket.pg import binaries, settings
 
 SOCKET_PATH_MAX: Final = 107  # bytes of a unix socket's path: sockaddr_un holds 108 with the NUL
@@ -62,6 +61,8 @@ class EmbeddedPostgres:
         *programs* names the directory of `postgres` and `initdb` (default: `binaries.find`). *root_as* fixes how the
         server runs when we are root; by default in a user namespace, and as `nobody` where there are none.
         """
+        if "\0" in os.fsdecode(directory):
+            raise InvalidInput("a directory's name cannot hold the character NUL")
         self.directory = Path(os.path.realpath(directory))
         self._programs = programs
         self._root_as = root_as
@@ -178,7 +179,7 @@ class EmbeddedPostgres:
 
     def _launch(self, supervisor_lock: int) -> None:
         """Start the supervisor, which inherits the lock, and wait for its report."""
-        job = marshal.dumps(self._job())  # the same interpreter reads it
+        job = _job_text(self._job())
         program = str(Path(__file__).with_name("supervisor.py"))
         reading, writing = os.pipe()
         log = self._open_log()
@@ -202,7 +203,7 @@ class EmbeddedPostgres:
         if report != "ready":
             raise self._failure(report)
 
-    def _job(self) -> dict[str, object]:
+    def _job(self) -> dict[str, str | list[str]]:
         place = binaries.runnable(binaries.find(self._programs), self.directory / "programs")
         number = self._data_major()
         major = binaries.major(place) if number is None else number
@@ -215,7 +216,7 @@ class EmbeddedPostgres:
             "run": str(self._run),
             "log": str(self.directory / "server.log"),
             "sockets": sockets,
-            "root_as": self._root_as,
+            "root_as": self._root_as or "",
             "initdb": [str(place / "initdb"), *settings.initdb(major)],
             "postgres": [
                 str(place / "postgres"),
@@ -224,7 +225,7 @@ class EmbeddedPostgres:
                 '--unix_socket_directories="{}"'.format(sockets.replace('"', '""')),
                 *arguments,
             ],
-            "environment": _environment(),
+            "environment": [f"{name}={value}" for name, value in _environment().items()],
         }
 
     def _data_major(self) -> int | None:
@@ -297,6 +298,14 @@ def _opened(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _job_text(job: dict[str, str | list[str]]) -> bytes:
+    """The job as `supervisor.read_job` takes it. Neither a path nor an argument of a program can hold NUL."""
+    words: list[str] = []
+    for name, value in job.items():
+        words += [name, "=", value] if isinstance(value, str) else [name, str(len(value)), *value]
+    return b"".join(os.fsencode(word) + b"\0" for word in words)
 
 
 def _read_report(fd: int) -> str:

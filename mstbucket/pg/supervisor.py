@@ -1,6 +1,6 @@
 """The process that keeps one embedded server: starts it, starts it again after a crash, stops it after the last client.
 
-Run by path (`python -I -S supervisor.py DIRECTORY PIPE LOCK`, the job marshalled on its input, see `embedded.py`), so it
+Run by path (`python -I -S supervisor.py DIRECTORY PIPE LOCK`, the job on its input, see `read_job`), so it
 can import nothing but the standard library, and imports what is cheap there: without json, signal and typing it starts
 in a third of the time. What is true at any time, by locks that the kernel releases however a process ends:
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import _thread
 import ctypes
 import fcntl
-import marshal
 import os
 import sys
 import time
@@ -243,7 +242,7 @@ class Supervisor:
                 if os.getppid() != parent:
                     os._exit(1)
             os.set_inheritable(self.server_lock, True)
-            os.execve(argv[0], argv, self.job["environment"])
+            os.execve(argv[0], argv, dict(word.split("=", 1) for word in self.job["environment"]))
         except OSError as error:
             os.write(2, f"cannot run {argv[0]} as user {self.owner}: {error}\n".encode(errors="replace"))
         os._exit(126)
@@ -345,9 +344,19 @@ def nobody() -> int:
         return OVERFLOW_ID
 
 
+def read_job(text: bytes) -> dict[str, Any]:
+    """The job from words that each end in NUL: a name, "=" and its value, or a name, a number and so many values."""
+    job: dict[str, Any] = {}
+    words = iter(os.fsdecode(text).split("\0")[:-1])
+    for name in words:
+        count = next(words)
+        job[name] = next(words) if count == "=" else [next(words) for _ in range(int(count))]
+    return job
+
+
 def main() -> NoReturn:
     """Leave the client's session, start the server, report through the pipe, stay."""
-    job, pipe, lock = marshal.loads(sys.stdin.buffer.read()), int(sys.argv[2]), int(sys.argv[3])
+    job, pipe, lock = read_job(sys.stdin.buffer.read()), int(sys.argv[2]), int(sys.argv[3])
     for fd in (pipe, lock):
         os.set_inheritable(fd, False)  # ours alone: held by the server they would outlive us
     if os.fork() != 0:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.errors import StorageError, Unsupported
+from mstbucket.errors import InvalidInput, StorageError, Unsupported
 from mstbucket.pg import binaries, embedded, settings
 from mstbucket.pg.embedded import EmbeddedPostgres
 
@@ -192,6 +192,12 @@ def test_a_read_only_directory_is_a_declared_error(place: Any, unprivileged: dic
     assert "Permission denied" in said
     assert "use a directory that belongs to user" in said
     place.directory = place.directory.parent
+
+
+def test_a_name_that_no_directory_can_have_is_a_declared_error() -> None:
+    """[PG-10]."""
+    with pytest.raises(InvalidInput, match="NUL"):
+        EmbeddedPostgres("a\0b")
 
 
 def test_a_file_in_the_directorys_place_is_a_declared_error(tmp_path: Path) -> None:
