@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import signal
@@ -56,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code_for(error)
 
 
-def _run(arguments: object) -> int:
-    if getattr(arguments, "version", False):
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.version:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
@@ -65,13 +66,12 @@ def _run(arguments: object) -> int:
         except PackageNotFoundError:  # run from a source tree
             print(f"{PROGRAM} (not installed)")
         return OK
-    run = getattr(arguments, "run", None)
-    if run is None:
+    if arguments.run is None:
         complain(f"which command? see {PROGRAM} --help")
         return USAGE
-    module, _, function = run.partition(":")
+    module, _, function = arguments.run.partition(":")
     command = getattr(import_module(f"mstbucket.cli.{module}"), function)
-    code = command(arguments, Output(arguments.json, arguments.quiet))  # type: ignore[attr-defined]
+    code = command(arguments, Output(arguments.json, arguments.quiet))
     return OK if code is None else int(code)
 
 

@@ -82,14 +82,14 @@ def put_stream(bucket: Bucket, target: Address, source: BinaryIO, extras: Extras
 
 
 def put_file(bucket: Bucket, target: Address, path: str, extras: Extras, out: Output) -> None:
-    """Store one file as one object.
+    """Store one file as one object; it may be a pipe, since it is the user who named it.
 
     Raises:
         OSError: it cannot be opened or read.
     """
     encode_key(target.key)
-    with open_file(os.fsencode(path)) as file:
-        size = os.fstat(file.fileno()).st_size
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size or None
         with progress.bar(f"upload to {target}", size, quiet=out.quiet) as tell:
             put = _put(bucket, extras.request(target.key, progress.Counted(file, tell)))  # type: ignore[arg-type]
     _report(out, path, target, put)

@@ -1,0 +1,93 @@
+"""Texts, JSON and progress bars."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TextIO
+
+import pytest
+
+from mstbucket.cli import progress
+from mstbucket.cli.output import Output, count, human_size, iso
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 Bytes"), (1, "1 Byte"), (1023, "1023 Bytes"), (1024, "1.0 KiB"), (1536, "1.5 KiB"),
+        (1024 * 1024 - 1, "1.0 MiB"), (1024**2, "1.0 MiB"), (10 * 1024**3, "10.0 GiB"), (5 * 1024**4, "5.0 TiB"),
+        (1024**5, "1.0 PiB"), (1024**6, "1.0 EiB"), (2**63, "8.0 EiB"), (1024**7, "1024.0 EiB"),
+    ],
+)  # fmt: skip
+def test_sizes_for_people(size: int, shown: str) -> None:
+    assert human_size(size) == shown
+
+
+def test_counts() -> None:
+    assert [count(0, "key"), count(1, "key"), count(2048, "entry", "entries")] == ["0 keys", "1 key", "2,048 entries"]
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    """[CLI-8]"""
+    assert iso(datetime(2026, 11, 21, 9, 5, tzinfo=UTC)) == "2026-11-21T09:05:00.000Z"
+    there = timezone(timedelta(hours=5, minutes=30))
+    assert iso(datetime(2026, 1, 1, 0, 0, 0, 123999, tzinfo=there)) == "2025-12-31T18:30:00.123Z"
+
+
+def test_json_is_one_ascii_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """[CLI-8]"""
+    out = Output(as_json=True, quiet=True)
+    out.report({"key": "é\n\u2028😀", "time": datetime(2026, 1, 1, tzinfo=UTC), "none": None}, "text")
+    expected = '{"key": "\\u00e9\\n\\u2028\\ud83d\\ude00", "time": "2026-01-01T00:00:00.000Z", "none": null}\n'
+    assert capsys.readouterr().out == expected
+
+
+def test_quiet_leaves_out_progress_but_not_results(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=False, quiet=True)
+    out.report({}, "progress")
+    out.emit({}, "result")
+    assert capsys.readouterr().out == "result\n"
+
+
+# --- progress bars ---
+
+
+def shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, after: float, *, quiet: bool) -> str:
+    """What a terminal shows of a piece of work; *after* so many seconds of it a bar may appear."""
+    monkeypatch.setattr(progress, "AFTER", after)
+    monkeypatch.setenv("TERM", "xterm")
+    screen, device = pty.openpty()
+    with os.fdopen(device, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        with progress.bar("export it", 1000, quiet=quiet) as tell:
+            tell(10)
+            tell(1000)
+        stderr.write("|")  # so that there is something to read in any case
+        stderr.flush()
+        text = os.read(screen, 100_000).decode()
+    os.close(screen)
+    return text
+
+
+def test_long_work_on_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-1] on standard error."""
+    text = shown_on_a_terminal(monkeypatch, 0.0, quiet=False)
+    assert "export it" in text
+    assert "1,000/1,000 bytes" in text
+
+
+@pytest.mark.parametrize(("after", "quiet"), [(1000.0, False), (0.0, True)], ids=["short work", "quiet work"])
+def test_other_work_has_none(monkeypatch: pytest.MonkeyPatch, after: float, quiet: bool) -> None:
+    assert shown_on_a_terminal(monkeypatch, after, quiet=quiet) == "|"
+
+
+def test_without_a_terminal_there_is_none(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "AFTER", 0.0)
+    stderr: TextIO = sys.stderr
+    assert not stderr.isatty()
+    with progress.bar("export it") as tell:
+        tell(1000)
+    assert capfd.readouterr() == ("", "")
