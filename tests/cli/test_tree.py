@@ -180,6 +180,20 @@ def test_a_full_disk_ends_the_whole_copy(inside: Path, monkeypatch: pytest.Monke
         tree.write("a", full())
 
 
+def test_names_that_a_file_system_takes_for_one_another(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-13] as on macOS, where `a` is there once `A` is. Played here: both names exist, only `A` and `D` are listed."""
+    inside.mkdir()
+    (inside / "a").write_bytes(b"of A")
+    (inside / "d").mkdir()
+    monkeypatch.setattr("mstbucket.cli.tree._folds_case", lambda _directory: True)
+    monkeypatch.setattr("mstbucket.cli.tree._has_exactly", lambda _directory, name: name not in (b"a", b"d"))
+    with Tree(str(inside)) as tree:
+        paths = [tree.write(key, [b"new"]) for key in ("a", "d/x", "b")]
+    assert [os.path.relpath(path, inside) for path in paths] == ["%+a", "%+d/x", "b"]
+    assert (inside / "a").read_bytes() == b"of A"
+    assert os.listdir(inside / "d") == []
+
+
 # --- files that the user names ---
 
 
