@@ -103,7 +103,7 @@ def test_nesting_up_to_the_limit_is_kept_and_one_more_is_refused_both_ways():
     assert dagcbor.decode(dagcbor.encode(deepest)) == deepest
     with pytest.raises(InvalidBlock, match="deeper"):
         dagcbor.encode([deepest])
-    with pytest.raises(InvalidBlock, match="deeper"):
+    with pytest.raises(InvalidBlock, match=r"deeper than 32 levels \(at byte"):
         dagcbor.decode(b"\x81" + dagcbor.encode(deepest))
     inner = nested(dagcbor.DEPTH_MAX - 1)
     leaf = inner
@@ -183,6 +183,15 @@ def test_bytes_that_are_refused(name):
     """[CBOR-1] [CBOR-2] [CBOR-3] [CBOR-4] [CBOR-5] [CBOR-6] [CBOR-7] [CBOR-8] [CBOR-9]"""
     with pytest.raises(InvalidBlock):
         dagcbor.decode(REFUSED[name])
+
+
+@pytest.mark.parametrize(
+    "block", [b"\x9a\x00\x10\x00\x00" + b"\x00" * 9, b"\xba\x00\x10\x00\x00", b"\x5b\x7f" + b"\xff" * 7]
+)
+def test_lengths_beyond_the_block_are_refused_before_anything_is_read(block):
+    """[CBOR-2]"""
+    with pytest.raises(InvalidBlock, match="claims"):
+        dagcbor.decode(block)
 
 
 def test_the_fast_decoder_refuses_deep_nesting_as_a_format_error():

@@ -127,6 +127,9 @@ def test_a_subtree_below_height_0(key):
 def test_a_key_at_another_height_than_its_own(key):
     """[MST-8] Writing it again would put it into the tree twice."""
     bench = Bench()
+    root = bench.node([key[0], key[2]])
+    with pytest.raises(Untrue, match="height"):
+        apply(bench.blocks, root, [(key[2], None)])
     root = bench.node([key[2]], [bench.node([key[0]]), None])
     with pytest.raises(Untrue, match="height"):
         apply(bench.blocks, root, [(key[0], VALUE)])
