@@ -197,9 +197,15 @@ def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
     """
     found, pos, size = [], 0, len(window)
     while pos < size:
-        if size - pos < VARINT_MAX and all(byte > 0x7F for byte in window[pos:]):
+        # Most sections take one or two bytes of length; a second byte of 0 would not be the shortest form.
+        if CID_SIZE <= window[pos] < 0x80:
+            length, start = window[pos], pos + 1
+        elif pos + 1 < size and window[pos] > 0x7F and 0 < window[pos + 1] < 0x80:
+            length, start = window[pos] & 0x7F | window[pos + 1] << 7, pos + 2
+        elif size - pos < VARINT_MAX and all(byte > 0x7F for byte in window[pos:]):
             break  # the window cuts the length itself
-        length, start = _length(window, pos, base)
+        else:
+            length, start = _length(window, pos, base)
         at, end = start + CID_SIZE, start + length
         if end > size:
             break

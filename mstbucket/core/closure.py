@@ -20,7 +20,7 @@ from mstbucket.limits import CHUNK_SIZE, MIB
 
 AHEAD_BLOCKS: Final = 2048  # per look-ahead: six levels of the tree, so a call per few hundred blocks
 AHEAD_BYTES: Final = 16 * MIB  # of body chunks per look-ahead; nodes and manifests are small beside it
-AHEAD_WIDTH: Final = 64  # pending links that a look-ahead starts from
+AHEAD_WIDTH: Final = 64  # pending links that a look-ahead for chunks goes through
 
 
 class SeenSet(Protocol):
@@ -70,10 +70,16 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[C
 
 
 def _look_ahead(blocks: BlockSource, stack: list[_Link], seen: SeenSet, ahead: _Ahead) -> None:
-    """Fetch the block on top of `stack` and, level by level, what comes next, as far as the bounds allow."""
-    level = stack[: -AHEAD_WIDTH - 1 : -1]
-    count = size = visited = 0
-    while level and visited <= 2 * AHEAD_BLOCKS:
+    """Fetch the block on top of `stack`, and what comes after it as far as the bounds allow.
+
+    Under a tree node that is what it reaches, level by level. A chunk reaches nothing: then it is the chunks, or the
+    bodies of manifests fetched already, that stand next on the stack.
+    """
+    level = [stack[-1]]
+    if codec(level[0][0]) == RAW:
+        level += _chunks_behind(stack, ahead)
+    count = size = 0
+    while level:
         batch: list[CID] = []
         for cid, hint in level:
             if cid in ahead or cid in seen or (count and (count >= AHEAD_BLOCKS or size + hint > AHEAD_BYTES)):
@@ -81,11 +87,22 @@ def _look_ahead(blocks: BlockSource, stack: list[_Link], seen: SeenSet, ahead: _
             batch.append(cid)
             count += 1
             size += hint
-        if batch:
-            for cid, block in blocks.get_many(batch).items():
-                ahead[cid] = (block, links_of(cid, block))
-        visited += len(level)
-        level = [link for cid, _ in level if cid in ahead for link in ahead[cid][1]]
+        if not batch:
+            return
+        level = []
+        for cid, block in blocks.get_many(batch).items():
+            links = links_of(cid, block)
+            ahead[cid] = (block, links)
+            level += links
+
+
+def _chunks_behind(stack: list[_Link], ahead: _Ahead) -> list[_Link]:
+    """The chunks among the next pending links and what hangs directly on them."""
+    near: list[_Link] = []
+    for link in stack[-2 : -AHEAD_WIDTH - 2 : -1]:
+        held = ahead.get(link[0])
+        near += [link] if held is None else held[1]
+    return [link for link in near if codec(link[0]) == RAW]
 
 
 def commit_links(block: bytes) -> tuple[_Link, ...]:

@@ -12,7 +12,7 @@ publishes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -20,6 +20,7 @@ from typing import Any, Final
 from mstbucket.core import cid as cids
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
+from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
@@ -196,18 +197,30 @@ def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
 
 
 def _write_pack(context: Context, pack: PackInProgress, snapshot: _Snapshot, folded: _Folded) -> None:
-    """Manifests with their small bodies in key order, then the nodes, then the commit; durable on return."""
-    for batch in _batches(list(snapshot.blocks.items())):
-        bodies = context.blocks.inline_bodies({content for _, (_, content, _) in batch})
-        for cid, (block, content, _) in batch:
-            pack.add(cid, block)
-            body = bodies.pop(content, None)  # a body that two keys share goes in once
-            if body is not None:
-                pack.add(content, body)
-    for cid, block in folded.applied.created.items():
-        pack.add(cid, block)
+    """Everything new in the order of an export, so that a later export reads the pack from front to back; durable."""
     pack.add(cids.dag_cbor_cid(folded.block), folded.block)
+    for batch in _batches(list(_in_export_order(snapshot, folded.applied))):
+        manifests_here = [snapshot.blocks[cid] for cid, _ in batch if cid in snapshot.blocks]
+        bodies = context.blocks.inline_bodies({content for _, content, _ in manifests_here})
+        for cid, block in batch:
+            pack.add(cid, block)
+            content = snapshot.blocks[cid][1] if cid in snapshot.blocks else None
+            if content in bodies:
+                pack.add(content, bodies[content])
     pack.seal()
+
+
+def _in_export_order(snapshot: _Snapshot, applied: Applied) -> Iterator[tuple[bytes, bytes]]:
+    """The new nodes with the new manifests in their places; depth first, links as they are encoded."""
+    stack = [applied.root]
+    while stack:
+        cid = stack.pop()
+        node = applied.created.get(cid)
+        if node is not None:
+            yield cid, node
+            stack.extend(link for link, _ in reversed(links_of(cid, node)))
+        elif cid in snapshot.blocks:
+            yield cid, snapshot.blocks[cid][0]
 
 
 # --- 3. the transaction ------------------------------------------------------------------------------------------------
