@@ -17,7 +17,12 @@ from mstbucket.limits import KIB, MIB
 
 __all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_blocks"]
 
-AHEAD: Final = 512 * KIB  # read on behind a dense range by a scan
+AHEAD: Final = 512 * KIB  # read on by a scan, behind a dense range or a block asked for alone
+SCAN_GAP: Final = 2 * KIB  # read over by a scan: what stands together comes by reading ahead, what does not is apart
+WORTH: Final = 4  # reading ahead goes on while at least one in so many of the bytes it brought was used
+CROWD: Final = 16  # blocks asked for in one range that make it a place to read on from; neighbours alone do not
+GRACE: Final = 8  # times it is tried before that is asked
+RETRY: Final = 64  # blocks asked for alone after which a scan that had given up reading ahead tries it again
 DENSE: Final = 2  # a range is dense if at least one in so many of its bytes was asked for
 SCAN_CACHE: Final = 32 * MIB  # of fetched ranges and their index kept by a scan
 ENTRY: Final = 300  # bytes that the index of a kept block takes: its CID, four numbers and their dictionary
@@ -53,9 +58,9 @@ def checked(cid: CID, block: bytes, where: str) -> bytes:
 class PackScan:
     """A block source for reading much of what lies together: keeps what it read beside what was asked for.
 
-    Where many blocks of a range are asked for it reads ahead, so that a pass over a closure in the order of its pack
-    asks the index about few of its blocks and the medium once per MiB. Thread-safe. Holds at most SCAN_CACHE bytes,
-    whatever it is asked for. Not kept: blocks that were asked for alone.
+    Where many blocks of a range are asked for, or one alone, it reads ahead as long as that pays: a pass over a closure
+    in the order of its pack asks the index about few of its blocks and the medium twice per MiB; one over scattered
+    blocks soon reads only what it is asked for. Thread-safe. Holds at most SCAN_CACHE bytes, whatever it is asked for.
 
     Args:
         blobs: where the packs are.
@@ -72,6 +77,7 @@ class PackScan:
         self._windows: OrderedDict[int, _Window] = OrderedDict()
         self._held = 0
         self._count = 0
+        self._brought = self._used = self._declined = 0  # bytes read ahead, those of them used, times it did not pay
 
     def get(self, cid: CID) -> bytes:
         """The block of `cid`, verified. Raises as `get_many`."""
@@ -95,6 +101,7 @@ class PackScan:
                 # [PACK-6] Damage here is not the last word: the index may know another place.
                 if sha256(block).digest() == cid[4:]:
                     found[cid] = block
+                    self._used += len(block)
                     continue
             missing.append(cid)
         if missing:
@@ -108,19 +115,28 @@ class PackScan:
                     found[cid] = place
                 else:
                     wanted.append((cid, place))
-            for read in plan(wanted):
-                self._take(read, found)
+            for read in plan(wanted, SCAN_GAP):
+                if self._pays(read, len(cids) == 1):
+                    data = self._fetch_ahead(read)
+                    _cut(read, data, found)
+                    self._keep(read, data)
+                else:
+                    _cut(read, _fetch(self._blobs, read, read.stop), found)
         return found
 
-    def _take(self, read: Read, found: dict[CID, bytes]) -> None:
-        """Execute one planned read, and read ahead where that is likely to pay."""
-        asked = sum(CID_SIZE + place.length for _, place in read.wanted)
-        if len(read.wanted) == 1 or DENSE * asked < read.stop - read.start:
-            _cut(read, _fetch(self._blobs, read, read.stop), found)
-            return
-        data = self._fetch_ahead(read)
-        _cut(read, data, found)
-        self._keep(read, data)
+    def _pays(self, read: Read, alone: bool) -> bool:
+        """Whether to read ahead behind a planned read. The counters may be a little off under threads."""
+        if not alone:
+            asked = sum(CID_SIZE + place.length for _, place in read.wanted)
+            return len(read.wanted) >= CROWD and DENSE * asked >= read.stop - read.start
+        if read.stop - read.start >= AHEAD:
+            return False
+        if self._brought <= WORTH * self._used + GRACE * AHEAD:
+            return True
+        self._declined += 1
+        if self._declined % RETRY == 0:
+            self._brought = self._used = 0
+        return False
 
     def _fetch_ahead(self, read: Read) -> bytes:
         try:
@@ -131,17 +147,21 @@ class PackScan:
             return _fetch(self._blobs, read, read.stop)
 
     def _keep(self, read: Read, data: bytes) -> None:
+        start = read.start
+        if len(read.wanted) == 1:  # such a read starts with the block, not with its section
+            start = read.stop
+            data = data[read.stop - read.start :]
         try:
-            blocks = car.parse_window(data, read.start)
+            blocks = car.parse_window(data, start)
         except FormatError:
             return  # damage beside what was asked for is named when it is asked for itself
-        start = read.start
         entries = {cid: (data, offset - start, offset - start + length) for cid, offset, length in blocks}
         with self._lock:
             self._index.update(entries)
             self._windows[self._count] = (data, list(entries))
             self._count += 1
             self._held += len(data) + ENTRY * len(entries)
+            self._brought += len(data)
             while self._held > SCAN_CACHE:  # [PACK-9]
                 self._forget()
 
