@@ -8,15 +8,15 @@ an interrupted import leaves is a pending pack ([IMP-3]).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, Self, cast
 
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
+from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.core.manifest import decode
 from mstbucket.errors import BucketAlreadyExists, StorageError, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.pg import binary
@@ -28,6 +28,7 @@ from mstbucket.services.rows import json_of
 from mstbucket.verify.replay import Kind, Replay
 
 _SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of three tables; then on disk
+_GATHERED: Final = 1024  # rows joined before they are written there
 _PIECE: Final = MIB  # sent to the database at a time
 _EVERY: Final = 4096  # events between two calls of `progress`
 
@@ -86,59 +87,82 @@ class _Copying:
         return data
 
 
+class _Spool:
+    """Rows in the database's binary form on their way there; past _SPOOL bytes in a temporary file."""
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-")  # noqa: SIM115 - closed by `_Rows`
+        self._held = [binary.START]
+
+    def add(self, row: bytes) -> None:
+        self._held.append(row)
+        if len(self._held) >= _GATHERED:
+            self._flush()
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it from the start, with what ends a COPY."""
+        self._held.append(binary.END)
+        self._flush()
+        self.file.seek(0)
+        while piece := self.file.read(_PIECE):
+            yield piece
+
+    def _flush(self) -> None:
+        self.file.write(b"".join(self._held))
+        self._held.clear()
+
+
 class _Rows:
-    """Rows on their way to the database, in its binary form; past _SPOOL bytes each in temporary files."""
+    """The rows of an import: blocks, objects, and keys whose manifest came before under another key."""
 
     def __init__(self, bucket: int) -> None:
         self.bucket = bucket
         self._number = binary.int8(bucket)
-        self._stack = ExitStack()
-        self.blocks, self.objects, self.repeats = (self._spool() for _ in range(3))
+        self.blocks, self.objects, self.repeats = _Spool(), _Spool(), _Spool()
 
     def add_block(self, cid: bytes, offset: int, length: int) -> None:
-        self.blocks.write(binary.row(binary.data(cid), binary.int8(offset), binary.int4(length)))
+        self.blocks.add(binary.BLOCK_ROW(3, 36, cid, 8, offset, 4, length))
 
     def add_object(self, key: bytes, cid: bytes, block: bytes | None) -> None:
         """A key and its manifest; without a block, the manifest came before under another key."""
         if block is None:
-            self.repeats.write(binary.row(binary.data(key), binary.data(cid)))
+            self.repeats.add(binary.row(binary.data(key), binary.data(cid)))
         else:
-            self.objects.write(_object_row(self._number, key, cid, block))
-
-    def _spool(self) -> IO[bytes]:
-        file = self._stack.enter_context(SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-"))  # noqa: SIM115
-        file.write(binary.START)
-        return file
+            # The replay has judged the manifest strictly: its fields can be taken as they are.
+            self.objects.add(_object_row(self._number, key, cid, decode_fast(block).get))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        for spool in (self.blocks, self.objects, self.repeats):
+            spool.file.close()
 
 
-def _object_row(bucket: bytes, key: bytes, cid: bytes, block: bytes) -> bytes:
+def _object_row(bucket: bytes, key: bytes, cid: bytes, field: Callable[[str], Any]) -> bytes:
     """A row of `objects`, in the order of its columns."""
-    m = decode(block)
-    assert m.content is not None and m.size is not None  # [VER-15] the tree of live objects holds no markers
     return binary.row(
         bucket,
         binary.data(key),
         binary.data(cid),
-        binary.data(m.content),
-        binary.int8(m.size),
-        binary.text(m.etag),
-        binary.text(m.content_type),
-        binary.int8(m.created),
-        binary.int8(m.modified),
-        binary.data(m.sha256),
-        binary.jsonb(json_of(m.checksums)),
-        binary.jsonb(json_of(m.headers)),
-        binary.jsonb(json_of(m.metadata)),
-        binary.jsonb(json_of(m.tags)),
-        binary.int8_array(m.parts),
-        binary.text(m.version_id),
+        binary.data(field("content")),
+        binary.int8(field("size")),
+        binary.text(field("etag")),
+        binary.text(field("content_type")),
+        binary.int8(field("created")),
+        binary.int8(field("modified")),
+        binary.data(field("sha256")),
+        _map(field("checksums")),
+        _map(field("headers")),
+        _map(field("metadata")),
+        _map(field("tags")),
+        binary.int8_array(field("parts") or ()),
+        binary.text(field("version_id")),
     )
+
+
+def _map(value: dict[str, str] | None) -> bytes:
+    return binary.NULL if value is None else binary.jsonb(json_of(value))
 
 
 def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit, name: str, rows: _Rows) -> None:
@@ -175,11 +199,9 @@ _ADD_REPEATS: Final = """
 """
 
 
-def _copy(connection: Any, statement: str, file: IO[bytes]) -> None:
-    file.write(binary.END)
-    file.seek(0)
+def _copy(connection: Any, statement: str, rows: _Spool) -> None:
     with connection.cursor().copy(statement) as copy:
-        while piece := file.read(_PIECE):
+        for piece in rows.pieces():
             copy.write(piece)
 
 
