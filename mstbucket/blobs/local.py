@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +21,10 @@ from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter
 from mstbucket.blobs.disk import Folders, Handle, OpenFiles, declared, failed, open_file, sync
 from mstbucket.blobs.names import check_name, is_name
 from mstbucket.errors import BlobExists, InvalidInput, NoSuchBlob, OutcomeUnknown, StorageError
+from mstbucket.limits import MIB
 
 #: Where blobs are written. One folder for all, so that looking for what dead writers left costs nothing ([BLOB-11]).
+START_WRITING: Final = 8 * MIB  # written to a blob before the disk is set to work on it
 WRITING: Final = ".writing"
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -165,7 +168,7 @@ class _Writer(BlobWriter):
         self._folder = folder
         self._last = last
         self._writing = writing
-        self._size = 0
+        self._size = self._started = 0
         self._handle: Handle | None = None
         while self._handle is None:
             self._hidden = secrets.token_hex(16)
@@ -180,10 +183,22 @@ class _Writer(BlobWriter):
                 done = os.write(handle.fd, view)
                 self._size += done
                 view = view[done:]
+            if self._size - self._started >= START_WRITING:
+                self._start_writing(handle)
         except OSError as error:
             # [BLOB-4] with a hole in it, it must not be committed
             self.abort()
             raise failed("a blob cannot be written", self._path, error) from error
+
+    def _start_writing(self, handle: Handle) -> None:
+        """Have the kernel start on what was written since, so that the disk works while the caller hashes.
+
+        Otherwise it would start at the sync. Advice about pages that are dirty makes Linux write them and keep them;
+        elsewhere nothing happens, and the sync takes longer. What is durable is decided by the sync alone.
+        """
+        if sys.platform == "linux":
+            os.posix_fadvise(handle.fd, self._started, self._size - self._started, os.POSIX_FADV_DONTNEED)
+        self._started = self._size
 
     def commit(self) -> int:
         handle = self._alive()
