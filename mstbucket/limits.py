@@ -51,5 +51,5 @@ LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
 
 # --- the store ---
-INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush; `tests/bench/bench_store.py` sets it
+INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

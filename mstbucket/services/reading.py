@@ -17,7 +17,7 @@ from mstbucket.services.blocks import LOCATION_COLUMNS, StoreBlocks
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.rows import MANIFEST_COLUMNS, info_of, manifest_of
 
-READ_AHEAD: Final = 8 * MIB  # fetched at a time from a large body: a few chunks for one question to the index
+READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more than two chunks cost more in fresh memory than they save
 
 _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split(", "))
 _HEAD: Final = f"""
@@ -36,7 +36,7 @@ class ObjectReader:
     """The bytes of one object, as a stream; every chunk is checked against its CID before any of it is handed out.
 
     Reading past damage raises `CorruptionError` (`HashMismatch`, `MissingBlock`) and never yields a wrong or shortened
-    body. The reader holds at most 8 MiB ahead. It sees the object as it was when it was opened, also when the key is
+    body. The reader holds at most 2 MiB ahead. It sees the object as it was when it was opened, also when the key is
     overwritten meanwhile. Not thread-safe: give each thread its own.
 
     Attributes:
