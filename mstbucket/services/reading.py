@@ -17,7 +17,7 @@ from mstbucket.services.blocks import LOCATION_COLUMNS, StoreBlocks
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.rows import MANIFEST_COLUMNS, info_of, manifest_of
 
-READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more than two chunks cost more in fresh memory than they save
+READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
 
 _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split(", "))
 _HEAD: Final = f"""
