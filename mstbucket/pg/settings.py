@@ -23,7 +23,7 @@ _SERVER: Final = {
     # A lost COMMIT reply can then be told apart even across a crash that reuses transaction numbers ([PG-13]).
     "track_commit_timestamp": "on",
     # Memory: modest, since the server shares a machine with its client; the page cache does the rest.
-    "shared_buffers": "128MB",
+    "shared_buffers": "256MB",
     "work_mem": "8MB",
     "maintenance_work_mem": "64MB",
     # Files inside the data directory instead of /dev/shm: nothing is left there after SIGKILL, and containers give
@@ -33,7 +33,8 @@ _SERVER: Final = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    "max_wal_size": "512MB",  # bounds both the disk taken and the recovery after a kill (a few seconds)
+    "max_wal_size": "2GB",  # bounds the disk taken, and the recovery after a kill (some ten seconds); less of it
+    # would checkpoint in the middle of a flush, and every page touched after a checkpoint is logged whole
     "min_wal_size": "80MB",
     # Short statements on few cores: neither compiling them nor spreading them over processes pays.
     "jit": "off",
