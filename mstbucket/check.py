@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from mstbucket.errors import StorageError
+from mstbucket.services.files import failed
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
@@ -36,4 +37,4 @@ def verify_car(
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"{os.fspath(source)} cannot be read: {error.strerror}") from error
+        raise failed(f"{os.fspath(source)} cannot be read", error) from error

@@ -1,15 +1,35 @@
-"""Files that appear whole or not at all."""
+"""Files of the user: they appear whole or not at all, and what fails with them says what to do."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from mstbucket.errors import StorageError
+
+_ADVICE: Final = {
+    errno.ENOSPC: "free some space and repeat the call",
+    errno.EDQUOT: "free some space or raise the quota, and repeat the call",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "check the name: a file is in the way",
+    errno.EISDIR: "name a file",
+    errno.EIO: "the medium reports a failure: check it",
+}
+
+
+def failed(what: str, error: OSError) -> StorageError:
+    """The declared error for one of the operating system about a file of the user's: what, why, and what to do."""
+    advice = _ADVICE.get(error.errno or 0)
+    return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
 
 @contextmanager
@@ -19,7 +39,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        raise failed(f"{path} cannot be written", error) from error
     try:
         with file:
             yield file
@@ -34,7 +54,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        raise failed(f"{path} cannot be written", error) from error
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)

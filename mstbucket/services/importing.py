@@ -17,12 +17,13 @@ from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import BucketAlreadyExists, StorageError, Unsupported
+from mstbucket.errors import BucketAlreadyExists, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import insert_commit, list_all, now_ms
 from mstbucket.services.context import Context
+from mstbucket.services.files import failed
 from mstbucket.services.packing import RegisteredPack, publish_refs
 from mstbucket.services.rows import json_of
 from mstbucket.verify.replay import Kind, Replay
@@ -82,7 +83,7 @@ class _Copying:
         try:
             data = self._stream.read(size)
         except OSError as error:
-            raise StorageError(f"the CAR cannot be read: {error.strerror or error}") from error
+            raise failed("the CAR cannot be read", error) from error
         self._writer.write(data)
         return data
 
@@ -216,4 +217,4 @@ def _opened(path: str | os.PathLike[str]) -> Any:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise StorageError(f"{os.fspath(path)} cannot be read: {error.strerror}") from error
+        raise failed(f"{os.fspath(path)} cannot be read", error) from error

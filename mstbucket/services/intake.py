@@ -19,6 +19,7 @@ from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.model import Body
+from mstbucket.services.files import failed
 from mstbucket.services.packing import PackInProgress
 
 _QUEUE: Final = 4  # chunks that a digest may lag behind the writing; bounds what a slow one can hold to 4 MiB
@@ -143,6 +144,11 @@ def _open(path: os.PathLike[str]) -> Iterator[Any]:
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below; a failed open is not a failed body
     except OSError as error:
-        raise StorageError(f"the body {os.fspath(path)!r} cannot be opened: {error.strerror}") from error
+        raise failed(f"the body {os.fspath(path)!r} cannot be opened", error) from error
     with file:
-        yield file
+        try:
+            yield file
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise failed(f"the body {os.fspath(path)!r} cannot be read", error) from error
