@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mstbucket.errors import StorageError
+from mstbucket.errors import InvalidInput, StorageError
 
 _ADVICE: Final = {
     errno.ENOSPC: "free some space and repeat the call",
@@ -32,9 +32,32 @@ def failed(what: str, error: OSError) -> StorageError:
     return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
 
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
+    name = os.fsdecode(path)
+    if not name or "\0" in name:
+        raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
+    """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
+    check_path(path)
+    try:
+        with open(path, "rb", buffering=buffering) as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(f"{os.fsdecode(path)} cannot be read", error) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""
+    check_path(path)
+    if not path.name:
+        raise InvalidInput(f"{path} names no file")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
     try:
         file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
