@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO
 
-from mstbucket.errors import StorageError
+from mstbucket.services.files import reading
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
@@ -30,10 +30,5 @@ def verify_car(
     """
     if not isinstance(source, (str, os.PathLike)):
         return _verify(source, progress)
-    try:
-        with open(source, "rb") as file:
-            return _verify(file, progress)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"{os.fspath(source)} cannot be read: {error.strerror}") from error
+    with reading(source) as file:
+        return _verify(file, progress)

@@ -19,6 +19,7 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
+from mstbucket.services.files import check_path
 from mstbucket.services.worker import Worker
 
 _POSTGRES: Final = "postgres"
@@ -47,7 +48,7 @@ def open(
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
 
     Raises:
-        InvalidInput: neither `path` nor both of `database` and `blobs` were given.
+        InvalidInput: neither `path` nor both of `database` and `blobs` were given, or one of them is no path.
         StorageError: the directory or the server cannot be used; the message says why.
         Unsupported: the store was made by a newer version of this package, or of Postgres.
     """
@@ -55,6 +56,9 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
+    for place in (path, blobs):
+        if isinstance(place, (str, os.PathLike)):
+            check_path(place)
     server = None
     try:
         if path is not None:

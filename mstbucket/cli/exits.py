@@ -101,4 +101,5 @@ _HINTS: Final[Mapping[int, str]] = {
     errno.ENOSPC: "; free space and repeat the command",
     errno.EROFS: "; choose another place",
     errno.ENOTDIR: "; a file is in the way",
+    errno.EISDIR: "; name a file",
 }

@@ -22,6 +22,14 @@ def entry() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a key may hold what the terminal's encoding cannot show
+    # A stream that was closed before: take its number, so that no file of ours gets it and no print goes astray. It is
+    # opened the wrong way round, so that what is written or read there fails as if it were closed ([CLI-1]).
+    if sys.stdin is None:
+        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
@@ -54,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             traceback.print_exc()
         complain(describe(error))
+        try:
+            sys.stdout.flush()
+        except OSError:  # said already, or less important than what was
+            _discard_stdout()
         return code_for(error)
 
 

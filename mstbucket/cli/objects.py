@@ -13,7 +13,7 @@ from mstbucket.cli.buckets import bucket_record
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, iso
 from mstbucket.cli.stores import open_store
-from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.errors import InvalidInput, NoSuchKey, StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 
 if TYPE_CHECKING:
@@ -65,9 +65,14 @@ def write_out(store: Store, target: Address, span: str | None) -> None:
 
 
 def _write_all(chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+    try:
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if not isinstance(error, (StorageError, BrokenPipeError)):
+            error.filename = "standard output"
+        raise
 
 
 def stat(arguments: argparse.Namespace, out: Output) -> None:

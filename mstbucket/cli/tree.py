@@ -193,6 +193,10 @@ def write_named(path: str, chunks: Iterable[bytes]) -> None:
                 file.write(chunk)
             file.flush()
             os.replace(temporary, os.fsencode(name), src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError as error:
+        if not isinstance(error, StorageError):
+            error.filename, error.filename2 = path, None  # the temporary name means nothing to anybody
+        raise
     finally:
         os.close(directory)
 

@@ -8,10 +8,10 @@ from typing import BinaryIO, Final
 from mstbucket.core import car
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.core.closure import closure
-from mstbucket.errors import StorageError
 from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo, ExportReport
 from mstbucket.services.context import Context
+from mstbucket.services.files import failed
 from mstbucket.verify.seen import Seen
 
 _BUFFER: Final = MIB  # written at a time; small blocks come by the hundred thousand
@@ -48,6 +48,6 @@ def _write(target: BinaryIO, data: bytearray) -> int:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise StorageError(f"the CAR cannot be written: {error.strerror or error}") from error
+            raise failed("the CAR cannot be written", error) from error
         view = view[done if done is not None else 0 :]
     return len(data)

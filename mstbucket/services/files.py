@@ -1,25 +1,68 @@
-"""Files that appear whole or not at all."""
+"""Files of the user: they appear whole or not at all, and what fails with them says what to do."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from mstbucket.errors import StorageError
+from mstbucket.errors import InvalidInput, StorageError
+
+_ADVICE: Final = {
+    errno.ENOSPC: "free some space and repeat the call",
+    errno.EDQUOT: "free some space or raise the quota, and repeat the call",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "check the name: a file is in the way",
+    errno.EISDIR: "name a file",
+    errno.EIO: "the medium reports a failure: check it",
+}
+
+
+def failed(what: str, error: OSError) -> StorageError:
+    """The declared error for one of the operating system about a file of the user's: what, why, and what to do."""
+    advice = _ADVICE.get(error.errno or 0)
+    return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
+    name = os.fsdecode(path)
+    if not name or "\0" in name:
+        raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
+    """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
+    check_path(path)
+    try:
+        with open(path, "rb", buffering=buffering) as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(f"{os.fsdecode(path)} cannot be read", error) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""
+    check_path(path)
+    if not path.name:
+        raise InvalidInput(f"{path} names no file")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
     try:
         file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        raise failed(f"{path} cannot be written", error) from error
     try:
         with file:
             yield file
@@ -34,7 +77,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        raise failed(f"{path} cannot be written", error) from error
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)

@@ -17,12 +17,13 @@ from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import BucketAlreadyExists, StorageError, Unsupported
+from mstbucket.errors import BucketAlreadyExists, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import insert_commit, list_all, now_ms
 from mstbucket.services.context import Context
+from mstbucket.services.files import failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
 from mstbucket.services.rows import json_of
 from mstbucket.verify.replay import Kind, Replay
@@ -41,7 +42,7 @@ def import_car(
 ) -> str:
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
     with ExitStack() as stack:
-        stream = stack.enter_context(_opened(source)) if isinstance(source, (str, os.PathLike)) else source
+        stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
         pack = stack.enter_context(RegisteredPack(context))
         replay = stack.enter_context(Replay(cast("BinaryIO", _Copying(stream, pack.writer))))
         name = replay.commit.name if name is None else name
@@ -82,7 +83,7 @@ class _Copying:
         try:
             data = self._stream.read(size)
         except OSError as error:
-            raise StorageError(f"the CAR cannot be read: {error.strerror or error}") from error
+            raise failed("the CAR cannot be read", error) from error
         self._writer.write(data)
         return data
 
@@ -108,7 +109,10 @@ class _Spool:
             yield piece
 
     def _flush(self) -> None:
-        self.file.write(b"".join(self._held))
+        try:
+            self.file.write(b"".join(self._held))
+        except OSError as error:
+            raise failed("the temporary directory cannot hold the rows of the import", error) from error
         self._held.clear()
 
 
@@ -210,10 +214,3 @@ def _check_name(context: Context, name: str) -> None:
     check_bucket_name(name)
     if any(bucket.name == name for bucket in list_all(context.db)):
         raise BucketAlreadyExists(f"a bucket named {name!r} exists already: import under another name")
-
-
-def _opened(path: str | os.PathLike[str]) -> Any:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise StorageError(f"{os.fspath(path)} cannot be read: {error.strerror}") from error

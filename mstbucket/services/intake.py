@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.unixfs import BodyBuilder
-from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.errors import InvalidInput
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.model import Body
+from mstbucket.services.files import reading
 from mstbucket.services.packing import PackInProgress
 
 _QUEUE: Final = 4  # chunks that a digest may lag behind the writing; bounds what a slow one can hold to 4 MiB
@@ -48,7 +49,7 @@ def take(body: Body, open_pack: Callable[[], PackInProgress]) -> Taken:
             return _small(data)
         return _large(iter((data,)), open_pack())
     if isinstance(body, os.PathLike):
-        with _open(body) as file:
+        with reading(body, buffering=0) as file:
             return _take_stream(file.read, open_pack)
     read = getattr(body, "read", None)
     if read is None:
@@ -136,13 +137,3 @@ def _beside(hasher: Any) -> Iterator[_Beside]:
         yield beside
     finally:
         beside.close()
-
-
-@contextmanager
-def _open(path: os.PathLike[str]) -> Iterator[Any]:
-    try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below; a failed open is not a failed body
-    except OSError as error:
-        raise StorageError(f"the body {os.fspath(path)!r} cannot be opened: {error.strerror}") from error
-    with file:
-        yield file

@@ -38,7 +38,11 @@ class RegisteredPack:
         with context.db.connection() as connection:
             query = "INSERT INTO packs (name, state, created) VALUES (%s, 'pending', %s) RETURNING id"
             self.id = int(one_row(connection, query, (self._name, now_ms()))[0])
-        self.writer = context.blobs.open_write(self._name)
+        try:
+            self.writer = context.blobs.open_write(self._name)
+        except BaseException as error:
+            self._give_up(error)
+            raise
 
     def seal(self) -> None:
         """Make the pack durable and complete; nothing can be added afterwards."""
@@ -61,8 +65,11 @@ class RegisteredPack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.writer.abort()
-        if self._kept:
-            return
+        if not self._kept:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException | None) -> None:
+        """Remove the blob, if there is one, and its row; while `error` is on its way out, what fails here is not told."""
         try:
             # A commit whose answer was lost may have made the pack ready: then the row says so, and the pack stays.
             with self._context.db.connection() as connection:

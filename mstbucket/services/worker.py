@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
@@ -34,13 +35,23 @@ class Worker:
 
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
-            try:
-                for name in due(self._context):
-                    flush(self._context, name)
-            except (Conflict, NotFound) as error:
-                log.debug("background flush overtaken: %s", error)
-            except MstBucketError as error:
-                log.warning("background flush failed and will be repeated: %s", error)
+            self._attempt("the look for changes", self._look)
+
+    def _look(self) -> None:
+        for name in due(self._context):
+            # One bucket that cannot be folded must not keep the others waiting.
+            self._attempt(f"the background flush of {name!r}", flush, self._context, name)
+
+    @staticmethod
+    def _attempt(what: str, work: Callable[..., object], *arguments: object) -> None:
+        try:
+            work(*arguments)
+        except (Conflict, NotFound) as error:
+            log.debug("%s was overtaken: %s", what, error)
+        except MstBucketError as error:
+            log.warning("%s failed and will be repeated: %s", what, error)
+        except Exception:
+            log.exception("%s failed by a defect of mstbucket, please report it; it will be repeated", what)
 
 
 def due(context: Context) -> list[str]:

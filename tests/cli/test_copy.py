@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -328,3 +329,24 @@ def test_a_given_type_is_taken(cli: Any, bucket: str) -> None:
     """[CLI-19]"""
     cli("cp", "-", f"mst://{bucket}/a.html", "--content-type", "text/x-mine", stdin=b"x")
     assert cli("stat", f"mst://{bucket}/a.html", "--json").records[0]["content_type"] == "text/x-mine"
+
+
+def test_a_place_where_no_file_can_be_made_is_named(cli: Any, bucket: str, tmp_path: Path) -> None:
+    """[CLI-2] by the name that the user gave, not by that of the temporary file."""
+    (tmp_path / "f").write_bytes(b"x")
+    assert cli("cp", tmp_path / "f", f"mst://{bucket}/f").code == 0
+    ran = cli("cp", f"mst://{bucket}/f", "/proc/here")
+    assert ran.error.startswith("'/proc/here': ")
+    assert ran.code == 3
+
+
+def test_standard_output_that_is_full_is_named(cli: Any, bucket: str, store_path: Path, tmp_path: Path) -> None:
+    """[CLI-2] [CLI-3] one line, and no second one when the interpreter ends."""
+    (tmp_path / "f").write_bytes(b"x")
+    assert cli("cp", tmp_path / "f", f"mst://{bucket}/f").code == 0
+    command = [sys.executable, "-m", "mstbucket.cli", "--store", str(store_path), "cat", f"mst://{bucket}/f"]
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("mstbucket: error: 'standard output': No space left on device")
+    assert ran.returncode == 6

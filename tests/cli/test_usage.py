@@ -217,3 +217,21 @@ def test_a_closed_pipe_is_quiet(home: Path) -> None:
         child.stdout.close()
         assert child.stderr.read() == b""
         assert child.wait(60) == 141
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["completion", "bash"]], ids=lambda argv: argv[0])
+def test_a_standard_output_that_was_closed_is_an_error(home: Path, argv: list[str]) -> None:
+    """[CLI-3] `>&-`: what could not be written was not done, and nothing else gets the number of the stream."""
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "mstbucket.cli", *argv]
+    ran = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("mstbucket: error: ")
+    assert line.endswith("Bad file descriptor")
+    assert ran.returncode == 6
+
+
+def test_a_standard_error_that_was_closed_changes_nothing_else(home: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "mstbucket.cli"]
+    ran = subprocess.run([*command, "status"], stdout=subprocess.PIPE, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout.startswith(b"store ")) == (0, True)
+    assert subprocess.run([*command, "ls"], check=False, timeout=60).returncode == 3
