@@ -156,12 +156,18 @@ class Store:
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
 
     def close(self) -> None:
-        """End the background work and let go of the server; an embedded one stops with its last user. Repeatable."""
+        """End the background work and let go of the server. Repeatable.
+
+        An embedded server stops with its last user; if that was this store, it has stopped when this returns, and the
+        directory may be moved or removed.
+        """
         if self._worker is not None:
             self._worker.close()
         self._context.db.close()
         if self._server is not None:
             self._server.close()
+            if not self._server.is_shared():
+                self._server.await_stopped()
 
     def __enter__(self) -> Self:
         return self

@@ -25,11 +25,11 @@ def entry() -> NoReturn:
     # A stream that was closed before: take its number, so that no file of ours gets it and no print goes astray. It is
     # opened the wrong way round, so that what is written or read there fails as if it were closed ([CLI-1]).
     if sys.stdin is None:
-        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))
+        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
     if sys.stdout is None:
-        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)

@@ -64,7 +64,12 @@ class _Bar:
         )  # fmt: skip
         task = progress.add_task(self._label, total=self._total)
         self._show = lambda done: progress.update(task, completed=done)
-        self._stop = progress.stop
+
+        def stop() -> None:
+            progress.refresh()  # the last figure is shown, however short the work was behind it
+            progress.stop()
+
+        self._stop = stop
         progress.start()
 
 

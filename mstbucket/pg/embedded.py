@@ -112,6 +112,15 @@ class EmbeddedPostgres:
         with _opened(path) as fd:
             return _lock_within(fd, fcntl.LOCK_SH, seconds)
 
+    def is_shared(self) -> bool:
+        """Whether somebody else, in this process or another, uses the server; asked after `close`."""
+        path = self._run / "clients.lock"
+        if not path.exists():
+            return False
+        with _opened(path) as fd:
+            # Shared, it is refused only by the supervisor, which holds it alone to end the server.
+            return _lock_within(fd, fcntl.LOCK_SH, 0.0) and not _lock_within(fd, fcntl.LOCK_EX, 0.0)
+
     def __enter__(self) -> Self:
         self.start()
         return self
