@@ -133,6 +133,8 @@ class PutRequest:
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    if_match: str | None = None
+    if_none_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
