@@ -55,6 +55,9 @@ class Bucket:
         tags: Mapping[str, str] = EMPTY,
         if_match: str | None = None,
         if_none_match: str | None = None,
+        content_md5: str | None = None,
+        checksums: Mapping[str, str] = EMPTY,
+        checksum_algorithm: str | None = None,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -71,8 +74,14 @@ class Bucket:
             if_match: store only if the object there now has this ETag (or one of these, with commas between; quotes
                 may be left out). `*` is any ETag. Decided in the commit: two writers cannot both be right.
             if_none_match: store only if there is no object with this ETag; `*`, if there is none at all.
+            content_md5: the MD5 that the body has to have, base64.
+            checksums: checksums that the body has to have: base64, by algorithm (`crc32`, `crc32c`, `crc64nvme`, `sha1`,
+                `sha256`). They are kept, and returned by `head_object`.
+            checksum_algorithm: one to compute and keep.
 
         Raises:
+            BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
+            InvalidDigest: one of those is not base64 of the right length.
             PreconditionFailed: the object there is not what the conditions ask for; nothing was stored.
             NoSuchKey: `if_match`, and there is no object.
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
@@ -81,7 +90,19 @@ class Bucket:
             StorageError: the disk or the database failed; nothing was stored. Repeat the call when it is repaired.
             OutcomeUnknown: the connection died during the commit. Read the key, or repeat the put.
         """
-        request = PutRequest(key, body, content_type, metadata, headers, tags, if_match, if_none_match)
+        request = PutRequest(
+            key,
+            body,
+            content_type=content_type,
+            metadata=metadata,
+            headers=headers,
+            tags=tags,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            content_md5=content_md5,
+            checksums=checksums,
+            checksum_algorithm=checksum_algorithm,
+        )
         return putting.put_one(self._context, self.name, request)
 
     def put_objects(

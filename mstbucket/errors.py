@@ -3,7 +3,8 @@
     MstBucketError
     ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
-    │   └── MetadataTooLarge, InvalidTag, EntityTooLarge
+    │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
+    │   └── BadDigest, InvalidDigest
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   └── NoSuchBucket, NoSuchKey, NoSuchCommit, NoSuchBlob
     ├── Conflict                          somebody else was there first: read again, then decide
@@ -92,6 +93,18 @@ class EntityTooLarge(InvalidInput):
     """A body above the largest object size."""
 
     code = "EntityTooLarge"
+
+
+class BadDigest(InvalidInput):
+    """The body that came is not the one that its MD5 or checksum speaks of. Nothing was stored: send it again."""
+
+    code = "BadDigest"
+
+
+class InvalidDigest(InvalidInput):
+    """An MD5 or checksum that no body has: not base64, or not of the algorithm's length."""
+
+    code = "InvalidDigest"
 
 
 # --- not there -------------------------------------------------------------------------------------------------------

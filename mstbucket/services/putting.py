@@ -24,6 +24,7 @@ from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import ANYTHING, Conditions, Expected, expected
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
+from mstbucket.services.integrity import claims
 from mstbucket.services.packing import PackInProgress
 from mstbucket.services.rows import MANIFEST_COLUMNS, json_of, manifest_of
 
@@ -85,14 +86,16 @@ class _Batch:
         """Read the body to its end. Nothing of a request that raises stays behind."""
         check(request)
         expectation = expected(request.if_match, request.if_none_match)
-        taken = take(request.body, self._open_pack)
+        claimed = claims(request)
+        taken = take(request.body, self._open_pack, claimed.algorithms)
+        checksums = claimed.check(f"the body of {request.key!r}", taken)
         self._keys.add(request.key)
         if not expectation.anything:
             self._expected[request.key] = expectation
         if taken.inline is not None:
             self._small[taken.content] = taken.inline
         self._bytes += taken.size
-        self._objects.append((request.key, _manifest(request, taken)))
+        self._objects.append((request.key, _manifest(request, taken, checksums)))
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
@@ -101,7 +104,7 @@ class _Batch:
             self._put_inline(*made[0])
         else:
             self._put_batch(made)
-        return [PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid)) for key, m, cid in made]
+        return [_result(key, m, cid) for key, m, cid in made]
 
     def _open_pack(self) -> PackInProgress:
         if self._pack is None:
@@ -218,7 +221,7 @@ def copy(
         return m, cid
 
     m, cid = context.db.run(work)
-    return PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid))
+    return _result(key, m, cid)
 
 
 def delete_expected(context: Context, bucket: str, key: str, expectation: Expected) -> None:
@@ -262,7 +265,7 @@ def check(request: PutRequest) -> None:
                              f"{TAG_VALUE_MAX}, and neither holds NUL")  # fmt: skip
 
 
-def _manifest(request: PutRequest, taken: Taken) -> Manifest:
+def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -> Manifest:
     now = now_ms()
     return Manifest(
         content=taken.content,
@@ -272,6 +275,7 @@ def _manifest(request: PutRequest, taken: Taken) -> Manifest:
         created=now,
         modified=now,
         sha256=taken.sha256,
+        checksums=checksums,
         headers=_lower(request.headers),
         metadata=_lower(request.metadata),
         tags=request.tags,
@@ -282,6 +286,6 @@ def _lower(mapping: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in mapping.items()}
 
 
-def _text(cid: bytes | None) -> str:
-    assert cid is not None  # objects that are put are never delete markers
-    return to_text(cid)
+def _result(key: str, m: Manifest, cid: bytes) -> PutResult:
+    assert m.content is not None and m.size is not None and m.etag is not None  # what is put is never a delete marker
+    return PutResult(key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums)
