@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -297,6 +298,8 @@ def test_a_condition_sees_the_requests_before_it(there: mstbucket.Bucket) -> Non
 
 # --- who comes at the same time ------------------------------------------------------------------------------------------
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
 
 @pytest.mark.parametrize("first", ["commits", "rolls back"])
 @pytest.mark.parametrize("second", ["put", "put a large body", "conditional put", "bulk", "delete"])
@@ -326,9 +329,8 @@ def test_whoever_comes_second_waits_for_the_one_who_holds_a_key_that_is_not_ther
         number = connection.execute("SELECT bucket FROM enter('things')").fetchone()[0]  # type: ignore[index]
         expected(None, "*").require(connection, number, "k")
         thread.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         with db.connection() as observer:  # a transaction would see one state of that view only
-            while observer.execute(waiting).fetchone() == (0,):
+            while observer.execute(WAITING).fetchone() == (0,):
                 assert not done.wait(0.01), failed
         if first == "commits":
             connection.execute(
@@ -347,3 +349,52 @@ def test_whoever_comes_second_waits_for_the_one_who_holds_a_key_that_is_not_ther
     else:
         assert failed == []
         assert etag not in (None, "first")
+
+
+def test_a_copy_onto_itself_takes_what_is_being_written(there: mstbucket.Bucket) -> None:
+    """[COND-5]: new metadata on the object of now, never on one that was replaced meanwhile."""
+    db = there._context.db
+    there.put_object("later", b"later")
+    said = {"replace": mstbucket.PutRequest("", b"", metadata={"new": "1"}), "copy_source_if_match": "*"}
+    with ThreadPoolExecutor(1) as pool, db.transaction() as connection:
+        connection.execute("SELECT 1 FROM objects WHERE key = 'k' FOR UPDATE")
+        copying = pool.submit(there.copy_object, "k", "k", **said)  # type: ignore[arg-type]
+        with db.connection() as observer:
+            while observer.execute(WAITING).fetchone() == (0,):
+                assert not copying.done()
+        connection.execute(
+            "UPDATE objects o SET (content, size, etag, sha256) = (SELECT content, size, etag, sha256 FROM objects "
+            "WHERE key = 'later') WHERE key = 'k'"
+        )
+        connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        copying.result(30)
+    assert there.get_object("k").read() == b"later"
+    assert there.head_object("k").metadata == {"new": "1"}
+
+
+@pytest.mark.parametrize("first", ["COMMIT", "ROLLBACK"])
+@pytest.mark.parametrize("second", ["put_object", "put_objects", "copy_object", "delete_object"])
+def test_a_condition_waits_for_the_outcome_of_a_write_that_has_begun(
+    there: mstbucket.Bucket, first: str, second: str
+) -> None:
+    """[COND-6]: the ETag that counts is the one that is replaced, and not the last that was seen."""
+    there.put_object("source", b"")
+    calls: dict[str, Callable[[], object]] = {
+        "put_object": lambda: there.put_object("k", b"second", if_match=ETAG),
+        "put_objects": lambda: there.put_objects([mstbucket.PutRequest("k", b"x" * 2 * INLINE_MAX, if_match=ETAG)]),
+        "copy_object": lambda: there.copy_object("source", "k", if_match=ETAG),
+        "delete_object": lambda: there.delete_object("k", if_match=ETAG),
+    }
+    db = there._context.db
+    with ThreadPoolExecutor(1) as pool, db.transaction() as connection:
+        connection.execute("UPDATE objects SET etag = 'first' WHERE key = 'k'")
+        writing = pool.submit(calls[second])
+        with db.connection() as observer:
+            while observer.execute(WAITING).fetchone() == (0,):
+                assert not writing.done()
+        connection.execute(first)
+        connection.execute("BEGIN")
+        outcome(partial(writing.result, 30), PreconditionFailed if first == "COMMIT" else None)
+    etag = {item.key: item.etag for item in there.objects()}.get("k")
+    assert etag == "first" if first == "COMMIT" else etag not in ("first", ETAG)
