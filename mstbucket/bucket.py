@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from mstbucket.model import (
     PutResult,
 )
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
+from mstbucket.services.conditions import conditions, expected
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
 from mstbucket.services.reading import ObjectReader
@@ -51,6 +53,11 @@ class Bucket:
         metadata: Mapping[str, str] = EMPTY,
         headers: Mapping[str, str] = EMPTY,
         tags: Mapping[str, str] = EMPTY,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        content_md5: str | None = None,
+        checksums: Mapping[str, str] = EMPTY,
+        checksum_algorithm: str | None = None,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -64,15 +71,39 @@ class Bucket:
             metadata: names and values together up to 2,048 bytes; names are kept in lower case.
             headers: any of cache-control, content-disposition, content-encoding, content-language, expires.
             tags: up to 10; keys up to 128 characters, values up to 256.
+            if_match: store only if the object there now has this ETag (or one of these, with commas between; quotes
+                may be left out). `*` is any ETag. Decided in the commit: two writers cannot both be right.
+            if_none_match: store only if there is no object with this ETag; `*`, if there is none at all.
+            content_md5: the MD5 that the body has to have, base64.
+            checksums: checksums that the body has to have: base64, by algorithm (`crc32`, `crc32c`, `crc64nvme`, `sha1`,
+                `sha256`). They are kept, and returned by `head_object`.
+            checksum_algorithm: one to compute and keep.
 
         Raises:
+            BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
+            InvalidDigest: one of those is not base64 of the right length.
+            PreconditionFailed: the object there is not what the conditions ask for; nothing was stored.
+            NoSuchKey: `if_match`, and there is no object.
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
             EntityTooLarge: the body has more than 5 TiB.
             NoSuchBucket: the bucket has gone.
             StorageError: the disk or the database failed; nothing was stored. Repeat the call when it is repaired.
             OutcomeUnknown: the connection died during the commit. Read the key, or repeat the put.
         """
-        return putting.put_one(self._context, self.name, PutRequest(key, body, content_type, metadata, headers, tags))
+        request = PutRequest(
+            key,
+            body,
+            content_type=content_type,
+            metadata=metadata,
+            headers=headers,
+            tags=tags,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            content_md5=content_md5,
+            checksums=checksums,
+            checksum_algorithm=checksum_algorithm,
+        )
+        return putting.put_one(self._context, self.name, request)
 
     def put_objects(
         self, requests: Iterable[PutRequest], *, stored: Callable[[PutResult], object] | None = None
@@ -98,6 +129,12 @@ class Bucket:
         *,
         source_bucket: str | None = None,
         replace: PutRequest | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        copy_source_if_match: str | None = None,
+        copy_source_if_none_match: str | None = None,
+        copy_source_if_modified_since: datetime | None = None,
+        copy_source_if_unmodified_since: datetime | None = None,
     ) -> PutResult:
         """Store the body of another object of this store under `key` without moving a byte; durable when this returns.
 
@@ -107,24 +144,46 @@ class Bucket:
             source_bucket: name of its bucket; by default this one.
             replace: takes content type, metadata, headers and tags from here (its key and body are not looked at);
                 by default all of them come from the source.
+            if_match, if_none_match: what must be under `key`, as for `put_object`.
+            copy_source_if_match, copy_source_if_none_match, copy_source_if_modified_since,
+                copy_source_if_unmodified_since: what the source must be, as for `get_object`.
 
         Raises:
-            NoSuchKey, NoSuchBucket: the source does not exist.
+            NoSuchKey, NoSuchBucket: the source does not exist, or there is nothing for `if_match` to match.
+            PreconditionFailed: the source or what is under `key` is not what the conditions ask for.
             InvalidInput: the copy would change nothing: onto itself, and nothing replaced.
         """
         source = self.name if source_bucket is None else source_bucket
         if (source, source_key) == (self.name, key) and replace is None:
             raise InvalidInput(f"copying {key!r} onto itself changes nothing: give replace=, or another key")
-        return putting.copy(self._context, source, source_key, self.name, key, replace)
+        wanted = conditions(
+            copy_source_if_match,
+            copy_source_if_none_match,
+            copy_source_if_modified_since,
+            copy_source_if_unmodified_since,
+        )
+        expectation = expected(if_match, if_none_match)
+        return putting.copy(self._context, source, source_key, self.name, key, replace, wanted, expectation)
 
-    def delete_object(self, key: str) -> None:
+    def delete_object(self, key: str, *, if_match: str | None = None, if_none_match: str | None = None) -> None:
         """Remove the object under `key`, durably. A key that does not exist is no error, as in S3.
+
+        Args:
+            key: the object.
+            if_match: remove it only if it has this ETag, or one of these; `*` is any.
+            if_none_match: remove it only if it does not have this ETag.
 
         Raises:
             InvalidKey, KeyTooLong: no object can have that key.
             NoSuchBucket: the bucket has gone.
+            NoSuchKey: `if_match`, and there is no object.
+            PreconditionFailed: the object is not what the conditions ask for; it is still there.
         """
-        putting.delete_many(self._context, self.name, [key])
+        expectation = expected(if_match, if_none_match)
+        if expectation.anything:
+            putting.delete_many(self._context, self.name, [key])
+        else:
+            putting.delete_expected(self._context, self.name, key, expectation)
 
     def delete_objects(self, keys: Iterable[str]) -> list[str]:
         """Remove up to 1,000 objects in one transaction and return the keys of those that existed, in order.
@@ -140,27 +199,54 @@ class Bucket:
 
     # --- reading ---
 
-    def get_object(self, key: str, *, range: str | None = None) -> ObjectReader:
+    def get_object(
+        self,
+        key: str,
+        *,
+        range: str | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        if_modified_since: datetime | None = None,
+        if_unmodified_since: datetime | None = None,
+    ) -> ObjectReader:
         """Return a reader of the object's bytes, or of a range of them; every chunk is verified before it is given.
 
         Args:
             key: the object.
             range: `bytes=0-9`, `bytes=10-` or `bytes=-10`; several ranges give the whole object, as in S3.
+            if_match: only if the object has this ETag, or one of these; quotes may be left out, `*` is any.
+            if_none_match: only if it does not have this ETag: the one of the copy that the caller has.
+            if_modified_since: only if it is newer; looked at without `if_none_match` only. Compared in whole
+                seconds, as HTTP does. An aware datetime.
+            if_unmodified_since: only if it is not newer; looked at without `if_match` only.
 
         Raises:
             NoSuchKey, NoSuchBucket: there is no such object.
+            PreconditionFailed: `if_match` or `if_unmodified_since` says that it is another one.
+            NotModified: `if_none_match` or `if_modified_since` says that the caller has it.
             InvalidRange: no byte of the object lies in the range.
             CorruptionError: (also from the reader) a block is missing or damaged; the message names object and block.
         """
-        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range)
+        wanted = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range, wanted)
 
-    def head_object(self, key: str) -> ObjectInfo:
-        """Return everything about the object but its bytes.
+    def head_object(
+        self,
+        key: str,
+        *,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        if_modified_since: datetime | None = None,
+        if_unmodified_since: datetime | None = None,
+    ) -> ObjectInfo:
+        """Return everything about the object but its bytes. The conditions are those of `get_object`.
 
         Raises:
             NoSuchKey, NoSuchBucket: there is no such object.
+            PreconditionFailed, NotModified: as `get_object`.
         """
-        return reading.head(self._context.db, self.name, key)
+        wanted = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        return reading.head(self._context.db, self.name, key, wanted)
 
     def list_objects(
         self,

@@ -3,11 +3,13 @@
     MstBucketError
     ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
-    │   └── MetadataTooLarge, InvalidTag, EntityTooLarge
+    │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
+    │   └── BadDigest, InvalidDigest
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   └── NoSuchBucket, NoSuchKey, NoSuchCommit, NoSuchBlob
     ├── Conflict                          somebody else was there first: read again, then decide
-    │   └── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
+    │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
+    │   └── PreconditionFailed, NotModified
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -93,6 +95,18 @@ class EntityTooLarge(InvalidInput):
     code = "EntityTooLarge"
 
 
+class BadDigest(InvalidInput):
+    """The body that came is not the one that its MD5 or checksum speaks of. Nothing was stored: send it again."""
+
+    code = "BadDigest"
+
+
+class InvalidDigest(InvalidInput):
+    """An MD5 or checksum that no body has: not base64, or not of the algorithm's length."""
+
+    code = "InvalidDigest"
+
+
 # --- not there -------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +167,20 @@ class CommitMoved(Conflict):
 
 class BlobExists(Conflict):
     """A blob of that name exists; names are never reused, so this is a programming error or a foreign file."""
+
+
+class PreconditionFailed(Conflict):
+    """The object is not what the call's conditions ask for. Nothing was done: read it again, then decide."""
+
+    code = "PreconditionFailed"
+    status = 412
+
+
+class NotModified(Conflict):
+    """A read's condition: the object is still the one that the caller has. Use that."""
+
+    code = "NotModified"
+    status = 304
 
 
 # --- bytes that are not what the specification allows ------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 #: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
 Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
@@ -81,6 +81,7 @@ class ObjectInfo:
         headers: the kept HTTP headers (cache-control, content-disposition, content-encoding, content-language, expires).
         metadata: user metadata, names in lower case.
         tags: the object's tags.
+        checksums: S3's additional checksums that were kept: base64, by algorithm in lower case (`crc32c`).
     """
 
     key: str
@@ -94,6 +95,17 @@ class ObjectInfo:
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def checksum_type(self) -> Literal["FULL_OBJECT", "COMPOSITE"] | None:
+        """What `checksums` are of: the whole body, or the checksums of its parts; None where there are none.
+
+        A composite one ends in the number of the parts, as in `…==-3`: that is how the two are told apart.
+        """
+        if not self.checksums:
+            return None
+        return "COMPOSITE" if any("-" in value for value in self.checksums.values()) else "FULL_OBJECT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +145,26 @@ class PutRequest:
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    if_match: str | None = None
+    if_none_match: str | None = None
+    content_md5: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    checksum_algorithm: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What a put stored: the key, its size in bytes, its ETag without quotes, the CIDs of its body and its manifest."""
+    """What a put stored: the key, its size in bytes, its ETag without quotes, the CIDs of its body and its manifest.
+
+    `checksums` are those that were kept with the object, as in `ObjectInfo`.
+    """
 
     key: str
     size: int
     etag: str
     content: str
     manifest: str
+    checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mstbucket.errors import (
     NoSuchBucket,
     NoSuchKey,
     OutcomeUnknown,
+    PreconditionFailed,
     StorageError,
     Unsupported,
     Untrue,
@@ -29,6 +30,7 @@ OWN: Final[dict[str, type[MstBucketError]]] = {
     "MB410": BucketNotEmpty,
     "MB411": BucketAlreadyExists,
     "MB412": CommitMoved,
+    "MB420": PreconditionFailed,
 }
 
 # By SQLSTATE, or by its class of two characters. Each text says what happened and what to do; the server's follows.

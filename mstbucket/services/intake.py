@@ -9,11 +9,12 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mstbucket.core.checksums import Hasher, hasher
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import InvalidInput
@@ -27,17 +28,23 @@ _QUEUE: Final = 4  # chunks that a digest may lag behind the writing; bounds wha
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A body that was read to its end: its root, its size, its digests; `inline` is the body where it is small."""
+    """A body that was read to its end: its root, its size, its digests; `inline` is the body where it is small.
+
+    `digests` has every checksum that was asked for, by algorithm.
+    """
 
     content: bytes
     size: int
     etag: str
     sha256: bytes
     inline: bytes | None
+    digests: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def take(body: Body, open_pack: Callable[[], PackInProgress]) -> Taken:
+def take(body: Body, open_pack: Callable[[], PackInProgress], algorithms: Collection[str] = ()) -> Taken:
     """Read `body` to its end. A large one goes into the pack that `open_pack` gives, which is asked for only then.
+
+    `algorithms` are checksums to compute on the way, of those that `core.checksums` knows.
 
     Raises:
         InvalidInput: it is none of the kinds of body, or its `read` returns something other than bytes.
@@ -46,28 +53,30 @@ def take(body: Body, open_pack: Callable[[], PackInProgress]) -> Taken:
     if isinstance(body, (bytes, bytearray, memoryview)):
         data = bytes(body)
         if len(data) <= INLINE_MAX:
-            return _small(data)
-        return _large(iter((data,)), open_pack())
+            return _small(data, algorithms)
+        return _large(iter((data,)), open_pack(), algorithms)
     if isinstance(body, os.PathLike):
         with reading(body, buffering=0) as file:
-            return _take_stream(file.read, open_pack)
+            return _take_stream(file.read, open_pack, algorithms)
     read = getattr(body, "read", None)
     if read is None:
         raise InvalidInput(f"a body is bytes, a path object, or has read(); {type(body).__name__} is none of these")
-    return _take_stream(read, open_pack)
+    return _take_stream(read, open_pack, algorithms)
 
 
-def _take_stream(read: Callable[[int], Any], open_pack: Callable[[], PackInProgress]) -> Taken:
+def _take_stream(
+    read: Callable[[int], Any], open_pack: Callable[[], PackInProgress], algorithms: Collection[str]
+) -> Taken:
     start = b"".join(_pieces(read, INLINE_MAX + 1))
     if len(start) <= INLINE_MAX:
-        return _small(start)
+        return _small(start, algorithms)
 
     def stream() -> Iterator[bytes]:
         yield start + b"".join(_pieces(read, CHUNK_SIZE - len(start) % CHUNK_SIZE))
         while piece := b"".join(_pieces(read, CHUNK_SIZE)):
             yield piece
 
-    return _large(stream(), open_pack())
+    return _large(stream(), open_pack(), algorithms)
 
 
 def _pieces(read: Callable[[int], Any], wanted: int) -> Iterator[bytes]:
@@ -84,30 +93,41 @@ def _pieces(read: Callable[[int], Any], wanted: int) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-def _small(data: bytes) -> Taken:
+def _small(data: bytes, algorithms: Collection[str]) -> Taken:
     cid = raw_cid(data)
+    digests = {}
+    for algorithm in algorithms:
+        one = hasher(algorithm)
+        one.update(data)
+        digests[algorithm] = one.digest()
     # A body of one chunk is its own only block: the block's digest is the digest of the whole body.
-    return Taken(cid, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), cid[4:], data)
+    return Taken(cid, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), cid[4:], data, digests)
 
 
-def _large(stream: Iterator[bytes], pack: PackInProgress) -> Taken:
+def _large(stream: Iterator[bytes], pack: PackInProgress, algorithms: Collection[str]) -> Taken:
     builder = BodyBuilder()
-    with _beside(hashlib.md5(usedforsecurity=False)) as md5, _beside(hashlib.sha256()) as sha256:
+    hashers: dict[str, Hasher] = {algorithm: hasher(algorithm) for algorithm in algorithms}
+    hashers |= {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
+    with ExitStack() as stack:
+        # [SUM-4] each on a thread of its own, beside the writing
+        beside = {name: stack.enter_context(_beside(one)) for name, one in hashers.items()}
         for data in stream:
-            md5.update(data)
-            sha256.update(data)
+            for one in beside.values():
+                one.update(data)
             for cid, block in builder.feed(data):
                 pack.add(cid, block)
         body = builder.finish()
         for cid, block in body.blocks:
             pack.add(cid, block)
-    return Taken(body.root, body.size, md5.digest().hex(), sha256.digest(), None)
+    found = {name: one.digest() for name, one in beside.items()}
+    wanted = {algorithm: found[algorithm] for algorithm in algorithms}
+    return Taken(body.root, body.size, found["md5"].hex(), found["sha256"], None, wanted)
 
 
 class _Beside:
     """A digest computed on a thread of its own: hashlib lets go of the interpreter while it works."""
 
-    def __init__(self, hasher: Any) -> None:
+    def __init__(self, hasher: Hasher) -> None:
         self._hasher = hasher
         self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
         self._thread = threading.Thread(target=self._work, name="mstbucket-digest", daemon=True)
@@ -122,8 +142,7 @@ class _Beside:
 
     def digest(self) -> bytes:
         """The digest of everything given before `close`."""
-        result: bytes = self._hasher.digest()
-        return result
+        return self._hasher.digest()
 
     def _work(self) -> None:
         while (data := self._queue.get()) is not None:
@@ -131,7 +150,7 @@ class _Beside:
 
 
 @contextmanager
-def _beside(hasher: Any) -> Iterator[_Beside]:
+def _beside(hasher: Hasher) -> Iterator[_Beside]:
     beside = _Beside(hasher)
     try:
         yield beside

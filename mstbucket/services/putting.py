@@ -21,8 +21,10 @@ from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.conditions import ANYTHING, Conditions, Expected, expected
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
+from mstbucket.services.integrity import claims
 from mstbucket.services.packing import PackInProgress
 from mstbucket.services.rows import MANIFEST_COLUMNS, json_of, manifest_of
 
@@ -49,7 +51,7 @@ def put_many(
     request = next(rest, None)
     while request is not None:
         with _Batch(context, bucket) as batch:
-            while request is not None and not batch.full:
+            while request is not None and batch.takes(request):
                 batch.add(request)
                 request = next(rest, None)
             results = batch.commit()
@@ -68,21 +70,32 @@ class _Batch:
         self._bucket = bucket
         self._pack: PackInProgress | None = None
         self._objects: list[tuple[str, Manifest]] = []
+        self._keys: set[str] = set()
+        self._expected: dict[str, Expected] = {}
         self._small: dict[bytes, bytes] = {}
         self._bytes = 0
 
-    @property
-    def full(self) -> bool:
-        return len(self._objects) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES
+    def takes(self, request: PutRequest) -> bool:
+        """Whether there is room, and the request's conditions are not about an object of this very batch."""
+        if len(self._objects) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES:
+            return False
+        conditional = request.if_match is not None or request.if_none_match is not None
+        return not conditional or request.key not in self._keys
 
     def add(self, request: PutRequest) -> None:
         """Read the body to its end. Nothing of a request that raises stays behind."""
         check(request)
-        taken = take(request.body, self._open_pack)
+        expectation = expected(request.if_match, request.if_none_match)
+        claimed = claims(request)
+        taken = take(request.body, self._open_pack, claimed.algorithms)
+        checksums = claimed.check(f"the body of {request.key!r}", taken)
+        self._keys.add(request.key)
+        if not expectation.anything:
+            self._expected[request.key] = expectation
         if taken.inline is not None:
             self._small[taken.content] = taken.inline
         self._bytes += taken.size
-        self._objects.append((request.key, _manifest(request, taken)))
+        self._objects.append((request.key, _manifest(request, taken, checksums)))
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
@@ -91,7 +104,7 @@ class _Batch:
             self._put_inline(*made[0])
         else:
             self._put_batch(made)
-        return [PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid)) for key, m, cid in made]
+        return [_result(key, m, cid) for key, m, cid in made]
 
     def _open_pack(self) -> PackInProgress:
         if self._pack is None:
@@ -102,11 +115,11 @@ class _Batch:
         assert m.content is not None
         with self._context.db.connection() as connection:
             connection.execute(
-                "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
                     self._bucket, key, cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
                     json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
-                    self._small[m.content],
+                    self._small[m.content], *self._expected.get(key, ANYTHING).arguments(),
                 ),
             )  # fmt: skip
 
@@ -130,6 +143,8 @@ class _Batch:
             contents = sorted(self._small)
             bodies = binary.bytea_array([self._small[content] for content in contents])
             connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, binary.bytea_array(contents), bodies))
+        for key in sorted(self._expected, key=str.encode):  # [PUT-9] the order in which rows are locked
+            self._expected[key].require(connection, bucket, key)
         add_rows(connection, bucket, made)
 
     def __enter__(self) -> _Batch:
@@ -166,22 +181,33 @@ def add_rows(connection: Any, bucket: int, objects: list[tuple[str, Manifest, by
 
 
 def copy(
-    context: Context, source_bucket: str, source_key: str, bucket: str, key: str, request: PutRequest | None
+    context: Context,
+    source_bucket: str,
+    source_key: str,
+    bucket: str,
+    key: str,
+    request: PutRequest | None,
+    wanted: Conditions,
+    expectation: Expected,
 ) -> PutResult:
     """Make `key` an object with the source's body; no byte is moved. See `Bucket.copy_object`."""
     encode_key(source_key)
     encode_key(key)
     find = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
+    if (source_bucket, source_key) == (bucket, key):
+        find += " FOR UPDATE"  # nothing that is written meanwhile may be undone by a change of the metadata
 
     def work(connection: Any) -> tuple[Manifest, bytes]:
         target, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         source = bucket_id(connection, source_bucket)
+        expectation.require(connection, target, key)
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
         row = connection.execute(find, (source, source_key), binary=True).fetchone()
         if row is None:
             raise NoSuchKey(f"there is no object {source_key!r} in bucket {source_bucket!r} to copy")
-        now = now_ms()
-        m = replace(manifest_of(row), created=now, modified=now, version_id=None)
+        now, was = now_ms(), manifest_of(row)
+        wanted.check_source(was.etag or "", was.modified, f"object {source_key!r} of bucket {source_bucket!r}")
+        m = replace(was, created=now, modified=now, version_id=None)
         if request is not None:
             m = replace(
                 m,
@@ -195,7 +221,14 @@ def copy(
         return m, cid
 
     m, cid = context.db.run(work)
-    return PutResult(key, m.size or 0, m.etag or "", _text(m.content), to_text(cid))
+    return _result(key, m, cid)
+
+
+def delete_expected(context: Context, bucket: str, key: str, expectation: Expected) -> None:
+    """Remove one object if it is what is expected; see `Bucket.delete_object`."""
+    encode_key(key)
+    query = "SELECT delete_expected(%s, %s, %s, %s)"
+    context.db.run(lambda connection: connection.execute(query, (bucket, key, *expectation.arguments())))
 
 
 def delete_many(context: Context, bucket: str, keys: list[str]) -> list[str]:
@@ -232,7 +265,7 @@ def check(request: PutRequest) -> None:
                              f"{TAG_VALUE_MAX}, and neither holds NUL")  # fmt: skip
 
 
-def _manifest(request: PutRequest, taken: Taken) -> Manifest:
+def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -> Manifest:
     now = now_ms()
     return Manifest(
         content=taken.content,
@@ -242,6 +275,7 @@ def _manifest(request: PutRequest, taken: Taken) -> Manifest:
         created=now,
         modified=now,
         sha256=taken.sha256,
+        checksums=checksums,
         headers=_lower(request.headers),
         metadata=_lower(request.metadata),
         tags=request.tags,
@@ -252,6 +286,6 @@ def _lower(mapping: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in mapping.items()}
 
 
-def _text(cid: bytes | None) -> str:
-    assert cid is not None  # objects that are put are never delete markers
-    return to_text(cid)
+def _result(key: str, m: Manifest, cid: bytes) -> PutResult:
+    assert m.content is not None and m.size is not None and m.etag is not None  # what is put is never a delete marker
+    return PutResult(key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums)

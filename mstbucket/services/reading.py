@@ -15,6 +15,7 @@ from mstbucket.model import ObjectInfo
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks import LOCATION_COLUMNS, StoreBlocks
 from mstbucket.services.buckets import bucket_id
+from mstbucket.services.conditions import Conditions
 from mstbucket.services.rows import MANIFEST_COLUMNS, info_of, manifest_of
 
 READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
@@ -88,17 +89,21 @@ class ObjectReader:
         self.close()
 
 
-def head(db: Database, bucket: str, key: str) -> ObjectInfo:
+def head(db: Database, bucket: str, key: str, wanted: Conditions) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
     encode_key(key)
     with db.reading() as connection:
         row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
         if row is None:
             raise _no_such_key(connection, bucket, key)
-    return info_of(key, row[0], manifest_of(row[1:]))
+    manifest = manifest_of(row[1:])
+    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    return info_of(key, row[0], manifest)
 
 
-def open_object(db: Database, blocks: StoreBlocks, bucket: str, key: str, span: str | None) -> ObjectReader:
+def open_object(
+    db: Database, blocks: StoreBlocks, bucket: str, key: str, span: str | None, wanted: Conditions
+) -> ObjectReader:
     """A reader of the object or of the range `span` of it; see `Bucket.get_object`."""
     encode_key(key)
     with db.reading() as connection:
@@ -108,6 +113,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, key: str, span: 
     manifest = manifest_of(row[1:14])
     content, size = manifest.content, manifest.size
     assert content is not None and size is not None  # rows of `objects` are never delete markers
+    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
     start, stop = (0, size) if span is None else parse_range(span, size)
 
     def chunks() -> Iterator[bytes]:

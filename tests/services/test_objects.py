@@ -337,3 +337,17 @@ def test_buckets_are_made_found_listed_and_removed(store: mstbucket.Store) -> No
     ):
         with pytest.raises(errors.NoSuchBucket):
             call()
+
+
+def test_a_body_above_the_largest_size_is_refused_and_leaves_nothing(
+    bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PUT-4]: noticed on the way, since a stream does not say how long it is; 5 TiB are more than a test can send."""
+    monkeypatch.setattr("mstbucket.core.unixfs.OBJECT_SIZE_MAX", 2 * CHUNK_SIZE)
+    bucket.put_object("k", pattern(2 * CHUNK_SIZE))
+    before = sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+    for body in (pattern(2 * CHUNK_SIZE + 1), io.BytesIO(pattern(2 * CHUNK_SIZE + 1))):
+        with pytest.raises(errors.EntityTooLarge):
+            bucket.put_object("k", body)
+    assert bucket.get_object("k").read() == pattern(2 * CHUNK_SIZE)
+    assert sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file()) == before
