@@ -25,9 +25,10 @@ from mstbucket.services import buckets, checking, exporting, flushing, listing, 
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
 from mstbucket.services.reading import ObjectReader
+from mstbucket.uploads import MultipartUploads
 
 
-class Bucket:
+class Bucket(MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -140,19 +141,21 @@ class Bucket:
 
     # --- reading ---
 
-    def get_object(self, key: str, *, range: str | None = None) -> ObjectReader:
-        """Return a reader of the object's bytes, or of a range of them; every chunk is verified before it is given.
+    def get_object(self, key: str, *, range: str | None = None, part_number: int | None = None) -> ObjectReader:
+        """Return a reader of the object's bytes, or of some of them; every chunk is verified before it is given.
 
         Args:
             key: the object.
             range: `bytes=0-9`, `bytes=10-` or `bytes=-10`; several ranges give the whole object, as in S3.
+            part_number: the part at this place, from 1, of an object that was uploaded in parts; any other has one.
 
         Raises:
             NoSuchKey, NoSuchBucket: there is no such object.
             InvalidRange: no byte of the object lies in the range.
+            InvalidPartNumber: the object has fewer parts.
             CorruptionError: (also from the reader) a block is missing or damaged; the message names object and block.
         """
-        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range)
+        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range, part_number)
 
     def head_object(self, key: str) -> ObjectInfo:
         """Return everything about the object but its bytes.

@@ -63,6 +63,7 @@ def info_of(key: str, manifest: bytes, m: Manifest) -> ObjectInfo:
         headers=m.headers,
         metadata=m.metadata,
         tags=m.tags,
+        parts=tuple(m.parts),
     )
 
 
