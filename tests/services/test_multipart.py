@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ CUTS = st.lists(
 def test_any_split_gives_what_one_put_gives(bucket: mstbucket.Bucket, tiny: None, cuts: list[int], order: Any) -> None:
     """[MPU-7], [MPU-11], [MPU-2]: parts sent in any order under ascending numbers with gaps."""
     edges = [0, *sorted(cuts), len(DATA)]
-    bodies = [DATA[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    bodies = [DATA[start:stop] for start, stop in pairwise(edges)]
     numbers = sorted(order.sample(range(1, 10_001), len(bodies)))
     upload = bucket.create_multipart_upload("split")
     sent = {}
@@ -119,7 +120,7 @@ def test_a_beginning_that_could_not_end_is_refused(
     assert bucket.list_multipart_uploads().uploads == ()
 
 
-# --- completing: S3's codes ----------------------------------------------------------------------------------------------
+# --- completing: S3's codes ------------------------------------------------------------------------------------------
 
 Wrong = Callable[[list[Part]], list[tuple[int, str]]]
 WRONG: dict[str, tuple[Wrong, str]] = {
@@ -223,7 +224,7 @@ def test_a_part_number_outside_1_to_10000_is_refused(bucket: mstbucket.Bucket, n
     assert caught.value.code == "InvalidArgument"
 
 
-# --- uploads that have ended -----------------------------------------------------------------------------------------------
+# --- uploads that have ended -----------------------------------------------------------------------------------------
 
 Verb = Callable[[mstbucket.Bucket, str, str], object]
 VERBS: dict[str, Verb] = {
@@ -291,7 +292,7 @@ def test_open_uploads_do_not_keep_a_bucket(store: mstbucket.Store, bucket: mstbu
         again.complete_multipart_upload("k", upload, named(sent))
 
 
-# --- where the bytes are ----------------------------------------------------------------------------------------------------
+# --- where the bytes are ---------------------------------------------------------------------------------------------
 
 
 def test_bytes_go_to_the_store_as_they_arrive(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
@@ -360,7 +361,7 @@ def test_it_leaves_and_comes_back_as_it_was(
     assert back.verify().objects == bucket.verify().objects == 2
 
 
-# --- get by part number -------------------------------------------------------------------------------------------------------
+# --- get by part number ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 5, MIB + 1], ids=["empty", "small", "large"])

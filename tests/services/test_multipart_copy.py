@@ -83,7 +83,9 @@ def test_a_source_that_is_missing_or_too_large(
     assert bucket.upload_part_copy("k", upload, 1, "source", range=f"bytes=0-{2 * MIB - 1}").size == 2 * MIB
 
 
-def test_chunks_that_the_store_has_are_not_written_again(store: mstbucket.Store, bucket: mstbucket.Bucket, upload: str) -> None:
+def test_chunks_that_the_store_has_are_not_written_again(
+    store: mstbucket.Store, bucket: mstbucket.Bucket, upload: str
+) -> None:
     """[MPU-5]: also from another bucket; where the range cuts chunks anew they are written."""
     before = packs(bucket)
     bucket.upload_part_copy("k", upload, 1, "source")
