@@ -53,6 +53,7 @@ def open(
 
     Raises:
         InvalidInput: neither `path` nor both of `database` and `blobs` were given, or one of them is no path.
+        InvalidInput: neither `path` nor both of `database` and `blobs` were given; a negative age.
         StorageError: the directory or the server cannot be used; the message says why.
         Unsupported: the store was made by a newer version of this package, or of Postgres.
     """
@@ -63,6 +64,8 @@ def open(
     for place in (path, blobs):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
+    if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
+        raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     server = None
     try:
         if path is not None:

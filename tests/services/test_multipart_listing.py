@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +174,27 @@ def test_answers_are_kept_for_a_time(bucket: mstbucket.Bucket) -> None:
     with pytest.raises(errors.NoSuchUpload):
         bucket.complete_multipart_upload("k", upload, [(1, part.etag)])
     assert bucket.get_object("k").read() == b"x"
+
+
+def test_an_age_below_zero_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInput, match="negative"):
+        mstbucket.open(tmp_path / "s", abort_uploads_after=timedelta(seconds=-1))
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_age_is_given_when_the_store_is_opened(
+    bucket: mstbucket.Bucket, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[MPU-17]: to the millisecond."""
+    monkeypatch.setattr("mstbucket.services.worker.POLL_SECONDS", 0.01)
+    young, old = (bucket.create_multipart_upload(key) for key in ("young", "old"))
+    age(bucket, "initiated", old.id, 0.5)
+    with mstbucket.open(database=database_url, blobs=tmp_path / "blobs", abort_uploads_after=timedelta(hours=11)):
+        for _ in range(500):
+            if len(bucket.list_multipart_uploads().uploads) == 1:
+                break
+            time.sleep(0.01)
+    assert bucket.list_multipart_uploads().uploads == (young,)
 
 
 @pytest.mark.parametrize(("days", "left"), [(None, 1), (1, 0)], ids=["off", "on"])

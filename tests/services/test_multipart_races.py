@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -207,6 +208,47 @@ def test_an_abort_during_a_part(bucket: mstbucket.Bucket) -> None:
     with pytest.raises(errors.NoSuchUpload):
         bucket.upload_part("k", upload, 1, Aborting())  # type: ignore[arg-type]
     assert list(bucket._context.blobs.list("packs/")) == []
+
+
+def test_a_part_waits_for_the_completion_under_way(bucket: mstbucket.Bucket) -> None:
+    """[MPU-3]: it takes the upload's row before it says that the upload is open, and adds nothing to an ended one."""
+    upload = bucket.create_multipart_upload("k").id
+    db = bucket._context.db
+    caught: list[str] = []
+
+    def send() -> None:
+        try:
+            bucket.upload_part("k", upload, 1, b"late")
+        except errors.NoSuchUpload as error:
+            caught.append(error.code)
+
+    thread = threading.Thread(target=send)
+    with db.transaction() as connection:
+        connection.execute("SELECT 1 FROM uploads WHERE id = %s FOR UPDATE", (upload,))
+        connection.execute("UPDATE uploads SET completed = 1 WHERE id = %s", (upload,))
+        thread.start()
+        waiting = (0,)
+        while waiting == (0,):
+            with db.reading() as other:
+                waiting = other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() or (0,)
+    thread.join()
+    assert caught == ["NoSuchUpload"]
+    with db.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM parts").fetchone() == (0,)
+
+
+def test_parts_from_eight_threads_at_once(bucket: mstbucket.Bucket) -> None:
+    """[MPU-3]: one handle, many threads; every number sent twice, the same bytes each time."""
+    upload = bucket.create_multipart_upload("k").id
+
+    def send(number: int) -> tuple[int, str]:
+        part = bucket.upload_part("k", upload, number, DATA[number : number + 5 * MIB])
+        return part.number, part.etag
+
+    with ThreadPoolExecutor(8) as threads:
+        sent = sorted(set(threads.map(send, [4, 1, 3, 2, 2, 4, 1, 3])))
+    bucket.complete_multipart_upload("k", upload, sent)
+    assert bucket.get_object("k").read() == b"".join(DATA[n : n + 5 * MIB] for n in (1, 2, 3, 4))
 
 
 def test_chunks_have_a_root_at_every_moment(bucket: mstbucket.Bucket) -> None:
