@@ -27,8 +27,12 @@ if TYPE_CHECKING:
         ObjectInfo,
         ObjectSummary,
         Page,
+        Part,
+        PartsPage,
         PutRequest,
         PutResult,
+        Upload,
+        UploadsPage,
     )
     from mstbucket.services.reading import ObjectReader
     from mstbucket.store import Store, open
@@ -45,9 +49,13 @@ __all__ = [
     "ObjectReader",
     "ObjectSummary",
     "Page",
+    "Part",
+    "PartsPage",
     "PutRequest",
     "PutResult",
     "Store",
+    "Upload",
+    "UploadsPage",
     "errors",
     "open",
     "verify_car",

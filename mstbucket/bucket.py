@@ -27,9 +27,10 @@ from mstbucket.services.conditions import conditions, expected
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
 from mstbucket.services.reading import ObjectReader
+from mstbucket.uploads import MultipartUploads
 
 
-class Bucket:
+class Bucket(MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -204,6 +205,7 @@ class Bucket:
         key: str,
         *,
         range: str | None = None,
+        part_number: int | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
         if_modified_since: datetime | None = None,
@@ -214,6 +216,7 @@ class Bucket:
         Args:
             key: the object.
             range: `bytes=0-9`, `bytes=10-` or `bytes=-10`; several ranges give the whole object, as in S3.
+            part_number: the part at this place, from 1, of an object that was uploaded in parts; any other has one.
             if_match: only if the object has this ETag, or one of these; quotes may be left out, `*` is any.
             if_none_match: only if it does not have this ETag: the one of the copy that the caller has.
             if_modified_since: only if it is newer; looked at without `if_none_match` only. Compared in whole
@@ -225,10 +228,11 @@ class Bucket:
             PreconditionFailed: `if_match` or `if_unmodified_since` says that it is another one.
             NotModified: `if_none_match` or `if_modified_since` says that the caller has it.
             InvalidRange: no byte of the object lies in the range.
+            InvalidPartNumber: the object has fewer parts.
             CorruptionError: (also from the reader) a block is missing or damaged; the message names object and block.
         """
         wanted = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range, wanted)
+        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range, part_number, wanted)
 
     def head_object(
         self,

@@ -4,9 +4,10 @@
     ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
     │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
-    │   └── BadDigest, InvalidDigest
+    │   ├── BadDigest, InvalidDigest
+    │   └── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   └── NoSuchBucket, NoSuchKey, NoSuchCommit, NoSuchBlob
+    │   └── NoSuchBucket, NoSuchKey, NoSuchUpload, NoSuchCommit, NoSuchBlob
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   └── PreconditionFailed, NotModified
@@ -107,6 +108,31 @@ class InvalidDigest(InvalidInput):
     code = "InvalidDigest"
 
 
+class InvalidPart(InvalidInput):
+    """A completion names a part that was not uploaded, or not with that ETag. List the parts, and name those."""
+
+    code = "InvalidPart"
+
+
+class InvalidPartOrder(InvalidInput):
+    """A completion names its parts in another order than strictly ascending."""
+
+    code = "InvalidPartOrder"
+
+
+class InvalidPartNumber(InvalidInput):
+    """The object has no part of that number."""
+
+    code = "InvalidPartNumber"
+    status = 416
+
+
+class EntityTooSmall(InvalidInput):
+    """A part other than the last is below 5 MiB. Upload it again, larger, or complete without it."""
+
+    code = "EntityTooSmall"
+
+
 # --- not there -------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +153,12 @@ class NoSuchKey(NotFound):
     """No object of that key."""
 
     code = "NoSuchKey"
+
+
+class NoSuchUpload(NotFound):
+    """No open upload of that id for that key: it was completed, aborted, has expired, or never was."""
+
+    code = "NoSuchUpload"
 
 
 class NoSuchCommit(NotFound):

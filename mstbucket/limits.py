@@ -47,9 +47,13 @@ OBJECT_TAGS_MAX: Final = 10
 TAG_KEY_MAX: Final = 128  # characters
 TAG_VALUE_MAX: Final = 256  # characters
 PARTS_MAX: Final = 10_000  # parts of one multipart upload; S3 numbers them 1 to 10,000
+PART_SIZE_MIN: Final = 5 * MIB  # of every part but the last; S3's rule, checked at completion
+PART_SIZE_MAX: Final = 5 * GIB  # S3's rule; a part's digests are 160 KiB then
 LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
 
 # --- the store ---
 INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)
+UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
+UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

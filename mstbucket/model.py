@@ -82,6 +82,7 @@ class ObjectInfo:
         metadata: user metadata, names in lower case.
         tags: the object's tags.
         checksums: S3's additional checksums that were kept: base64, by algorithm in lower case (`crc32c`).
+        parts: sizes of the parts it was uploaded in, in order; empty where it came by a single put.
     """
 
     key: str
@@ -95,6 +96,7 @@ class ObjectInfo:
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    parts: tuple[int, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
     @property
@@ -165,6 +167,59 @@ class PutResult:
     content: str
     manifest: str
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that is neither completed nor aborted: its id, its key, and when it was initiated."""
+
+    id: str
+    key: str
+    initiated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an open upload: its number, its ETag without quotes (MD5 in hex), its size in bytes, when it came."""
+
+    number: int
+    etag: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartsPage:
+    """One page of an upload's parts, by number.
+
+    Attributes:
+        parts: of this page.
+        is_truncated: there is at least one more.
+        next_part_number_marker: give it to the next call; None on the last page.
+    """
+
+    parts: tuple[Part, ...]
+    is_truncated: bool
+    next_part_number_marker: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsPage:
+    """One page of a bucket's open uploads, by key in UTF-8 byte order, those of one key as they were initiated.
+
+    Attributes:
+        uploads: of this page.
+        common_prefixes: the folders of this page; each counts as one upload against `max_uploads`.
+        is_truncated: there is at least one more upload or common prefix.
+        next_key_marker, next_upload_id_marker: give both to the next call; None on the last page, and the second also
+            where the page ends with a common prefix.
+    """
+
+    uploads: tuple[Upload, ...]
+    common_prefixes: tuple[str, ...]
+    is_truncated: bool
+    next_key_marker: str | None
+    next_upload_id_marker: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -33,6 +34,7 @@ def open(
     blobs: str | os.PathLike[str] | BlobStore | None = None,
     postgres_bin: str | os.PathLike[str] | None = None,
     background: bool = True,
+    abort_uploads_after: timedelta | None = None,
 ) -> Store:
     """Open a store, and make it if it is not there.
 
@@ -46,9 +48,12 @@ def open(
         blobs: a directory for the packs, or a `BlobStore`; with `path` it may be left out.
         postgres_bin: directory of the Postgres programs to use instead of those installed with this package.
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
+        abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
+            keeps them for ever; 7 days is what is usually set. It counts for all buckets of the store.
 
     Raises:
         InvalidInput: neither `path` nor both of `database` and `blobs` were given, or one of them is no path.
+        InvalidInput: neither `path` nor both of `database` and `blobs` were given; a negative age.
         StorageError: the directory or the server cannot be used; the message says why.
         Unsupported: the store was made by a newer version of this package, or of Postgres.
     """
@@ -59,6 +64,8 @@ def open(
     for place in (path, blobs):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
+    if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
+        raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     server = None
     try:
         if path is not None:
@@ -70,7 +77,7 @@ def open(
         try:
             migrate(db)
             store = blobs if isinstance(blobs, BlobStore) else LocalBlobs(Path(blobs))
-            return Store(Context(db, store, StoreBlocks(db, store)), server, background)
+            return Store(Context(db, store, StoreBlocks(db, store)), server, background, abort_uploads_after)
         except BaseException:
             db.close()
             raise
@@ -91,10 +98,17 @@ def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database
 class Store:
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
-    def __init__(self, context: Context, server: EmbeddedPostgres | None, background: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        server: EmbeddedPostgres | None,
+        background: bool,
+        abort_uploads_after: timedelta | None = None,
+    ) -> None:
         self._context = context
         self._server = server
-        self._worker = Worker(context) if background else None
+        age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
+        self._worker = Worker(context, age) if background else None
 
     def create_bucket(self, name: str) -> Bucket:
         """Make an empty bucket, durably, and return it.
@@ -119,7 +133,7 @@ class Store:
         return Bucket(self._context, name)
 
     def delete_bucket(self, name: str) -> None:
-        """Remove an empty bucket, durably; its commits go with it. Blocks that nothing else needs become garbage.
+        """Remove an empty bucket, durably; its commits and open uploads go with it. Unneeded blocks become garbage.
 
         Raises:
             NoSuchBucket: there is none of that name.

@@ -73,7 +73,7 @@ def list_page(
 ) -> Page:
     """One page; see `Bucket.list_objects` for the meaning of each argument."""
     for name, text in (("prefix", prefix), ("delimiter", delimiter or ""), ("start_after", start_after or "")):
-        _check_text(name, text)
+        check_text(name, text)
     if max_keys < 0:
         raise InvalidInput(f"max_keys is {max_keys}; it must be from 0 to {LIST_KEYS_MAX}")
     wanted = min(max_keys, LIST_KEYS_MAX)  # [LIST-2]
@@ -152,7 +152,8 @@ def _seal(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=6, person=b"mstbucket-list").digest()
 
 
-def _check_text(name: str, text: str) -> None:
+def check_text(name: str, text: str) -> None:
+    """Refuse a text that no key and no part of one can be; `name` is the argument's."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -175,6 +175,10 @@ def add_rows(connection: Any, bucket: int, objects: list[tuple[str, Manifest, by
         binary.jsonb_array([json_of(m.tags) for m in made]),
     )
     connection.execute(f"SELECT add_objects({', '.join(['%s'] * 14)})", (bucket, *columns))
+    for key, (m, _) in last.items():
+        if m.parts:  # of one key by multipart, or its copy; an array of arrays would have to be rectangular
+            query = "UPDATE objects SET parts = %s WHERE bucket = %s AND key = %s"
+            connection.execute(query, (binary.bigint_array(m.parts), bucket, key))
 
 
 # --- copy and delete ---------------------------------------------------------------------------------------------------

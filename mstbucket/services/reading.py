@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from mstbucket.core import unixfs
 from mstbucket.core.keys import encode_key
 from mstbucket.core.ranges import parse_range
-from mstbucket.errors import CorruptionError, FormatError, HashMismatch, MissingBlock, NoSuchKey, Untrue
+from mstbucket.errors import (
+    CorruptionError,
+    FormatError,
+    HashMismatch,
+    InvalidInput,
+    InvalidPartNumber,
+    MissingBlock,
+    NoSuchKey,
+    Untrue,
+)
 from mstbucket.limits import MIB
 from mstbucket.model import ObjectInfo
 from mstbucket.pg.database import Database
@@ -102,10 +111,12 @@ def head(db: Database, bucket: str, key: str, wanted: Conditions) -> ObjectInfo:
 
 
 def open_object(
-    db: Database, blocks: StoreBlocks, bucket: str, key: str, span: str | None, wanted: Conditions
+    db: Database, blocks: StoreBlocks, bucket: str, key: str, span: str | None, part: int | None, wanted: Conditions
 ) -> ObjectReader:
-    """A reader of the object or of the range `span` of it; see `Bucket.get_object`."""
+    """A reader of the object, of the range `span`, or of the part numbered `part`; see `Bucket.get_object`."""
     encode_key(key)
+    if span is not None and part is not None:
+        raise InvalidInput("get_object takes a range or a part_number, not both")
     with db.reading() as connection:
         row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
         if row is None:
@@ -114,7 +125,10 @@ def open_object(
     content, size = manifest.content, manifest.size
     assert content is not None and size is not None  # rows of `objects` are never delete markers
     wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    start, stop = (0, size) if span is None else parse_range(span, size)
+    if part is not None:
+        start, stop = part_range(part, manifest.parts or (size,))
+    else:
+        start, stop = (0, size) if span is None else parse_range(span, size)
 
     def chunks() -> Iterator[bytes]:
         try:
@@ -123,6 +137,19 @@ def open_object(
             raise _named(error, bucket, key) from error
 
     return ObjectReader(info_of(key, row[0], manifest), start, stop, chunks())
+
+
+def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
+    """The half-open range of the part at place `number`, counted from 1, of an object with parts of these sizes.
+
+    An object that came by a single put has one part ([MPU-16]).
+    """
+    if number < 1:
+        raise InvalidInput(f"part number {number} is not a part number: they start at 1")
+    if number > len(parts):
+        raise InvalidPartNumber(f"part {number} was asked for of an object that has {len(parts)}")
+    start = sum(parts[: number - 1])
+    return start, start + parts[number - 1]
 
 
 def body_range(blocks: StoreBlocks, content: bytes, root: bytes, size: int, start: int, stop: int) -> Iterator[bytes]:

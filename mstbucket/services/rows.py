@@ -64,6 +64,7 @@ def info_of(key: str, manifest: bytes, m: Manifest) -> ObjectInfo:
         metadata=m.metadata,
         tags=m.tags,
         checksums=m.checksums,
+        parts=tuple(m.parts),
     )
 
 

@@ -1,4 +1,4 @@
-"""The background flush: a thread of the store that folds buckets whose changes have grown old or many."""
+"""The background work: a thread that folds buckets whose changes have grown old or many, and removes old uploads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mstbucket.errors import Conflict, MstBucketError, NotFound
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.flushing import flush
+from mstbucket.services.uploads import expire_uploads, forget_answers
 
 FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
 FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
@@ -20,10 +21,14 @@ log = logging.getLogger("mstbucket")
 
 
 class Worker:
-    """Flushes on a thread until it is closed. What fails is logged, and tried again at the next look."""
+    """Works on a thread until it is closed. What fails is logged, and tried again at the next look.
 
-    def __init__(self, context: Context) -> None:
+    Open uploads are aborted at an age of `uploads_age` milliseconds, or never where it is None.
+    """
+
+    def __init__(self, context: Context, uploads_age: int | None = None) -> None:
         self._context = context
+        self._uploads_age = uploads_age
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mstbucket-flush", daemon=True)
         self._thread.start()
@@ -36,6 +41,9 @@ class Worker:
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
+            self._attempt("the removal of old answers", forget_answers, self._context)
+            if self._uploads_age is not None:
+                self._attempt("the expiry of uploads", expire_uploads, self._context, self._uploads_age)
 
     def _look(self) -> None:
         for name in due(self._context):

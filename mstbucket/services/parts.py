@@ -1,0 +1,197 @@
+"""Parts of multipart uploads: their bytes go to the blob store as they arrive, their chunks' digests to the database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final, Self, cast
+
+from mstbucket.core.cid import RAW_PREFIX
+from mstbucket.core.keys import encode_key
+from mstbucket.errors import Conflict, EntityTooLarge, InvalidInput, InvalidRange
+from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
+from mstbucket.model import Body, Part
+from mstbucket.pg import binary
+from mstbucket.pg.queries import one_row
+from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.conditions import Conditions
+from mstbucket.services.context import Context
+from mstbucket.services.intake import Taken, take
+from mstbucket.services.packing import PackInProgress
+from mstbucket.services.reading import open_object
+from mstbucket.services.rows import moment
+from mstbucket.services.uploads import checked_id, no_such_upload
+
+_SOURCE_RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a part goes: bucket, key, upload, number."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    number: int
+
+
+def upload_part(context: Context, target: Target, body: Body) -> Part:
+    """Store a part; see `Bucket.upload_part`."""
+    _check(context, target)
+    return _store(context, target, body, _PartPack(context))
+
+
+def copy_part(context: Context, target: Target, source_bucket: str, source_key: str, span: str | None) -> Part:
+    """Store bytes of an object as a part; see `Bucket.upload_part_copy`.
+
+    The bytes are read, since the part's ETag is their MD5; chunks that the store has are not written again.
+    """
+    _check(context, target)
+    try:
+        return _copy(context, target, source_bucket, source_key, span, _Reusing(context))
+    except _Collected:
+        return _copy(context, target, source_bucket, source_key, span, _PartPack(context))
+
+
+def _copy(
+    context: Context, target: Target, source_bucket: str, source_key: str, span: str | None, pack: _PartPack
+) -> Part:
+    with open_object(context.db, context.blocks, source_bucket, source_key, None, None, Conditions()) as whole:
+        size = whole.info.size
+        start, stop = (0, size) if span is None else _source_range(span, size)
+    if stop - start > PART_SIZE_MAX:
+        raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes, not {stop - start}: copy ranges of {source_key!r}")
+    exact = None if (start, stop) == (0, size) else f"bytes={start}-{stop - 1}"
+    with open_object(context.db, context.blocks, source_bucket, source_key, exact, None, Conditions()) as body:
+        return _store(context, target, cast("BinaryIO", body), pack)
+
+
+def _source_range(text: str, size: int) -> tuple[int, int]:
+    """S3 takes one form only here, and both ends have to be inside the source ([MPU-13])."""
+    found = _SOURCE_RANGE.fullmatch(text)
+    first, last = (int(found[1]), int(found[2])) if found else (1, 0)
+    if last < first:
+        raise InvalidInput(f"{text!r} is not a copy range: write it as 'bytes=FIRST-LAST', with both ends")
+    if last >= size:
+        raise InvalidRange(f"copy range {text!r} ends outside the source, which has {size} bytes")
+    return first, last + 1
+
+
+def _check(context: Context, target: Target) -> None:
+    """Refuse early, before the body is read, what the transaction would refuse in the end."""
+    encode_key(target.key)
+    number = target.number
+    if type(number) is not int or not 1 <= number <= PARTS_MAX:  # [MPU-2]
+        raise InvalidInput(f"part number {number!r} is not an integer from 1 to {PARTS_MAX}")
+    with context.db.reading() as connection:
+        _find(connection, target, bucket_id(connection, target.bucket), "")
+
+
+def _find(connection: Any, target: Target, bucket: int, lock: str) -> None:
+    query = f"SELECT 1 FROM uploads WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL {lock}"
+    if connection.execute(query, (checked_id(target.upload_id), bucket, target.key)).fetchone() is None:
+        raise no_such_upload(target.bucket, target.key, target.upload_id)
+
+
+class _Collected(Conflict):
+    """A chunk that the store had was collected before the part that counts on it was recorded."""
+
+
+class _PartPack:
+    """The chunks of a part on their way into a pack, which is made with the first of them; nodes are left out."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pack: PackInProgress | None = None
+        self._size = 0
+        self.digests = bytearray()
+
+    def add(self, cid: bytes, block: bytes | memoryview) -> None:
+        """Take the next block of the part's body."""
+        if not cid.startswith(RAW_PREFIX):
+            return  # a node of the part as a body of its own: only the whole body's nodes are ever needed
+        self._size += len(block)
+        if self._size > PART_SIZE_MAX:
+            raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes: send the rest as further parts")
+        self.digests += cid[len(RAW_PREFIX) :]
+        if not self.has(cid):
+            if self._pack is None:
+                self._pack = PackInProgress(self._context)  # [MPU-4] registered, then written as the bytes arrive
+            self._pack.add(cid, block)
+
+    def has(self, cid: bytes) -> bool:
+        """Whether the block need not be written."""
+        return False
+
+    def seal(self) -> None:
+        """Make what was written durable."""
+        if self._pack is not None:
+            self._pack.seal()
+
+    def record(self, connection: Any, epoch: int) -> None:
+        """Inside the caller's transaction: every chunk is there, and stays."""
+        if self._pack is not None:
+            self._pack.record(connection, epoch)
+
+    def keep(self) -> None:
+        """The transaction is through."""
+        if self._pack is not None:
+            self._pack.keep()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._pack is not None:
+            self._pack.__exit__(*error)
+
+
+class _Reusing(_PartPack):
+    """As its base, but chunks that the store has are counted on instead of being written."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._counted: set[bytes] = set()
+
+    def has(self, cid: bytes) -> bool:
+        if cid not in self._counted:
+            with self._context.db.reading() as connection:
+                if connection.execute("SELECT 1 FROM blocks WHERE cid = %s", (cid,)).fetchone() is None:
+                    return False
+            self._counted.add(cid)
+        return True
+
+    def record(self, connection: Any, epoch: int) -> None:
+        super().record(connection, epoch)
+        cids = binary.bytea_array(sorted(self._counted))
+        # [MPU-5] as [PUT-6]: touched, and counted behind the barrier
+        connection.execute("UPDATE blocks SET epoch = %s WHERE cid = ANY (%s) AND epoch < %s", (epoch, cids, epoch))
+        if one_row(connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (cids,))[0] != len(self._counted):
+            raise _Collected("a chunk of the source was collected during the copy: repeat the call")
+
+
+def _store(context: Context, target: Target, body: Body, pack: _PartPack) -> Part:
+    with pack:
+        taken = take(body, lambda: cast("PackInProgress", pack))
+        pack.seal()
+        now = now_ms()
+        context.db.run(lambda connection: _record(connection, target, taken, pack, now))
+        pack.keep()
+    return Part(target.number, taken.etag, taken.size, moment(now))
+
+
+def _record(connection: Any, target: Target, taken: Taken, pack: _PartPack, now: int) -> None:
+    """The transaction ([MPU-3]): the row of the upload first, shared, which a completion or an abort takes exclusively."""
+    bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))
+    _find(connection, target, bucket, "FOR KEY SHARE")
+    digests = bytes(pack.digests)
+    if taken.inline is not None:
+        digests = taken.content[len(RAW_PREFIX) :]
+        cids, bodies = binary.bytea_array([taken.content]), binary.bytea_array([taken.inline])
+        connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, cids, bodies))
+    else:
+        pack.record(connection, epoch)
+    connection.execute(
+        "SELECT put_part(%s, %s, %s, %s, %s, %s, %s)",
+        (target.upload_id, target.number, taken.size, bytes.fromhex(taken.etag), taken.sha256, now, digests),
+    )

@@ -1,0 +1,164 @@
+"""The verbs of multipart uploads, which `Bucket` inherits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mstbucket.limits import LIST_KEYS_MAX
+from mstbucket.model import EMPTY, Body, Part, PartsPage, PutRequest, PutResult, Upload, UploadsPage
+from mstbucket.services import completing, parts, uploads
+from mstbucket.services.context import Context
+
+
+class MultipartUploads:
+    """A large object in parts: any order, any number of threads, processes and days, each part repeatable by itself.
+
+    The object that results has the CID of the same bytes put in one go. Nothing of an upload is visible as an object,
+    in the tree or in an export before it is completed; open uploads are in the database and the store's packs only.
+    """
+
+    _context: Context
+    name: str
+
+    def create_multipart_upload(
+        self,
+        key: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] = EMPTY,
+        headers: Mapping[str, str] = EMPTY,
+        tags: Mapping[str, str] = EMPTY,
+    ) -> Upload:
+        """Begin an upload to `key`, durably, and return it; the object there stays until the upload is completed.
+
+        A key may have many open uploads. The arguments are those of `put_object`; the object will have them.
+
+        Raises:
+            InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside its limits.
+            NoSuchBucket: the bucket has gone.
+        """
+        return uploads.create(self._context, self.name, PutRequest(key, b"", content_type, metadata, headers, tags))
+
+    def upload_part(self, key: str, upload_id: str, part_number: int, body: Body) -> Part:
+        """Store one part, replacing the one of that number; durable when this returns.
+
+        Parts may come in any order and from anywhere at once. A part that fails leaves the one before as it was.
+
+        Args:
+            key, upload_id: of the upload.
+            part_number: 1 to 10,000; the object has the parts in order of their numbers, which may have gaps.
+            body: as for `put_object`; up to 5 GiB. Less than 5 MiB is taken, but completes as the last part only.
+
+        Raises:
+            NoSuchUpload: there is no such upload that is open; also when it ended while the part was on its way.
+            EntityTooLarge: the part has more than 5 GiB.
+            InvalidInput: the number or the body is none.
+            StorageError: the disk or the database failed; nothing was stored. Repeat the part.
+        """
+        return parts.upload_part(self._context, parts.Target(self.name, key, upload_id, part_number), body)
+
+    def upload_part_copy(
+        self,
+        key: str,
+        upload_id: str,
+        part_number: int,
+        source_key: str,
+        *,
+        source_bucket: str | None = None,
+        range: str | None = None,
+    ) -> Part:
+        """Store bytes of an object of this store as a part; as `upload_part` in everything else.
+
+        The bytes are read, for the part's ETag. Chunks that the store has are not written again, which is all of them
+        where the range starts at a multiple of 1 MiB.
+
+        Args:
+            key, upload_id, part_number: where to.
+            source_key, source_bucket: the object; by default of this bucket.
+            range: `bytes=FIRST-LAST`, both inside the object; all of it by default.
+
+        Raises:
+            NoSuchUpload, NoSuchKey, NoSuchBucket: the upload or the source does not exist.
+            InvalidRange: the range ends outside the source.
+            EntityTooLarge: more than 5 GiB; copy a range.
+            CorruptionError: a block of the source is missing or damaged.
+        """
+        source = self.name if source_bucket is None else source_bucket
+        target = parts.Target(self.name, key, upload_id, part_number)
+        return parts.copy_part(self._context, target, source, source_key, range)
+
+    def list_parts(
+        self, key: str, upload_id: str, *, part_number_marker: int = 0, max_parts: int = LIST_KEYS_MAX
+    ) -> PartsPage:
+        """Return one page of an open upload's parts, by number.
+
+        Args:
+            key, upload_id: of the upload.
+            part_number_marker: only parts above this number; `next_part_number_marker` of the page before.
+            max_parts: 0 to 1000; more means 1000.
+
+        Raises:
+            NoSuchUpload: there is no such upload that is open.
+        """
+        return uploads.list_parts(self._context, self.name, key, upload_id, part_number_marker, max_parts)
+
+    def list_multipart_uploads(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str | None = None,
+        key_marker: str | None = None,
+        upload_id_marker: str | None = None,
+        max_uploads: int = LIST_KEYS_MAX,
+    ) -> UploadsPage:
+        """Return one page of the open uploads, by key in UTF-8 byte order; those of one key as they were initiated.
+
+        Args:
+            prefix: only keys that start with it.
+            delimiter: keys that hold it behind the prefix are rolled up into one common prefix, which ends with it.
+            key_marker: only keys above it, and of this key the uploads above `upload_id_marker`, where that is given.
+                Both come from the page before.
+            upload_id_marker: not looked at without `key_marker`.
+            max_uploads: 0 to 1000; more means 1000. Common prefixes count as uploads.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+        """
+        return uploads.list_uploads(
+            self._context,
+            self.name,
+            prefix=prefix,
+            delimiter=delimiter,
+            key_marker=key_marker,
+            upload_id_marker=upload_id_marker,
+            max_uploads=max_uploads,
+        )
+
+    def complete_multipart_upload(self, key: str, upload_id: str, parts: Iterable[tuple[int, str]]) -> PutResult:
+        """Make the object of the parts named, and end the upload; durable and visible when this returns.
+
+        The ETag is the MD5 of the parts' MD5s, `-`, and their number. No byte is moved where the parts are multiples of
+        1 MiB; otherwise bytes are read and cut anew from the first boundary that is not. Parts that are not named are
+        dropped. Repeated with the same list within 7 days it returns the same answer, whatever became of the object.
+
+        Args:
+            key, upload_id: of the upload.
+            parts: (number, ETag) of each part, numbers ascending; the ETag with or without quotes.
+
+        Raises:
+            NoSuchUpload: there is no such upload; or it was completed with other parts.
+            InvalidPart: a part was not uploaded, or has another ETag. Nothing has happened; the upload stays open.
+            InvalidPartOrder: the numbers do not ascend.
+            EntityTooSmall: a part but the last has less than 5 MiB.
+            EntityTooLarge: all parts together have more than 5 TiB.
+            Conflict: a part was uploaded again and again meanwhile. Repeat the call when the uploads have ended.
+        """
+        return completing.complete(self._context, self.name, key, upload_id, parts)
+
+    def abort_multipart_upload(self, key: str, upload_id: str) -> None:
+        """End an upload and drop its parts, durably. Of an abort and a completion at once exactly one succeeds.
+
+        Raises:
+            NoSuchUpload: there is no such upload that is open.
+        """
+        uploads.abort(self._context, self.name, key, upload_id)
