@@ -22,18 +22,24 @@ def entry() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a key may hold what the terminal's encoding cannot show
-    # A stream that was closed before: take its number, so that no file of ours gets it and no print goes astray. It is
-    # opened the wrong way round, so that what is written or read there fails as if it were closed ([CLI-1]).
-    if sys.stdin is None:
-        sys.stdin = open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    _fill_closed_streams()
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
     sys.exit(main())
+
+
+def _fill_closed_streams() -> None:
+    """Take the numbers of standard streams that are closed, so that no file of ours gets them and no print goes astray.
+
+    They are opened the wrong way round: what is read or written there fails, as it should on a closed stream.
+    """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY))
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

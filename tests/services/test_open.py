@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,9 +338,9 @@ def test_an_open_store_outlives_its_server(path: Path) -> None:
                 if stop.is_set():
                     return
                 key = f"{number}-{n}"
-                patiently(lambda key=key, n=n: bucket.put_object(key, key.encode() * (20_000 if n % 5 == 0 else 1)))
+                patiently(partial(bucket.put_object, key, key.encode() * (20_000 if n % 5 == 0 else 1)))
                 acknowledged.append(key)
-                patiently(lambda key=key: bucket.head_object(key))
+                patiently(partial(bucket.head_object, key))
 
         with ThreadPoolExecutor(2) as pool:
             writers = [pool.submit(write, number) for number in range(2)]
@@ -359,14 +359,3 @@ def test_an_open_store_outlives_its_server(path: Path) -> None:
             assert bucket.get_object(key).read().startswith(key.encode())
         assert bucket.flush().objects == len(acknowledged)
         assert bucket.verify().objects == len(acknowledged)
-
-
-def test_the_last_to_close_may_remove_the_directory_at_once(tmp_path: Path) -> None:
-    """And who is not the last does not wait."""
-    place = tmp_path / "store"
-    first, second = mstbucket.open(place, background=False), mstbucket.open(place, background=False)
-    first.close()
-    assert second.create_bucket("still-there").name == "still-there"
-    second.close()
-    shutil.rmtree(place)
-    second.close()
