@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -359,3 +360,14 @@ def test_an_open_store_outlives_its_server(path: Path) -> None:
             assert bucket.get_object(key).read().startswith(key.encode())
         assert bucket.flush().objects == len(acknowledged)
         assert bucket.verify().objects == len(acknowledged)
+
+
+def test_the_last_to_close_may_remove_the_directory_at_once(tmp_path: Path) -> None:
+    """And who is not the last does not wait."""
+    place = tmp_path / "store"
+    first, second = mstbucket.open(place, background=False), mstbucket.open(place, background=False)
+    first.close()
+    assert second.create_bucket("still-there").name == "still-there"
+    second.close()
+    shutil.rmtree(place)
+    second.close()
