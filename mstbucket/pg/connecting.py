@@ -38,9 +38,14 @@ def connector(source: str | Callable[[], str], return_seconds: float) -> Callabl
     def connect() -> Connection:
         nonlocal seen
         parameters = _parameters(source if isinstance(source, str) else source())
+
+        def attempt() -> Connection:
+            # A server of our own is asked for again each time: it may have been killed since, and is started anew.
+            return _connect(parameters if isinstance(source, str) else _parameters(source()))
+
         try:
-            # [PG-12] one that was there is waited for, a server never seen is not: its name may be wrong
-            connection = patiently(lambda: _connect(parameters), return_seconds if seen else 0.0)
+            # [PG-12] one that was there, or is our own, is waited for; one never seen is not: its name may be wrong
+            connection = patiently(attempt, return_seconds if seen or not isinstance(source, str) else 0.0)
         except psycopg.Error as error:
             # Without its cause: a traceback prints that too.
             raise StorageError(f"cannot connect to the database: {_without(parameters, error)}") from None

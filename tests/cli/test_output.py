@@ -67,7 +67,9 @@ def shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, after: float, *, quiet:
             tell(1000)
         stderr.write("|")  # so that there is something to read in any case
         stderr.flush()
-        text = os.read(screen, 100_000).decode()
+        text = ""
+        while not text.endswith("|"):  # a terminal gives what it has by now
+            text += os.read(screen, 100_000).decode()
     os.close(screen)
     return text
 
