@@ -4,9 +4,9 @@
     ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
     │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
-    │   └── BadDigest, InvalidDigest
+    │   └── BadDigest, InvalidDigest, InvalidRequest
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   └── NoSuchBucket, NoSuchKey, NoSuchCommit, NoSuchBlob
+    │   └── NoSuchBucket, NoSuchKey, NoSuchCommit, NoSuchBlob, NoSuchTagSet
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   └── PreconditionFailed, NotModified
@@ -84,7 +84,7 @@ class MetadataTooLarge(InvalidInput):
 
 
 class InvalidTag(InvalidInput):
-    """A tag set outside S3's limits: 10 tags, 128-character keys, 256-character values."""
+    """A tag set outside S3's limits: 10 tags (50 of a bucket), 128-character keys, 256-character values, no key twice."""
 
     code = "InvalidTag"
 
@@ -105,6 +105,12 @@ class InvalidDigest(InvalidInput):
     """An MD5 or checksum that no body has: not base64, or not of the algorithm's length."""
 
     code = "InvalidDigest"
+
+
+class InvalidRequest(InvalidInput):
+    """S3's rules do not allow this call on what it names: a copy onto itself, or of more than 5 GiB in one step."""
+
+    code = "InvalidRequest"
 
 
 # --- not there -------------------------------------------------------------------------------------------------------
@@ -137,6 +143,12 @@ class NoSuchCommit(NotFound):
 
 class NoSuchBlob(NotFound):
     """The blob store has no blob of that name."""
+
+
+class NoSuchTagSet(NotFound):
+    """The bucket has no tags."""
+
+    code = "NoSuchTagSet"
 
 
 # --- somebody was there first ----------------------------------------------------------------------------------------

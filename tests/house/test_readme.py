@@ -104,7 +104,7 @@ def named_in_tables(readme: str, heading: str) -> set[str]:
 
 @pytest.mark.parametrize(("heading", "type_"), [("on a store", "Store"), ("on a bucket", "Bucket")])
 def test_every_verb_is_in_the_reference(readme: str, heading: str, type_: str) -> None:
-    members = vars(getattr(mstbucket, type_)).items()
+    members = inspect.getmembers(getattr(mstbucket, type_))  # inherited ones too
     public = {name: value for name, value in members if not name.startswith("_")}
     verbs = {name for name, value in public.items() if callable(value) or isinstance(value, property)}
     assert named_in_tables(readme, heading) == verbs
