@@ -23,7 +23,7 @@ $$;
 
 -- --- views for people and their tools ([VIEW-1]); the tables behind them may change with any release -------------------
 
--- A CID as text: multibase `b`, base32 of RFC 4648 in lower case without padding. About 20 µs each ([VIEW-3]).
+-- A CID as text: multibase `b`, base32 of RFC 4648 in lower case without padding. About 50 µs each ([VIEW-3]).
 CREATE FUNCTION cid_text(cid bytea) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT 'b' || string_agg(chr(v + CASE WHEN v < 26 THEN 97 ELSE 24 END), '' ORDER BY i)
     FROM (SELECT i, ((get_byte(p, i * 5 / 8) << 8 | get_byte(p, i * 5 / 8 + 1)) >> (11 - i * 5 % 8)) & 31 AS v
