@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from mstbucket.bucket_attributes import BucketAttributes
 from mstbucket.errors import InvalidInput, NoSuchCommit
 from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX
 from mstbucket.model import (
@@ -21,8 +22,10 @@ from mstbucket.model import (
     Page,
     PutRequest,
     PutResult,
+    Tags,
 )
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
+from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class
 from mstbucket.services.conditions import conditions, expected
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
@@ -30,7 +33,7 @@ from mstbucket.services.reading import ObjectReader
 from mstbucket.uploads import MultipartUploads
 
 
-class Bucket(MultipartUploads):
+class Bucket(BucketAttributes, MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -53,12 +56,13 @@ class Bucket(MultipartUploads):
         content_type: str | None = None,
         metadata: Mapping[str, str] = EMPTY,
         headers: Mapping[str, str] = EMPTY,
-        tags: Mapping[str, str] = EMPTY,
+        tags: Tags = EMPTY,
         if_match: str | None = None,
         if_none_match: str | None = None,
         content_md5: str | None = None,
         checksums: Mapping[str, str] = EMPTY,
         checksum_algorithm: str | None = None,
+        storage_class: str = STORAGE_CLASS,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -71,7 +75,7 @@ class Bucket(MultipartUploads):
             content_type: kept and returned; `binary/octet-stream` by default, as in S3.
             metadata: names and values together up to 2,048 bytes; names are kept in lower case.
             headers: any of cache-control, content-disposition, content-encoding, content-language, expires.
-            tags: up to 10; keys up to 128 characters, values up to 256.
+            tags: up to 10, as a map or as pairs; keys up to 128 characters, values up to 256.
             if_match: store only if the object there now has this ETag (or one of these, with commas between; quotes
                 may be left out). `*` is any ETag. Decided in the commit: two writers cannot both be right.
             if_none_match: store only if there is no object with this ETag; `*`, if there is none at all.
@@ -79,6 +83,7 @@ class Bucket(MultipartUploads):
             checksums: checksums that the body has to have: base64, by algorithm (`crc32`, `crc32c`, `crc64nvme`, `sha1`,
                 `sha256`). They are kept, and returned by `head_object`.
             checksum_algorithm: one to compute and keep.
+            storage_class: `STANDARD`; there is no other.
 
         Raises:
             BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
@@ -87,10 +92,12 @@ class Bucket(MultipartUploads):
             NoSuchKey: `if_match`, and there is no object.
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
             EntityTooLarge: the body has more than 5 TiB.
+            Unsupported: another storage class.
             NoSuchBucket: the bucket has gone.
             StorageError: the disk or the database failed; nothing was stored. Repeat the call when it is repaired.
             OutcomeUnknown: the connection died during the commit. Read the key, or repeat the put.
         """
+        check_storage_class(storage_class)
         request = PutRequest(
             key,
             body,
@@ -122,49 +129,6 @@ class Bucket(MultipartUploads):
             What `put_object` raises.
         """
         return putting.put_many(self._context, self.name, requests, stored)
-
-    def copy_object(
-        self,
-        source_key: str,
-        key: str,
-        *,
-        source_bucket: str | None = None,
-        replace: PutRequest | None = None,
-        if_match: str | None = None,
-        if_none_match: str | None = None,
-        copy_source_if_match: str | None = None,
-        copy_source_if_none_match: str | None = None,
-        copy_source_if_modified_since: datetime | None = None,
-        copy_source_if_unmodified_since: datetime | None = None,
-    ) -> PutResult:
-        """Store the body of another object of this store under `key` without moving a byte; durable when this returns.
-
-        Args:
-            source_key: the object to copy.
-            key: where to.
-            source_bucket: name of its bucket; by default this one.
-            replace: takes content type, metadata, headers and tags from here (its key and body are not looked at);
-                by default all of them come from the source.
-            if_match, if_none_match: what must be under `key`, as for `put_object`.
-            copy_source_if_match, copy_source_if_none_match, copy_source_if_modified_since,
-                copy_source_if_unmodified_since: what the source must be, as for `get_object`.
-
-        Raises:
-            NoSuchKey, NoSuchBucket: the source does not exist, or there is nothing for `if_match` to match.
-            PreconditionFailed: the source or what is under `key` is not what the conditions ask for.
-            InvalidInput: the copy would change nothing: onto itself, and nothing replaced.
-        """
-        source = self.name if source_bucket is None else source_bucket
-        if (source, source_key) == (self.name, key) and replace is None:
-            raise InvalidInput(f"copying {key!r} onto itself changes nothing: give replace=, or another key")
-        wanted = conditions(
-            copy_source_if_match,
-            copy_source_if_none_match,
-            copy_source_if_modified_since,
-            copy_source_if_unmodified_since,
-        )
-        expectation = expected(if_match, if_none_match)
-        return putting.copy(self._context, source, source_key, self.name, key, replace, wanted, expectation)
 
     def delete_object(self, key: str, *, if_match: str | None = None, if_none_match: str | None = None) -> None:
         """Remove the object under `key`, durably. A key that does not exist is no error, as in S3.

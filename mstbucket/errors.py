@@ -5,9 +5,9 @@
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
     │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
     │   ├── BadDigest, InvalidDigest
-    │   └── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall
+    │   └── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   └── NoSuchBucket, NoSuchKey, NoSuchUpload, NoSuchCommit, NoSuchBlob
+    │   └── NoSuchBucket, NoSuchKey, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   └── PreconditionFailed, NotModified
@@ -85,7 +85,7 @@ class MetadataTooLarge(InvalidInput):
 
 
 class InvalidTag(InvalidInput):
-    """A tag set outside S3's limits: 10 tags, 128-character keys, 256-character values."""
+    """A tag set outside S3's limits: 10 tags (50 of a bucket), 128-character keys, 256-character values, no key twice."""
 
     code = "InvalidTag"
 
@@ -133,6 +133,12 @@ class EntityTooSmall(InvalidInput):
     code = "EntityTooSmall"
 
 
+class InvalidRequest(InvalidInput):
+    """S3's rules do not allow this call on what it names: a copy onto itself, or of more than 5 GiB in one step."""
+
+    code = "InvalidRequest"
+
+
 # --- not there -------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +175,12 @@ class NoSuchCommit(NotFound):
 
 class NoSuchBlob(NotFound):
     """The blob store has no blob of that name."""
+
+
+class NoSuchTagSet(NotFound):
+    """The bucket has no tags."""
+
+    code = "NoSuchTagSet"
 
 
 # --- somebody was there first ----------------------------------------------------------------------------------------

@@ -44,8 +44,11 @@ VARINT_MAX: Final = 9  # bytes; unsigned-varint's own rule
 # --- S3's limits on what goes with an object ---
 METADATA_MAX: Final = 2048  # names and values of user metadata together
 OBJECT_TAGS_MAX: Final = 10
+BUCKET_TAGS_MAX: Final = 50
+BUCKET_TAGS_SIZE_MAX: Final = 60 * KIB  # bytes of names and values: they are in the commit, which has to hold the rest
 TAG_KEY_MAX: Final = 128  # characters
 TAG_VALUE_MAX: Final = 256  # characters
+COPY_SIZE_MAX: Final = 5 * GIB  # S3 copies more only in parts; a figure to rely on, not a cost here
 PARTS_MAX: Final = 10_000  # parts of one multipart upload; S3 numbers them 1 to 10,000
 PART_SIZE_MIN: Final = 5 * MIB  # of every part but the last; S3's rule, checked at completion
 PART_SIZE_MAX: Final = 5 * GIB  # S3's rule; a part's digests are 160 KiB then

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
@@ -11,6 +11,9 @@ from typing import BinaryIO, Literal
 
 #: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
 Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
+
+#: What tags may be given as: a map, or pairs of key and value, in which a key that is there twice is noticed.
+Tags = Mapping[str, str] | Sequence[tuple[str, str]]
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -25,7 +28,7 @@ class BucketInfo:
         created: when this store made or imported it.
         commit: CID of the current commit, or None before the first flush.
         seq: sequence number of that commit, 0 before the first.
-        dirty: keys changed since that commit.
+        dirty: keys changed since that commit; changed tags of the bucket count as one more.
     """
 
     name: str
@@ -111,6 +114,25 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectAttributes:
+    """What `get_object_attributes` tells of an object, without its metadata.
+
+    Attributes:
+        etag: without quotes.
+        size: bytes.
+        checksums: S3's additional checksums by algorithm in lower case, base64; empty where none was given.
+        parts: sizes in bytes of a multipart upload's parts, in order; empty for an object stored in one piece.
+        storage_class: always `STANDARD`: where the bytes are is the business of the blob store.
+    """
+
+    etag: str
+    size: int
+    checksums: Mapping[str, str]
+    parts: tuple[int, ...]
+    storage_class: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectSummary:
     """One key of a listing."""
 
@@ -138,6 +160,24 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkerPage:
+    """One page of a listing with markers, S3's first form; in UTF-8 byte order of the keys.
+
+    Attributes:
+        contents: the keys of this page.
+        common_prefixes: the folders of this page; each counts as one key against `max_keys`.
+        is_truncated: there is at least one more key or common prefix.
+        next_marker: the last key or common prefix of this page, where it is truncated and there is a delimiter. Without
+            a delimiter S3 leaves it out, and so does this: go on from the last key of `contents`.
+    """
+
+    contents: tuple[ObjectSummary, ...]
+    common_prefixes: tuple[str, ...]
+    is_truncated: bool
+    next_marker: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PutRequest:
     """One object to put, for `Bucket.put_objects`. The fields are those of `Bucket.put_object`."""
 
@@ -146,7 +186,7 @@ class PutRequest:
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
-    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    tags: Tags = field(default_factory=lambda: EMPTY)
     if_match: str | None = None
     if_none_match: str | None = None
     content_md5: str | None = None
@@ -240,7 +280,8 @@ class CheckReport:
         blocks: blocks read and hashed.
         objects: objects in the tree.
         bytes: sum of their sizes.
-        dirty: keys whose rows are ahead of the commit, and so were not compared with the tree.
+        dirty: keys whose rows are ahead of the commit, and so were not compared with the tree; changed tags of the bucket
+            count as one more.
     """
 
     commit: str

@@ -169,6 +169,15 @@ class Store:
         """
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
 
+    @property
+    def conninfo(self) -> str:
+        """The libpq connection string of the database, for tools of your own that read the views `mstbucket.v_…`.
+
+        An embedded server answers on it as long as somebody has the store open, to the user who runs it only. A string
+        that you gave is given back as it was, a password in it included. Writing to the tables by hand breaks the store.
+        """
+        return self._context.db.conninfo
+
     def close(self) -> None:
         """End the background work and let go of the server. Repeatable.
 

@@ -41,6 +41,11 @@ class Database:
         self._made: Pool | None = None
         self._making = threading.Lock()
 
+    @property
+    def conninfo(self) -> str:
+        """The connection string, as given, or as the function that was given says now. It may hold a password."""
+        return self._conninfo() if callable(self._conninfo) else self._conninfo
+
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend a connection in autocommit: each statement is a transaction of its own, durable when it returns.

@@ -24,14 +24,19 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
     """Verify the newest commit in the store, and the index against it; see `Bucket.verify`."""
     with context.db.snapshot() as connection:
         number = bucket_id(connection, bucket)
-        head = "SELECT c.cid, c.tree FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.id = %s"
+        head = """
+            SELECT c.cid, c.tree, b.tags, b.tags_dirty FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq
+            WHERE b.id = %s
+        """
         row = connection.execute(head, (number,), binary=True).fetchone()
         if row is None:
             raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
-        commit, tree = row
+        commit, tree, tags, tags_dirty = row
         with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
-        dirty = _compare(context, connection, number, bucket, tree)
+        dirty = _compare(context, connection, number, bucket, tree) + (tags_dirty is not None)
+        if tags_dirty is None and dict(report.commit.tags) != (tags or {}):  # [TAG-6]
+            raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(commit)}")
     return CheckReport(to_text(commit), report.blocks, report.objects, report.bytes, dirty)
 
 

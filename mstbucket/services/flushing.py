@@ -54,6 +54,8 @@ class _Snapshot:
     versions: bytes | None
     objects: int
     size: int
+    tags: dict[str, str]  # of the bucket
+    tags_dirty: int | None  # generation of a change of them that no commit has yet
     keys: list[str] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
     manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the key is gone
@@ -80,7 +82,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
     lost = 0
     while True:
         snapshot = _take_snapshot(context, bucket)
-        if not snapshot.keys and snapshot.commit is not None:
+        if not snapshot.keys and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
             break
         try:
             _fold_once(context, snapshot)
@@ -115,7 +117,7 @@ def _fold_once(context: Context, snapshot: _Snapshot) -> None:
 
 def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
     head = """
-        SELECT b.id, b.identity, b.name, b.seq, b.commit, c.tree, c.versions, c.objects, c.bytes
+        SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, c.tree, c.versions, c.objects, c.bytes
         FROM buckets b LEFT JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
     """
     rows = f"""
@@ -127,10 +129,12 @@ def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
         row = connection.execute(head, (bucket,), binary=True).fetchone()
         if row is None:
             raise no_such_bucket(bucket)
-        number, identity, name, seq, commit, tree, versions, objects, size = row
+        number, identity, name, seq, commit, tags, tags_dirty, tree, versions, objects, size = row
         if tree is None:
             tree, objects, size = EMPTY_ROOT, 0, 0
-        snapshot = _Snapshot(number, identity, name, seq, commit, tree, versions, objects, size)
+        snapshot = _Snapshot(
+            number, identity, name, seq, commit, tree, versions, objects, size, tags or {}, tags_dirty
+        )
         held = 0
         with connection.cursor("folding", binary=True) as cursor:  # on the server: rows come a batch at a time
             cursor.itersize = _BATCH
@@ -183,6 +187,7 @@ def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
         time=now_ms(),
         objects=snapshot.objects - len(old) + len(new),
         bytes=snapshot.size - _sizes(blocks, old) + sum(snapshot.blocks[cid][2] for cid in new),
+        tags=snapshot.tags,
     )
     return _Folded(commit, commits.encode(commit), applied)
 
@@ -236,10 +241,15 @@ def _enter(connection: Any, snapshot: _Snapshot) -> int:
 
 def _advance(connection: Any, snapshot: _Snapshot, folded: _Folded) -> None:
     cid = cids.dag_cbor_cid(folded.block)
+    # [TAG-6] The mark goes only if it is still the one that was read, as with the dirty rows of keys ([FLUSH-7]).
     move = """
-        UPDATE buckets SET commit = %s, seq = seq + 1 WHERE id = %s AND seq = %s AND commit IS NOT DISTINCT FROM %s
+        UPDATE buckets SET commit = %(cid)s, seq = seq + 1,
+            tags_since = CASE WHEN tags_dirty = %(mark)s THEN NULL ELSE tags_since END,
+            tags_dirty = CASE WHEN tags_dirty = %(mark)s THEN NULL ELSE tags_dirty END
+        WHERE id = %(bucket)s AND seq = %(seq)s AND commit IS NOT DISTINCT FROM %(old)s
     """
-    moved = connection.execute(move, (cid, snapshot.bucket, snapshot.seq, snapshot.commit)).rowcount
+    was = {"bucket": snapshot.bucket, "seq": snapshot.seq, "old": snapshot.commit, "mark": snapshot.tags_dirty}
+    moved = connection.execute(move, was | {"cid": cid}).rowcount
     if moved != 1:  # [FLUSH-5] exactly one row, or nothing has happened
         raise CommitMoved(f"somebody else flushed bucket {snapshot.name!r} meanwhile")
     insert_commit(connection, snapshot.bucket, cid, folded.commit)

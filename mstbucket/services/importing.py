@@ -18,9 +18,10 @@ from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import BucketAlreadyExists, Unsupported
-from mstbucket.limits import MIB
+from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
+from mstbucket.services.attributes import tags_size
 from mstbucket.services.buckets import insert_commit, list_all, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed, reading
@@ -49,6 +50,7 @@ def import_car(
         _check_name(context, name)
         if replay.commit.versions is not None:
             raise Unsupported("the CAR holds noncurrent versions, which this version does not import yet")
+        _check_tags(replay.commit)
         rows = stack.enter_context(_Rows(_reserve(context)))
         for number, (kind, cid, block, offset, key) in enumerate(replay):
             if block is not None:
@@ -175,6 +177,9 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
         bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
         epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)[0]
         insert_commit(connection, rows.bucket, root, commit)
+        if commit.tags:  # [TAG-8]
+            tags = "UPDATE buckets SET tags = %s WHERE id = %s"
+            connection.execute(tags, (json_of(commit.tags), rows.bucket))
         connection.execute("CREATE TEMPORARY TABLE incoming (cid bytea, at bigint, length integer) ON COMMIT DROP")
         _copy(connection, "COPY incoming FROM STDIN (FORMAT binary)", rows.blocks)
         connection.execute(_ADD_INCOMING, (pack.id, epoch))
@@ -214,3 +219,12 @@ def _check_name(context: Context, name: str) -> None:
     check_bucket_name(name)
     if any(bucket.name == name for bucket in list_all(context.db)):
         raise BucketAlreadyExists(f"a bucket named {name!r} exists already: import under another name")
+
+
+def _check_tags(commit: Commit) -> None:
+    """[TAG-7] The next commit of the bucket holds these tags too, and more than this one beside them."""
+    if tags_size(commit.tags) > BUCKET_TAGS_SIZE_MAX:
+        raise Unsupported(
+            f"the bucket in the CAR has {tags_size(commit.tags)} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: remove "
+            "some where it comes from, and export it again"
+        )

@@ -10,11 +10,11 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mstbucket.errors import InvalidInput, InvalidToken
 from mstbucket.limits import KEY_MAX, LIST_KEYS_MAX
-from mstbucket.model import ObjectSummary, Page
+from mstbucket.model import MarkerPage, ObjectSummary, Page
 from mstbucket.pg.database import Database
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.rows import moment
@@ -72,14 +72,46 @@ def list_page(
     max_keys: int,
 ) -> Page:
     """One page; see `Bucket.list_objects` for the meaning of each argument."""
-    for name, text in (("prefix", prefix), ("delimiter", delimiter or ""), ("start_after", start_after or "")):
+    check_text("start_after", start_after or "")
+    after = start_after or ""
+    if continuation_token is not None:  # [LIST-5] a token replaces start_after
+        after = _read_token(continuation_token).past
+    found = _find(db, bucket, prefix, delimiter, after, max_keys)
+    last = found.last if found.truncated else None
+    return Page(*found[:3], None if last is None else _write_token(last))
+
+
+def list_marked(
+    db: Database, bucket: str, prefix: str, delimiter: str | None, marker: str | None, max_keys: int
+) -> MarkerPage:
+    """One page; see `Bucket.list_objects_v1` for the meaning of each argument."""
+    after = marker or ""
+    check_text("marker", after)
+    if delimiter and after.startswith(prefix):
+        cut = after.find(delimiter, len(prefix))
+        if cut >= 0:  # [MARK-1] the marker is, or lies in, a common prefix, which is not above it
+            after = _Item(after[: cut + len(delimiter)], True).past
+    found = _find(db, bucket, prefix, delimiter, after, max_keys)
+    last = found.last if found.truncated and delimiter else None  # [MARK-2] as in S3: only with a delimiter
+    return MarkerPage(*found[:3], None if last is None else last.text)
+
+
+class _Found(NamedTuple):
+    """A page, and the last thing it holds."""
+
+    keys: tuple[ObjectSummary, ...]
+    prefixes: tuple[str, ...]
+    truncated: bool
+    last: _Item | None
+
+
+def _find(db: Database, bucket: str, prefix: str, delimiter: str | None, after: str, max_keys: int) -> _Found:
+    """Keys with `prefix` above `after`, rolled up at the delimiter; what both forms of the listing are made of."""
+    for name, text in (("prefix", prefix), ("delimiter", delimiter or "")):
         check_text(name, text)
     if max_keys < 0:
         raise InvalidInput(f"max_keys is {max_keys}; it must be from 0 to {LIST_KEYS_MAX}")
     wanted = min(max_keys, LIST_KEYS_MAX)  # [LIST-2]
-    after = start_after or ""
-    if continuation_token is not None:  # [LIST-5] a token replaces start_after
-        after = _read_token(continuation_token).past
     with db.reading() as connection:
         arguments: dict[str, object] = {
             "bucket": bucket_id(connection, bucket),
@@ -89,7 +121,7 @@ def list_page(
             "limit": wanted + 1,  # one more, so that `is_truncated` is exact at an exact fit ([LIST-3])
         }
         if wanted == 0:
-            return Page((), (), False, None)
+            return _Found((), (), False, None)
         if delimiter:
             length = len(prefix)
             arguments |= {"delimiter": delimiter, "skip": length + 1, "top": TOP}
@@ -102,8 +134,7 @@ def list_page(
     rows = rows[:wanted]
     keys = tuple(ObjectSummary(text, size, etag, moment(ms)) for text, size, etag, ms, cut in rows if cut == 0)
     prefixes = tuple(row[0] for row in rows if row[4] != 0)
-    token = _write_token(_Item(rows[-1][0], rows[-1][4] != 0)) if truncated else None
-    return Page(keys, prefixes, truncated, token)
+    return _Found(keys, prefixes, truncated, _Item(rows[-1][0], rows[-1][4] != 0) if rows else None)
 
 
 def iterate(db: Database, bucket: str, prefix: str) -> Iterator[ObjectSummary]:

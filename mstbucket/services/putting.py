@@ -8,25 +8,24 @@ transaction for all of them. In both, the row is what the manifest's bytes will 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, NoSuchKey
-from mstbucket.limits import METADATA_MAX, MIB, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
+from mstbucket.limits import MIB, OBJECT_TAGS_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.buckets import bucket_id, now_ms
-from mstbucket.services.conditions import ANYTHING, Conditions, Expected, expected
+from mstbucket.services.attributes import folded, tag_set, user_metadata
+from mstbucket.services.buckets import now_ms
+from mstbucket.services.conditions import ANYTHING, Expected, expected
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
 from mstbucket.services.integrity import claims
 from mstbucket.services.packing import PackInProgress
-from mstbucket.services.rows import MANIFEST_COLUMNS, json_of, manifest_of
+from mstbucket.services.rows import json_of
 
 BATCH_OBJECTS: Final = 1000  # objects of one transaction of a bulk put
 BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
@@ -181,51 +180,7 @@ def add_rows(connection: Any, bucket: int, objects: list[tuple[str, Manifest, by
             connection.execute(query, (binary.bigint_array(m.parts), bucket, key))
 
 
-# --- copy and delete ---------------------------------------------------------------------------------------------------
-
-
-def copy(
-    context: Context,
-    source_bucket: str,
-    source_key: str,
-    bucket: str,
-    key: str,
-    request: PutRequest | None,
-    wanted: Conditions,
-    expectation: Expected,
-) -> PutResult:
-    """Make `key` an object with the source's body; no byte is moved. See `Bucket.copy_object`."""
-    encode_key(source_key)
-    encode_key(key)
-    find = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
-    if (source_bucket, source_key) == (bucket, key):
-        find += " FOR UPDATE"  # nothing that is written meanwhile may be undone by a change of the metadata
-
-    def work(connection: Any) -> tuple[Manifest, bytes]:
-        target, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        source = bucket_id(connection, source_bucket)
-        expectation.require(connection, target, key)
-        # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
-        row = connection.execute(find, (source, source_key), binary=True).fetchone()
-        if row is None:
-            raise NoSuchKey(f"there is no object {source_key!r} in bucket {source_bucket!r} to copy")
-        now, was = now_ms(), manifest_of(row)
-        wanted.check_source(was.etag or "", was.modified, f"object {source_key!r} of bucket {source_bucket!r}")
-        m = replace(was, created=now, modified=now, version_id=None)
-        if request is not None:
-            m = replace(
-                m,
-                content_type=request.content_type or DEFAULT_TYPE,
-                headers=_lower(request.headers),
-                metadata=_lower(request.metadata),
-                tags=request.tags,
-            )
-        cid = dag_cbor_cid(manifests.encode(m))
-        add_rows(connection, target, [(key, m, cid)])
-        return m, cid
-
-    m, cid = context.db.run(work)
-    return _result(key, m, cid)
+# --- delete ----------------------------------------------------------------------------------------------------------
 
 
 def delete_expected(context: Context, bucket: str, key: str, expectation: Expected) -> None:
@@ -254,19 +209,10 @@ def check(request: PutRequest) -> None:
     That the texts have a UTF-8 form and the headers are known ones is checked by the manifest's encoder.
     """
     encode_key(request.key)
-    size = sum(len(name.encode("utf-8", "surrogatepass")) + len(value.encode("utf-8", "surrogatepass"))
-               for name, value in request.metadata.items())  # fmt: skip
-    if size > METADATA_MAX:
-        raise MetadataTooLarge(f"the metadata of {request.key!r} has {size} bytes; at most {METADATA_MAX} are allowed")
-    for name, value in (*request.metadata.items(), *request.headers.items()):
-        if any(character in name + value for character in "\r\n\0"):
-            raise InvalidInput(f"metadata or header {name!r} of {request.key!r} holds a line break or NUL")
-    if len(request.tags) > OBJECT_TAGS_MAX:
-        raise InvalidTag(f"{request.key!r} has {len(request.tags)} tags; at most {OBJECT_TAGS_MAX} are allowed")
-    for name, value in request.tags.items():
-        if not 1 <= len(name) <= TAG_KEY_MAX or len(value) > TAG_VALUE_MAX or "\0" in name + value:
-            raise InvalidTag(f"tag {name!r} of {request.key!r}: a key has 1 to {TAG_KEY_MAX} characters, a value up to "
-                             f"{TAG_VALUE_MAX}, and neither holds NUL")  # fmt: skip
+    user_metadata(request.metadata, request.key)
+    folded(request.headers, "headers", request.key)
+    folded({"content-type": request.content_type or ""}, "headers", request.key)
+    tag_set(request.tags, OBJECT_TAGS_MAX, repr(request.key))
 
 
 def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -> Manifest:
@@ -280,13 +226,14 @@ def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -
         modified=now,
         sha256=taken.sha256,
         checksums=checksums,
-        headers=_lower(request.headers),
-        metadata=_lower(request.metadata),
-        tags=request.tags,
+        headers=lower(request.headers),
+        metadata=lower(request.metadata),
+        tags=dict(request.tags),
     )
 
 
-def _lower(mapping: Mapping[str, str]) -> dict[str, str]:
+def lower(mapping: Mapping[str, str]) -> dict[str, str]:
+    """A map of names that `check` has let pass, as it is kept ([ATTR-1])."""
     return {name.lower(): value for name, value in mapping.items()}
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from mstbucket.core import unixfs
 from mstbucket.core.keys import encode_key
+from mstbucket.core.manifest import Manifest
 from mstbucket.core.ranges import parse_range
 from mstbucket.errors import (
     CorruptionError,
@@ -100,14 +101,19 @@ class ObjectReader:
 
 def head(db: Database, bucket: str, key: str, wanted: Conditions) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
+    cid, manifest = find(db, bucket, key)
+    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    return info_of(key, cid, manifest)
+
+
+def find(db: Database, bucket: str, key: str) -> tuple[bytes, Manifest]:
+    """The object's manifest and its CID, from the row; `NoSuchKey` or `NoSuchBucket` where there is none."""
     encode_key(key)
     with db.reading() as connection:
         row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
         if row is None:
             raise _no_such_key(connection, bucket, key)
-    manifest = manifest_of(row[1:])
-    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    return info_of(key, row[0], manifest)
+    return row[0], manifest_of(row[1:])
 
 
 def open_object(

@@ -34,10 +34,10 @@ def create(context: Context, bucket: str, request: PutRequest) -> Upload:
     now = now_ms()
     # [MPU-1] what no manifest can hold is refused now, not after all parts have been sent
     manifests.encode(
-        Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=lower, metadata=metadata, tags=request.tags)
+        Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=lower, metadata=metadata, tags=dict(request.tags))
     )
     name = f"{now:012x}{secrets.token_hex(16)}"
-    row = (name, request.key, now, content_type, json_of(lower), json_of(metadata), json_of(request.tags))
+    row = (name, request.key, now, content_type, json_of(lower), json_of(metadata), json_of(dict(request.tags)))
 
     def work(connection: Any) -> None:
         number, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))

@@ -63,10 +63,10 @@ class Worker:
 
 
 def due(context: Context) -> list[str]:
-    """The buckets whose dirty keys are old or many enough to be folded now."""
+    """The buckets whose dirty keys are old or many enough to be folded now, or whose tags changed long enough ago."""
     query = """
-        SELECT b.name FROM buckets b JOIN dirty d ON d.bucket = b.id
-        GROUP BY b.name HAVING count(*) >= %s OR min(d.since) <= %s ORDER BY b.name
+        SELECT b.name FROM buckets b LEFT JOIN dirty d ON d.bucket = b.id
+        GROUP BY b.id HAVING count(d.key) >= %s OR least(min(d.since), b.tags_since) <= %s ORDER BY b.name
     """
     with context.db.reading() as connection:
         return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, now_ms() - FLUSH_AGE_MS)).fetchall()]

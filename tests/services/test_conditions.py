@@ -355,7 +355,7 @@ def test_a_copy_onto_itself_takes_what_is_being_written(there: mstbucket.Bucket)
     """[COND-5]: new metadata on the object of now, never on one that was replaced meanwhile."""
     db = there._context.db
     there.put_object("later", b"later")
-    said = {"replace": mstbucket.PutRequest("", b"", metadata={"new": "1"}), "copy_source_if_match": "*"}
+    said = {"metadata_directive": "REPLACE", "metadata": {"new": "1"}, "copy_source_if_match": "*"}
     with ThreadPoolExecutor(1) as pool, db.transaction() as connection:
         connection.execute("SELECT 1 FROM objects WHERE key = 'k' FOR UPDATE")
         copying = pool.submit(there.copy_object, "k", "k", **said)  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -109,18 +109,35 @@ class BucketMachine(RuleBasedStateMachine):
         for key in there:
             del self.model[key]
 
-    @rule(source=KEYS, key=KEYS, replaced=st.none() | SAID)
-    def copy(self, source: str, key: str, replaced: Said | None) -> None:
-        replace = None if replaced is None else request("not looked at", replaced)
+    @rule(source=KEYS, key=KEYS, new=SAID, metadata=st.booleans(), tags=st.booleans())
+    def copy(self, source: str, key: str, new: Said, metadata: bool, tags: bool) -> None:
+        said: dict[str, Any] = {}
+        if metadata:
+            said |= {"metadata_directive": "REPLACE", "content_type": new.content_type}
+            said |= {"metadata": new.metadata, "headers": new.headers}
+        if tags:
+            said |= {"tagging_directive": "REPLACE", "tags": new.tags}
         try:
-            self.bucket.copy_object(source, key, replace=replace)
+            self.bucket.copy_object(source, key, **said)
         except errors.NoSuchKey:
             assert source not in self.model
-        except errors.InvalidInput:
-            assert (source, replaced) == (key, None)
+        except errors.InvalidRequest:
+            assert (source, metadata) == (key, False)
         else:
-            said = self.model[source] if replaced is None else replaced
-            self.model[key] = Said(self.model[source].body, said.content_type, said.metadata, said.headers, said.tags)
+            old = self.model[source]
+            kept = new if metadata else old
+            self.model[key] = Said(
+                old.body, kept.content_type, kept.metadata, kept.headers, new.tags if tags else old.tags
+            )
+
+    @rule(key=KEYS, new=SAID)
+    def tag(self, key: str, new: Said) -> None:
+        try:
+            self.bucket.put_object_tagging(key, new.tags)
+        except errors.NoSuchKey:
+            assert key not in self.model
+        else:
+            self.model[key] = replace(self.model[key], tags=new.tags)
 
     @rule(key=KEYS, start=st.integers(0, 2 * CHUNK_SIZE + 9), length=st.integers(1, 70_000))
     def read(self, key: str, start: int, length: int) -> None:
