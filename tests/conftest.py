@@ -30,7 +30,7 @@ settings.register_profile(
 settings.load_profile("mstbucket")
 
 STOP_SECONDS: Final = 60.0
-MEMORY_MIN: Final = 6 << 30  # bytes free in /dev/shm: 8 MB a test, and as much again for everything else
+MEMORY_MIN: Final = 16 << 30  # bytes free in /dev/shm: 8 MB a test for a thousand tests, and as much for everything else
 
 
 @pytest.fixture(scope="session")

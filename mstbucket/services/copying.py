@@ -66,7 +66,7 @@ def copy(
 
     m, cid = context.db.run(work)
     assert m.content is not None and m.size is not None and m.etag is not None  # rows of `objects` are never markers
-    return PutResult(request.key, m.size, m.etag, to_text(m.content), to_text(cid))
+    return PutResult(request.key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums)
 
 
 def _made(source: Manifest, request: PutRequest, metadata_directive: str, tagging_directive: str) -> Manifest:
