@@ -52,6 +52,12 @@ def list_all(db: Database) -> list[BucketInfo]:
     ]
 
 
+def exists(db: Database, name: str) -> bool:
+    """Whether there is a bucket of that name, by now."""
+    with db.reading() as connection:
+        return connection.execute("SELECT 1 FROM buckets WHERE name = %s", (name,)).fetchone() is not None
+
+
 def require(db: Database, name: str) -> None:
     """Raise `NoSuchBucket` unless there is a bucket of that name."""
     with db.reading() as connection:

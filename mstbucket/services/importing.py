@@ -22,7 +22,7 @@ from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import tags_size
-from mstbucket.services.buckets import insert_commit, list_all, now_ms
+from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
@@ -217,7 +217,7 @@ def _copy(connection: Any, statement: str, rows: _Spool) -> None:
 def _check_name(context: Context, name: str) -> None:
     """Refuse a name early; whether it is free is decided by the transaction."""
     check_bucket_name(name)
-    if any(bucket.name == name for bucket in list_all(context.db)):
+    if exists(context.db, name):
         raise BucketAlreadyExists(f"a bucket named {name!r} exists already: import under another name")
 
 

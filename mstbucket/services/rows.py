@@ -9,7 +9,7 @@ from typing import Any
 
 from mstbucket.core import cid as cids
 from mstbucket.core.manifest import Manifest
-from mstbucket.model import EMPTY, CommitInfo, ObjectInfo, ObjectSummary
+from mstbucket.model import EMPTY, CommitInfo, ObjectInfo
 
 #: The columns a manifest is made of, in the order `manifest_of` takes them.
 MANIFEST_COLUMNS = (
@@ -66,11 +66,6 @@ def info_of(key: str, manifest: bytes, m: Manifest) -> ObjectInfo:
         checksums=m.checksums,
         parts=tuple(m.parts),
     )
-
-
-def summary_of(row: Sequence[Any]) -> ObjectSummary:
-    """One key of a listing from (key, size, etag, modified)."""
-    return ObjectSummary(row[0], row[1], row[2], moment(row[3]))
 
 
 def commit_info(cid: bytes, bucket: str, name: str, row: Sequence[Any], prev: bytes | None) -> CommitInfo:

@@ -16,7 +16,7 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP, check_text
-from mstbucket.services.putting import DEFAULT_TYPE, check
+from mstbucket.services.putting import DEFAULT_TYPE, check, lower
 from mstbucket.services.rows import json_of, moment
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -28,16 +28,15 @@ _LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
 def create(context: Context, bucket: str, request: PutRequest) -> Upload:
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
     check(request)
-    lower = {name.lower(): value for name, value in request.headers.items()}
-    metadata = {name.lower(): value for name, value in request.metadata.items()}
+    headers, metadata, tags = lower(request.headers), lower(request.metadata), dict(request.tags)
     content_type = request.content_type or DEFAULT_TYPE
     now = now_ms()
     # [MPU-1] what no manifest can hold is refused now, not after all parts have been sent
     manifests.encode(
-        Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=lower, metadata=metadata, tags=dict(request.tags))
+        Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=headers, metadata=metadata, tags=tags)
     )
     name = f"{now:012x}{secrets.token_hex(16)}"
-    row = (name, request.key, now, content_type, json_of(lower), json_of(metadata), json_of(dict(request.tags)))
+    row = (name, request.key, now, content_type, json_of(headers), json_of(metadata), json_of(tags))
 
     def work(connection: Any) -> None:
         number, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
