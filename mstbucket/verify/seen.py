@@ -14,7 +14,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from secrets import token_bytes
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
 from mstbucket.core.cid import CID
 from mstbucket.errors import InvalidInput
@@ -25,8 +25,43 @@ NUMBER_BITS: Final = 48
 _NUMBER: Final = NUMBER_BITS // 8
 _KEY: Final = RECORD - _NUMBER
 
+_Memory = TypeVar("_Memory", set[CID], dict[CID, int])
 
-class Seen:
+
+class _Tokens(Generic[_Memory]):
+    """What both have: entries in memory, their tokens on disk past a number of them, and the end of both."""
+
+    __slots__ = ("_hash", "_memory", "_memory_max", "_runs", "count")
+
+    def __init__(self, token_size: int, memory: _Memory, memory_max: int) -> None:
+        self._hash = blake2b(digest_size=token_size, key=token_bytes(32))
+        self._memory: _Memory = memory
+        self._memory_max = memory_max
+        self._runs = Runs(memory_max)
+        self.count = 0
+
+    def _token(self, cid: CID) -> bytes:
+        state = self._hash.copy()
+        state.update(cid)
+        return state.digest()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def close(self) -> None:
+        """Give memory and files back; it is empty afterwards. Closing again does nothing."""
+        self._memory.clear()
+        self._runs.close()
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class Seen(_Tokens[set[CID]]):
     """A set of CIDs, exact but for chance: of 2**30 CIDs, two share a token of 128 bits with a probability of 2**-69.
 
     Adding one takes a fraction of a microsecond in memory. With runs on disk it takes about one for each of them, and
@@ -37,14 +72,10 @@ class Seen:
     Any method raises `StorageError` when the temporary directory is full or fails: free space, start the run again.
     """
 
-    __slots__ = ("_hash", "_memory", "_memory_max", "_runs", "count")
+    __slots__ = ()
 
     def __init__(self, memory_max: int = MEMORY_MAX) -> None:
-        self._hash = blake2b(digest_size=RECORD, key=token_bytes(32))
-        self._memory: set[CID] = set()
-        self._memory_max = memory_max
-        self._runs = Runs(memory_max)
-        self.count = 0
+        super().__init__(RECORD, set[CID](), memory_max)
 
     def add(self, cid: CID) -> bool:
         """Add *cid* and return True, or return False if it was added before."""
@@ -63,28 +94,8 @@ class Seen:
         memory = self._memory
         return cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None)
 
-    def _token(self, cid: CID) -> bytes:
-        state = self._hash.copy()
-        state.update(cid)
-        return state.digest()
 
-    def __len__(self) -> int:
-        return self.count
-
-    def close(self) -> None:
-        """Give memory and files back; the set is empty afterwards. Closing again does nothing."""
-        self._memory.clear()
-        self._runs.close()
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
-class SeenNumbers:
+class SeenNumbers(_Tokens[dict[CID, int]]):
     """A map of CIDs to numbers of 48 bits, exact but for chance, in the same 16 bytes a block as `Seen`.
 
     Tokens have 80 bits. With 2**30 CIDs in the map, one that is not in it is found with a probability of 2**-50; that
@@ -92,14 +103,10 @@ class SeenNumbers:
     million). Time, files and errors are as with `Seen`.
     """
 
-    __slots__ = ("_hash", "_memory", "_memory_max", "_runs", "count")
+    __slots__ = ()
 
     def __init__(self, memory_max: int = MEMORY_MAX) -> None:
-        self._hash = blake2b(digest_size=_KEY, key=token_bytes(32))
-        self._memory: dict[CID, int] = {}
-        self._memory_max = memory_max
-        self._runs = Runs(memory_max)
-        self.count = 0
+        super().__init__(_KEY, dict[CID, int](), memory_max)
 
     def add(self, cid: CID, number: int) -> bool:
         """Keep *number* for *cid* and return True, or change nothing and return False if there is one already.
@@ -127,23 +134,3 @@ class SeenNumbers:
             return number
         record = self._runs.find(self._token(cid))
         return None if record is None else int.from_bytes(record[_KEY:], "big")
-
-    def _token(self, cid: CID) -> bytes:
-        state = self._hash.copy()
-        state.update(cid)
-        return state.digest()
-
-    def __len__(self) -> int:
-        return self.count
-
-    def close(self) -> None:
-        """Give memory and files back; the map is empty afterwards. Closing again does nothing."""
-        self._memory.clear()
-        self._runs.close()
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
