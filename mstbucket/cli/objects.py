@@ -41,11 +41,10 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def _remove(bucket: Bucket, name: str, keys: list[str], out: Output) -> None:
-    existed = set(bucket.delete_objects(keys))
-    for key in keys:
-        address = Address(name, key)
-        record = {"action": "delete", "target": str(address), "existed": key in existed}
-        out.report(record, one_line(f"{'delete' if key in existed else 'not there'}: {address}"))
+    for result in bucket.delete_objects(keys).deleted:
+        address = Address(name, result.key)
+        record = {"action": "delete", "target": str(address), "existed": result.existed}
+        out.report(record, one_line(f"{'delete' if result.existed else 'not there'}: {address}"))
 
 
 def cat(arguments: argparse.Namespace, out: Output) -> None:
