@@ -18,7 +18,7 @@ from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name, split_version_key
 from mstbucket.errors import BucketAlreadyExists, Unsupported, Untrue
-from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB
+from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB, SEQ_MAX
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import tags_size
@@ -26,7 +26,7 @@ from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
-from mstbucket.services.rows import NULL_VERSION, json_of
+from mstbucket.services.rows import MANIFEST_COLUMNS, NULL_VERSION, json_of
 from mstbucket.services.versions import check_history
 from mstbucket.verify.replay import Kind, Replay
 
@@ -196,7 +196,8 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
         connection.execute("CREATE TEMPORARY TABLE incoming (cid bytea, at bigint, length integer) ON COMMIT DROP")
         _copy(connection, "COPY incoming FROM STDIN (FORMAT binary)", rows.blocks)
         connection.execute(_ADD_INCOMING, (pack.id, epoch))
-        _copy(connection, "COPY objects FROM STDIN (FORMAT binary)", rows.objects)
+        columns = f"bucket, key, manifest, {MANIFEST_COLUMNS}"
+        _copy(connection, f"COPY objects ({columns}) FROM STDIN (FORMAT binary)", rows.objects)
         connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
         _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", rows.repeats)
         connection.execute(_ADD_REPEATED_OBJECTS, {"bucket": rows.bucket})
@@ -215,7 +216,11 @@ def _add_versions(connection: Any, commit: Commit, rows: _Rows) -> None:
     twice = connection.execute(_SAME_ID, {"bucket": rows.bucket}).fetchone()
     if twice is not None:
         raise Untrue(f"key {twice[0]!r} has two versions with the id {twice[1] or NULL_VERSION!r}")
+    last = connection.execute("SELECT key FROM past WHERE seq = %s LIMIT 1", (SEQ_MAX,)).fetchone()
+    if last is not None:
+        raise Unsupported(f"a version of key {last[0]!r} has the last sequence there is: nothing could follow it")
     connection.execute("INSERT INTO versions SELECT * FROM past")
+    connection.execute(_PLACE_OBJECTS, {"bucket": rows.bucket})
     wrong = check_history(connection, rows.bucket)
     if wrong is not None:
         raise Untrue(wrong)
@@ -229,12 +234,9 @@ _ADD_INCOMING: Final = """
         epoch = greatest(b.epoch, excluded.epoch)
     WHERE b.pack IS NULL OR b.epoch < excluded.epoch
 """
-_REPEATED: Final = """
-    m.manifest, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256, m.checksums, m.headers,
-    m.metadata, m.tags, m.parts, m.version_id
-"""
+_REPEATED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
 _ADD_REPEATED_OBJECTS: Final = f"""
-    INSERT INTO objects
+    INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
     SELECT m.bucket, r.key, {_REPEATED} FROM repeats r JOIN (
         SELECT DISTINCT ON (manifest) * FROM objects
         WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM repeats)) m ON m.manifest = r.manifest
@@ -247,6 +249,10 @@ _ADD_REPEATED_VERSIONS: Final = f"""
             SELECT {_REPEATED} FROM objects m WHERE m.bucket = %(bucket)s UNION ALL SELECT {_REPEATED} FROM past m) m
         WHERE m.manifest IN (SELECT manifest FROM repeats WHERE seq IS NOT NULL)) m ON m.manifest = r.manifest
     WHERE r.seq IS NOT NULL
+"""
+_PLACE_OBJECTS: Final = """
+    UPDATE objects o SET seq = v.newest + 1
+    FROM (SELECT key, max(seq) AS newest FROM past GROUP BY key) v WHERE o.bucket = %(bucket)s AND o.key = v.key
 """
 _SAME_ID: Final = """
     SELECT a.key, a.version_id FROM (

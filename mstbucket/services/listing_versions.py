@@ -1,8 +1,8 @@
 """Listing versions: pages by key, those of one key newest first, from the index alone ([VSN-10] to [VSN-12]).
 
-A page starts at a place: a key and a sequence, below which the versions of that key go on. The current object, which
-has no sequence yet, stands at the one that it would get. So a marker keeps its place also when its version, or any
-other, is deleted in between; and a version that becomes noncurrent in between is known by its id.
+A page starts at a place: a key and a sequence, from which the versions of that key go on, but for the one whose id the
+marker names. A version has its sequence from when it is written to when it is deleted, current or not. So a marker keeps
+its place also when its version, or any other, is deleted, becomes noncurrent or current again in between.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mstbucket.services.versions import stored_id
 
 _MARKER: Final = re.compile(r"(.+)@([0-9a-f]{16})", re.DOTALL)
 
-# `latest` of a version: it is a marker on top of a key that has no object. An object's place is the next sequence.
+# `latest` of a version: it is a marker on top of a key that has no object.
 _ENTRIES: Final = """
-    SELECT o.key, NULL::bigint AS seq, o.version_id, o.size, o.etag, o.modified, false AS marker, true AS latest
+    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, o.etag, o.modified, false AS marker, true AS latest
     FROM objects o WHERE o.bucket = %(bucket)s AND {objects}
 """
 _PAST: Final = """
@@ -33,17 +33,20 @@ _PAST: Final = """
            AND NOT EXISTS (SELECT FROM objects o WHERE o.bucket = v.bucket AND o.key = v.key)
     FROM versions v WHERE v.bucket = %(bucket)s AND {versions}
 """
-_REST: Final = (  # of the key that the marker names
-    _PAST.format(versions="v.key = %(key)s AND v.seq < %(seq)s AND v.version_id IS DISTINCT FROM %(id)s")
-    + " ORDER BY v.seq DESC LIMIT %(limit)s"
-)
+_BEHIND: Final = "{0}.key = %(key)s AND {0}.version_id IS DISTINCT FROM %(id)s"
+_REST: Final = f"""
+    {_ENTRIES.format(objects=_BEHIND.format("o") + " AND coalesce(o.seq, 1) <= %(seq)s")}
+    UNION ALL
+    ({_PAST.format(versions=_BEHIND.format("v") + " AND v.seq <= %(seq)s")} ORDER BY v.seq DESC LIMIT %(limit)s)
+    ORDER BY seq DESC LIMIT %(limit)s
+"""
 _ABOVE: Final = "{0}.key > %(after)s AND {0}.key >= %(prefix)s AND {0}.key <= %(end)s"
 _PLAIN: Final = f"""
     SELECT * FROM (
         ({_ENTRIES.format(objects=_ABOVE.format("o"))} ORDER BY o.key LIMIT %(limit)s)
         UNION ALL
         ({_PAST.format(versions=_ABOVE.format("v"))} ORDER BY v.key, v.seq DESC LIMIT %(limit)s)) AS all_of_them
-    ORDER BY key, seq DESC NULLS FIRST LIMIT %(limit)s
+    ORDER BY key, seq DESC LIMIT %(limit)s
 """
 
 # The keys and common prefixes above a place, each once: a loose index scan over both tables, as in `services.listing`.
@@ -69,13 +72,13 @@ _LOOSE: Final = f"""
         ({_ENTRIES.format(objects="o.key = p.key AND p.cut = 0")})
         UNION ALL
         ({_PAST.format(versions="v.key = p.key AND p.cut = 0")} ORDER BY v.seq DESC LIMIT %(limit)s)) AS e ON p.cut = 0
-    ORDER BY p.n, e.seq DESC NULLS FIRST LIMIT %(limit)s
+    ORDER BY p.n, e.seq DESC LIMIT %(limit)s
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a page starts: behind this key and everything below it, or in the versions of it that are older."""
+    """Where a page starts: above this key, or in its versions: from this sequence down, without this id."""
 
     after: str
     seq: int | None = None
@@ -104,9 +107,9 @@ def list_versions(
         number = bucket_id(connection, bucket)
         place = _start(connection, number, prefix, delimiter, key_marker or "", version_id_marker)
         rows = _find(connection, number, prefix, delimiter, place, wanted + 1) if wanted else []
-        truncated = len(rows) > wanted
-        rows = rows[:wanted]
-        last = _marker(connection, number, rows[-1]) if truncated else (None, None)
+    truncated = len(rows) > wanted
+    rows = rows[:wanted]
+    last = _marker(rows[-1]) if truncated else (None, None)
     versions = tuple(
         ObjectVersion(key, version_id or NULL_VERSION, latest, marker, size, etag, moment(modified))
         for key, _, version_id, size, etag, modified, marker, latest, cut in rows
@@ -157,7 +160,7 @@ def _start(
 def _of_version(connection: Any, number: int, key: str, version_id: str) -> _Place:
     """The place of a version whose plain id was given."""
     query = """
-        SELECT NULL::bigint FROM objects
+        SELECT coalesce(seq, 1) FROM objects
         WHERE bucket = %(bucket)s AND key = %(key)s AND version_id IS NOT DISTINCT FROM %(id)s
         UNION ALL
         SELECT seq FROM versions
@@ -167,15 +170,10 @@ def _of_version(connection: Any, number: int, key: str, version_id: str) -> _Pla
     row = connection.execute(query, {"bucket": number, "key": key, "id": stored}, binary=True).fetchone()
     if row is None:
         raise InvalidInput(f"{key!r} has no version {version_id!r} to go on from: use the markers of the page before")
-    return _Place(key, SEQ_MAX if row[0] is None else row[0], stored)
+    return _Place(key, row[0], stored)
 
 
-def _marker(connection: Any, number: int, row: Any) -> tuple[str, str | None]:
+def _marker(row: Any) -> tuple[str, str | None]:
     """Key and version id marker behind the last row of a page."""
     key, seq, version_id, *_, cut = row
-    if cut != 0:
-        return key, None
-    if seq is None:
-        query = "SELECT coalesce(max(seq), 0) + 1 FROM versions WHERE bucket = %s AND key = %s AND seq < %s"
-        seq = connection.execute(query, (number, key, SEQ_MAX), binary=True).fetchone()[0]
-    return key, f"{version_id or NULL_VERSION}@{seq:016x}"
+    return key, None if cut != 0 else f"{version_id or NULL_VERSION}@{seq:016x}"

@@ -188,6 +188,7 @@ def add_rows(connection: Any, bucket: int, versioning: str | None, objects: list
     What they replace is gone, or stays as a version where the bucket's state of *versioning* wants that ([VSN-5]).
     """
     last = {key: (m, cid) for key, m, cid in objects}  # a statement cannot touch one row twice
+    last = {key: last[key] for key in sorted(last, key=str.encode)}  # [PUT-9] the order in which rows are locked
     made = [m for m, _ in last.values()]
     columns = (
         binary.text_array(list(last)),

@@ -4,6 +4,9 @@
 -- commit, so a change of it makes a flush: `tags_dirty` and `tags_since` stand for it, too.
 ALTER TABLE buckets ADD COLUMN versioning text CHECK (versioning IN ('Enabled', 'Suspended'));
 
+-- The place of the current object among its versions, from when it is written. NULL where the key has no others.
+ALTER TABLE objects ADD COLUMN seq bigint;
+
 -- Noncurrent versions and all delete markers, which have no content. What `objects` holds for a key is newer than all of
 -- these; a key without a row there has a marker for its newest version here ([VSN-4]). The columns are those of `objects`
 -- and the sequence; version_id NULL is the version that S3 calls "null".
@@ -128,11 +131,12 @@ CREATE FUNCTION mark_version_dirty(p_bucket bigint, p_key text, p_seq bigint) RE
     ON CONFLICT (bucket, key, seq) DO UPDATE SET generation = excluded.generation
 $$;
 
--- The sequence for what becomes the newest of the key's noncurrent versions and markers ([VSN-3]). The key is held.
+-- The sequence for what becomes the newest version or marker of the key ([VSN-3]). The key is held.
 CREATE FUNCTION next_seq(p_bucket bigint, p_key text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE newest bigint;
 BEGIN
-    SELECT max(v.seq) INTO newest FROM versions v WHERE v.bucket = p_bucket AND v.key = p_key;
+    SELECT greatest((SELECT max(v.seq) FROM versions v WHERE v.bucket = p_bucket AND v.key = p_key),
+                    (SELECT coalesce(o.seq, 1) FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key)) INTO newest;
     IF newest = 9223372036854775807 THEN
         RAISE EXCEPTION 'the sequence of the versions of % has come to its end: remove the newest of them, then repeat',
             quote_literal(p_key) USING ERRCODE = 'MB501';
@@ -142,12 +146,12 @@ END $$;
 
 -- The current object is written down as a noncurrent version; the caller, who holds the key, replaces or removes its row.
 CREATE FUNCTION archive(p_bucket bigint, p_key text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE s bigint := next_seq(p_bucket, p_key);
+DECLARE s bigint;
 BEGIN
     INSERT INTO versions
-    SELECT o.bucket, o.key, s, o.manifest, o.content, o.size, o.etag, o.content_type, o.created, o.modified, o.sha256,
+    SELECT o.bucket, o.key, coalesce(o.seq, 1), o.manifest, o.content, o.size, o.etag, o.content_type, o.created, o.modified, o.sha256,
            o.checksums, o.headers, o.metadata, o.tags, o.parts, o.version_id
-    FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
+    FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key RETURNING seq INTO s;
     PERFORM mark_version_dirty(p_bucket, p_key, s);
 END $$;
 
@@ -163,8 +167,9 @@ BEGIN
 END $$;
 
 -- What is current stays as a version where it has to, before something newer is stored or put in its place ([VSN-5]).
-CREATE FUNCTION make_way(p_bucket bigint, p_versioning text, p_key text) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE present boolean := hold(p_bucket, p_key);
+-- The sequence of that.
+CREATE FUNCTION make_way(p_bucket bigint, p_versioning text, p_key text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE present boolean := hold(p_bucket, p_key); s bigint := next_seq(p_bucket, p_key);
 BEGIN
     IF present AND (p_versioning = 'Enabled' OR EXISTS (
             SELECT FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key AND o.version_id IS NOT NULL)) THEN
@@ -173,7 +178,7 @@ BEGIN
     IF p_versioning = 'Suspended' THEN
         PERFORM drop_null_version(p_bucket, p_key);
     END IF;
-    RETURN present;
+    RETURN s;
 END $$;
 
 -- The newest version becomes the current object, unless it is a marker ([VSN-6]). The key is held and has no object.
@@ -187,10 +192,10 @@ BEGIN
     DELETE FROM versions v WHERE v.bucket = p_bucket AND v.key = p_key AND v.seq = newest.seq;
     PERFORM mark_version_dirty(p_bucket, p_key, newest.seq);
     INSERT INTO objects (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
-                         headers, metadata, tags, parts, version_id)
+                         headers, metadata, tags, parts, version_id, seq)
         VALUES (newest.bucket, newest.key, newest.manifest, newest.content, newest.size, newest.etag, newest.content_type,
                 newest.created, newest.modified, newest.sha256, newest.checksums, newest.headers, newest.metadata,
-                newest.tags, newest.parts, newest.version_id);
+                newest.tags, newest.parts, newest.version_id, newest.seq);
     PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
 END $$;
 
@@ -199,13 +204,13 @@ END $$;
 CREATE FUNCTION put_marker(
     p_bucket bigint, p_versioning text, p_key text, p_manifest bytea, p_version text, p_now bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE present boolean := make_way(p_bucket, p_versioning, p_key); s bigint;
+DECLARE present boolean; s bigint := make_way(p_bucket, p_versioning, p_key);
 BEGIN
+    DELETE FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
+    present := FOUND;
     IF present THEN
-        DELETE FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
         PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
     END IF;
-    s := next_seq(p_bucket, p_key);
     INSERT INTO versions (bucket, key, seq, manifest, created, modified, version_id)
         VALUES (p_bucket, p_key, s, p_manifest, p_now, p_now, p_version);
     PERFORM mark_version_dirty(p_bucket, p_key, s);
@@ -245,7 +250,7 @@ CREATE FUNCTION put_inline(
     p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb,
     p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text
 ) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE here record;
+DECLARE here record; s bigint;
 BEGIN
     here := enter(p_bucket);
     INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
@@ -257,19 +262,21 @@ BEGIN
         PERFORM expect(here.bucket, p_key, p_match, p_none_match);
     END IF;
     IF here.versioning IS NOT NULL THEN
-        PERFORM make_way(here.bucket, here.versioning, p_key);
+        s := make_way(here.bucket, here.versioning, p_key);
     END IF;
     INSERT INTO objects AS o VALUES (here.bucket, p_key, p_manifest, p_content, p_size, p_etag, p_type, p_created,
-            p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, NULL, p_version)
+            p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, NULL, p_version, s)
         ON CONFLICT (bucket, key) DO UPDATE SET
             manifest = excluded.manifest, content = excluded.content, size = excluded.size, etag = excluded.etag,
             content_type = excluded.content_type, created = excluded.created, modified = excluded.modified,
             sha256 = excluded.sha256, checksums = excluded.checksums, headers = excluded.headers,
-            metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id;
+            metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id,
+            seq = excluded.seq;
     INSERT INTO dirty VALUES (here.bucket, p_key, nextval('generation'), p_modified)
         ON CONFLICT (bucket, key) DO UPDATE SET generation = excluded.generation;
 END $$;
 
+-- The caller has sorted the keys, so that two writers cannot deadlock ([PUT-9]).
 DROP FUNCTION add_objects(bigint, text[], bytea[], bytea[], bigint[], text[], text[], bigint[], bigint[], bytea[], jsonb[], jsonb[],
                           jsonb[], jsonb[]);
 CREATE FUNCTION add_objects(
@@ -277,24 +284,24 @@ CREATE FUNCTION add_objects(
     p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[],
     p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE seqs bigint[];
 BEGIN
     IF p_versioning IS NOT NULL THEN
-        PERFORM make_way(p_bucket, p_versioning, k) FROM (
-            SELECT k FROM unnest(p_keys) AS t (k) ORDER BY k COLLATE "C" OFFSET 0) AS sorted;
+        seqs := ARRAY(SELECT make_way(p_bucket, p_versioning, t.key) FROM unnest(p_keys) AS t (key));
     END IF;
     INSERT INTO objects AS o
     SELECT p_bucket, t.key, t.manifest, t.content, t.size, t.etag, t.type, t.created, t.modified, t.sha256,
-           t.checksums, t.headers, t.metadata, t.tags, NULL, t.version
+           t.checksums, t.headers, t.metadata, t.tags, NULL, t.version, t.seq
     FROM unnest(p_keys, p_manifests, p_contents, p_sizes, p_etags, p_types, p_created, p_modified, p_sha256,
-                p_checksums, p_headers, p_metadata, p_tags, p_versions)
+                p_checksums, p_headers, p_metadata, p_tags, p_versions, seqs)
          AS t (key, manifest, content, size, etag, type, created, modified, sha256, checksums, headers, metadata, tags,
-               version)
-    ORDER BY t.key COLLATE "C"
+               version, seq)
     ON CONFLICT (bucket, key) DO UPDATE SET
         manifest = excluded.manifest, content = excluded.content, size = excluded.size, etag = excluded.etag,
         content_type = excluded.content_type, created = excluded.created, modified = excluded.modified,
         sha256 = excluded.sha256, checksums = excluded.checksums, headers = excluded.headers,
-        metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id;
+        metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id,
+        seq = excluded.seq;
     PERFORM mark_dirty(p_bucket, p_keys);
 END $$;
 
@@ -355,7 +362,7 @@ CREATE OR REPLACE VIEW v_buckets AS
 CREATE VIEW v_versions AS
     SELECT b.name AS bucket, o.key, coalesce(o.version_id, 'null') AS version_id, true AS is_latest, false AS delete_marker,
            o.size, o.etag, o.content_type, moment(o.modified) AS last_modified, o.metadata, o.tags,
-           cid_text(o.content) AS content, cid_text(o.manifest) AS manifest, NULL::bigint AS seq
+           cid_text(o.content) AS content, cid_text(o.manifest) AS manifest, coalesce(o.seq, 1) AS seq
     FROM buckets b JOIN objects o ON o.bucket = b.id
     UNION ALL
     SELECT b.name, v.key, coalesce(v.version_id, 'null'),
@@ -366,4 +373,4 @@ CREATE VIEW v_versions AS
     FROM buckets b JOIN versions v ON v.bucket = b.id;
 
 COMMENT ON VIEW v_versions IS
-    'Every version of every key, delete markers included; of one key a higher seq is newer, and NULL, the current object, newest.';
+    'Every version of every key, delete markers included; of one key a higher seq is newer.';
