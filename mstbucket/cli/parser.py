@@ -136,6 +136,10 @@ def _commits(add: _Adder) -> None:
 
 
 def _rest(add: _Adder) -> None:
+    command = add("store", "store_commands:validate", "try whether an S3-compatible service can hold a store")
+    command.add_argument("action", choices=["validate"], help="try everything, remove it again, and say what worked")
+    command.add_argument("url", metavar="s3://BUCKET/PREFIX?endpoint=URL&region=NAME")
+
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
     command.add_argument("--keep", metavar="DIR", help="work in this new directory, and leave it")
