@@ -59,20 +59,20 @@ def validate_blobs(url: str) -> Generator[BlobCheck, None, None]:
         if not reached.passed:
             return
         stack.callback(_remove_all, bucket)
+        yield _check("clock", lambda: _clock(bucket))
+        yield _check("listing: pages, order, and going on after a key", lambda: _pages(bucket))
         made = _check("conditional put: the second is refused", lambda: _refuse_second(corner))
         yield made
         if made.passed:
             yield from _on_store(S3Blobs(str(corner)), bucket)
-        yield _check("listing: pages, order, and going on after a key", lambda: _pages(bucket))
         yield _check("multipart upload", lambda: _parts(bucket))
         yield _check("multipart upload: condition at its completion", lambda: _completion(bucket))
-        yield _check("clock", lambda: _clock(bucket))
 
 
 def _on_store(blobs: S3Blobs, bucket: S3Bucket) -> Iterator[BlobCheck]:
+    yield _check("ranges", lambda: _ranges(blobs))
     yield _check("read after write, and after delete", lambda: _read_after_write(blobs, bucket))
     yield _check(f"conditional put: of {THREADS} at once one wins", lambda: _race(blobs))
-    yield _check("ranges", lambda: _ranges(blobs))
     yield _check("delete: again, and of many", lambda: _delete(blobs))
     yield _check(f"{THREADS} threads at once", lambda: _together(blobs))
 
