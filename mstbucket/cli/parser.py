@@ -13,7 +13,7 @@ _EXITS: Final = """\
 exit codes: 0 done; 1 some of many failed, or a defect; 2 usage; 3 not found; 4 conflict; 5 format or corruption;
 6 storage; 7 unsupported; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
 The store is that of --store DIR, else MSTBUCKET_STORE (or MSTBUCKET_DATABASE and MSTBUCKET_BLOBS), else the config
-file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket."""
+file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_BLOBS is a directory or s3://BUCKET/PREFIX."""
 
 
 class Parser(argparse.ArgumentParser):
