@@ -17,7 +17,7 @@ LAYERS: list[list[str]] = [
     ["s3"],
     ["verify", "blobs", "pg"],
     ["services"],
-    ["check", "bucket", "bucket_attributes", "uploads", "store", "__init__", "testing"],
+    ["check", "bucket", "bucket_attributes", "uploads", "versions", "store", "__init__", "testing"],
     ["cli", "__main__"],
 ]
 SURFACE = LAYERS[5]  # one part: the public modules know each other
