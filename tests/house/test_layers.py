@@ -14,9 +14,10 @@ from typing import Any
 LAYERS: list[list[str]] = [
     ["errors", "limits"],
     ["core", "model"],
-    ["verify", "blobs", "pg"],
+    ["verify", "blobs", "pg", "files"],
     ["services"],
     ["check", "bucket", "bucket_attributes", "uploads", "store", "__init__", "testing"],
+    ["sync"],
     ["cli", "__main__"],
 ]
 SURFACE = LAYERS[4]  # one part: the public modules know each other
