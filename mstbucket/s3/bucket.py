@@ -1,0 +1,241 @@
+"""One bucket of an S3-compatible service, in the terms of this package: its objects, by their whole keys."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any, BinaryIO, Final
+
+from mstbucket.errors import MstBucketError, NoSuchKey, StorageError
+from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX, MIB
+from mstbucket.s3.attempts import Attempts
+from mstbucket.s3.client import make_client
+from mstbucket.s3.download import S3Stream, read_exactly
+from mstbucket.s3.failures import refused_key, server_time
+from mstbucket.s3.objects import NO_ATTRIBUTES, S3Attributes, S3Listed, S3Object, S3Written, bare
+from mstbucket.s3.place import S3Place
+from mstbucket.s3.upload import ALWAYS, ONLY_IF_ABSENT, S3Target, S3Writer, part_size, whole_size
+
+# XML 1.0 cannot say these, nor tell a carriage return from a line feed: such keys are deleted one by one.
+_NOT_IN_XML: Final = re.compile("[\0-\x08\x0b-\x1f\ufffe\uffff]")
+
+
+class S3Bucket:
+    """The bucket of `place`, whose prefix plays no part here: keys are whole ones. Thread-safe.
+
+    Nothing is sent before the first call. Every method tries again what may work a moment later, for some seconds,
+    and raises `StorageError` for what fails in the end: no such bucket, wrong region, wrong or expired credentials, no
+    answer. The message says what, where and what to do; no error, log or repr has a secret in it.
+
+    Raises:
+        Unsupported: boto3 is not installed.
+        StorageError: the configuration of the environment cannot be used.
+    """
+
+    def __init__(self, place: S3Place) -> None:
+        self.place = place
+        self._client = make_client(place)
+        self._bucket = {"Bucket": place.bucket}
+
+    def __repr__(self) -> str:
+        return f"S3Bucket({str(self.place)!r})"
+
+    # --- reading ---
+
+    def head(self, key: str) -> S3Object:
+        """Everything about an object but its bytes.
+
+        Raises:
+            NoSuchKey: there is none of that key.
+            StorageError: the service failed, or there is no such bucket.
+        """
+        attempts = Attempts("an object cannot be looked at", self._where(key))
+        try:
+            answer = attempts.run(lambda: self._client.head_object(**self._bucket, Key=key))
+        except (NoSuchKey, StorageError):
+            self._explain(attempts.code)
+            raise
+        return S3Object.from_answer(key, answer["ContentLength"], answer)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Exactly `length` bytes, at least one, from byte `start` on.
+
+        Raises:
+            NoSuchKey: there is none of that key.
+            StorageError: it ends before, or the service failed. Never fewer bytes.
+        """
+        return read_exactly(self._client, self.place.bucket, key, start, length)
+
+    def open_read(self, key: str) -> S3Stream:
+        """A stream over an object's bytes, from one request; `S3Stream.object` is what `head` gives. Close it.
+
+        Raises:
+            NoSuchKey: there is none of that key.
+            StorageError: the service failed.
+        """
+        return S3Stream(self._client, self.place.bucket, key)
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[S3Listed]:
+        """Iterate over the objects whose keys start with `prefix` and stand above `after`, page by page, by key.
+
+        Raises:
+            StorageError: the service failed, also in the middle. A listing that ends without an error is complete.
+        """
+        given: dict[str, Any] = {"Prefix": prefix, "MaxKeys": LIST_KEYS_MAX}
+        if after:
+            given["StartAfter"] = after
+        while True:
+            page = self._list_page(given)
+            for item in page.get("Contents", ()):
+                yield S3Listed(item["Key"], item["Size"], bare(item.get("ETag")), item["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+            given["ContinuationToken"] = page.get("NextContinuationToken")
+            if not given["ContinuationToken"]:
+                raise StorageError(f"{self._where(prefix)}: the service broke off a listing without saying how to go on")
+
+    def check(self) -> None:
+        """Return if the bucket can be listed; raises `StorageError` that says why not."""
+        self._list_page({"MaxKeys": 1})
+
+    def server_time(self) -> datetime | None:
+        """The service's clock, to the second; None where it does not tell."""
+        return server_time(self._list_page({"MaxKeys": 1}).get("ResponseMetadata", {}))
+
+    def _explain(self, code: str) -> None:
+        """The answer to HEAD has no body, so it says little, and a missing bucket looks like a missing key: ask further."""
+        attempts = Attempts("a bucket cannot be looked at", self._where(""))
+        try:
+            if code == "404":
+                attempts.run(lambda: self._client.head_bucket(**self._bucket))
+        except (NoSuchKey, StorageError):
+            self.check()
+        if code in ("400", "403", "301"):
+            self.check()
+
+    def _list_page(self, given: dict[str, Any]) -> Any:
+        attempts = Attempts("a bucket cannot be listed", self._where(given.get("Prefix", "")))
+        return attempts.run(lambda: self._client.list_objects_v2(**self._bucket, **given))
+
+    # --- writing ---
+
+    def put(self, key: str, data: bytes, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
+        """Write an object of `data` in one request, in place of one that is there; durable when this returns.
+
+        Raises:
+            StorageError: the service failed; the object is as it was. Repeat the call.
+            OutcomeUnknown: it failed, and may have written the object. It may be repeated too.
+        """
+        return self._put(key, data, attributes, ALWAYS)
+
+    def put_if_absent(self, key: str, data: bytes, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
+        """As `put`, unless there is an object of that key: of all who try at once, one succeeds.
+
+        Raises:
+            PreconditionFailed: there is one, which this call did not write, also if an answer was lost.
+        """
+        return self._put(key, data, attributes, ONLY_IF_ABSENT)
+
+    def open_write(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
+        """Start writing an object of any length, in place of one that is there when it is committed."""
+        return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ALWAYS))
+
+    def open_write_if_absent(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
+        """As `open_write`; its `commit` raises `PreconditionFailed` if there is an object of that key.
+
+        For services that check this at the end of a multipart upload too: see `open_put_if_absent`.
+        """
+        return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT), part_size)
+
+    def open_put_if_absent(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
+        """As `open_write_if_absent`, by one request at the end: up to 5 GiB, held in a temporary file above 16 MiB."""
+        return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT), whole_size)
+
+    def put_stream(self, key: str, source: BinaryIO, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
+        """Write an object of all that `source` gives, of any length, in bounded memory; as `put` otherwise."""
+        with self.open_write(key, attributes) as writer:
+            while data := source.read(MIB):
+                writer.write(data)
+            return writer.commit()
+
+    # --- removing ---
+
+    def delete(self, key: str) -> None:
+        """Remove an object. One that is not there is no error."""
+        attempts = Attempts("an object cannot be deleted", self._where(key))
+        try:
+            attempts.run(lambda: self._client.delete_object(**self._bucket, Key=key))
+        except NoSuchKey:  # some services do say so
+            return
+
+    def delete_many(self, keys: Iterable[str]) -> dict[str, MstBucketError]:
+        """Remove objects, 1,000 a request; return those that could not be, each with its error. {}: all are gone.
+
+        Raises:
+            StorageError: a whole request failed; some of its objects may be gone. Repeat it with the same keys.
+        """
+        failed: dict[str, MstBucketError] = {}
+        rest = iter(keys)
+        while batch := list(islice(rest, DELETE_KEYS_MAX)):
+            odd = [key for key in batch if _NOT_IN_XML.search(key)]
+            for key in odd:
+                self.delete(key)
+            together = [key for key in batch if key not in odd] if odd else batch
+            if together:
+                failed.update(self._delete_batch(together))
+        return failed
+
+    def _delete_batch(self, keys: Sequence[str]) -> dict[str, MstBucketError]:
+        attempts = Attempts("objects cannot be deleted", self._where(""))
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        answer = attempts.run(lambda: self._client.delete_objects(**self._bucket, Delete=wanted))
+        failed: dict[str, MstBucketError] = {}
+        # [S3B-9] an answer of 200 says of each key what became of it
+        for told in answer.get("Errors", ()):
+            key, code = told.get("Key", ""), told.get("Code", "?")
+            failure = refused_key(code, told.get("Message", ""), "an object cannot be deleted", self._where(key))
+            if isinstance(failure.error, NoSuchKey):
+                continue
+            failed[key] = failure.error
+            if failure.again:
+                try:
+                    self.delete(key)
+                    del failed[key]
+                except StorageError as error:
+                    failed[key] = error
+        return failed
+
+    def abort_old_uploads(self, prefix: str, age: timedelta) -> int:
+        """Abort the multipart uploads below `prefix` that were begun longer than `age` ago; return how many.
+
+        Their parts are invisible, and paid for. By the service's clock, where it tells.
+        """
+        now = self.server_time() or datetime.now(UTC)
+        given: dict[str, Any] = {**self._bucket, "Prefix": prefix}
+        aborted = 0
+        while True:
+            attempts = Attempts("open uploads cannot be listed", self._where(prefix))
+            page = attempts.run(partial(self._client.list_multipart_uploads, **given))
+            for upload in page.get("Uploads", ()):
+                if now - upload["Initiated"] > age:
+                    self._abort(upload["Key"], upload["UploadId"])
+                    aborted += 1
+            if not page.get("IsTruncated"):
+                return aborted
+            given |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _abort(self, key: str, upload: str) -> None:
+        attempts = Attempts("an upload cannot be aborted", self._where(key))
+        attempts.run(lambda: self._client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload))
+
+    def _put(self, key: str, data: bytes, attributes: S3Attributes, condition: dict[str, str]) -> S3Written:
+        target = S3Target(self._client, self.place.bucket, key, attributes, condition)
+        return target.put(data, len(data), hashlib.md5(data, usedforsecurity=False).digest())
+
+    def _where(self, key: str) -> str:
+        at = "" if self.place.endpoint is None else f" at {self.place.endpoint}"
+        return f"s3://{self.place.bucket}/{key}{at}"
