@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mstbucket.cli import progress
-from mstbucket.cli.address import Address, Local, folder, parse_place
+from mstbucket.cli.address import SCHEME, Address, Local, folder, parse_place
 from mstbucket.cli.exits import FAILED, OK, describe, one_line
 from mstbucket.cli.output import Output, complain, count, human_size, warn
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
+from mstbucket.s3.place import is_s3
+from mstbucket.s3.place import parse_place as parse_s3
 
 if TYPE_CHECKING:
     from mstbucket import Store
@@ -57,6 +60,11 @@ def _side(text: str, store: Store, wanted: Filters, report: _Report, *, follow: 
     from mstbucket.sync.directory import Directory
     from mstbucket.sync.objects import Objects
 
+    if is_s3(text):
+        from mstbucket.sync.remote import Remote
+
+        there = parse_s3(text)
+        return Remote(replace(there, prefix=folder(there.prefix)), wanted)
     place = parse_place(text)
     if isinstance(place, Address):
         return Objects(store.bucket(place.bucket), folder(place.key), wanted)
@@ -126,13 +134,12 @@ class _Report:
 
 
 def _action(source: str, target: str) -> str:
-    """What `cp` calls the direction."""
-    if isinstance(parse_place(target), Local):
+    """What `cp` calls the direction: into the store's buckets from elsewhere, out of them, or between them."""
+    if not target.startswith(SCHEME):
         return "download"
-    return "upload" if isinstance(parse_place(source), Local) else "copy"
+    return "copy" if source.startswith(SCHEME) else "upload"
 
 
 def _below(root: str, key: str) -> str:
     """How something below a side is named to people: as the side was, and the key."""
-    bare = root.rstrip("/") if isinstance(parse_place(root), Local) else root.removesuffix("/")
-    return f"{bare}/{key}"
+    return folder(root.partition("?")[0] if is_s3(root) else root) + key

@@ -123,6 +123,11 @@ def _by_etags(source: Entry, target: Entry) -> Verdict:
         return None
     if _is_md5(source) and _is_md5(target):
         return "content"
+    return by_time(source, target)
+
+
+def by_time(source: Entry, target: Entry) -> Verdict:
+    """[SYNC-8] What was written a while after the source was written last is a copy of it."""
     return None if source.modified + SLACK <= target.modified else "time"
 
 

@@ -10,17 +10,20 @@ from typing import Final
 from mstbucket.errors import InvalidInput, Unsupported
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.engine import Engine, Event, Summary
+from mstbucket.sync.fetching import Fetching
 from mstbucket.sync.inward import Inward
 from mstbucket.sync.mover import Meter, Mover
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.outward import Outward
 from mstbucket.sync.plan import How, plan, rule_for
+from mstbucket.sync.remote import Remote
+from mstbucket.sync.sending import Sending
 from mstbucket.sync.within import Within
 
 WORKERS: Final = 8  # what hides the waiting for a service or a disk; more cost memory, 4 MiB each, and gain little
 WORKERS_MAX: Final = 32  # as many connections are kept to a service, and twice as many as to the database
 
-Side = Directory | Objects
+Side = Directory | Objects | Remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def sync(
         InvalidInput: one side lies inside the other, or an option is wrong.
         StorageError: a medium failed; what was told is done. Repair it and repeat the call.
     """
+    mover = _mover(source, target, Meter())
     if not 1 <= options.workers <= WORKERS_MAX:
         raise InvalidInput(f"{options.workers} workers are too few or too many: from 1 to {WORKERS_MAX}")
     _refuse_overlap(source, target)
@@ -67,17 +71,24 @@ def sync(
     sources = entries if first is None else chain((first,), entries)
     delete = options.delete and not (isinstance(source, Directory) and source.incomplete)  # [SYNC-10]
     steps = plan(sources, target.entries(), rule_for(source.kind, target.kind, options.how), delete=delete)
-    engine = Engine(_mover(source, target, Meter()), tell, tick, options.workers)
+    engine = Engine(mover, tell, tick, options.workers)
     if options.dry_run:
         return engine.rehearse(steps)
     return engine.run(steps, target.bucket if isinstance(target, Objects) else None)
 
 
 def _mover(source: Side, target: Side, meter: Meter) -> Mover:
-    if isinstance(target, Objects):
-        return Inward(target, meter) if isinstance(source, Directory) else Within(source, target, meter)
-    if isinstance(source, Objects):
-        return Outward(source, target, meter)
+    match source, target:
+        case Directory(), Objects():
+            return Inward(target, meter)
+        case Objects(), Directory():
+            return Outward(source, target, meter)
+        case Objects(), Objects():
+            return Within(source, target, meter)
+        case Remote(), Objects():
+            return Fetching(source, target, meter)
+        case Objects(), Remote():
+            return Sending(source, target, meter)
     raise Unsupported("neither side is in a bucket of this store: one has to be mst://bucket/prefix")
 
 
