@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.blobs.base import BlobStore
-from mstbucket.blobs.local import LocalBlobs
+from mstbucket.blobs.places import open_blobs
 from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
 from mstbucket.model import BucketInfo
@@ -45,7 +45,8 @@ def open(
     Args:
         path: the directory of an embedded store.
         database: a `postgresql://` URL or libpq connection string, of a server of version 14 or later.
-        blobs: a directory for the packs, or a `BlobStore`; with `path` it may be left out.
+        blobs: where the packs are: a directory, `file:///DIR`, `s3://BUCKET/PREFIX?endpoint=URL&region=NAME` with the
+            credentials of the environment, `memory:` for tests, or a `BlobStore`; with `path` it may be left out.
         postgres_bin: directory of the Postgres programs to use instead of those installed with this package.
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
         abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
@@ -76,7 +77,7 @@ def open(
         db = _database(server, database)
         try:
             migrate(db)
-            store = blobs if isinstance(blobs, BlobStore) else LocalBlobs(Path(blobs))
+            store = blobs if isinstance(blobs, BlobStore) else open_blobs(blobs)
             return Store(Context(db, store, StoreBlocks(db, store)), server, background, abort_uploads_after)
         except BaseException:
             db.close()

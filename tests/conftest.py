@@ -2,17 +2,27 @@
 
 MSTBUCKET_TEST_DATABASE names a server of yours (a URL whose user may create databases); without it an embedded server
 runs for the session. One that is named and does not answer is an error, never a reason to leave tests out.
+
+The tests marked `s3` need a real S3 service: MSTBUCKET_TEST_S3_ENDPOINT with the usual AWS variables names one of
+yours; else the gateway of `tests/servers/rgw.py` is started, where its packages are installed. Without either they are
+deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -121,3 +131,120 @@ def second_database_url(databases: Databases, template: str) -> str:
 def empty_database_url(databases: Databases) -> str:
     """The connection string of a fresh database without any migration."""
     return databases.url(databases.create())
+
+
+# --- a real S3 service -----------------------------------------------------------------------------------------------
+
+SERVERS: Final = Path(__file__).parent / "servers"
+
+
+@cache
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"mstbucket_test_servers_{name}", SERVERS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def load_server() -> Callable[[str], Any]:
+    """Gives a module of `tests/servers` by its name."""
+    return _load
+
+
+def s3_is_there() -> bool:
+    """Whether there is a service to test with, or one that has to be."""
+    asked = os.environ.get("MSTBUCKET_TEST_S3_ENDPOINT") is not None or os.environ.get("MSTBUCKET_TEST_S3") == "required"
+    return asked or all(shutil.which(program) is not None for program in _load("rgw").PROGRAMS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if s3_is_there():
+        return
+    out = [item for item in items if item.get_closest_marker("s3") is not None]
+    if out:
+        items[:] = [item for item in items if item.get_closest_marker("s3") is None]
+        config.hook.pytest_deselected(items=out)
+
+
+def pytest_report_header() -> str:
+    if s3_is_there():
+        return "s3: tested"
+    return (
+        "s3: NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "
+        "--no-install-recommends radosgw ceph-mon ceph-osd ceph-mgr ceph-common)"
+    )
+
+
+@dataclass(frozen=True)
+class S3Service:
+    """A real S3 service: where it is, a bucket of the test run's own, and boto3's client for raw access."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    client: Any
+
+
+@pytest.fixture(scope="session")
+def s3_service() -> Iterator[S3Service]:
+    """The service under test; the environment has its credentials as long as it is there."""
+    import boto3
+    from botocore.config import Config
+
+    with pytest.MonkeyPatch.context() as patch:
+        endpoint = os.environ.get("MSTBUCKET_TEST_S3_ENDPOINT")
+        process = None
+        if endpoint is None:
+            process, told = _start_gateway()
+            endpoint = told["endpoint"]
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                patch.delenv(name)
+            patch.setenv("AWS_ACCESS_KEY_ID", told["access_key"])
+            patch.setenv("AWS_SECRET_ACCESS_KEY", told["secret_key"])
+            patch.setenv("AWS_DEFAULT_REGION", told["region"])
+            patch.setenv("AWS_CONFIG_FILE", os.devnull)
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        try:
+            config = Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
+            client = boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
+            bucket = f"mstbucket-test-{secrets.token_hex(6)}"
+            elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            client.create_bucket(Bucket=bucket, **elsewhere)
+            yield S3Service(endpoint, region, bucket, client)
+            if process is None:
+                _remove_bucket(client, bucket)
+            client.close()
+        finally:
+            if process is not None:
+                process.communicate(timeout=STOP_SECONDS)  # it ends with its standard input
+
+
+def _start_gateway() -> tuple[subprocess.Popen[str], dict[str, str]]:
+    missing = [program for program in _load("rgw").PROGRAMS if shutil.which(program) is None]
+    if missing:
+        pytest.fail(f"the tests of S3 are required, but there are no {', '.join(missing)}: apt-get install "
+                    "--no-install-recommends radosgw ceph-mon ceph-osd ceph-mgr ceph-common", pytrace=False)  # fmt: skip
+    pipe = subprocess.PIPE
+    command = [sys.executable, str(SERVERS / "rgw.py")]
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        process.communicate(timeout=STOP_SECONDS)
+        pytest.fail("the S3 server for the tests did not start; it says why above", pytrace=False)
+    told: dict[str, str] = json.loads(line)
+    return process, told
+
+
+def _remove_bucket(client: Any, bucket: str) -> None:
+    for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()):
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for item in page.get("Contents", ()):
+            client.delete_object(Bucket=bucket, Key=item["Key"])
+    client.delete_bucket(Bucket=bucket)

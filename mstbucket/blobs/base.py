@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from mstbucket.errors import BlobExists
+from mstbucket.limits import KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,14 @@ class BlobStore(ABC):
     Every method checks names and raises `InvalidInput` for one that cannot be. A medium that fails raises
     `StorageError` saying what, where and what to do. An ability that a medium cannot offer safely raises `Unsupported`.
     Not checked here: what is in a blob. Bytes may change on the medium; whoever reads them hashes (`blobs.reader`).
+
+    Attributes:
+        read_gap: bytes that are better read over than read around: about what the medium moves in the time of one call.
+        read_max: bytes of several blocks that are fetched by one call at most.
     """
+
+    read_gap: ClassVar[int] = 16 * KIB  # of a local disk: copying this much costs about as much as another call
+    read_max: ClassVar[int] = 512 * KIB  # larger blocks are read alone, straight into place
 
     @abstractmethod
     def open_write(self, name: str) -> BlobWriter:

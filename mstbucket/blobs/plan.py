@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from mstbucket.blobs.base import BlobStore
 from mstbucket.core.cid import CID, CID_SIZE
-from mstbucket.limits import KIB
 
-GAP: Final = 16 * KIB  # read over rather than around: copying this much costs about as much as another call
-READ_MAX: Final = 512 * KIB  # of one planned read; larger blocks are read alone, straight into place
+GAP: Final = BlobStore.read_gap
+READ_MAX: Final = BlobStore.read_max
 
 
 class Location(NamedTuple):

@@ -41,7 +41,7 @@ def read_blocks(blobs: BlobStore, wanted: Iterable[tuple[CID, Location]]) -> dic
         StorageError: the medium failed.
     """
     found: dict[CID, bytes] = {}
-    for read in plan(wanted):
+    for read in plan(wanted, blobs.read_gap, blobs.read_max):
         _cut(read, _fetch(blobs, read, read.stop), found)
     return found
 
@@ -115,7 +115,7 @@ class PackScan:
                     found[cid] = place
                 else:
                     wanted.append((cid, place))
-            for read in plan(wanted, SCAN_GAP):
+            for read in plan(wanted, SCAN_GAP, self._blobs.read_max):
                 if self._pays(read, len(cids) == 1):
                     data = self._fetch_ahead(read)
                     _cut(read, data, found)

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mstbucket.cli.address import SCHEME, parse_bucket
+from mstbucket.cli.config import redact
 from mstbucket.cli.output import Output, count, local_time
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
 from mstbucket.errors import BucketNotEmpty
@@ -43,7 +44,7 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     place = place_of(arguments)
     record: dict[str, object] = {"store": place.shown, "kind": place.kind, "named_by": place.source}
     if place.blobs is not None:
-        record["blobs"] = str(place.blobs)
+        record["blobs"] = redact(str(place.blobs))
     lines = [f"store     {place.shown} ({place.kind}; named by {place.source})"]
     if place.path is not None and not is_store(place.path):
         out.emit(record | {"exists": False, "buckets": []}, "\n".join([*lines, "          there is none yet"]))

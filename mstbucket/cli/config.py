@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from mstbucket.blobs.places import is_url
 from mstbucket.errors import InvalidInput
 
 KEYS: Final = ("store", "database", "blobs", "postgres_bin")
@@ -36,14 +37,14 @@ class StorePlace:
     Attributes:
         path: directory of an embedded store, or None.
         database: connection string of the user's own server, or None. It may hold a password: print `shown`.
-        blobs: directory of the packs where it is not inside `path`.
+        blobs: directory or URL of the packs where they are not inside `path`.
         postgres_bin: directory of the Postgres programs for an embedded store, or None for the installed ones.
         source: who said so, for messages.
     """
 
     path: Path | None
     database: str | None
-    blobs: Path | None
+    blobs: Path | str | None
     postgres_bin: Path | None
     source: str
 
@@ -112,8 +113,12 @@ def _place(values: Mapping[str, str | None], names: Mapping[str, str], source: s
         there, missing = ("blobs", "database") if blobs else ("database", "blobs")
         raise InvalidInput(f"{source} sets {names[there]} but not {names[missing]}: a server of your own needs both")
     return StorePlace(
-        Path(store) if store else None, database or None, Path(blobs) if blobs else None, None, source
+        Path(store) if store else None, database or None, _blobs(blobs) if blobs else None, None, source
     )
+
+
+def _blobs(value: str) -> Path | str:
+    return value if is_url(value) else Path(value)
 
 
 def _read(file: Path) -> dict[str, str]:
@@ -137,9 +142,13 @@ def _read(file: Path) -> dict[str, str]:
         if not isinstance(value, str):
             raise InvalidInput(f"the config file {file} sets {name!r} to something other than a text")
     return {
-        name: value if name == "database" or not value else str(file.parent / _expand(value))
+        name: str(file.parent / _expand(value)) if value and not _is_no_path(name, value) else value
         for name, value in settings.items()
     }
+
+
+def _is_no_path(name: str, value: str) -> bool:
+    return name == "database" or (name == "blobs" and is_url(value))
 
 
 def _expand(path: str) -> Path:

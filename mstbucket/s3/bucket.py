@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
-from mstbucket.errors import MstBucketError, NoSuchKey, StorageError
+from mstbucket.errors import MstBucketError, NoSuchKey, PreconditionFailed, StorageError, Unsupported
 from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX, MIB
 from mstbucket.s3.attempts import Attempts
 from mstbucket.s3.client import make_client
@@ -18,7 +20,7 @@ from mstbucket.s3.download import S3Stream, read_exactly
 from mstbucket.s3.failures import refused_key, server_time
 from mstbucket.s3.objects import NO_ATTRIBUTES, S3Attributes, S3Listed, S3Object, S3Written, bare
 from mstbucket.s3.place import S3Place
-from mstbucket.s3.upload import ALWAYS, ONLY_IF_ABSENT, S3Target, S3Writer, part_size, whole_size
+from mstbucket.s3.upload import ALWAYS, ONLY_IF_ABSENT, S3Target, S3Writer
 
 # XML 1.0 cannot say these, nor tell a carriage return from a line feed: such keys are deleted one by one.
 _NOT_IN_XML: Final = re.compile("[\0-\x08\x0b-\x1f\ufffe\uffff]")
@@ -40,6 +42,8 @@ class S3Bucket:
         self.place = place
         self._client = make_client(place)
         self._bucket = {"Bucket": place.bucket}
+        self._lock = threading.Lock()
+        self._checks_completion: bool | None = None
 
     def __repr__(self) -> str:
         return f"S3Bucket({str(self.place)!r})"
@@ -147,13 +151,36 @@ class S3Bucket:
     def open_write_if_absent(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
         """As `open_write`; its `commit` raises `PreconditionFailed` if there is an object of that key.
 
-        For services that check this at the end of a multipart upload too: see `open_put_if_absent`.
+        A body that does not fit one request of 16 MiB goes in parts where the service checks the condition at their
+        completion too. Where it does not, it goes in one request of up to 5 GiB, which is held in a temporary file.
+        Which of the two is asked of the service once, by an upload that must be refused.
         """
-        return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT), part_size)
+        target = S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT)
+        return S3Writer(target, lambda: self.checks_completion(key))
 
-    def open_put_if_absent(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
-        """As `open_write_if_absent`, by one request at the end: up to 5 GiB, held in a temporary file above 16 MiB."""
-        return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT), whole_size)
+    def checks_completion(self, beside: str) -> bool:
+        """Whether the service refuses to complete a multipart upload `if_absent` when there is an object of that key.
+
+        Tried once per `S3Bucket`, with a key in the folder of the key `beside`, of which nothing stays.
+        """
+        with self._lock:
+            if self._checks_completion is None:
+                self._checks_completion = self._try_completion(beside.rpartition("/")[0])
+            return self._checks_completion
+
+    def _try_completion(self, folder: str) -> bool:
+        key = f"{folder}/.{secrets.token_hex(16)}".lstrip("/")
+        self.put(key, b"")
+        target = S3Target(self._client, self.place.bucket, key, NO_ATTRIBUTES, ONLY_IF_ABSENT)
+        try:
+            with S3Writer(target) as writer:
+                writer.write(b"x")
+                writer.commit_in_parts()
+        except (PreconditionFailed, Unsupported) as error:
+            return isinstance(error, PreconditionFailed)
+        finally:
+            self.delete(key)
+        return False
 
     def put_stream(self, key: str, source: BinaryIO, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
         """Write an object of all that `source` gives, of any length, in bounded memory; as `put` otherwise."""
@@ -214,12 +241,12 @@ class S3Bucket:
 
         Their parts are invisible, and paid for. By the service's clock, where it tells.
         """
-        now = self.server_time() or datetime.now(UTC)
         given: dict[str, Any] = {**self._bucket, "Prefix": prefix}
         aborted = 0
         while True:
             attempts = Attempts("open uploads cannot be listed", self._where(prefix))
             page = attempts.run(partial(self._client.list_multipart_uploads, **given))
+            now = server_time(page["ResponseMetadata"]) or datetime.now(UTC)
             for upload in page.get("Uploads", ()):
                 if now - upload["Initiated"] > age:
                     self._abort(upload["Key"], upload["UploadId"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final
@@ -40,11 +41,6 @@ ALWAYS: Final[dict[str, str]] = {}
 def part_size(number: int) -> int:
     """Bytes of the part `number`, counted from 0: 10,000 of these are 6 TiB ([S3B-8])."""
     return FIRST_PART * (1 + number // 1000) ** 2
-
-
-def whole_size(_number: int) -> int:
-    """Bytes of the only part, for a writer that makes one PUT of all."""
-    return PUT_MAX
 
 
 class S3Target:
@@ -115,12 +111,16 @@ class S3Writer:
 
     It ends with `commit`, `abort` or the first failure. As a context manager it aborts on leaving, unless committed.
     It holds FIRST_PART bytes in memory, and what a later part is longer in a temporary file.
+
+    `in_parts` is asked once, when the first part is full: whether a multipart upload may follow. Where it may not, all
+    is held in a temporary file for one PUT at the end.
     """
 
-    def __init__(self, target: S3Target, sizes: Any = part_size) -> None:
+    def __init__(self, target: S3Target, in_parts: Callable[[], bool] = lambda: True) -> None:
         self._target = target
-        self._sizes = sizes
+        self._in_parts = in_parts
         self._part = _Part()
+        self._limit = FIRST_PART
         self._upload: str | None = None
         self._parts: list[dict[str, Any]] = []
         self._digests = hashlib.md5(usedforsecurity=False)
@@ -138,9 +138,9 @@ class S3Writer:
         view = memoryview(data).cast("B")
         try:
             while view:
-                room = self._sizes(len(self._parts)) - self._part.size
-                if room == 0:  # there is more to come: only now is it sure that this part is not the last
-                    self._send_part()
+                room = self._limit - self._part.size
+                if room == 0:  # only now is it sure that this part is not the last
+                    self._make_room()
                     continue
                 self._part.add(view[:room])
                 view = view[room:]
@@ -156,20 +156,25 @@ class S3Writer:
             StorageError: the service failed; nothing is visible.
             OutcomeUnknown: it may be visible.
         """
+        return self._finish(self._complete if self._upload is not None else self._put)
+
+    def commit_in_parts(self) -> S3Written:
+        """As `commit`, by a multipart upload, however short the object is."""
+        return self._finish(self._complete)
+
+    def _finish(self, way: Callable[[], S3Written]) -> S3Written:
         self._check_alive()
         try:
-            if self._upload is None:
-                done = self._target.put(self._part.rewound(), self._part.size, self._part.digest())
-                self._end()
-            else:
-                self._send_part()
-                done = self._complete(self._upload)
-                self._upload = None
-                self._end()
+            done = way()
         except BaseException:
             self.abort()
             raise
+        self._upload = None
+        self._end()
         return done
+
+    def _put(self) -> S3Written:
+        return self._target.put(self._part.rewound(), self._part.size, self._part.digest())
 
     def abort(self) -> None:
         """Forget everything written. Harmless after `commit` and when repeated.
@@ -189,13 +194,20 @@ class S3Writer:
     def __exit__(self, *_: object) -> None:
         self.abort()
 
+    def _make_room(self) -> None:
+        if self._upload is None and self._limit == FIRST_PART and not self._in_parts():
+            self._limit = PUT_MAX
+            return
+        if self._limit == PUT_MAX:
+            raise Unsupported(f"{self._target.where}: this service takes at most {PUT_MAX} bytes as one object that "
+                              "must not replace another: it ignores that condition of a multipart upload")  # fmt: skip
+        if len(self._parts) == PARTS_MAX - 1:
+            raise EntityTooLarge(f"{self._target.where}: more than {self._size} bytes are more than one object can have")
+        self._send_part()
+        self._limit = part_size(len(self._parts))
+
     def _send_part(self) -> None:
-        if len(self._parts) == PARTS_MAX:
-            raise EntityTooLarge(f"{self._target.where}: {self._size} bytes are more than one object can have here")
         if self._upload is None:
-            if self._sizes is whole_size:
-                raise Unsupported(f"{self._target.where}: this service takes at most {PUT_MAX} bytes as one object that "
-                                  "must not replace another: it ignores that condition of a multipart upload")  # fmt: skip
             self._upload = self._target.begin_parts()
         part, target = self._part, self._target
         digest = part.digest()
@@ -216,8 +228,9 @@ class S3Writer:
         part.close()
         self._part = _Part()
 
-    def _complete(self, upload: str) -> S3Written:
-        target = self._target
+    def _complete(self) -> S3Written:
+        self._send_part()
+        target, upload = self._target, self._upload
         attempts = Attempts("an upload cannot be completed", target.where)
         expected = f"{self._digests.hexdigest()}-{len(self._parts)}"
 

@@ -1,0 +1,47 @@
+"""One URL chooses the blob store ([S3B-15])."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from mstbucket.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mstbucket.blobs.base import BlobStore
+
+MEMORY: Final = "memory:"
+_FILE: Final = "file://"
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|memory:\Z")
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is a URL rather than a path."""
+    return _URL.match(text) is not None
+
+
+def open_blobs(place: str | os.PathLike[str]) -> BlobStore:
+    """Open the blob store at `place`: a directory or `file:///…`, `s3://…`, or `memory:`, gone when it is closed.
+
+    Raises:
+        InvalidInput: it is a URL of another form.
+        StorageError, Unsupported: the store cannot be used; the message says why.
+    """
+    text = os.fsdecode(place)
+    if text == MEMORY:
+        from mstbucket.blobs.memory import MemoryBlobs
+
+        return MemoryBlobs()
+    if text[:5].lower() == "s3://":
+        from mstbucket.blobs.s3 import S3Blobs
+
+        return S3Blobs(text)
+    if not is_url(text) or text.startswith(f"{_FILE}/"):
+        from mstbucket.blobs.local import LocalBlobs
+
+        return LocalBlobs(Path(unquote(text[len(_FILE) :]) if is_url(text) else text))
+    raise InvalidInput("the blobs are in a directory, at file:///PATH, at s3://BUCKET/PREFIX, or in memory: this URL is "
+                       "none of them")  # fmt: skip
