@@ -32,6 +32,10 @@ class Tree:
 
     The directory itself may be reached through symbolic links: it is the user who named it. Below it none is followed.
 
+    Attributes:
+        root: as given.
+        folds: the file system takes names that differ in case for one.
+
     Raises:
         Unsupported: this system cannot open files relative to a directory (Windows).
         OSError: the directory cannot be made or opened.
@@ -45,7 +49,7 @@ class Tree:
         self._root = os.open(root, _DIRECTORY)
         self._at: tuple[tuple[str, ...], int, tuple[str, ...]] | None = None
         try:
-            self._folds = _folds_case(self._root)
+            self.folds = _folds_case(self._root)
         except BaseException:
             os.close(self._root)
             raise
@@ -138,7 +142,7 @@ class Tree:
                 with suppress(FileExistsError):
                     os.mkdir(encoded, dir_fd=at)
                 self._refuse_link(at, encoded)
-                if self._folds and not _has_exactly(at, encoded):
+                if self.folds and not _has_exactly(at, encoded):
                     raise FileExistsError(errno.EEXIST, "a name that differs only in case or form is there", name)
                 # [CLI-15] never through a symbolic link, also if one has just taken the directory's place
                 below = os.open(encoded, _DIRECTORY | _NOFOLLOW, dir_fd=at)
@@ -168,7 +172,7 @@ class Tree:
         raise taken
 
     def _rename(self, directory: int, temporary: bytes, at: int, name: bytes) -> None:
-        if self._folds and _exists(at, name) and not _has_exactly(at, name):
+        if self.folds and _exists(at, name) and not _has_exactly(at, name):
             # [CLI-13] it would replace the file of another key
             raise FileExistsError(errno.EEXIST, "a name that differs only in case or form is there", name)
         os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=at)

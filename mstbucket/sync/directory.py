@@ -62,10 +62,10 @@ class Directory:
         for row in sort_rows(self._rows()):
             key, path, size, modified, touched = row
             if key == last:  # [CLI-13] both forms of a name, where the key needs only one
-                self._skip(path, f"another file stands for the key {key!r}", failed=False)
+                self._skip(os.fsencode(path), f"another file stands for the key {key!r}", failed=False)
                 continue
             last = key
-            yield Entry(key, size, modified, touched=touched, path=path)
+            yield Entry(key, size, modified, touched=touched, path=os.fsencode(path))
 
     def names(self, path: bytes) -> list[bytes]:
         """The components of an entry's path below the root."""
@@ -93,7 +93,7 @@ class Directory:
                 self._skip(found.path, error.strerror or str(error), failed=True)
             else:
                 touched = max(state.st_mtime_ns, state.st_ctime_ns) // 1_000_000
-                yield key, found.path, state.st_size, state.st_mtime_ns // 1_000_000, touched
+                yield key, os.fsdecode(found.path), state.st_size, state.st_mtime_ns // 1_000_000, touched
 
     def _concerns(self, skipped: Skipped) -> bool:
         """Whether something may be there that the sync is about: of a directory that cannot be read, anything may."""

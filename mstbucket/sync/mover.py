@@ -43,7 +43,7 @@ class Failed:
 Outcome = Moved | Ready | Failed | Same
 
 
-class Stopped(BaseException):
+class _Stopped(BaseException):
     """The sync ends: somebody interrupted it, or it failed elsewhere. Raised inside the threads that move."""
 
 
@@ -59,10 +59,10 @@ class Meter:
         """Count bytes.
 
         Raises:
-            Stopped: `stop` was called.
+            BaseException: `stop` was called; of no kind that anything handles.
         """
         if self._stop.is_set():
-            raise Stopped
+            raise _Stopped
         with self._lock:
             self.bytes += count
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import marshal
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -15,7 +15,7 @@ from mstbucket.errors import StorageError
 RUN: Final = 50_000  # rows in memory at a time, some 20 MB; a tree of fewer files makes no temporary file
 _CHUNK: Final = 500  # rows written and read at once; bounds what the merge of many runs holds
 
-Row = tuple[str, bytes, int, int, int]
+Row = tuple[str, str, int, int, int]  # key, path, size, modified, touched
 
 
 def sort_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -41,7 +41,7 @@ def _write(run: list[Row], files: ExitStack) -> IO[bytes]:
     try:
         file = files.enter_context(TemporaryFile())  # noqa: SIM115 - closed by `files`
         for at in range(0, len(run), _CHUNK):
-            marshal.dump(run[at : at + _CHUNK], file)
+            file.write(json.dumps(run[at : at + _CHUNK]).encode() + b"\n")
         file.seek(0)
     except OSError as error:
         raise _failed(error) from error
@@ -49,14 +49,11 @@ def _write(run: list[Row], files: ExitStack) -> IO[bytes]:
 
 
 def _read(file: IO[bytes]) -> Iterator[Row]:
-    while True:
-        try:
-            rows: list[Row] = marshal.load(file)
-        except EOFError:
-            return
-        except OSError as error:
-            raise _failed(error) from error
-        yield from rows
+    try:
+        for line in file:
+            yield from map(tuple, json.loads(line))
+    except OSError as error:
+        raise _failed(error) from error
 
 
 def _failed(error: OSError) -> StorageError:

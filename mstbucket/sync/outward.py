@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from mstbucket.errors import StorageError
 from mstbucket.files.tree import Tree
@@ -26,6 +26,7 @@ class Outward(Mover):
         self._target = target
         self.meter = meter
         self._trees: list[Tree] = []
+        self._alone = threading.Lock()
         self._mine = threading.local()  # a `Tree` is not for two threads
 
     def move(self, step: Copy | Compare) -> Outcome:
@@ -34,7 +35,7 @@ class Outward(Mover):
             return Same(step.target)
         with self._source.bucket.get_object(self._source.key(step.source)) as reader:
             modified = round(reader.info.last_modified.timestamp() * 1000)
-            path = self._tree().write(step.source.key, self.meter.through(reader), modified)
+            path = self._write(step.source.key, self.meter.through(reader), modified)
         if step.target is not None and step.target.path not in (None, os.fsencode(path)):
             # The key has got the other form of its name: the file under the first one would stand for it too.
             with suppress(FileNotFoundError):
@@ -74,6 +75,12 @@ class Outward(Mover):
                 return content_of(self.meter.through(chunks)) == step.source.content
         except PermissionError:
             return False  # it can be replaced all the same, where the directory may be written
+
+    def _write(self, key: str, chunks: Iterator[bytes], modified: int) -> str:
+        tree = self._tree()
+        # Where `A` and `a` are one name, a look at what is there and the renaming belong together.
+        with self._alone if tree.folds else nullcontext():
+            return tree.write(key, chunks, modified)
 
     def _remove(self, target: Entry) -> None:
         assert target.path is not None
