@@ -52,7 +52,7 @@ class Fetching(Mover):
         source, key = self._source.key(step.source), self._target.key(step.source)
         encode_key(key)
         with self._source.bucket.open_read(source) as stream:
-            if _is_same_by_time(step, stream.object):
+            if is_same_by_time(step, stream.object):
                 assert step.target is not None
                 return Same(step.target)
             if stream.object.listed.size <= WHOLE:
@@ -83,7 +83,7 @@ class Fetching(Mover):
             with self._source.bucket.open_read(source) as stream:
                 same = content_of(self._chunks(stream)) == step.target.content
         else:
-            same = _is_same_by_time(step, self._source.bucket.head(source)) if step.target is not None else False
+            same = is_same_by_time(step, self._source.bucket.head(source)) if step.target is not None else False
         return Same(step.target) if same and step.target is not None else Moved(as_copy(step))
 
     def _chunks(self, stream: S3Stream) -> Iterator[bytes]:
@@ -118,7 +118,7 @@ def _request(key: str, data: bytes, found: S3Object) -> PutRequest:
     return PutRequest(key, data, with_it.content_type, with_it.metadata, with_it.headers)
 
 
-def _is_same_by_time(step: Copy | Compare, found: S3Object) -> bool:
+def is_same_by_time(step: Copy | Compare, found: S3Object) -> bool:
     """[SYNC-8] The ETag that looked like an MD5 is none (the object is encrypted with a key of KMS): the times decide."""
     if isinstance(step, Compare) or step.target is None or step.why != "content" or found.md5 is not None:
         return False

@@ -64,7 +64,9 @@ def test_the_last_rule_that_matches_decides(key: str, rules: list[tuple[bool, st
 
 
 @given(KEYS, KEYS, RULES)
-def test_a_folder_that_is_left_out_whole_has_no_key_that_is_not(folder: str, rest: str, rules: list[tuple[bool, str]]) -> None:
+def test_no_key_is_included_below_a_folder_that_is_left_out(
+    folder: str, rest: str, rules: list[tuple[bool, str]]
+) -> None:
     wanted = Filters(rules)
     if wanted.leaves_out_all_below(folder):
         assert not wanted(f"{folder}/{rest}")
