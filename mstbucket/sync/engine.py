@@ -12,6 +12,7 @@ from typing import Final
 
 from mstbucket.bucket import Bucket
 from mstbucket.errors import MstBucketError, NoSuchBucket, StorageError
+from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.sync.entry import Compare, Copy, Delete, Entry, Same, Step
 from mstbucket.sync.mover import WHOLE, Failed, Moved, Mover, Outcome, Ready
@@ -105,6 +106,9 @@ class Engine:
         under_way = 0
         try:
             for group in self._groups(steps, delete):
+                if not group:
+                    yield None
+                    continue
                 pool.submit(_work, work, group).add_done_callback(done.put)
                 under_way += 1
                 while under_way >= 2 * self._workers or not done.empty():
@@ -128,12 +132,15 @@ class Engine:
             return _NONE
 
     def _groups(self, steps: Iterable[Step], delete: Callable[[Entry], None]) -> Iterator[_Group]:
-        """What is given to a thread at a time; the rest is done here."""
+        """What is given to a thread at a time, or nothing now and then; the rest is done here."""
         group: _Group = []
         size = 0
         for step in steps:
             if isinstance(step, Same):
                 self.summary.same += 1
+                if self.summary.same % LIST_KEYS_MAX == 0:  # a long way without anything to do
+                    yield group
+                    group, size = [], 0
             elif isinstance(step, Delete):
                 delete(step.target)
             else:
