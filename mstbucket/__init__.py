@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mstbucket import errors
+    from mstbucket.blobs.validate import BlobCheck, validate_blobs
     from mstbucket.bucket import Bucket
     from mstbucket.check import verify_car
     from mstbucket.model import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mstbucket.verify.car import CarReport
 
 __all__ = [
+    "BlobCheck",
     "Bucket",
     "BucketInfo",
     "CarReport",
@@ -62,15 +64,18 @@ __all__ = [
     "UploadsPage",
     "errors",
     "open",
+    "validate_blobs",
     "verify_car",
 ]
 
 _HOME: Final = {
+    "BlobCheck": "mstbucket.blobs.validate",
     "Bucket": "mstbucket.bucket",
     "CarReport": "mstbucket.verify.car",
     "ObjectReader": "mstbucket.services.reading",
     "Store": "mstbucket.store",
     "open": "mstbucket.store",
+    "validate_blobs": "mstbucket.blobs.validate",
     "verify_car": "mstbucket.check",
 }
 

@@ -116,7 +116,7 @@ class Bucket(BucketAttributes, MultipartUploads):
     def put_objects(
         self, requests: Iterable[PutRequest], *, stored: Callable[[PutResult], object] | None = None
     ) -> int:
-        """Store many objects in batches and return how many; the fast way in (one commit per 1,000 objects or 64 MiB).
+        """Store many objects in batches and return how many; the fast way in (one commit per 4,000 objects or 64 MiB).
 
         Each batch becomes durable and visible as a whole. If a request fails, its batch is not stored and the error is
         raised; the batches before it stay, as `stored` was told. Of two requests for one key the later counts.

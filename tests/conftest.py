@@ -170,13 +170,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=out)
 
 
-def pytest_report_header() -> str:
-    if s3_is_there():
-        return "s3: tested"
-    return (
-        "s3: NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "
-        "--no-install-recommends radosgw ceph-mon ceph-osd ceph-mgr ceph-common)"
-    )
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not s3_is_there():
+        terminalreporter.write_line(
+            "S3 was NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "
+            "--no-install-recommends radosgw ceph-mon ceph-osd ceph-mgr ceph-common)"
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ _EXITS: Final = """\
 exit codes: 0 done; 1 some of many failed, or a defect; 2 usage; 3 not found; 4 conflict; 5 format or corruption;
 6 storage; 7 unsupported; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
 The store is that of --store DIR, else MSTBUCKET_STORE (or MSTBUCKET_DATABASE and MSTBUCKET_BLOBS), else the config
-file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket."""
+file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_BLOBS is a directory or s3://BUCKET/PREFIX."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -166,6 +166,10 @@ def _commits(add: _Adder) -> None:
 
 
 def _rest(add: _Adder) -> None:
+    command = add("store", "store_commands:validate", "try whether an S3-compatible service can hold a store")
+    command.add_argument("action", choices=["validate"], help="try everything, remove it again, and say what worked")
+    command.add_argument("url", metavar="s3://BUCKET/PREFIX?endpoint=URL&region=NAME")
+
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
     command.add_argument("--keep", metavar="DIR", help="work in this new directory, and leave it")

@@ -83,22 +83,22 @@ class S3Bucket:
         """
         return S3Stream(self._client, self.place.bucket, key)
 
-    def list(self, prefix: str = "", after: str = "") -> Iterator[S3Listed]:
-        """Iterate over the objects whose keys start with `prefix` and stand above `after`, page by page, by key.
+    def list(self, prefix: str = "", after: str = "", *, page: int = LIST_KEYS_MAX) -> Iterator[S3Listed]:
+        """Iterate over the objects whose keys start with `prefix` and stand above `after`, by key, `page` a request.
 
         Raises:
             StorageError: the service failed, also in the middle. A listing that ends without an error is complete.
         """
-        given: dict[str, Any] = {"Prefix": prefix, "MaxKeys": LIST_KEYS_MAX}
+        given: dict[str, Any] = {"Prefix": prefix, "MaxKeys": page}
         if after:
             given["StartAfter"] = after
         while True:
-            page = self._list_page(given)
-            for item in page.get("Contents", ()):
+            answer = self._list_page(given)
+            for item in answer.get("Contents", ()):
                 yield S3Listed(item["Key"], item["Size"], bare(item.get("ETag")), item["LastModified"])
-            if not page.get("IsTruncated"):
+            if not answer.get("IsTruncated"):
                 return
-            given["ContinuationToken"] = page.get("NextContinuationToken")
+            given["ContinuationToken"] = answer.get("NextContinuationToken")
             if not given["ContinuationToken"]:
                 raise StorageError(f"{self._where(prefix)}: the service broke off a listing without saying how to go on")
 

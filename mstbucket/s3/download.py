@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,7 +23,7 @@ def read_exactly(client: Any, bucket: str, key: str, start: int, length: int) ->
 
     def read() -> bytes:
         answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:  # entered itself, it gives the stream below, whose errors nobody knows
             # [BLOB-7] before anything is allocated for it; a service that knows no ranges sends the whole, without this
             found = _WHERE.fullmatch(answer.get("ContentRange", ""))
             if found is None:

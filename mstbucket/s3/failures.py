@@ -52,6 +52,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "301": _REGION,
     "QuotaExceeded": "the quota of the service is used up: raise it, or make room",
     "XMinioStorageFull": "the disk of the service is full: make room there",
+    "InvalidRange": "it ends before the bytes that were asked for",
     "InvalidObjectState": "the object is archived: restore it on the service first",
     "NoSuchUpload": "the upload was aborted meanwhile, by somebody else or by a rule of the bucket: repeat the call",
     "SlowDown": "the service is throttling: try again later, with less at once",

@@ -27,7 +27,7 @@ from mstbucket.services.integrity import claims
 from mstbucket.services.packing import PackInProgress
 from mstbucket.services.rows import json_of
 
-BATCH_OBJECTS: Final = 1000  # objects of one transaction of a bulk put
+BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
 BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
 PACK_BYTES: Final = MIB  # small bodies of a batch go to a pack from this sum on; below, a file would not pay
 

@@ -46,6 +46,16 @@ def test_a_server_of_ones_own(tmp_path: Path) -> None:
     assert place.kind == "server"
 
 
+def test_the_packs_may_be_at_a_url(tmp_path: Path) -> None:
+    """[CLI-6] [CLI-7] [S3B-15] which is taken as it is, and never printed with a secret in it ([CLI-24])"""
+    url = "s3://bucket/p?endpoint=http://localhost:9000"
+    assert find_store(None, {"MSTBUCKET_DATABASE": "host=db", "MSTBUCKET_BLOBS": url}, tmp_path).blobs == url
+    write(tmp_path, f'database = "host=db"\nblobs = "{url}"')
+    assert find_store(None, {}, tmp_path).blobs == url
+    assert find_store(None, {"MSTBUCKET_STORE": "/s", "MSTBUCKET_BLOBS": "memory:"}, tmp_path).blobs == "memory:"
+    assert redact("s3://AKIA:canary@bucket/p") == "s3://AKIA:***@bucket/p"
+
+
 def test_paths_in_the_file_are_relative_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """[CLI-7]"""
     file = write(tmp_path, 'store = "here"')

@@ -18,6 +18,8 @@ CUT_ANSWER: Final = "cut the answer"  # in the middle of its body
 #: What to do with a request, by its method, its path with the query, and its headers: one of the above, or an answer
 #: (status, body) in place of the service's.
 Rule = Callable[[str, str, Any], str | tuple[int, bytes]]
+Answer = tuple[int, list[tuple[str, str]], bytes]
+Amend = Callable[[str, str, Answer], Answer]
 
 
 class Proxy:
@@ -26,12 +28,14 @@ class Proxy:
     Attributes:
         endpoint: where it listens.
         rule: what decides; may be replaced at any time.
+        amend: changes what the service answered, by method, path with the query, and (status, headers, body).
         seen: (method, path with the query) of each request, also of those it lost.
     """
 
     def __init__(self, endpoint: str) -> None:
         self.seen: list[tuple[str, str]] = []
         self.rule: Rule = lambda *_: PASS
+        self.amend: Amend = lambda _method, _path, answer: answer
         server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(endpoint).netloc))
         server.daemon_threads = True
         self._server = server
@@ -66,6 +70,13 @@ def once(method: str, part: str, what: str | tuple[int, bytes], times: int = 1) 
     return rule
 
 
+def refusal(status: int, code: str, **told: str) -> tuple[int, bytes]:
+    """An answer in S3's own form."""
+    more = "".join(f"<{name}>{value}</{name}>" for name, value in told.items())
+    text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>told by the proxy</Message>{more}</Error>'
+    return status, text.encode()
+
+
 def _handler(proxy: Proxy, target: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -86,7 +97,7 @@ def _handler(proxy: Proxy, target: str) -> type[BaseHTTPRequestHandler]:
             if isinstance(what, tuple):
                 self.reply(what[0], [("Content-Type", "application/xml")], what[1], len(what[1]))
                 return
-            status, headers, data = self.forward(body)
+            status, headers, data = proxy.amend(self.command, self.path, self.forward(body))
             if what == LOSE_ANSWER:
                 self.close_connection = True
                 return
@@ -96,7 +107,7 @@ def _handler(proxy: Proxy, target: str) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
             self.reply(status, headers, data, length)
 
-        def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        def forward(self, body: bytes) -> Answer:
             upstream = http.client.HTTPConnection(target, timeout=60)
             try:
                 upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -117,7 +128,8 @@ def _handler(proxy: Proxy, target: str) -> type[BaseHTTPRequestHandler]:
             if status != 204:
                 self.send_header("Content-Length", str(length))
             self.end_headers()
-            self.wfile.write(data)
+            if self.command != "HEAD":
+                self.wfile.write(data)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
 
