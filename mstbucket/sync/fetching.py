@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
-from mstbucket.errors import StorageError
+from mstbucket.errors import Conflict
 from mstbucket.model import PutRequest
 from mstbucket.s3 import S3Object, S3Stream
 from mstbucket.services.putting import check
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
-from mstbucket.sync.mover import WHOLE, Failed, Meter, Moved, Mover, Outcome, Ready, as_copy, content_of
+from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, as_copy, content_of
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.plan import by_time
 from mstbucket.sync.remote import Remote
@@ -30,44 +30,48 @@ class Fetching(Mover):
 
     def move(self, step: Copy | Compare) -> Outcome:
         """Get the object; a small one is returned to be put, a large one is streamed in."""
-        return self._alone(step, self._move)
+        key = self._target.key(step.source)
+        encode_key(key)
+        with self._open(step) as stream:
+            if is_same_by_time(step, stream.object):
+                assert step.target is not None
+                return Same(step.target)
+            if stream.object.listed.size <= WHOLE:
+                return self._small(step, key, stream)
+            if not isinstance(step, Compare):
+                return self._put(step, key, stream)
+            if content_of(self._chunks(stream)) == step.target.content:
+                return Same(step.target)
+        with self._open(step) as stream:
+            return self._put(as_copy(step), key, stream)
 
     def probe(self, step: Copy | Compare) -> Outcome:
         """Look at the object, and read it where it has to be compared."""
-        return self._alone(step, self._probe)
+        if isinstance(step, Compare):
+            with self._open(step) as stream:
+                same = content_of(self._chunks(stream)) == step.target.content
+        elif step.target is not None:
+            with self._source.asked():
+                same = is_same_by_time(step, self._source.bucket.head(self._source.key(step.source)))
+        else:
+            same = False
+        return Same(step.target) if same and step.target is not None else Moved(as_copy(step))
 
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove objects of ours."""
         return self._target.delete(targets)
 
-    def _alone(self, step: Copy | Compare, work: Callable[[Copy | Compare], Outcome]) -> Outcome:
-        try:
-            return work(step)
-        except StorageError as error:
-            if self._source.concerns_only(error) is None:
-                raise
-            return Failed(step, error)
+    def _open(self, step: Copy | Compare) -> S3Stream:
+        with self._source.asked():
+            return self._source.bucket.open_read(self._source.key(step.source))
 
-    def _move(self, step: Copy | Compare) -> Outcome:
-        source, key = self._source.key(step.source), self._target.key(step.source)
-        encode_key(key)
-        with self._source.bucket.open_read(source) as stream:
-            if is_same_by_time(step, stream.object):
-                assert step.target is not None
-                return Same(step.target)
-            if stream.object.listed.size <= WHOLE:
-                data = b"".join(self._chunks(stream))
-                if isinstance(step, Compare) and raw_cid(data) == step.target.content:
-                    return Same(step.target)
-                request = _request(key, data, stream.object)
-                check(request)  # here, where it is about one object, and not in a batch
-                return Ready(as_copy(step), request, _passes)
-            if not isinstance(step, Compare):
-                return self._put(step, key, stream)
-            if content_of(self._chunks(stream)) == step.target.content:
-                return Same(step.target)
-        with self._source.bucket.open_read(source) as stream:
-            return self._put(as_copy(step), key, stream)
+    def _small(self, step: Copy | Compare, key: str, stream: S3Stream) -> Outcome:
+        data = b"".join(self._chunks(stream))
+        if isinstance(step, Compare) and raw_cid(data) == step.target.content:
+            return Same(step.target)
+        request = _request(key, data, stream.object)
+        check(request)  # here, where it is about one object, and not in a batch
+        return Ready(as_copy(step), request, _passes)
 
     def _put(self, step: Copy, key: str, stream: S3Stream) -> Outcome:
         request = _request(key, b"", stream.object)
@@ -76,15 +80,6 @@ class Fetching(Mover):
             metadata=request.metadata, headers=request.headers,
         )  # fmt: skip
         return Moved(step)
-
-    def _probe(self, step: Copy | Compare) -> Outcome:
-        source = self._source.key(step.source)
-        if isinstance(step, Compare):
-            with self._source.bucket.open_read(source) as stream:
-                same = content_of(self._chunks(stream)) == step.target.content
-        else:
-            same = is_same_by_time(step, self._source.bucket.head(source)) if step.target is not None else False
-        return Same(step.target) if same and step.target is not None else Moved(as_copy(step))
 
     def _chunks(self, stream: S3Stream) -> Iterator[bytes]:
         return iter(_Counted(stream, self._source, self.meter))
@@ -99,13 +94,14 @@ class _Counted:
         self._meter = meter
 
     def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+        with self._source.asked():
+            data = self._stream.read(size)
+            if not data and self._stream.object.md5 is None:
+                # [SYNC-12] where the times will have to tell, a change during the copy would be older than the copy
+                was = self._stream.object.listed
+                if self._source.bucket.head(was.key).listed.etag != was.etag:
+                    raise Conflict(f"{was.key!r} was changed while it was read: run the command again")
         self._meter.add(len(data))
-        if not data and self._stream.object.md5 is None:
-            # [SYNC-12] where the times will have to tell, a change during the copy would be older than the copy
-            was = self._stream.object.listed
-            if self._source.bucket.head(was.key).listed.etag != was.etag:
-                raise StorageError(f"{was.key!r} was changed while it was read: run the command again")
         return data
 
     def __iter__(self) -> Iterator[bytes]:

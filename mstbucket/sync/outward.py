@@ -73,8 +73,8 @@ class Outward(Mover):
             with open_file(step.target.path) as file:
                 chunks = iter(lambda: file.read(1 << 20), b"")
                 return content_of(self.meter.through(chunks)) == step.source.content
-        except PermissionError:
-            return False  # it can be replaced all the same, where the directory may be written
+        except (PermissionError, FileNotFoundError):
+            return False  # it can be written all the same, where the directory can
 
     def _write(self, key: str, chunks: Iterator[bytes], modified: int) -> str:
         tree = self._tree()

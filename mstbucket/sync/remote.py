@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
-from mstbucket.errors import NoSuchKey, StorageError
+from mstbucket.errors import MstBucketError, NoSuchKey, StorageError
 from mstbucket.s3 import S3Bucket, S3Place
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Filters
@@ -48,16 +49,31 @@ class Remote:
             failed = self.bucket.delete_many([self.key(target) for target in targets])
             yield from ((target, failed.get(self.key(target))) for target in targets)
 
-    def concerns_only(self, error: StorageError) -> StorageError | None:
-        """*error* where the service answers all the same, so that only one object is concerned; else None.
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Turn a failure of the service inside the block into one of this object alone, if it is one: see `alone`."""
+        try:
+            yield
+        except StorageError as error:
+            raise self.alone(error) from error
 
-        An archived object, or one that a policy denies, must not keep all others from moving in.
+    def alone(self, error: StorageError) -> MstBucketError:
+        """The error to raise for *error* of the service: of one object, where the service answers all the same.
+
+        An archived object, or one that a policy denies, must not keep all others from moving.
         """
         try:
             self.bucket.check()
         except StorageError:
-            return None
-        return error
+            return error
+        return _OneObject(str(error))
+
+
+class _OneObject(MstBucketError):
+    """The service refuses this object; it is no `StorageError`, since others may fare better."""
+
+    code = StorageError.code
+    status = StorageError.status
 
 
 def milliseconds(moment: datetime) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.errors import NoSuchKey, StorageError
+from mstbucket.errors import Conflict, CorruptionError, NoSuchKey, StorageError
 from mstbucket.limits import MIB
 from mstbucket.s3 import S3Object, S3Place
 from mstbucket.s3.objects import NO_ATTRIBUTES, S3Listed
@@ -241,9 +242,26 @@ def test_an_object_of_parts_that_changes_while_it_is_read_is_not_stored(
     source = corner.side()
     (entry,) = source.entries()
     mover = Fetching(source, Objects(bucket, "", Filters()), Changing())
-    outcome = mover.move(Copy(entry, None, "new"))
-    assert "changed while it was read" in str(getattr(outcome, "error", outcome))
+    with pytest.raises(Conflict, match="changed while it was read"):
+        mover.move(Copy(entry, None, "new"))
     assert list(bucket.objects()) == []
+
+
+@s3
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_store_of_ours_that_fails_is_not_taken_for_the_service(
+    corner: Corner, bucket: mstbucket.Bucket, run: Run, tmp_path: Path, way: str
+) -> None:
+    """It ends the run, although the service answers."""
+    for key in ("a", "b", "c"):
+        if way == "in":
+            corner.put(key, bytes(3 * MIB))
+        else:
+            bucket.put_object(key, bytes(20 * MIB))
+    shutil.rmtree(tmp_path / "blobs")
+    with pytest.raises((StorageError, CorruptionError)) as raised:
+        assert run(*((corner.side(), bucket) if way == "in" else (bucket, corner.side()))).failed == {}
+    assert "s3://" not in str(raised.value)
 
 
 def test_an_etag_that_only_looks_like_an_md5_leaves_it_to_the_times() -> None:
