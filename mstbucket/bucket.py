@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.bucket_attributes import BucketAttributes
-from mstbucket.errors import InvalidInput, NoSuchCommit
-from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX
+from mstbucket.errors import NoSuchCommit
+from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import (
     EMPTY,
     Body,
@@ -26,14 +26,15 @@ from mstbucket.model import (
 )
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
 from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class
-from mstbucket.services.conditions import conditions, expected
+from mstbucket.services.conditions import conditions
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
-from mstbucket.services.reading import ObjectReader
+from mstbucket.services.reading import ObjectReader, Wanted
 from mstbucket.uploads import MultipartUploads
+from mstbucket.versions import BucketVersions
 
 
-class Bucket(BucketAttributes, MultipartUploads):
+class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -66,7 +67,8 @@ class Bucket(BucketAttributes, MultipartUploads):
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
-        A body that fails half way, or any error, leaves the key as it was. Repeating a put is harmless. The object is
+        Where versioning is enabled, what was there stays as a noncurrent version, and the result names the new one. A body
+        that fails half way, or any error, leaves the key as it was. Repeating a put is harmless. The object is
         in the index at once, and in the tree with the next flush. Bodies are streamed: memory stays below 16 MiB.
 
         Args:
@@ -130,44 +132,13 @@ class Bucket(BucketAttributes, MultipartUploads):
         """
         return putting.put_many(self._context, self.name, requests, stored)
 
-    def delete_object(self, key: str, *, if_match: str | None = None, if_none_match: str | None = None) -> None:
-        """Remove the object under `key`, durably. A key that does not exist is no error, as in S3.
-
-        Args:
-            key: the object.
-            if_match: remove it only if it has this ETag, or one of these; `*` is any.
-            if_none_match: remove it only if it does not have this ETag.
-
-        Raises:
-            InvalidKey, KeyTooLong: no object can have that key.
-            NoSuchBucket: the bucket has gone.
-            NoSuchKey: `if_match`, and there is no object.
-            PreconditionFailed: the object is not what the conditions ask for; it is still there.
-        """
-        expectation = expected(if_match, if_none_match)
-        if expectation.anything:
-            putting.delete_many(self._context, self.name, [key])
-        else:
-            putting.delete_expected(self._context, self.name, key, expectation)
-
-    def delete_objects(self, keys: Iterable[str]) -> list[str]:
-        """Remove up to 1,000 objects in one transaction and return the keys of those that existed, in order.
-
-        Raises:
-            InvalidInput: more than 1,000 keys; split them.
-            InvalidKey, KeyTooLong: one of them cannot be a key; none was removed.
-        """
-        wanted = list(keys)
-        if len(wanted) > DELETE_KEYS_MAX:
-            raise InvalidInput(f"delete_objects takes up to {DELETE_KEYS_MAX} keys at a time, not {len(wanted)}")
-        return putting.delete_many(self._context, self.name, wanted)
-
     # --- reading ---
 
     def get_object(
         self,
         key: str,
         *,
+        version_id: str | None = None,
         range: str | None = None,
         part_number: int | None = None,
         if_match: str | None = None,
@@ -179,6 +150,7 @@ class Bucket(BucketAttributes, MultipartUploads):
 
         Args:
             key: the object.
+            version_id: one version of it, current or not; "null" is the null version.
             range: `bytes=0-9`, `bytes=10-` or `bytes=-10`; several ranges give the whole object, as in S3.
             part_number: the part at this place, from 1, of an object that was uploaded in parts; any other has one.
             if_match: only if the object has this ETag, or one of these; quotes may be left out, `*` is any.
@@ -188,33 +160,31 @@ class Bucket(BucketAttributes, MultipartUploads):
             if_unmodified_since: only if it is not newer; looked at without `if_match` only.
 
         Raises:
-            NoSuchKey, NoSuchBucket: there is no such object.
+            NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such object, or its newest version is a delete marker.
+            MethodNotAllowed: `version_id` is that of a delete marker.
             PreconditionFailed: `if_match` or `if_unmodified_since` says that it is another one.
             NotModified: `if_none_match` or `if_modified_since` says that the caller has it.
             InvalidRange: no byte of the object lies in the range.
             InvalidPartNumber: the object has fewer parts.
             CorruptionError: (also from the reader) a block is missing or damaged; the message names object and block.
         """
-        wanted = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        return reading.open_object(self._context.db, self._context.blocks, self.name, key, range, part_number, wanted)
+        expect = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        wanted = Wanted(key, version_id, range, part_number)
+        return reading.open_object(self._context.db, self._context.blocks, self.name, wanted, expect)
 
     def head_object(
         self,
         key: str,
         *,
+        version_id: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
         if_modified_since: datetime | None = None,
         if_unmodified_since: datetime | None = None,
     ) -> ObjectInfo:
-        """Return everything about the object but its bytes. The conditions are those of `get_object`.
-
-        Raises:
-            NoSuchKey, NoSuchBucket: there is no such object.
-            PreconditionFailed, NotModified: as `get_object`.
-        """
+        """Return everything about the object but its bytes. Arguments and errors are those of `get_object`."""
         wanted = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        return reading.head(self._context.db, self.name, key, wanted)
+        return reading.head(self._context.db, self.name, key, version_id, wanted)
 
     def list_objects(
         self,

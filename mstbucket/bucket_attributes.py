@@ -13,6 +13,7 @@ from mstbucket.services import attributes, copying, listing
 from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class
 from mstbucket.services.conditions import conditions, expected
 from mstbucket.services.context import Context
+from mstbucket.services.reading import Source
 
 
 class BucketAttributes:
@@ -29,6 +30,7 @@ class BucketAttributes:
         key: str,
         *,
         source_bucket: str | None = None,
+        source_version_id: str | None = None,
         metadata_directive: str = "COPY",
         tagging_directive: str = "COPY",
         content_type: str | None = None,
@@ -51,6 +53,7 @@ class BucketAttributes:
             source_key: the object to copy.
             key: where to.
             source_bucket: name of its bucket; by default this one.
+            source_version_id: one version of it. Copied onto its own key it becomes the current one again.
             metadata_directive: `COPY` takes content type, metadata and headers from the source, all of them; `REPLACE`
                 takes them from here, and drops the source's.
             tagging_directive: the same for the tags.
@@ -69,7 +72,7 @@ class BucketAttributes:
             Unsupported: another storage class.
         """
         check_storage_class(storage_class)
-        source = self.name if source_bucket is None else source_bucket
+        source = Source(self.name if source_bucket is None else source_bucket, source_key, source_version_id)
         request = PutRequest(key, b"", content_type, metadata, headers, tags)
         wanted = conditions(
             copy_source_if_match,
@@ -79,7 +82,7 @@ class BucketAttributes:
         )
         expectation = expected(if_match, if_none_match)
         return copying.copy(
-            self._context, source, source_key, self.name, request, metadata_directive, tagging_directive, wanted, expectation
+            self._context, source, self.name, request, metadata_directive, tagging_directive, wanted, expectation
         )
 
     def list_objects_v1(
@@ -104,15 +107,16 @@ class BucketAttributes:
 
     # --- objects ---
 
-    def get_object_tagging(self, key: str) -> dict[str, str]:
+    def get_object_tagging(self, key: str, *, version_id: str | None = None) -> dict[str, str]:
         """Return the object's tags; an object without tags has an empty set.
 
         Raises:
-            NoSuchKey, NoSuchBucket: there is no such object.
+            NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such object.
+            MethodNotAllowed: that version is a delete marker.
         """
-        return attributes.object_tags(self._context.db, self.name, key)
+        return attributes.object_tags(self._context.db, self.name, key, version_id)
 
-    def put_object_tagging(self, key: str, tags: Tags) -> None:
+    def put_object_tagging(self, key: str, tags: Tags, *, version_id: str | None = None) -> None:
         """Replace all tags of the object, durably; repeating it is harmless.
 
         The body, the ETag and `last_modified` stay as they are. The manifest's CID changes, since the tags are in it,
@@ -125,25 +129,28 @@ class BucketAttributes:
 
         Raises:
             InvalidTag: the set is outside these limits, or names a key twice.
-            NoSuchKey, NoSuchBucket: there is no such object.
+            NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such object.
+            MethodNotAllowed: that version is a delete marker.
         """
-        attributes.tag_object(self._context.db, self.name, key, tags)
+        attributes.tag_object(self._context.db, self.name, key, version_id, tags)
 
-    def delete_object_tagging(self, key: str) -> None:
+    def delete_object_tagging(self, key: str, *, version_id: str | None = None) -> None:
         """Remove all tags of the object, durably; no error where it has none.
 
         Raises:
-            NoSuchKey, NoSuchBucket: there is no such object.
+            NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such object.
+            MethodNotAllowed: that version is a delete marker.
         """
-        attributes.tag_object(self._context.db, self.name, key, {})
+        attributes.tag_object(self._context.db, self.name, key, version_id, {})
 
-    def get_object_attributes(self, key: str) -> ObjectAttributes:
+    def get_object_attributes(self, key: str, *, version_id: str | None = None) -> ObjectAttributes:
         """Return the object's ETag, size, checksums, part sizes and storage class.
 
         Raises:
-            NoSuchKey, NoSuchBucket: there is no such object.
+            NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such object.
+            MethodNotAllowed: that version is a delete marker.
         """
-        return attributes.attributes(self._context.db, self.name, key)
+        return attributes.attributes(self._context.db, self.name, key, version_id)
 
     # --- the bucket ---
 

@@ -7,10 +7,11 @@
     │   ├── BadDigest, InvalidDigest
     │   └── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   └── NoSuchBucket, NoSuchKey, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
+    │   └── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
-    │   └── PreconditionFailed, NotModified
+    │   ├── PreconditionFailed, NotModified
+    │   └── VersioningChanged, MethodNotAllowed
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -161,6 +162,12 @@ class NoSuchKey(NotFound):
     code = "NoSuchKey"
 
 
+class NoSuchVersion(NotFound):
+    """The key has no version of that id."""
+
+    code = "NoSuchVersion"
+
+
 class NoSuchUpload(NotFound):
     """No open upload of that id for that key: it was completed, aborted, has expired, or never was."""
 
@@ -207,6 +214,17 @@ class BucketNotEmpty(Conflict):
 
 class CommitMoved(Conflict):
     """Somebody else advanced the bucket's commit. Read again, fold again, retry."""
+
+
+class VersioningChanged(Conflict):
+    """The versioning of the bucket was changed again and again during the call. Nothing was done: repeat it."""
+
+
+class MethodNotAllowed(Conflict):
+    """The version is a delete marker, which can be deleted and has nothing to read."""
+
+    code = "MethodNotAllowed"
+    status = 405
 
 
 class BlobExists(Conflict):

@@ -15,6 +15,7 @@ GIB: Final = 1024 * MIB
 # --- keys ---
 KEY_MAX: Final = 1024  # S3: "the name for a key is a sequence of … at most 1,024 bytes" of UTF-8
 VERSION_KEY_MAX: Final = KEY_MAX + 1 + 16  # `key 0x00 16-hex-digits` in the versions tree
+VERSION_ID_MAX: Final = 1024  # bytes of UTF-8; S3: "not more than 1,024 bytes long"
 SEQ_MAX: Final = 2**63 - 1  # sequences are signed 64-bit, as Postgres and DAG-CBOR peers hold them
 BUCKET_NAME_MIN: Final = 3  # characters; S3's rule
 BUCKET_NAME_MAX: Final = 63  # characters; S3's rule, the length of one DNS label

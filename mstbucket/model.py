@@ -9,6 +9,8 @@ from os import PathLike
 from types import MappingProxyType
 from typing import BinaryIO, Literal
 
+from mstbucket.errors import MstBucketError
+
 #: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
 Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
 
@@ -86,6 +88,7 @@ class ObjectInfo:
         tags: the object's tags.
         checksums: S3's additional checksums that were kept: base64, by algorithm in lower case (`crc32c`).
         parts: sizes of the parts it was uploaded in, in order; empty where it came by a single put.
+        version_id: "null" for the null version; None in a bucket whose versioning was never set.
     """
 
     key: str
@@ -101,6 +104,7 @@ class ObjectInfo:
     tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     parts: tuple[int, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    version_id: str | None = None
 
     @property
     def checksum_type(self) -> Literal["FULL_OBJECT", "COMPOSITE"] | None:
@@ -198,7 +202,7 @@ class PutRequest:
 class PutResult:
     """What a put stored: the key, its size in bytes, its ETag without quotes, the CIDs of its body and its manifest.
 
-    `checksums` are those that were kept with the object, as in `ObjectInfo`.
+    `checksums` are those that were kept with the object, and `version_id` is the version's; both as in `ObjectInfo`.
     """
 
     key: str
@@ -207,6 +211,84 @@ class PutResult:
     content: str
     manifest: str
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """What a delete did, as S3 tells it.
+
+    Attributes:
+        key: the key.
+        version_id: of the version that was removed, or of the delete marker that was put; None where neither was.
+        delete_marker: that version is a delete marker.
+        existed: there was something to delete: a current object, or the version named. S3 does not tell this one.
+    """
+
+    key: str
+    version_id: str | None
+    delete_marker: bool
+    existed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFailure:
+    """One delete of several that was refused, alone, and why."""
+
+    key: str
+    version_id: str | None
+    error: MstBucketError
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteReport:
+    """What `Bucket.delete_objects` did, in the order in which it was asked."""
+
+    deleted: tuple[DeleteResult, ...]
+    errors: tuple[DeleteFailure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of a key, or a delete marker, which has neither size nor ETag.
+
+    Attributes:
+        key: the key.
+        version_id: "null" for the null version.
+        is_latest: the newest of its key; the current object, where it is no delete marker.
+        delete_marker: it says that the key was deleted.
+        size: bytes.
+        etag: without quotes.
+        last_modified: when it was written, UTC.
+    """
+
+    key: str
+    version_id: str
+    is_latest: bool
+    delete_marker: bool
+    size: int | None
+    etag: str | None
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionsPage:
+    """One page of the versions, by key in UTF-8 byte order, those of one key newest first.
+
+    Attributes:
+        versions: of this page, delete markers among them.
+        common_prefixes: the folders of this page; each counts as one version against `max_keys`.
+        is_truncated: there is at least one more version or common prefix.
+        next_key_marker, next_version_id_marker: give both to the next call; None on the last page, and the second also
+            where the page ends with a common prefix. The second says more than an id: it holds its place in the listing
+            also when the version is deleted meanwhile.
+    """
+
+    versions: tuple[ObjectVersion, ...]
+    common_prefixes: tuple[str, ...]
+    is_truncated: bool
+    next_key_marker: str | None
+    next_version_id_marker: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import EMPTY, Body, Part, PartsPage, PutRequest, PutResult, Upload, UploadsPage
 from mstbucket.services import completing, parts, uploads
 from mstbucket.services.context import Context
+from mstbucket.services.reading import Source
 
 
 class MultipartUploads:
@@ -65,6 +66,7 @@ class MultipartUploads:
         source_key: str,
         *,
         source_bucket: str | None = None,
+        source_version_id: str | None = None,
         range: str | None = None,
     ) -> Part:
         """Store bytes of an object of this store as a part; as `upload_part` in everything else.
@@ -75,6 +77,7 @@ class MultipartUploads:
         Args:
             key, upload_id, part_number: where to.
             source_key, source_bucket: the object; by default of this bucket.
+            source_version_id: one version of it.
             range: `bytes=FIRST-LAST`, both inside the object; all of it by default.
 
         Raises:
@@ -83,9 +86,9 @@ class MultipartUploads:
             EntityTooLarge: more than 5 GiB; copy a range.
             CorruptionError: a block of the source is missing or damaged.
         """
-        source = self.name if source_bucket is None else source_bucket
+        source = Source(self.name if source_bucket is None else source_bucket, source_key, source_version_id)
         target = parts.Target(self.name, key, upload_id, part_number)
-        return parts.copy_part(self._context, target, source, source_key, range)
+        return parts.copy_part(self._context, target, source, range)
 
     def list_parts(
         self, key: str, upload_id: str, *, part_number_marker: int = 0, max_parts: int = LIST_KEYS_MAX

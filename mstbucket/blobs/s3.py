@@ -29,7 +29,12 @@ from mstbucket.s3 import NO_ATTRIBUTES, S3Attributes, S3Bucket, S3Writer, parse_
 MARKER: Final = ".mstbucket"
 MARKER_BODY: Final = b"A blob store of mstbucket, version 1. Everything beside this file belongs to it.\n"
 ABANDONED: Final = timedelta(days=7)  # S3's advice for the age of multipart uploads that nobody will complete
-_CAR: Final = S3Attributes("application/vnd.ipld.car; version=1")
+_CAR: Final = "application/vnd.ipld.car; version=1"
+#: [S3B-13] What the service is told of a blob, by the end of its name, so that a browser and other tools know it.
+_ATTRIBUTES: Final = {
+    ".car": S3Attributes(_CAR),
+    ".car.zst": S3Attributes(_CAR, {"content-encoding": "zstd"}),
+}
 
 
 class S3Blobs(BlobStore):
@@ -160,5 +165,5 @@ def _translated(name: str) -> Iterator[None]:
 
 
 def _attributes(name: str) -> S3Attributes:
-    """[S3B-13] What the service is told to say of a blob: so a browser and other tools know what it is."""
-    return _CAR if name.endswith(".car") else NO_ATTRIBUTES
+    """What goes with the blob `name`."""
+    return next((found for end, found in _ATTRIBUTES.items() if name.endswith(end)), NO_ATTRIBUTES)

@@ -26,7 +26,7 @@ def make(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def remove(arguments: argparse.Namespace, out: Output) -> None:
-    """Remove a bucket; with --force its objects before it."""
+    """Remove a bucket; with --force its objects before it, in all their versions."""
     name = parse_bucket(arguments.bucket)
     with open_store(arguments) as store:
         bucket = store.bucket(name)
@@ -71,6 +71,9 @@ def _line(info: BucketInfo) -> str:
 
 
 def _empty(bucket: Bucket) -> None:
-    objects = bucket.objects()
-    while keys := [summary.key for summary in islice(objects, DELETE_KEYS_MAX)]:
-        bucket.delete_objects(keys)
+    if bucket.get_bucket_versioning() is None:
+        objects = bucket.objects()
+        while keys := [summary.key for summary in islice(objects, DELETE_KEYS_MAX)]:
+            bucket.delete_objects(keys)
+    while versions := bucket.list_object_versions().versions:
+        bucket.delete_objects((version.key, version.version_id) for version in versions)

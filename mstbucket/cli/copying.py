@@ -90,7 +90,7 @@ def _out_of(arguments: argparse.Namespace, out: Output, source: Address, target:
         from mstbucket.cli.objects import write_out
 
         with open_store(arguments) as store:
-            write_out(store, parse_object(str(source)), None)
+            write_out(store, parse_object(str(source)))
         return OK
     if arguments.recursive:
         with open_store(arguments) as store:

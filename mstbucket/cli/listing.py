@@ -11,6 +11,7 @@ from mstbucket.cli.buckets import bucket_record
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, human_size, local_time
 from mstbucket.cli.stores import open_store
+from mstbucket.cli.versions import show_versions
 from mstbucket.errors import InvalidInput, NoSuchKey
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
     if arguments.target != SCHEME:
         _show_objects(arguments, parse_address(arguments.target), out)
         return
-    if arguments.recursive or arguments.summarize:
-        raise InvalidInput("-r and --summarize are for what is in a bucket: name one, mst://bucket")
+    if arguments.recursive or arguments.summarize or arguments.versions:
+        raise InvalidInput("-r, --summarize and --versions are for what is in a bucket: name one, mst://bucket")
     with open_store(arguments) as store:
         for info in store.list_buckets():
             out.emit(bucket_record(info) | {"type": "bucket"}, f"{local_time(info.created)} {info.name}")
@@ -37,8 +38,15 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
 
 def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -> None:
     found = objects = size = 0
+    if arguments.versions and arguments.summarize:
+        raise InvalidInput("--summarize counts objects, and not versions: leave out one of them")
     with open_store(arguments) as store:
         bucket = store.bucket(target.bucket)
+        if arguments.versions:
+            delimiter = None if arguments.recursive else _DELIMITER
+            if show_versions(bucket, target, delimiter, arguments.human_readable, out) == 0 and target.key:
+                raise NoSuchKey(f"nothing starts with {target}")
+            return
         for item in bucket.objects(target.key) if arguments.recursive else _one_level(bucket, target):
             found += 1
             if isinstance(item, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -25,27 +25,34 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
     target = parse_address(arguments.target)
     if not target.key and not arguments.recursive:
         raise InvalidInput(f"{target} is a whole bucket: -r removes what is in it, rb the bucket")
+    if arguments.recursive and arguments.version_id is not None:
+        raise InvalidInput("--version-id names one version of one object: leave out -r")
     with open_store(arguments) as store:
         bucket = store.bucket(target.bucket)
         if not arguments.recursive:
-            _remove(bucket, target.bucket, [target.key], out)
+            _remove(bucket, target.bucket, [(target.key, arguments.version_id)], out)
             return
         prefix = folder(target.key)
         found = bucket.objects(prefix)
         removed = 0
-        while keys := [summary.key for summary in islice(found, DELETE_KEYS_MAX)]:
-            removed += len(keys)
-            _remove(bucket, target.bucket, keys, out)
+        while items := [(summary.key, None) for summary in islice(found, DELETE_KEYS_MAX)]:
+            removed += len(items)
+            _remove(bucket, target.bucket, items, out)
     if removed == 0 and prefix:
         raise NoSuchKey(f"there is nothing under {Address(target.bucket, prefix)}")
 
 
-def _remove(bucket: Bucket, name: str, keys: list[str], out: Output) -> None:
-    existed = set(bucket.delete_objects(keys))
-    for key in keys:
-        address = Address(name, key)
-        record = {"action": "delete", "target": str(address), "existed": key in existed}
-        out.report(record, one_line(f"{'delete' if key in existed else 'not there'}: {address}"))
+def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], out: Output) -> None:
+    for result in bucket.delete_objects(items).deleted:
+        address = Address(name, result.key)
+        record = {
+            "action": "delete", "target": str(address), "existed": result.existed, "version_id": result.version_id,
+            "delete_marker": result.delete_marker,
+        }  # fmt: skip
+        version = "" if result.version_id is None else f" version {result.version_id}"
+        marker = " (delete marker)" if result.delete_marker else ""
+        verb = "delete" if result.existed or result.delete_marker else "not there"
+        out.report(record, one_line(f"{verb}: {address}{version}{marker}"))
 
 
 def cat(arguments: argparse.Namespace, out: Output) -> None:
@@ -53,14 +60,16 @@ def cat(arguments: argparse.Namespace, out: Output) -> None:
     if out.as_json:
         raise InvalidInput("cat writes the objects' bytes: --json is not for it")
     targets = [parse_object(target) for target in arguments.targets]
+    if arguments.version_id is not None and len(targets) > 1:
+        raise InvalidInput("--version-id names a version of one object: name no other")
     with open_store(arguments) as store:
         for target in targets:
-            write_out(store, target, arguments.range)
+            write_out(store, target, arguments.range, arguments.version_id)
 
 
-def write_out(store: Store, target: Address, span: str | None) -> None:
-    """Write an object, or a range of it, to standard output."""
-    with store.bucket(target.bucket).get_object(target.key, range=span) as reader:
+def write_out(store: Store, target: Address, span: str | None = None, version_id: str | None = None) -> None:
+    """Write an object or one version of it, or a range of that, to standard output."""
+    with store.bucket(target.bucket).get_object(target.key, version_id=version_id, range=span) as reader:
         _write_all(reader)
 
 
@@ -78,14 +87,17 @@ def _write_all(chunks: Iterable[bytes]) -> None:
 def stat(arguments: argparse.Namespace, out: Output) -> None:
     """Show everything about an object, or about a bucket."""
     target = parse_address(arguments.target)
+    version_id = arguments.version_id
+    if version_id is not None and not target.key:
+        raise InvalidInput(f"--version-id is of an object, and {target} names none")
     with open_store(arguments) as store:
         bucket = store.bucket(target.bucket)
-        record = _of_object(bucket, target) if target.key else _of_bucket(store, bucket, target.bucket)
+        record = _of_object(bucket, target, version_id) if target.key else _of_bucket(store, bucket, target.bucket)
     out.emit(record, "\n".join(_lines(record)))
 
 
-def _of_object(bucket: Bucket, target: Address) -> dict[str, object]:
-    info = bucket.head_object(target.key)
+def _of_object(bucket: Bucket, target: Address, version_id: str | None) -> dict[str, object]:
+    info = bucket.head_object(target.key, version_id=version_id)
     return {
         "bucket": target.bucket,
         "key": info.key,
@@ -99,6 +111,7 @@ def _of_object(bucket: Bucket, target: Address) -> dict[str, object]:
         "headers": dict(info.headers),
         "metadata": dict(info.metadata),
         "tags": dict(info.tags),
+        "version_id": info.version_id,
     }
 
 
@@ -107,7 +120,7 @@ def _of_bucket(store: Store, bucket: Bucket, name: str) -> dict[str, object]:
     commit = bucket.commit
     if info is None:
         return {"bucket": name}  # removed in this very moment; `bucket.commit` has said so already
-    record = bucket_record(info) | {"created": iso(info.created)}
+    record = bucket_record(info) | {"created": iso(info.created), "versioning": bucket.get_bucket_versioning()}
     if commit is not None:
         record |= {"committed": iso(commit.time), "objects": commit.objects, "bytes": commit.bytes, "tree": commit.tree}
     return record

@@ -75,13 +75,18 @@ def _buckets(add: _Adder) -> None:
 
     command = add("rb", "buckets:remove", "remove an empty bucket")
     command.add_argument("bucket", metavar="mst://BUCKET")
-    command.add_argument("--force", action="store_true", help="remove its objects first")
+    command.add_argument("--force", action="store_true", help="remove its objects first, all versions of them")
 
     command = add("ls", "listing:show", "list buckets, or the objects and folders under a prefix")
     command.add_argument("target", metavar="mst://BUCKET/PREFIX", nargs="?", default="mst://")
     command.add_argument("-r", "--recursive", action="store_true", help="all objects below, with their whole keys")
     command.add_argument("--human-readable", action="store_true", help="sizes as 1.5 MiB")
     command.add_argument("--summarize", action="store_true", help="number and size of the objects at the end")
+    command.add_argument("--versions", action="store_true", help="every version and delete marker; * is the latest of a key")
+
+    command = add("versioning", "versions:versioning", "show, enable or suspend a bucket's versioning")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="left out, only show it")
 
     command = add("status", "buckets:status", "say which store is used, and what is in it")
 
@@ -106,13 +111,20 @@ def _objects(add: _Adder) -> None:
     command = add("rm", "objects:remove", "remove an object, or all under a prefix")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the prefix as a folder")
+    _version_id(command, "remove this version for good")
 
     command = add("cat", "objects:cat", "write objects to standard output, each verified on the way")
     command.add_argument("targets", metavar="mst://BUCKET/KEY", nargs="+")
     command.add_argument("--range", metavar="bytes=A-B", help="only these bytes; bytes=-N are the last N")
+    _version_id(command, "of this version")
 
     command = add("stat", "objects:stat", "show everything about an object or a bucket")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
+    _version_id(command, "of this version")
+
+
+def _version_id(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--version-id", metavar="ID", help=f"{text}; 'null' is the one without an id")
 
 
 def _sync(add: _Adder) -> None:

@@ -24,6 +24,7 @@ FORMAT_VERSION: Final = 1
 EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
 _CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
+_VERSIONING: Final = ("Enabled", "Suspended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Commit:
         versions: root of the tree of non-current versions and delete markers; None where there are none.
         prev: the commit before; None exactly for seq 1.
         tags: the bucket's tags.
-        config: how bodies are laid out; one value exists.
+        config: how bodies are laid out, for which one value exists, and the state of versioning where it was ever set.
         key, sig: ed25519 public key (32 bytes) and signature (64 bytes) over `signing_bytes`, or neither.
         version: of the format.
     """
@@ -60,6 +61,12 @@ class Commit:
     key: builtins.bytes | None = None
     sig: builtins.bytes | None = None
     version: int = FORMAT_VERSION
+
+    @property
+    def versioning(self) -> str | None:
+        """The state of versioning: "Enabled", "Suspended", or None where it was never set [COM-12]."""
+        state = self.config.get("versioning")
+        return None if state is None else str(state)
 
     @property
     def signature(self) -> str:
@@ -216,12 +223,19 @@ def _check_tags(tags: Mapping[str, str]) -> None:
 
 
 def _check_config(config: Mapping[str, int | str]) -> None:
-    if not isinstance(config, Mapping) or config.keys() != _CONFIG.keys():  # [COM-9]
-        _refuse("config", config, "a map of chunk and layout")
+    if not isinstance(config, Mapping) or config.keys() - {"versioning"} != _CONFIG.keys():  # [COM-9]
+        _refuse("config", config, "a map of chunk and layout, and of versioning where it was set")
     if type(config["chunk"]) is not int or not isinstance(config["layout"], str):
         _refuse("config", config, "an integer chunk and a text layout")
-    if dict(config) != _CONFIG:  # [COM-9]
+    if "versioning" in config and config["versioning"] not in _VERSIONING:  # [COM-12]
+        _refuse("config", config["versioning"], f"one of {', '.join(_VERSIONING)} as its versioning")
+    if {name: config[name] for name in _CONFIG} != _CONFIG:  # [COM-9]
         raise Unsupported(f"bodies laid out by {dict(config)} are not supported; only {_CONFIG} is")
+
+
+def config(versioning: str | None) -> dict[str, int | str]:
+    """Return the `config` of a bucket whose versioning is "Enabled", "Suspended", or was never set [COM-9], [COM-12]."""
+    return dict(_CONFIG) if versioning is None else {**_CONFIG, "versioning": versioning}
 
 
 def _is_text(text: object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from mstbucket.core.cid import CID, CID_SIZE, DAG_PB_PREFIX, RAW_PREFIX, dag_cbor_cid, to_text
 from mstbucket.core.dagcbor import INT_MAX, LINK_HEAD, decode_fast, head
 from mstbucket.errors import InvalidBlock, InvalidInput
-from mstbucket.limits import CHUNK_SIZE, MANIFEST_BLOCK_MAX, OBJECT_SIZE_MAX, PARTS_MAX
+from mstbucket.limits import CHUNK_SIZE, MANIFEST_BLOCK_MAX, OBJECT_SIZE_MAX, PARTS_MAX, VERSION_ID_MAX
 
 HEADERS: Final = frozenset(
     ("cache-control", "content-disposition", "content-encoding", "content-language", "expires"),
@@ -183,9 +183,10 @@ def _text(name: str, text: str | None) -> bytes:
 
 
 def _version_id(text: str) -> bytes:
-    if not text:  # [MAN-11]
-        _refuse("version_id", text, "not empty")
-    return _text("version_id", text)
+    data = _text("version_id", text)
+    if not text or text == "null" or len(text.encode()) > VERSION_ID_MAX:  # [MAN-11]
+        _refuse("version_id", text, f"absent, or a text of 1 to {VERSION_ID_MAX} bytes other than 'null'")
+    return data
 
 
 def _map(name: str, texts: Mapping[str, str]) -> bytes:

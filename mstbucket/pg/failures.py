@@ -20,6 +20,7 @@ from mstbucket.errors import (
     StorageError,
     Unsupported,
     Untrue,
+    VersioningChanged,
 )
 
 # [PG-15] raised by our own SQL functions with USING ERRCODE; their message is written for people and passed on
@@ -31,6 +32,8 @@ OWN: Final[dict[str, type[MstBucketError]]] = {
     "MB411": BucketAlreadyExists,
     "MB412": CommitMoved,
     "MB420": PreconditionFailed,
+    "MB421": VersioningChanged,
+    "MB501": Unsupported,
 }
 
 # By SQLSTATE, or by its class of two characters. Each text says what happened and what to do; the server's follows.

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
-from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, NoSuchKey, NoSuchTagSet, Unsupported
+from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, MethodNotAllowed, NoSuchTagSet, Unsupported
 from mstbucket.limits import (
     BUCKET_TAGS_MAX,
     BUCKET_TAGS_SIZE_MAX,
@@ -26,8 +26,8 @@ from mstbucket.model import EMPTY, ObjectAttributes, Tags
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import no_such_bucket
-from mstbucket.services.reading import find
-from mstbucket.services.rows import MANIFEST_COLUMNS, json_of, manifest_of
+from mstbucket.services.reading import find, find_row
+from mstbucket.services.rows import json_of
 
 STORAGE_CLASS: Final = "STANDARD"  # the only one there is ([ATTR-7])
 
@@ -106,26 +106,28 @@ def check_storage_class(name: str) -> None:
 # --- the tags of an object -------------------------------------------------------------------------------------------
 
 
-def object_tags(db: Database, bucket: str, key: str) -> dict[str, str]:
-    """The object's tags; see `Bucket.get_object_tagging`."""
-    return dict(find(db, bucket, key)[1].tags)
+def object_tags(db: Database, bucket: str, key: str, version_id: str | None) -> dict[str, str]:
+    """The tags of the object or version; see `Bucket.get_object_tagging`."""
+    return dict(find(db, bucket, key, version_id)[2].tags)
 
 
-def tag_object(db: Database, bucket: str, key: str, tags: Tags) -> None:
+def tag_object(db: Database, bucket: str, key: str, version_id: str | None, tags: Tags) -> None:
     """Replace the object's tags; see `Bucket.put_object_tagging`."""
     encode_key(key)
     wanted = tag_set(tags, OBJECT_TAGS_MAX, repr(key))
-    # The lock makes writers of this key wait: what is written below was made of the newest row ([TAG-4]).
-    read = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s FOR UPDATE"
 
     def work(connection: Any) -> None:
-        number, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        row = connection.execute(read, (number, key), binary=True).fetchone()
-        if row is None:
-            raise NoSuchKey(f"there is no object {key!r} in bucket {bucket!r}")
-        manifest = replace(manifest_of(row), tags=wanted)  # [TAG-3] and nothing else
-        cid = dag_cbor_cid(manifests.encode(manifest))
-        connection.execute("SELECT retag(%s, %s, %s, %s)", (number, key, cid, json_of(wanted)))
+        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        # The lock makes writers of this key wait: what is written below was made of the newest row ([TAG-4]).
+        connection.execute("SELECT hold(%s, %s)", (number, key))
+        found = find_row(connection, number, bucket, key, version_id)
+        if found.manifest.delete_marker:
+            raise MethodNotAllowed(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
+        cid = dag_cbor_cid(manifests.encode(replace(found.manifest, tags=wanted)))  # [TAG-3] and nothing else
+        if found.seq is None:
+            connection.execute("SELECT retag(%s, %s, %s, %s)", (number, key, cid, json_of(wanted)))
+        else:
+            connection.execute("SELECT retag_version(%s, %s, %s, %s, %s)", (number, key, found.seq, cid, json_of(wanted)))
 
     db.run(work)
 
@@ -154,10 +156,10 @@ def tag_bucket(db: Database, bucket: str, tags: Tags) -> None:
 # --- everything about an object --------------------------------------------------------------------------------------
 
 
-def attributes(db: Database, bucket: str, key: str) -> ObjectAttributes:
+def attributes(db: Database, bucket: str, key: str, version_id: str | None) -> ObjectAttributes:
     """What S3's GetObjectAttributes tells; see `Bucket.get_object_attributes`."""
-    manifest = find(db, bucket, key)[1]
-    assert manifest.etag is not None and manifest.size is not None  # rows of `objects` are never delete markers
+    manifest = find(db, bucket, key, version_id)[2]
+    assert manifest.etag is not None and manifest.size is not None  # `find` finds no delete markers
     return ObjectAttributes(
         etag=manifest.etag,
         size=manifest.size,

@@ -41,7 +41,8 @@ def list_all(db: Database) -> list[BucketInfo]:
     """Every bucket, by name."""
     query = """
         SELECT b.name, b.identity, b.created, b.commit, b.seq,
-               (SELECT count(*) FROM dirty d WHERE d.bucket = b.id) + (b.tags_dirty IS NOT NULL)::integer
+               (SELECT count(*) FROM dirty d WHERE d.bucket = b.id)
+               + (SELECT count(*) FROM dirty_versions d WHERE d.bucket = b.id) + (b.tags_dirty IS NOT NULL)::integer
         FROM buckets b ORDER BY b.name
     """
     with db.reading() as connection:

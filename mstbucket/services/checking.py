@@ -9,11 +9,13 @@ from typing import Any, Final
 from mstbucket.core import car
 from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
+from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import NoSuchCommit, Untrue
 from mstbucket.model import CheckReport
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
+from mstbucket.services.versions import check_history
 from mstbucket.verify.car import verify_car
 from mstbucket.verify.seen import Seen
 
@@ -25,18 +27,25 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
     with context.db.snapshot() as connection:
         number = bucket_id(connection, bucket)
         head = """
-            SELECT c.cid, c.tree, b.tags, b.tags_dirty FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq
+            SELECT c.cid, c.tree, c.versions, b.tags, b.versioning, b.tags_dirty
+            FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq
             WHERE b.id = %s
         """
         row = connection.execute(head, (number,), binary=True).fetchone()
         if row is None:
             raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
-        commit, tree, tags, tags_dirty = row
+        commit, tree, versions, tags, versioning, tags_dirty = row
         with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
-        dirty = _compare(context, connection, number, bucket, tree) + (tags_dirty is not None)
+        dirty = _compare(context, bucket, tree, _objects(connection, number))
+        dirty += _compare(context, bucket, versions, _versions(connection, number)) + (tags_dirty is not None)
         if tags_dirty is None and dict(report.commit.tags) != (tags or {}):  # [TAG-6]
             raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(commit)}")
+        if tags_dirty is None and report.commit.versioning != versioning:  # [VSN-8]
+            raise Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(commit)}")
+        wrong = check_history(connection, number)
+        if wrong is not None:
+            raise Untrue(f"bucket {bucket!r}: {wrong}")
     return CheckReport(to_text(commit), report.blocks, report.objects, report.bytes, dirty)
 
 
@@ -73,34 +82,55 @@ class _Sections(io.RawIOBase):
         return filled
 
 
-def _compare(context: Context, connection: Any, number: int, bucket: str, tree: bytes) -> int:
-    """Index and tree side by side in key order ([FLUSH-1]: for every key without a dirty row they are equal)."""
+#: A row of the index: its key in the tree, the CID of its manifest (None where it is gone), whether it is dirty.
+_Row = tuple[bytes, bytes | None, bool]
+
+
+def _objects(connection: Any, number: int) -> Iterator[_Row]:
     query = """
         SELECT coalesce(o.key, d.key), o.manifest, d.key IS NOT NULL
         FROM (SELECT key, manifest FROM objects WHERE bucket = %(bucket)s) o
         FULL JOIN (SELECT key FROM dirty WHERE bucket = %(bucket)s) d ON d.key = o.key
         ORDER BY coalesce(o.key, d.key) COLLATE "C"
     """
-    dirty = 0
-    entries = walk(context.blocks, tree)
-    entry = next(entries, None)
     with connection.cursor("checking", binary=True) as cursor:
         cursor.itersize = _FETCH
-        for text, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
-            key = text.encode()
-            if entry is not None and entry[0] < key:
-                raise Untrue(f"bucket {bucket!r}: the tree holds {entry[0].decode()!r}, and the index does not")
-            in_tree = entry is not None and entry[0] == key
-            if is_dirty:
-                dirty += 1
-            elif entry is None or not in_tree:
-                raise Untrue(f"bucket {bucket!r}: the index holds {text!r}, and the tree does not")
-            elif entry[1] != manifest:
-                raise Untrue(
-                    f"bucket {bucket!r}: for {text!r} the tree holds {to_text(entry[1])}, the index {to_text(manifest)}"
-                )
-            if in_tree:
-                entry = next(entries, None)
+        for key, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
+            yield key.encode(), manifest, is_dirty
+
+
+def _versions(connection: Any, number: int) -> Iterator[_Row]:
+    query = """
+        SELECT coalesce(v.key, d.key), coalesce(v.seq, d.seq), v.manifest, d.key IS NOT NULL
+        FROM (SELECT key, seq, manifest FROM versions WHERE bucket = %(bucket)s) v
+        FULL JOIN (SELECT key, seq FROM dirty_versions WHERE bucket = %(bucket)s) d ON d.key = v.key AND d.seq = v.seq
+        ORDER BY coalesce(v.key, d.key) COLLATE "C", coalesce(v.seq, d.seq) DESC
+    """
+    with connection.cursor("checking", binary=True) as cursor:
+        cursor.itersize = _FETCH
+        for key, seq, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
+            yield version_key(key.encode(), seq), manifest, is_dirty
+
+
+def _compare(context: Context, bucket: str, tree: bytes | None, rows: Iterator[_Row]) -> int:
+    """Index and tree side by side in key order ([FLUSH-1]: for every key without a dirty row they are equal)."""
+    dirty = 0
+    entries = iter(()) if tree is None else walk(context.blocks, tree)
+    entry = next(entries, None)
+    for key, manifest, is_dirty in rows:
+        if entry is not None and entry[0] < key:
+            raise Untrue(f"bucket {bucket!r}: the tree holds {entry[0].decode()!r}, and the index does not")
+        in_tree = entry is not None and entry[0] == key
+        if is_dirty:
+            dirty += 1
+        elif entry is None or not in_tree or manifest is None:
+            raise Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not")
+        elif entry[1] != manifest:
+            raise Untrue(
+                f"bucket {bucket!r}: for {key.decode()!r} the tree holds {to_text(entry[1])}, the index {to_text(manifest)}"
+            )
+        if in_tree:
+            entry = next(entries, None)
     if entry is not None:
         raise Untrue(f"bucket {bucket!r}: the tree holds {entry[0].decode()!r}, and the index does not")
     return dirty

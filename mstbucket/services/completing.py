@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
@@ -29,8 +29,9 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.packing import PackInProgress
-from mstbucket.services.putting import add_rows
+from mstbucket.services.putting import add_rows, result
 from mstbucket.services.uploads import checked_id, no_such_upload
+from mstbucket.services.versions import new_id
 
 ATTEMPTS: Final = 5  # a completion that finds a part replaced this often gives up: somebody uploads without end
 _FETCH: Final = 64  # parts whose digests are fetched at a time: 10 MiB at most
@@ -82,21 +83,22 @@ class _Replaced(Conflict):
 
 def _find(connection: Any, number: int, bucket: str, key: str, upload_id: str, lock: str) -> _Upload:
     query = f"""
-        SELECT content_type, headers, metadata, tags, asked, size, etag, content, manifest, completed FROM uploads
+        SELECT content_type, headers, metadata, tags, asked, size, etag, content, manifest, version_id, completed
+        FROM uploads
         WHERE id = %s AND bucket = %s AND key = %s {lock}
     """
     row = connection.execute(query, (checked_id(upload_id), number, key), binary=True).fetchone()
     if row is None:
         raise no_such_upload(bucket, key, upload_id)
-    return _Upload(upload_id, row[:4], row[4], None if row[9] is None else row[5:9])
+    return _Upload(upload_id, row[:4], row[4], None if row[10] is None else row[5:10])
 
 
 def _repeated(upload: _Upload, asked: bytes, bucket: str, key: str) -> PutResult:
     """[MPU-9] the same list of parts gives the answer of the first time; another one finds no open upload."""
     if upload.answer is None or upload.asked != asked:
         raise no_such_upload(bucket, key, upload.id)
-    size, etag, content, manifest = upload.answer
-    return PutResult(key, size, etag, to_text(content), to_text(manifest))
+    size, etag, content, manifest, version_id = upload.answer
+    return PutResult(key, size, etag, to_text(content), to_text(manifest), version_id=version_id)
 
 
 # --- 1. what is asked for ------------------------------------------------------------------------------------------------
@@ -161,14 +163,14 @@ class _Completion:
             m = self._manifest(self._compose())
             if self._pack is not None:
                 self._pack.seal()
-            result, made = self._context.db.run(lambda connection: self._record(connection, m))
+            answer, made = self._context.db.run(lambda connection: self._record(connection, m))
             if self._pack is not None and made:
                 self._pack.keep()
         except BaseException as error:
             self._close(error)
             raise
         self._close(None)
-        return result
+        return answer
 
     def _close(self, error: BaseException | None) -> None:
         if self._pack is not None:
@@ -228,22 +230,24 @@ class _Completion:
 
     def _record(self, connection: Any, m: Manifest) -> tuple[PutResult, bool]:
         """The transaction ([MPU-10]): the answer, and whether it was this one that made the object."""
-        number, epoch = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
+        number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
         upload = _find(connection, number, self._bucket, self._key, self._upload.id, "FOR UPDATE")
         if upload.answer is not None:  # another completion was first
             return _repeated(upload, self._asked, self._bucket, self._key), False
         self._check_parts(connection)
         if self._pack is not None:
             self._pack.record(connection, epoch)
+        m = replace(m, version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
-        add_rows(connection, number, [(self._key, m, cid)])
+        add_rows(connection, number, versioning, [(self._key, m, cid)])
+        answer = result(self._key, m, cid, versioning)
         connection.execute(
-            "UPDATE uploads SET completed = %s, asked = %s, size = %s, etag = %s, content = %s, manifest = %s WHERE id = %s",
-            (m.modified, self._asked, m.size, m.etag, m.content, cid, upload.id),
+            "UPDATE uploads SET completed = %s, asked = %s, size = %s, etag = %s, content = %s, manifest = %s,"
+            " version_id = %s WHERE id = %s",
+            (m.modified, self._asked, m.size, m.etag, m.content, cid, answer.version_id, upload.id),
         )
         connection.execute("DELETE FROM parts WHERE upload = %s", (upload.id,))
-        assert m.content is not None and m.size is not None and m.etag is not None  # made above
-        return PutResult(self._key, m.size, m.etag, to_text(m.content), to_text(cid)), True
+        return answer, True
 
     def _check_parts(self, connection: Any) -> None:
         """Under the upload's lock: the parts are those composed. Their rows have held the chunks all the time ([MPU-12])."""

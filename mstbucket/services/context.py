@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.pg.database import Database
@@ -11,8 +11,13 @@ from mstbucket.services.blocks import StoreBlocks
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One open store."""
+    """One open store.
+
+    Attributes:
+        versioning: what this process last knew of each bucket's versioning; `services.versions` reads and corrects it.
+    """
 
     db: Database
     blobs: BlobStore
     blocks: StoreBlocks
+    versioning: dict[str, str | None] = field(default_factory=dict)

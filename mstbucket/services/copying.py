@@ -6,28 +6,26 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
-from mstbucket.core.cid import dag_cbor_cid, to_text
+from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.errors import InvalidInput, InvalidRequest, NoSuchKey
+from mstbucket.errors import InvalidInput, InvalidRequest, MethodNotAllowed
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Conditions, Expected
 from mstbucket.services.context import Context
-from mstbucket.services.putting import DEFAULT_TYPE, add_rows, check, lower
-from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
+from mstbucket.services.putting import DEFAULT_TYPE, add_rows, check, lower, result
+from mstbucket.services.reading import Source, find_row
+from mstbucket.services.versions import new_id, stored_id
 
 DIRECTIVES: Final = ("COPY", "REPLACE")
-
-_FIND: Final = f"SELECT {MANIFEST_COLUMNS} FROM objects WHERE bucket = %s AND key = %s"
 
 
 def copy(
     context: Context,
-    source_bucket: str,
-    source_key: str,
+    source: Source,
     bucket: str,
     request: PutRequest,
     metadata_directive: str,
@@ -36,37 +34,37 @@ def copy(
     expectation: Expected,
 ) -> PutResult:
     """Make `request.key` an object with the source's body; see `Bucket.copy_object`. The request's body is not read."""
-    encode_key(source_key)
+    encode_key(source.key)
+    if source.version_id is not None:
+        stored_id(source.version_id)
     check(request)
     _check_directives(request, metadata_directive, tagging_directive)
-    if (source_bucket, source_key) == (bucket, request.key) and metadata_directive == "COPY":  # [ATTR-5]
+    # [ATTR-5] of a version it is a change: that becomes the current one again
+    if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
         raise InvalidRequest(
-            f"copying {source_key!r} onto itself without changing its metadata is no copy: use "
+            f"copying {source.key!r} onto itself without changing its metadata is no copy: use "
             "metadata_directive='REPLACE', another key, or put_object_tagging for new tags"
         )
 
-    find = _FIND
-    if (source_bucket, source_key) == (bucket, request.key):
-        find += " FOR UPDATE"  # nothing that is written meanwhile may be undone by a change of the metadata
 
-    def work(connection: Any) -> tuple[Manifest, bytes]:
-        target, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        source = bucket_id(connection, source_bucket)
+    def work(connection: Any) -> PutResult:
+        target, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        number = bucket_id(connection, source.bucket)
         expectation.require(connection, target, request.key)
+        if (source.bucket, source.key) == (bucket, request.key):
+            # Nothing that is written meanwhile may be undone by a change of the metadata.
+            connection.execute("SELECT hold(%s, %s)", (target, request.key))
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
-        row = connection.execute(find, (source, source_key), binary=True).fetchone()
-        if row is None:
-            raise NoSuchKey(f"there is no object {source_key!r} in bucket {source_bucket!r} to copy")
-        was = manifest_of(row)
-        wanted.check_source(was.etag or "", was.modified, f"object {source_key!r} of bucket {source_bucket!r}")
-        m = _made(was, request, metadata_directive, tagging_directive)
+        was = find_row(connection, number, source.bucket, source.key, source.version_id).manifest
+        if was.delete_marker:
+            raise MethodNotAllowed(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
+        wanted.check_source(was.etag or "", was.modified, str(source))
+        m = replace(_made(was, request, metadata_directive, tagging_directive), version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
-        add_rows(connection, target, [(request.key, m, cid)])  # its parts too [ATTR-6]
-        return m, cid
+        add_rows(connection, target, versioning, [(request.key, m, cid)])  # its parts too [ATTR-6]
+        return result(request.key, m, cid, versioning)
 
-    m, cid = context.db.run(work)
-    assert m.content is not None and m.size is not None and m.etag is not None  # rows of `objects` are never markers
-    return PutResult(request.key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums)
+    return context.db.run(work)
 
 
 def _made(source: Manifest, request: PutRequest, metadata_directive: str, tagging_directive: str) -> Manifest:
@@ -77,7 +75,7 @@ def _made(source: Manifest, request: PutRequest, metadata_directive: str, taggin
             "copy it in parts, by a multipart upload"
         )
     now = now_ms()
-    m = replace(source, created=now, modified=now, version_id=None)
+    m = replace(source, created=now, modified=now)
     if metadata_directive == "REPLACE":
         m = replace(
             m,

@@ -1,7 +1,8 @@
-"""Flush: fold the changed keys of a bucket into its tree, exactly once, and move its commit ([FLUSH-1] to [FLUSH-9]).
+"""Flush: fold the changed keys of a bucket into its trees, exactly once, and move its commit ([FLUSH-1] to [FLUSH-9]).
 
-    1. One snapshot gives the commit, the dirty keys with their generations, and the rows of those keys.
-    2. The new tree is computed and everything new is written to one pack, durably. No transaction is open meanwhile.
+    1. One snapshot gives the commit, the dirty keys and versions with their generations, and their rows.
+    2. The new trees, of objects and of versions, are computed, and everything new is written to one pack, durably. No
+       transaction is open meanwhile.
     3. One short transaction moves the commit from the one read in step 1, records the blocks, and removes exactly the
        generations folded. If somebody else moved the commit, nothing has happened and the flush starts over.
     4. The commit is published as a small blob, so that the store can be found again without the database.
@@ -12,6 +13,7 @@ publishes.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +24,7 @@ from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
+from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.errors import CommitMoved, Conflict
@@ -32,9 +35,11 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
 from mstbucket.services.context import Context
+from mstbucket.services.listing import TOP
 from mstbucket.services.packing import PackInProgress, publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
 
+# Of each of the two trees:
 FLUSH_KEYS: Final = 250_000  # folded into one commit at most; 100 MB of keys, CIDs and generations held meanwhile
 FLUSH_MANIFESTS: Final = 64 * MIB  # of manifests held from the snapshot to the pack; reached first if they are large
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
@@ -42,26 +47,60 @@ _BATCH: Final = 1000  # rows or blocks asked for at a time
 
 
 @dataclass(slots=True)
+class _Changes:
+    """What one tree is to become: its root, and of every dirty row in order the key, the generation, the new manifest.
+
+    `seqs` are those of versions; for objects they are not used. `held` is the size of the manifests it brought along.
+    """
+
+    root: bytes
+    held: int = 0
+    keys: list[str] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+    generations: list[int] = field(default_factory=list)
+    manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the row is gone
+
+    def cut(self, size: int) -> None:
+        """Forget all changes but the first *size*."""
+        for column in (self.keys, self.seqs, self.generations, self.manifests):
+            del column[size:]
+
+
+@dataclass(slots=True)
 class _Snapshot:
-    """What one flush folds: the state it starts from and, per dirty key in order, what the key is to become."""
+    """What one flush folds: the state it starts from, and what its two trees are to become."""
 
     bucket: int
     identity: str
     name: str
     seq: int
     commit: bytes | None
-    tree: bytes
-    versions: bytes | None
+    live: _Changes
+    versions: _Changes
     objects: int
     size: int
     tags: dict[str, str]  # of the bucket
-    tags_dirty: int | None  # generation of a change of them that no commit has yet
-    keys: list[str] = field(default_factory=list)
-    generations: list[int] = field(default_factory=list)
-    manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the key is gone
-    # CID -> manifest block, CID of the body, its size
-    blocks: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)
-    more: bool = False  # there were more dirty keys than one flush folds
+    tags_dirty: int | None  # generation of a change of them, or of the versioning, that no commit has yet
+    versioning: str | None
+    # CID -> manifest block, CID of the body, its size; the last two None for a delete marker
+    blocks: dict[bytes, tuple[bytes, bytes | None, int | None]] = field(default_factory=dict)
+    more: bool = False  # there were more dirty rows than one flush folds
+
+    @property
+    def changes(self) -> int:
+        """How many rows it folds."""
+        return len(self.live.keys) + len(self.versions.keys)
+
+    def add(self, changes: _Changes, key: str, seq: int, generation: int, cid: bytes | None, row: Sequence[Any]) -> None:
+        """Take one dirty row; *row* has the columns of its manifest, where there is one."""
+        changes.keys.append(key)
+        changes.seqs.append(seq)
+        changes.generations.append(generation)
+        changes.manifests.append(cid)
+        if cid is not None and cid not in self.blocks:
+            block = manifests.encode(manifest_of(row))
+            self.blocks[cid] = (block, row[0], row[1])
+            changes.held += len(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +113,8 @@ class _Folded:
 
     commit: commits.Commit
     block: bytes
-    applied: Applied
+    live: Applied
+    versions: Applied
 
 
 def flush(context: Context, bucket: str) -> CommitInfo:
@@ -82,7 +122,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
     lost = 0
     while True:
         snapshot = _take_snapshot(context, bucket)
-        if not snapshot.keys and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
+        if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
             break
         try:
             _fold_once(context, snapshot)
@@ -115,41 +155,64 @@ def _fold_once(context: Context, snapshot: _Snapshot) -> None:
 # --- 1. the snapshot -------------------------------------------------------------------------------------------------
 
 
+_HEAD: Final = """
+    SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, b.versioning,
+           c.tree, c.versions, c.objects, c.bytes
+    FROM buckets b LEFT JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
+"""
+_LIVE: Final = f"""
+    SELECT d.key, 0::bigint, d.generation, o.manifest, {MANIFEST_COLUMNS}
+    FROM dirty d LEFT JOIN objects o ON o.bucket = d.bucket AND o.key = d.key
+    WHERE d.bucket = %s AND d.key <= %s ORDER BY d.key LIMIT %s
+"""
+_VERSIONS: Final = f"""
+    SELECT d.key, d.seq, d.generation, v.manifest, {MANIFEST_COLUMNS}
+    FROM dirty_versions d LEFT JOIN versions v ON v.bucket = d.bucket AND v.key = d.key AND v.seq = d.seq
+    WHERE d.bucket = %s AND d.key <= %s ORDER BY d.key, d.seq DESC LIMIT %s
+"""
+
+
 def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
-    head = """
-        SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, c.tree, c.versions, c.objects, c.bytes
-        FROM buckets b LEFT JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
-    """
-    rows = f"""
-        SELECT d.key, d.generation, o.manifest, {MANIFEST_COLUMNS}
-        FROM dirty d LEFT JOIN objects o ON o.bucket = d.bucket AND o.key = d.key
-        WHERE d.bucket = %s ORDER BY d.key LIMIT %s
-    """
     with context.db.snapshot() as connection:
-        row = connection.execute(head, (bucket,), binary=True).fetchone()
+        row = connection.execute(_HEAD, (bucket,), binary=True).fetchone()
         if row is None:
             raise no_such_bucket(bucket)
-        number, identity, name, seq, commit, tags, tags_dirty, tree, versions, objects, size = row
-        if tree is None:
-            tree, objects, size = EMPTY_ROOT, 0, 0
+        number, identity, name, seq, commit, tags, tags_dirty, versioning, tree, versions, objects, size = row
+        live, past = _Changes(tree or EMPTY_ROOT), _Changes(versions or EMPTY_ROOT)
         snapshot = _Snapshot(
-            number, identity, name, seq, commit, tree, versions, objects, size, tags or {}, tags_dirty
+            number, identity, name, seq, commit, live, past, objects or 0, size or 0, tags or {}, tags_dirty, versioning
         )
-        held = 0
-        with connection.cursor("folding", binary=True) as cursor:  # on the server: rows come a batch at a time
-            cursor.itersize = _BATCH
-            for key, generation, cid, *fields in cursor.execute(rows, (number, FLUSH_KEYS + 1)):
-                if len(snapshot.keys) == FLUSH_KEYS or held >= FLUSH_MANIFESTS:
-                    snapshot.more = True
-                    break
-                snapshot.keys.append(key)
-                snapshot.generations.append(generation)
-                snapshot.manifests.append(cid)
-                if cid is not None:
-                    block = manifests.encode(manifest_of(fields))
-                    snapshot.blocks[cid] = (block, fields[0], fields[1])
-                    held += len(block)
+        # Where not all fits, the cut is between two keys: in no commit does an object miss that became a version.
+        _read(connection, _VERSIONS, snapshot, past, TOP)
+        last = TOP
+        if snapshot.more:
+            _drop_last_key(past)
+            last = past.keys[-1]
+        full = snapshot.more
+        snapshot.more = False
+        _read(connection, _LIVE, snapshot, live, last)
+        if snapshot.more:
+            past.cut(bisect_right(past.keys, live.keys[-1]))
+        snapshot.more |= full
     return snapshot
+
+
+def _read(connection: Any, query: str, snapshot: _Snapshot, changes: _Changes, last: str) -> None:
+    """Take the dirty rows up to the key *last*, as many as fit."""
+    with connection.cursor("folding", binary=True) as cursor:  # on the server: rows come a batch at a time
+        cursor.itersize = _BATCH
+        for key, seq, generation, cid, *row in cursor.execute(query, (snapshot.bucket, last, FLUSH_KEYS + 1)):
+            if len(changes.keys) >= FLUSH_KEYS or changes.held >= FLUSH_MANIFESTS:
+                snapshot.more = True
+                break
+            snapshot.add(changes, key, seq, generation, cid, row)
+
+
+def _drop_last_key(changes: _Changes) -> None:
+    """Forget the last key, which may have more changes than were read; not if it is the only one."""
+    first = bisect_left(changes.keys, changes.keys[-1])
+    if first:
+        changes.cut(first)
 
 
 # --- 2. the new tree and its pack ------------------------------------------------------------------------------------
@@ -171,25 +234,29 @@ class _WithEmptyTree:
 
 
 def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
-    changes = [(key.encode(), cid) for key, cid in zip(snapshot.keys, snapshot.manifests, strict=True)]
-    applied = apply(_WithEmptyTree(blocks), snapshot.tree, changes)
+    source = _WithEmptyTree(blocks)
+    live, past = snapshot.live, snapshot.versions
+    applied = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
+    keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
+    versions = apply(source, past.root, list(zip(keys, past.manifests, strict=True)))
     if snapshot.commit is None and applied.root == EMPTY_ROOT:
         applied.created[EMPTY_ROOT] = EMPTY_BLOCK
     old = applied.replaced
-    new = [cid for cid in snapshot.manifests if cid is not None]
+    new = [snapshot.blocks[cid][2] or 0 for cid in live.manifests if cid is not None]
     commit = commits.Commit(
         bucket=snapshot.identity,
         name=snapshot.name,
         seq=snapshot.seq + 1,
         tree=applied.root,
-        versions=snapshot.versions,
+        versions=None if versions.root == EMPTY_ROOT else versions.root,  # [COM-7]
         prev=snapshot.commit,
         time=now_ms(),
         objects=snapshot.objects - len(old) + len(new),
-        bytes=snapshot.size - _sizes(blocks, old) + sum(snapshot.blocks[cid][2] for cid in new),
+        bytes=snapshot.size - _sizes(blocks, old) + sum(new),
         tags=snapshot.tags,
+        config=commits.config(snapshot.versioning),
     )
-    return _Folded(commit, commits.encode(commit), applied)
+    return _Folded(commit, commits.encode(commit), applied, versions)
 
 
 def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
@@ -204,19 +271,22 @@ def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
 def _write_pack(context: Context, pack: PackInProgress, snapshot: _Snapshot, folded: _Folded) -> None:
     """Everything new in the order of an export, so that a later export reads the pack from front to back; durable."""
     pack.add(cids.dag_cbor_cid(folded.block), folded.block)
-    for batch in _batches(list(_in_export_order(snapshot, folded.applied))):
+    # What moves from one tree to the other has its blocks in the store already.
+    known = {*folded.live.replaced, *folded.versions.replaced}
+    new = [*_in_export_order(snapshot, folded.live, known), *_in_export_order(snapshot, folded.versions, known)]
+    for batch in _batches(new):
         manifests_here = [snapshot.blocks[cid] for cid, _ in batch if cid in snapshot.blocks]
-        bodies = context.blocks.inline_bodies({content for _, content, _ in manifests_here})
+        bodies = context.blocks.inline_bodies({content for _, content, _ in manifests_here if content is not None})
         for cid, block in batch:
             pack.add(cid, block)
             content = snapshot.blocks[cid][1] if cid in snapshot.blocks else None
-            if content in bodies:
+            if content is not None and content in bodies:
                 pack.add(content, bodies[content])
     pack.seal()
 
 
-def _in_export_order(snapshot: _Snapshot, applied: Applied) -> Iterator[tuple[bytes, bytes]]:
-    """The new nodes with the new manifests in their places; depth first, links as they are encoded."""
+def _in_export_order(snapshot: _Snapshot, applied: Applied, known: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The new nodes with the new manifests, but for those *known*, in their places; depth first, links as encoded."""
     stack = [applied.root]
     while stack:
         cid = stack.pop()
@@ -224,7 +294,7 @@ def _in_export_order(snapshot: _Snapshot, applied: Applied) -> Iterator[tuple[by
         if node is not None:
             yield cid, node
             stack.extend(link for link, _ in reversed(links_of(cid, node)))
-        elif cid in snapshot.blocks:
+        elif cid in snapshot.blocks and cid not in known:
             yield cid, snapshot.blocks[cid][0]
 
 
@@ -233,7 +303,7 @@ def _in_export_order(snapshot: _Snapshot, applied: Applied) -> Iterator[tuple[by
 
 def _enter(connection: Any, snapshot: _Snapshot) -> int:
     """Take the barrier ([FLUSH-4]); the epoch. A bucket made anew under the same name is not the one we read."""
-    number, epoch = one_row(connection, "SELECT * FROM enter(%s)", (snapshot.name,))
+    number, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (snapshot.name,))
     if number != snapshot.bucket:
         raise CommitMoved(f"bucket {snapshot.name!r} was deleted and made again during the flush")
     return int(epoch)
@@ -260,7 +330,8 @@ def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, e
 
     Since the snapshot a key may have been overwritten and its old body collected. Bodies in this pack are safe.
     """
-    contents = sorted({content for _, content, _ in snapshot.blocks.values()} - pack.cids)
+    named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
+    contents = sorted(named - pack.cids)
     for batch in _batches(contents):
         touch = "UPDATE blocks SET epoch = %s WHERE cid = ANY (%s) AND epoch < %s"
         connection.execute(touch, (epoch, bytea_array(batch), epoch))
@@ -271,15 +342,29 @@ def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, e
 
 def _settle(connection: Any, snapshot: _Snapshot) -> None:
     """Remove exactly the dirty rows that were folded: by generation, and not those a writer holds ([FLUSH-7])."""
-    clear = """
-        WITH folded AS (
-            SELECT d.key FROM unnest(%s, %s) AS f (key, generation)
-            JOIN dirty d ON d.bucket = %s AND d.key = f.key AND d.generation = f.generation
-            FOR UPDATE OF d SKIP LOCKED)
-        DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key
-    """
-    pairs = (text_array(snapshot.keys), bigint_array(snapshot.generations))
-    connection.execute(clear, (*pairs, snapshot.bucket, snapshot.bucket))
+    live, past = snapshot.live, snapshot.versions
+    if live.keys:
+        pairs = (text_array(live.keys), bigint_array(live.generations))
+        connection.execute(_CLEAR_LIVE, (*pairs, snapshot.bucket, snapshot.bucket))
+    if past.keys:
+        triples = (text_array(past.keys), bigint_array(past.seqs), bigint_array(past.generations))
+        connection.execute(_CLEAR_VERSIONS, (*triples, snapshot.bucket, snapshot.bucket))
+
+
+_CLEAR_LIVE: Final = """
+    WITH folded AS (
+        SELECT d.key FROM unnest(%s, %s) AS f (key, generation)
+        JOIN dirty d ON d.bucket = %s AND d.key = f.key AND d.generation = f.generation
+        FOR UPDATE OF d SKIP LOCKED)
+    DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key
+"""
+_CLEAR_VERSIONS: Final = """
+    WITH folded AS (
+        SELECT d.key, d.seq FROM unnest(%s, %s, %s) AS f (key, seq, generation)
+        JOIN dirty_versions d ON d.bucket = %s AND d.key = f.key AND d.seq = f.seq AND d.generation = f.generation
+        FOR UPDATE OF d SKIP LOCKED)
+    DELETE FROM dirty_versions d USING folded f WHERE d.bucket = %s AND d.key = f.key AND d.seq = f.seq
+"""
 
 
 def _batches(items: Sequence[Any]) -> Any:

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Final, Self, cast
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
-from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import BucketAlreadyExists, Unsupported
-from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB
+from mstbucket.core.keys import check_bucket_name, split_version_key
+from mstbucket.errors import BucketAlreadyExists, Unsupported, Untrue
+from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB, SEQ_MAX
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import tags_size
@@ -26,10 +26,11 @@ from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
-from mstbucket.services.rows import json_of
+from mstbucket.services.rows import MANIFEST_COLUMNS, NULL_VERSION, json_of
+from mstbucket.services.versions import check_history
 from mstbucket.verify.replay import Kind, Replay
 
-_SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of three tables; then on disk
+_SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of four tables; then on disk
 _GATHERED: Final = 1024  # rows joined before they are written there
 _PIECE: Final = MIB  # sent to the database at a time
 _EVERY: Final = 4096  # events between two calls of `progress`
@@ -48,8 +49,6 @@ def import_car(
         replay = stack.enter_context(Replay(cast("BinaryIO", _Copying(stream, pack.writer))))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
-        if replay.commit.versions is not None:
-            raise Unsupported("the CAR holds noncurrent versions, which this version does not import yet")
         _check_tags(replay.commit)
         rows = stack.enter_context(_Rows(_reserve(context)))
         for number, (kind, cid, block, offset, key) in enumerate(replay):
@@ -58,6 +57,9 @@ def import_car(
             if kind is Kind.OBJECT:
                 assert key is not None
                 rows.add_object(key, cid, block)
+            elif kind is Kind.VERSION:
+                assert key is not None
+                rows.add_version(key, cid, block)
             if progress is not None and number % _EVERY == 0:
                 progress(replay.offset)
         pack.seal()
@@ -119,12 +121,12 @@ class _Spool:
 
 
 class _Rows:
-    """The rows of an import: blocks, objects, and keys whose manifest came before under another key."""
+    """The rows of an import: blocks, objects, versions, and places whose manifest came before in another place."""
 
     def __init__(self, bucket: int) -> None:
         self.bucket = bucket
         self._number = binary.int8(bucket)
-        self.blocks, self.objects, self.repeats = _Spool(), _Spool(), _Spool()
+        self.blocks, self.objects, self.versions, self.repeats = _Spool(), _Spool(), _Spool(), _Spool()
 
     def add_block(self, cid: bytes, offset: int, length: int) -> None:
         self.blocks.add(binary.BLOCK_ROW(3, 36, cid, 8, offset, 4, length))
@@ -132,27 +134,35 @@ class _Rows:
     def add_object(self, key: bytes, cid: bytes, block: bytes | None) -> None:
         """A key and its manifest; without a block, the manifest came before under another key."""
         if block is None:
-            self.repeats.add(binary.row(binary.data(key), binary.data(cid)))
+            self.repeats.add(binary.row(binary.data(key), binary.NULL, binary.data(cid)))
         else:
             # The replay has judged the manifest strictly: its fields can be taken as they are.
-            self.objects.add(_object_row(self._number, key, cid, decode_fast(block).get))
+            self.objects.add(binary.row(self._number, binary.data(key), *_manifest_columns(cid, decode_fast(block).get)))
+
+    def add_version(self, stored: bytes, cid: bytes, block: bytes | None) -> None:
+        """As `add_object`, of a noncurrent version or a delete marker; the replay has judged its key."""
+        key, seq = split_version_key(stored)
+        place = (binary.data(key), binary.int8(seq))
+        if block is None:
+            self.repeats.add(binary.row(*place, binary.data(cid)))
+        else:
+            self.versions.add(binary.row(self._number, *place, *_manifest_columns(cid, decode_fast(block).get)))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for spool in (self.blocks, self.objects, self.repeats):
+        for spool in (self.blocks, self.objects, self.versions, self.repeats):
             spool.file.close()
 
 
-def _object_row(bucket: bytes, key: bytes, cid: bytes, field: Callable[[str], Any]) -> bytes:
-    """A row of `objects`, in the order of its columns."""
-    return binary.row(
-        bucket,
-        binary.data(key),
+def _manifest_columns(cid: bytes, field: Callable[[str], Any]) -> tuple[bytes, ...]:
+    """The columns of a row of `objects` or `versions` that a manifest makes, in their order."""
+    size = field("size")
+    return (
         binary.data(cid),
         binary.data(field("content")),
-        binary.int8(field("size")),
+        binary.NULL if size is None else binary.int8(size),
         binary.text(field("etag")),
         binary.text(field("content_type")),
         binary.int8(field("created")),
@@ -180,14 +190,40 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
         if commit.tags:  # [TAG-8]
             tags = "UPDATE buckets SET tags = %s WHERE id = %s"
             connection.execute(tags, (json_of(commit.tags), rows.bucket))
+        if commit.versioning is not None:  # [VSN-9]
+            versioning = "UPDATE buckets SET versioning = %s WHERE id = %s"
+            connection.execute(versioning, (commit.versioning, rows.bucket))
         connection.execute("CREATE TEMPORARY TABLE incoming (cid bytea, at bigint, length integer) ON COMMIT DROP")
         _copy(connection, "COPY incoming FROM STDIN (FORMAT binary)", rows.blocks)
         connection.execute(_ADD_INCOMING, (pack.id, epoch))
-        _copy(connection, "COPY objects FROM STDIN (FORMAT binary)", rows.objects)
-        connection.execute("CREATE TEMPORARY TABLE repeats (key text, manifest bytea) ON COMMIT DROP")
+        columns = f"bucket, key, manifest, {MANIFEST_COLUMNS}"
+        _copy(connection, f"COPY objects ({columns}) FROM STDIN (FORMAT binary)", rows.objects)
+        connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
         _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", rows.repeats)
-        connection.execute(_ADD_REPEATS, {"bucket": rows.bucket})
+        connection.execute(_ADD_REPEATED_OBJECTS, {"bucket": rows.bucket})
+        if commit.versions is not None:
+            _add_versions(connection, commit, rows)
         pack.ready(connection)
+
+
+def _add_versions(connection: Any, commit: Commit, rows: _Rows) -> None:
+    """The noncurrent versions and markers; what no bucket of a store can hold is refused ([VSN-9])."""
+    if commit.versioning is None:
+        raise Untrue("the commit has versions, and says that its bucket's versioning was never set")
+    connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
+    _copy(connection, "COPY past FROM STDIN (FORMAT binary)", rows.versions)
+    connection.execute(_ADD_REPEATED_VERSIONS, {"bucket": rows.bucket})
+    twice = connection.execute(_SAME_ID, {"bucket": rows.bucket}).fetchone()
+    if twice is not None:
+        raise Untrue(f"key {twice[0]!r} has two versions with the id {twice[1] or NULL_VERSION!r}")
+    last = connection.execute("SELECT key FROM past WHERE seq = %s LIMIT 1", (SEQ_MAX,)).fetchone()
+    if last is not None:
+        raise Unsupported(f"a version of key {last[0]!r} has the last sequence there is: nothing could follow it")
+    connection.execute("INSERT INTO versions SELECT * FROM past")
+    connection.execute(_PLACE_OBJECTS, {"bucket": rows.bucket})
+    wrong = check_history(connection, rows.bucket)
+    if wrong is not None:
+        raise Untrue(wrong)
 
 
 _ADD_INCOMING: Final = """
@@ -198,13 +234,32 @@ _ADD_INCOMING: Final = """
         epoch = greatest(b.epoch, excluded.epoch)
     WHERE b.pack IS NULL OR b.epoch < excluded.epoch
 """
-_ADD_REPEATS: Final = """
-    INSERT INTO objects
-    SELECT o.bucket, r.key, o.manifest, o.content, o.size, o.etag, o.content_type, o.created, o.modified, o.sha256,
-           o.checksums, o.headers, o.metadata, o.tags, o.parts, o.version_id
-    FROM repeats r JOIN (
+_REPEATED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
+_ADD_REPEATED_OBJECTS: Final = f"""
+    INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
+    SELECT m.bucket, r.key, {_REPEATED} FROM repeats r JOIN (
         SELECT DISTINCT ON (manifest) * FROM objects
-        WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM repeats)) o ON o.manifest = r.manifest
+        WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM repeats)) m ON m.manifest = r.manifest
+    WHERE r.seq IS NULL
+"""
+_ADD_REPEATED_VERSIONS: Final = f"""
+    INSERT INTO past
+    SELECT %(bucket)s, r.key, r.seq, {_REPEATED} FROM repeats r JOIN (
+        SELECT DISTINCT ON (m.manifest) {_REPEATED} FROM (
+            SELECT {_REPEATED} FROM objects m WHERE m.bucket = %(bucket)s UNION ALL SELECT {_REPEATED} FROM past m) m
+        WHERE m.manifest IN (SELECT manifest FROM repeats WHERE seq IS NOT NULL)) m ON m.manifest = r.manifest
+    WHERE r.seq IS NOT NULL
+"""
+_PLACE_OBJECTS: Final = """
+    UPDATE objects o SET seq = v.newest + 1
+    FROM (SELECT key, max(seq) AS newest FROM past GROUP BY key) v WHERE o.bucket = %(bucket)s AND o.key = v.key
+"""
+_SAME_ID: Final = """
+    SELECT a.key, a.version_id FROM (
+        SELECT p.key, p.version_id FROM past p
+        UNION ALL
+        SELECT o.key, o.version_id FROM objects o WHERE o.bucket = %(bucket)s AND o.key IN (SELECT key FROM past)) a
+    GROUP BY a.key, a.version_id HAVING count(*) > 1 LIMIT 1
 """
 
 

@@ -18,7 +18,7 @@ from mstbucket.services.conditions import Conditions
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
 from mstbucket.services.packing import PackInProgress
-from mstbucket.services.reading import open_object
+from mstbucket.services.reading import Source, Wanted, open_object
 from mstbucket.services.rows import moment
 from mstbucket.services.uploads import checked_id, no_such_upload
 
@@ -41,28 +41,28 @@ def upload_part(context: Context, target: Target, body: Body) -> Part:
     return _store(context, target, body, _PartPack(context))
 
 
-def copy_part(context: Context, target: Target, source_bucket: str, source_key: str, span: str | None) -> Part:
+def copy_part(context: Context, target: Target, source: Source, span: str | None) -> Part:
     """Store bytes of an object as a part; see `Bucket.upload_part_copy`.
 
     The bytes are read, since the part's ETag is their MD5; chunks that the store has are not written again.
     """
     _check(context, target)
     try:
-        return _copy(context, target, source_bucket, source_key, span, _Reusing(context))
+        return _copy(context, target, source, span, _Reusing(context))
     except _Collected:
-        return _copy(context, target, source_bucket, source_key, span, _PartPack(context))
+        return _copy(context, target, source, span, _PartPack(context))
 
 
-def _copy(
-    context: Context, target: Target, source_bucket: str, source_key: str, span: str | None, pack: _PartPack
-) -> Part:
-    with open_object(context.db, context.blocks, source_bucket, source_key, None, None, Conditions()) as whole:
+def _copy(context: Context, target: Target, source: Source, span: str | None, pack: _PartPack) -> Part:
+    everything = Wanted(source.key, source.version_id)
+    with open_object(context.db, context.blocks, source.bucket, everything, Conditions()) as whole:
         size = whole.info.size
         start, stop = (0, size) if span is None else _source_range(span, size)
     if stop - start > PART_SIZE_MAX:
-        raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes, not {stop - start}: copy ranges of {source_key!r}")
+        raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes, not {stop - start}: copy ranges of {source.key!r}")
     exact = None if (start, stop) == (0, size) else f"bytes={start}-{stop - 1}"
-    with open_object(context.db, context.blocks, source_bucket, source_key, exact, None, Conditions()) as body:
+    wanted = Wanted(source.key, source.version_id, exact)
+    with open_object(context.db, context.blocks, source.bucket, wanted, Conditions()) as body:
         return _store(context, target, cast("BinaryIO", body), pack)
 
 
@@ -182,7 +182,7 @@ def _store(context: Context, target: Target, body: Body, pack: _PartPack) -> Par
 
 def _record(connection: Any, target: Target, taken: Taken, pack: _PartPack, now: int) -> None:
     """The transaction ([MPU-3]): the row of the upload first, shared, which a completion or an abort takes exclusively."""
-    bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))
+    bucket, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))
     _find(connection, target, bucket, "FOR KEY SHARE")
     digests = bytes(pack.digests)
     if taken.inline is not None:

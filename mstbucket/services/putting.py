@@ -8,6 +8,7 @@ transaction for all of them. In both, the row is what the manifest's bytes will 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
@@ -25,7 +26,8 @@ from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
 from mstbucket.services.integrity import claims
 from mstbucket.services.packing import PackInProgress
-from mstbucket.services.rows import json_of
+from mstbucket.services.rows import json_of, shown_version
+from mstbucket.services.versions import ENABLED, believing, new_id
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
 BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
@@ -62,7 +64,7 @@ def put_many(
 
 
 class _Batch:
-    """Objects of one transaction. Of two puts to the same key the later one counts, as if they came one by one."""
+    """Objects of one transaction. Two puts to the same key come one after the other, as they were added."""
 
     def __init__(self, context: Context, bucket: str) -> None:
         self._context = context
@@ -98,44 +100,44 @@ class _Batch:
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
-        made = [(key, m, dag_cbor_cid(manifests.encode(m))) for key, m in self._objects]
-        if len(made) == 1 and self._pack is None:
-            self._put_inline(*made[0])
-        else:
-            self._put_batch(made)
-        return [_result(key, m, cid) for key, m, cid in made]
+        if len(self._objects) == 1 and self._pack is None:
+            return [believing(self._context, self._bucket, self._put_inline)]
+        return self._put_batch()
 
     def _open_pack(self) -> PackInProgress:
         if self._pack is None:
             self._pack = PackInProgress(self._context)
         return self._pack
 
-    def _put_inline(self, key: str, m: Manifest, cid: bytes) -> None:
+    def _put_inline(self, versioning: str | None) -> PutResult:
+        [(key, m, cid)] = _versions(self._objects, versioning)
         assert m.content is not None
         with self._context.db.connection() as connection:
             connection.execute(
-                "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
                     self._bucket, key, cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
                     json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
-                    self._small[m.content], *self._expected.get(key, ANYTHING).arguments(),
+                    self._small[m.content], *self._expected.get(key, ANYTHING).arguments(), versioning, m.version_id,
                 ),
             )  # fmt: skip
+        return result(key, m, cid, versioning)
 
-    def _put_batch(self, made: list[tuple[str, Manifest, bytes]]) -> None:
+    def _put_batch(self) -> list[PutResult]:
         if self._pack is not None or sum(map(len, self._small.values())) >= PACK_BYTES:
             pack = self._open_pack()
             for content, body in self._small.items():
                 pack.add(content, body)
             self._small.clear()
             pack.seal()
-        self._context.db.run(lambda connection: self._record(connection, made))
+        results = self._context.db.run(self._record)
         if self._pack is not None:
             self._pack.keep()
+        return results
 
-    def _record(self, connection: Any, made: list[tuple[str, Manifest, bytes]]) -> None:
+    def _record(self, connection: Any) -> list[PutResult]:
         """The transaction; repeated as a whole when two of them have waited for each other."""
-        bucket, epoch = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
+        bucket, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
         if self._pack is not None:
             self._pack.record(connection, epoch)
         elif self._small:
@@ -144,7 +146,10 @@ class _Batch:
             connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, binary.bytea_array(contents), bodies))
         for key in sorted(self._expected, key=str.encode):  # [PUT-9] the order in which rows are locked
             self._expected[key].require(connection, bucket, key)
-        add_rows(connection, bucket, made)
+        made = _versions(self._objects, versioning)
+        for part in _rounds(made) if versioning == ENABLED else (made,):
+            add_rows(connection, bucket, versioning, part)
+        return [result(key, m, cid, versioning) for key, m, cid in made]
 
     def __enter__(self) -> _Batch:
         return self
@@ -154,9 +159,36 @@ class _Batch:
             self._pack.__exit__(*error)
 
 
-def add_rows(connection: Any, bucket: int, objects: list[tuple[str, Manifest, bytes]]) -> None:
-    """Insert or replace the rows of objects whose bodies are there, and mark their keys dirty."""
+#: An object about to be stored: its key, its manifest, and the manifest's CID.
+Made = tuple[str, Manifest, bytes]
+
+
+def _versions(objects: list[tuple[str, Manifest]], versioning: str | None) -> list[Made]:
+    """The objects as versions of their own, where the bucket wants that."""
+    if versioning == ENABLED:
+        objects = [(key, replace(m, version_id=new_id(versioning))) for key, m in objects]
+    return [(key, m, dag_cbor_cid(manifests.encode(m))) for key, m in objects]
+
+
+def _rounds(made: list[Made]) -> Iterable[list[Made]]:
+    """The objects in parts, one after the other, in each of which a key comes once: each of them becomes a version."""
+    rounds: list[dict[str, Made]] = []
+    times: dict[str, int] = {}
+    for one in made:
+        n = times[one[0]] = times.get(one[0], -1) + 1
+        if n == len(rounds):
+            rounds.append({})
+        rounds[n][one[0]] = one
+    return (list(part.values()) for part in rounds)
+
+
+def add_rows(connection: Any, bucket: int, versioning: str | None, objects: list[Made]) -> None:
+    """Insert the rows of objects whose bodies are there, and mark their keys dirty.
+
+    What they replace is gone, or stays as a version where the bucket's state of *versioning* wants that ([VSN-5]).
+    """
     last = {key: (m, cid) for key, m, cid in objects}  # a statement cannot touch one row twice
+    last = {key: last[key] for key in sorted(last, key=str.encode)}  # [PUT-9] the order in which rows are locked
     made = [m for m, _ in last.values()]
     columns = (
         binary.text_array(list(last)),
@@ -172,32 +204,13 @@ def add_rows(connection: Any, bucket: int, objects: list[tuple[str, Manifest, by
         binary.jsonb_array([json_of(m.headers) for m in made]),
         binary.jsonb_array([json_of(m.metadata) for m in made]),
         binary.jsonb_array([json_of(m.tags) for m in made]),
+        binary.text_array([m.version_id for m in made]),
     )
-    connection.execute(f"SELECT add_objects({', '.join(['%s'] * 14)})", (bucket, *columns))
+    connection.execute(f"SELECT add_objects({', '.join(['%s'] * 16)})", (bucket, versioning, *columns))
     for key, (m, _) in last.items():
         if m.parts:  # of one key by multipart, or its copy; an array of arrays would have to be rectangular
             query = "UPDATE objects SET parts = %s WHERE bucket = %s AND key = %s"
             connection.execute(query, (binary.bigint_array(m.parts), bucket, key))
-
-
-# --- delete ----------------------------------------------------------------------------------------------------------
-
-
-def delete_expected(context: Context, bucket: str, key: str, expectation: Expected) -> None:
-    """Remove one object if it is what is expected; see `Bucket.delete_object`."""
-    encode_key(key)
-    query = "SELECT delete_expected(%s, %s, %s, %s)"
-    context.db.run(lambda connection: connection.execute(query, (bucket, key, *expectation.arguments())))
-
-
-def delete_many(context: Context, bucket: str, keys: list[str]) -> list[str]:
-    """Remove those of `keys` that exist, in one transaction, and return them."""
-    for key in keys:
-        encode_key(key)
-    wanted = sorted(set(keys))
-    query = "SELECT delete_objects(%s, %s)"
-    rows = context.db.run(lambda connection: connection.execute(query, (bucket, binary.text_array(wanted))).fetchall())
-    return sorted((row[0] for row in rows), key=str.encode)
 
 
 # --- what a request may say ----------------------------------------------------------------------------------------------
@@ -237,6 +250,8 @@ def lower(mapping: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in mapping.items()}
 
 
-def _result(key: str, m: Manifest, cid: bytes) -> PutResult:
+def result(key: str, m: Manifest, cid: bytes, versioning: str | None) -> PutResult:
+    """What a caller is told of an object that was stored in a bucket of this state."""
     assert m.content is not None and m.size is not None and m.etag is not None  # what is put is never a delete marker
-    return PutResult(key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums)
+    version_id = shown_version(versioning, m.version_id)
+    return PutResult(key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums, version_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -16,31 +17,42 @@ from mstbucket.errors import (
     HashMismatch,
     InvalidInput,
     InvalidPartNumber,
+    MethodNotAllowed,
     MissingBlock,
     NoSuchKey,
+    NoSuchVersion,
     Untrue,
 )
 from mstbucket.limits import MIB
 from mstbucket.model import ObjectInfo
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks import LOCATION_COLUMNS, StoreBlocks
-from mstbucket.services.buckets import bucket_id
+from mstbucket.services.buckets import bucket_id, no_such_bucket
 from mstbucket.services.conditions import Conditions
 from mstbucket.services.rows import MANIFEST_COLUMNS, info_of, manifest_of
+from mstbucket.services.versions import stored_id
 
 READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
 
 _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split(", "))
 _HEAD: Final = f"""
-    SELECT o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
+    SELECT t.versioning, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
     WHERE t.name = %s AND o.key = %s
 """
 _GET: Final = f"""
-    SELECT o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
+    SELECT t.versioning, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
     FROM buckets t JOIN objects o ON o.bucket = t.id
          LEFT JOIN blocks b ON b.cid = o.content LEFT JOIN packs p ON p.id = b.pack
     WHERE t.name = %s AND o.key = %s
 """
+_CURRENT: Final = f"SELECT NULL::bigint, o.manifest, {_COLUMNS} FROM objects o WHERE o.bucket = %s AND o.key = %s"
+_VERSION: Final = f"""
+    {_CURRENT} AND o.version_id IS NOT DISTINCT FROM %s
+    UNION ALL
+    SELECT o.seq, o.manifest, {_COLUMNS} FROM versions o
+    WHERE o.bucket = %s AND o.key = %s AND coalesce(o.version_id, '') = coalesce(%s, '')
+"""
+_PLACE: Final = f"SELECT {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = %s"
 
 
 class ObjectReader:
@@ -99,50 +111,121 @@ class ObjectReader:
         self.close()
 
 
-def head(db: Database, bucket: str, key: str, wanted: Conditions) -> ObjectInfo:
-    """What is known of the object; see `Bucket.head_object`."""
-    cid, manifest = find(db, bucket, key)
-    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    return info_of(key, cid, manifest)
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a copy reads: an object, or one version of it."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+
+    def __str__(self) -> str:
+        return f"object {self.key!r} of bucket {self.bucket!r}"
 
 
-def find(db: Database, bucket: str, key: str) -> tuple[bytes, Manifest]:
-    """The object's manifest and its CID, from the row; `NoSuchKey` or `NoSuchBucket` where there is none."""
-    encode_key(key)
-    with db.reading() as connection:
-        row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
+class Found(NamedTuple):
+    """An object or version that was found: its place among the noncurrent ones (None if current), and its manifest."""
+
+    seq: int | None
+    cid: bytes
+    manifest: Manifest
+
+
+def find_row(connection: Any, number: int, bucket: str, key: str, version_id: str | None) -> Found:
+    """The current object of a key, or one of its versions, which may be a delete marker; not checked before: the key.
+
+    Raises:
+        NoSuchKey: there is no current object.
+        NoSuchVersion: there is no version of that id.
+    """
+    if version_id is None:
+        row = connection.execute(_CURRENT, (number, key), binary=True).fetchone()
         if row is None:
-            raise _no_such_key(connection, bucket, key)
-    return row[0], manifest_of(row[1:])
-
-
-def open_object(
-    db: Database, blocks: StoreBlocks, bucket: str, key: str, span: str | None, part: int | None, wanted: Conditions
-) -> ObjectReader:
-    """A reader of the object, of the range `span`, or of the part numbered `part`; see `Bucket.get_object`."""
-    encode_key(key)
-    if span is not None and part is not None:
-        raise InvalidInput("get_object takes a range or a part_number, not both")
-    with db.reading() as connection:
-        row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
-        if row is None:
-            raise _no_such_key(connection, bucket, key)
-    manifest = manifest_of(row[1:14])
-    content, size = manifest.content, manifest.size
-    assert content is not None and size is not None  # rows of `objects` are never delete markers
-    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    if part is not None:
-        start, stop = part_range(part, manifest.parts or (size,))
+            raise _no_such_key(connection, number, bucket, key)
     else:
-        start, stop = (0, size) if span is None else parse_range(span, size)
+        one = (number, key, stored_id(version_id))
+        row = connection.execute(_VERSION, (*one, *one), binary=True).fetchone()
+        if row is None:
+            raise NoSuchVersion(f"there is no version {version_id!r} of object {key!r} in bucket {bucket!r}")
+    return Found(row[0], row[1], manifest_of(row[2:]))
+
+
+def head(db: Database, bucket: str, key: str, version_id: str | None, wanted: Conditions) -> ObjectInfo:
+    """What is known of the object; see `Bucket.head_object`."""
+    versioning, cid, manifest = find(db, bucket, key, version_id)
+    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    return info_of(key, cid, manifest, versioning)
+
+
+def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, bytes, Manifest]:
+    """The state of the bucket's versioning, the manifest of the object or version, and its CID.
+
+    Raises:
+        NoSuchKey, NoSuchVersion, NoSuchBucket: it is not there.
+        MethodNotAllowed: that version is a delete marker.
+    """
+    encode_key(key)
+    with db.reading() as connection:
+        if version_id is None:
+            row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
+            if row is None:
+                raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
+            return row[0], row[1], manifest_of(row[2:])
+        number, versioning = _bucket(connection, bucket)
+        found = find_row(connection, number, bucket, key, version_id)
+    if found.manifest.delete_marker:
+        raise MethodNotAllowed(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
+    return versioning, found.cid, found.manifest
+
+
+def _bucket(connection: Any, name: str) -> tuple[int, str | None]:
+    row = connection.execute("SELECT id, versioning FROM buckets WHERE name = %s", (name,), binary=True).fetchone()
+    if row is None:
+        raise no_such_bucket(name)
+    return row[0], row[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of an object is to be read: the current one or a version, all of it, or the range `span`, or one part."""
+
+    key: str
+    version_id: str | None = None
+    span: str | None = None
+    part: int | None = None
+
+
+def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectReader:
+    """A reader of the object, or of a part of its bytes; see `Bucket.get_object`."""
+    key = wanted.key
+    encode_key(key)
+    if wanted.span is not None and wanted.part is not None:
+        raise InvalidInput("get_object takes a range or a part_number, not both")
+    if wanted.version_id is None:
+        with db.reading() as connection:
+            row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
+            if row is None:
+                raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
+        versioning, cid, manifest, place = row[0], row[1], manifest_of(row[2:15]), row[15:]
+    else:
+        versioning, cid, manifest = find(db, bucket, key, wanted.version_id)
+        with db.reading() as connection:
+            place = connection.execute(_PLACE, (manifest.content,), binary=True).fetchone() or (None,) * 4
+    content, size = manifest.content, manifest.size
+    assert content is not None and size is not None  # rows of `objects` are never delete markers, and `find` raises
+    expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    if wanted.part is not None:
+        start, stop = part_range(wanted.part, manifest.parts or (size,))
+    else:
+        start, stop = (0, size) if wanted.span is None else parse_range(wanted.span, size)
 
     def chunks() -> Iterator[bytes]:
         try:
-            yield from body_range(blocks, content, blocks.at(content, row[14:]), size, start, stop)
+            yield from body_range(blocks, content, blocks.at(content, place), size, start, stop)
         except (CorruptionError, FormatError) as error:
             raise _named(error, bucket, key) from error
 
-    return ObjectReader(info_of(key, row[0], manifest), start, stop, chunks())
+    return ObjectReader(info_of(key, cid, manifest, versioning), start, stop, chunks())
 
 
 def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
@@ -207,9 +290,11 @@ def _children(links: tuple[tuple[bytes, int], ...], height: int, base: int, star
     return children
 
 
-def _no_such_key(connection: Any, bucket: str, key: str) -> NoSuchKey:
-    bucket_id(connection, bucket)  # raises NoSuchBucket where that is the reason
-    return NoSuchKey(f"there is no object {key!r} in bucket {bucket!r}")
+def _no_such_key(connection: Any, number: int, bucket: str, key: str) -> NoSuchKey:
+    query = "SELECT FROM versions WHERE bucket = %s AND key = %s LIMIT 1"  # without an object, the newest is a marker
+    marked = connection.execute(query, (number, key)).fetchone() is not None
+    why = ": its newest version is a delete marker" if marked else ""
+    return NoSuchKey(f"there is no object {key!r} in bucket {bucket!r}{why}")
 
 
 def _named(error: CorruptionError | FormatError, bucket: str, key: str) -> CorruptionError:

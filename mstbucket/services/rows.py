@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from mstbucket.core import cid as cids
 from mstbucket.core.manifest import Manifest
 from mstbucket.model import EMPTY, CommitInfo, ObjectInfo
+
+LATEST_MS: Final = 253402300799999  # the last millisecond of the year 9999
+
+#: What S3 calls the version that has no id of its own.
+NULL_VERSION: Final = "null"
 
 #: The columns a manifest is made of, in the order `manifest_of` takes them.
 MANIFEST_COLUMNS = (
@@ -34,6 +39,7 @@ def manifest_of(row: Sequence[Any]) -> Manifest:
         tags=tags or EMPTY,
         parts=tuple(parts or ()),
         version_id=version,
+        delete_marker=content is None,
     )
 
 
@@ -43,14 +49,22 @@ def json_of(mapping: Mapping[str, str]) -> str | None:
 
 
 def moment(ms: int) -> datetime:
-    """Milliseconds since 1970 as an aware datetime; exact, which a float division would not be."""
-    seconds, rest = divmod(ms, 1000)
+    """Milliseconds since 1970 as an aware datetime; exact, which a float division would not be.
+
+    A foreign manifest may state a time that no calendar of Python holds: that is the last moment there is.
+    """
+    seconds, rest = divmod(min(ms, LATEST_MS), 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
-def info_of(key: str, manifest: bytes, m: Manifest) -> ObjectInfo:
-    """What a user sees of one object."""
-    assert m.content is not None and m.size is not None and m.etag is not None  # rows of `objects` are never markers
+def shown_version(versioning: str | None, version_id: str | None) -> str | None:
+    """A version's id as S3 shows it: none in a bucket that never had versions, "null" for the null version ([VSN-2])."""
+    return None if versioning is None else version_id or NULL_VERSION
+
+
+def info_of(key: str, manifest: bytes, m: Manifest, versioning: str | None) -> ObjectInfo:
+    """What a user sees of one object of a bucket with this state of versioning."""
+    assert m.content is not None and m.size is not None and m.etag is not None  # never of a marker
     return ObjectInfo(
         key=key,
         size=m.size,
@@ -65,6 +79,7 @@ def info_of(key: str, manifest: bytes, m: Manifest) -> ObjectInfo:
         tags=m.tags,
         checksums=m.checksums,
         parts=tuple(m.parts),
+        version_id=shown_version(versioning, m.version_id),
     )
 
 

@@ -39,7 +39,7 @@ def create(context: Context, bucket: str, request: PutRequest) -> Upload:
     row = (name, request.key, now, content_type, json_of(headers), json_of(metadata), json_of(tags))
 
     def work(connection: Any) -> None:
-        number, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         connection.execute(
             "INSERT INTO uploads (id, key, initiated, content_type, headers, metadata, tags, bucket)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
@@ -55,7 +55,7 @@ def abort(context: Context, bucket: str, key: str, upload_id: str) -> None:
     encode_key(key)
 
     def work(connection: Any) -> None:
-        number, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         # [MPU-10] waits for a completion under way, and looks again at what it left
         query = "DELETE FROM uploads WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL"
         if connection.execute(query, (checked_id(upload_id), number, key)).rowcount != 1:

@@ -63,10 +63,11 @@ class Worker:
 
 
 def due(context: Context) -> list[str]:
-    """The buckets whose dirty keys are old or many enough to be folded now, or whose tags changed long enough ago."""
+    """The buckets whose changes are old or many enough to be folded now; those of tags and versioning among them."""
     query = """
-        SELECT b.name FROM buckets b LEFT JOIN dirty d ON d.bucket = b.id
-        GROUP BY b.id HAVING count(d.key) >= %s OR least(min(d.since), b.tags_since) <= %s ORDER BY b.name
+        SELECT b.name FROM buckets b
+        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
+        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= %s ORDER BY b.name
     """
     with context.db.reading() as connection:
         return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, now_ms() - FLUSH_AGE_MS)).fetchall()]

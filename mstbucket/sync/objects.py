@@ -46,8 +46,9 @@ class Objects:
         for at in range(0, len(targets), DELETE_KEYS_MAX):
             some = targets[at : at + DELETE_KEYS_MAX]
             try:
-                self.bucket.delete_objects([self.key(target) for target in some])
+                report = self.bucket.delete_objects([self.key(target) for target in some])
             except InvalidInput as error:
                 yield from ((target, error) for target in some)
             else:
-                yield from ((target, None) for target in some)
+                failed = {failure.key: failure.error for failure in report.errors}
+                yield from ((target, failed.get(self.key(target))) for target in some)

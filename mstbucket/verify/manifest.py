@@ -55,7 +55,7 @@ def read(block: bytes) -> Content:
             and etag_head == _HEADS[len(etag)]
             and len(content_type) < 256
             and type_head == _HEADS[len(content_type)]
-            and (version is None or (len(version) < 256 and version_head == _HEADS[len(version)]))
+            and (version is None or (len(version) < 256 and version_head == _HEADS[len(version)] and version != b"null"))
             and root[:4] == (RAW_PREFIX if size <= CHUNK_SIZE else DAG_PB_PREFIX)
             and size <= OBJECT_SIZE_MAX
         ):

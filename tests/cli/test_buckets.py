@@ -164,7 +164,7 @@ def test_remove_one(cli: Any, bucket: str) -> None:
     assert cli("rm", f"mst://{bucket}/a").lines == [f"delete: mst://{bucket}/a"]
     assert cli("rm", f"mst://{bucket}/a").lines == [f"not there: mst://{bucket}/a"]
     assert cli("rm", f"mst://{bucket}/a", "--json").records == [
-        {"action": "delete", "target": f"mst://{bucket}/a", "existed": False}
+        {"action": "delete", "target": f"mst://{bucket}/a", "existed": False, "version_id": None, "delete_marker": False}
     ]
 
 
@@ -211,6 +211,7 @@ def test_stat_of_an_object(cli: Any, bucket: str, tmp_path: Path) -> None:
         "bucket": bucket, "key": "a.json", "size": 2, "etag": hashlib.md5(b"{}").hexdigest(),
         "content_type": "application/json", "sha256": hashlib.sha256(b"{}").hexdigest(),
         "headers": {"cache-control": "no-cache"}, "metadata": {"who": "me=you"}, "tags": {"k": ""},
+        "version_id": None,
     }  # fmt: skip
     lines = cli("stat", f"mst://{bucket}/a.json").lines
     assert "size          2" in lines
@@ -221,7 +222,7 @@ def test_stat_of_a_bucket(cli: Any, bucket: str) -> None:
     """[CLI-8]"""
     put(cli, f"mst://{bucket}/a", b"xyz")
     (record,) = cli("stat", f"mst://{bucket}", "--json").records
-    assert set(record) == {"bucket", "identity", "created", "commit", "seq", "dirty"}
+    assert set(record) == {"bucket", "identity", "created", "commit", "seq", "dirty", "versioning"}
     cli("flush", f"mst://{bucket}")
     (record,) = cli("stat", f"mst://{bucket}", "--json").records
     assert set(record) >= {"committed", "objects", "bytes", "tree"}

@@ -26,8 +26,8 @@ def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 
 def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> None:
     assert [name for name, _ in commands()] == [
-        "mb", "rb", "ls", "status", "cp", "rm", "cat", "stat", "flush", "log", "export", "import", "verify",
-        "store", "demo", "completion",
+        "mb", "rb", "ls", "versioning", "status", "cp", "sync", "rm", "cat", "stat", "flush", "log", "export", "import",
+        "verify", "store", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
         module, _, function = parser.get_default("run").partition(":")
@@ -140,7 +140,7 @@ def test_other_errors(error: BaseException, code: int) -> None:
         (["log", "mst://abc", "-n", "x"], "argument -n: invalid int value: 'x'"),
         (["log", "mst://abc", "-n", "-1"], "-n takes the number of commits"),
         (["completion", "fish"], "invalid choice: 'fish'"),
-        (["ls", "-r"], "-r and --summarize are for what is in a bucket"),
+        (["ls", "-r"], "-r, --summarize and --versions are for what is in a bucket"),
         (["ls", "s3://abc"], "'s3://abc' is not an address: write mst://bucket"),
         (["ls", "mst:///abc"], "'mst:///abc' names no bucket"),
         (["stat", "mst://"], "'mst://' names no bucket"),

@@ -154,6 +154,7 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
     "a config with another field": (FIRST, {"config": FIRST.config | {"x": 1}}, "chunk and layout"),
     "a config without a layout": (FIRST, {"config": {"chunk": 2**20}}, "chunk and layout"),
     "a config that is a text": (FIRST, {"config": "default"}, "chunk and layout"),
+    "a versioning of another word": (FIRST, {"config": FIRST.config | {"versioning": "enabled"}}, "Enabled, Suspended"),
     "a chunk size of another type": (FIRST, {"config": FIRST.config | {"chunk": "1048576"}}, "an integer chunk"),
     "a signature without its key": (FIRST, {"sig": bytes(64)}, "present where there is a signature"),
     "a key without a signature": (FIRST, {"key": bytes(32)}, "present where there is a key"),

@@ -17,7 +17,7 @@ LAYERS: list[list[str]] = [
     ["s3"],
     ["verify", "blobs", "pg", "files"],
     ["services"],
-    ["check", "bucket", "bucket_attributes", "uploads", "store", "__init__", "testing"],
+    ["check", "bucket", "bucket_attributes", "uploads", "versions", "store", "__init__", "testing"],
     ["sync"],
     ["cli", "__main__"],
 ]

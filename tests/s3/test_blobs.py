@@ -90,6 +90,20 @@ def test_a_pack_says_what_it_is(corner: Any) -> None:
     assert found.listed.size == 5
 
 
+def test_a_compressed_pack_says_so_and_comes_back_as_it_is(corner: Any) -> None:
+    """[S3B-13] nothing on the way decompresses it"""
+    blobs, data = corner.open(), b"\x28\xb5\x2f\xfd no valid frame of zstd"
+    blobs.put("packs/a.car.zst", data)
+    found = corner.bucket().head(f"{corner.prefix}packs/a.car.zst").attributes
+    assert found.content_type == "application/vnd.ipld.car; version=1"
+    assert found.headers == {"content-encoding": "zstd"}
+    assert blobs.get_range("packs/a.car.zst", 0, len(data)) == corner.read("packs/a.car.zst") == data
+    with corner.bucket().open_read(f"{corner.prefix}packs/a.car.zst") as stream:
+        assert stream.read() == data
+    blobs.put("packs/a.car.aes", b"ciphertext")
+    assert corner.bucket().head(f"{corner.prefix}packs/a.car.aes").attributes.content_type != found.content_type
+
+
 def test_an_etag_comes_without_quotes(corner: Any, proxy: Any) -> None:
     """[S3B-7] whether the service quotes it or not"""
     bucket = corner.bucket(proxy.endpoint)

@@ -33,6 +33,7 @@ SECRET_KEY: Final = "test-canary-secret"  # looked for where no secret may be
 REGION: Final = "us-east-1"
 PROGRAMS: Final = ("radosgw", "ceph-mon", "ceph-osd", "ceph-mgr", "ceph", "ceph-authtool", "monmaptool", "radosgw-admin")
 UP_SECONDS: Final = 90
+STARTS: Final = 3  # somebody else may take a port that was free a moment ago
 
 _CONF: Final = """\
 [global]
@@ -67,6 +68,10 @@ osd data = {directory}/osd
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 """
+
+
+class NotUp(Exception):
+    """The server did not start; says why."""
 
 
 class Rgw:
@@ -116,7 +121,7 @@ class Rgw:
     def _run(self, *command: str) -> bytes:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=UP_SECONDS)
         if done.returncode != 0:
-            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr.decode(errors='replace')}")
+            raise NotUp(f"{' '.join(command)} failed:\n{done.stderr.decode(errors='replace')}")
         return done.stdout
 
     def _ask(self, *command: str) -> bytes | None:
@@ -144,7 +149,7 @@ class Rgw:
         while not done():
             ended = [process for process in self._running if process.poll() is not None]
             if ended or time.monotonic() > end:
-                raise SystemExit(f"waited for: {what}. {self._last_words(ended)}")
+                raise NotUp(f"waited for: {what}. {self._last_words(ended)}")
             time.sleep(0.2)
 
     def _last_words(self, ended: list[subprocess.Popen[bytes]]) -> str:
@@ -163,6 +168,18 @@ def free_port() -> int:
 def main() -> None:
     """Run until standard input ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in range(STARTS):
+        try:
+            run()
+            return
+        except NotUp as error:
+            print(f"the S3 server did not start: {error}", file=sys.stderr)
+            if number == STARTS - 1:
+                raise SystemExit(1) from error
+
+
+def run() -> None:
+    """Start it, say where it is, and stop it when standard input ends."""
     with tempfile.TemporaryDirectory(prefix="mstbucket-rgw-") as directory:
         server = Rgw(Path(directory))
         try:

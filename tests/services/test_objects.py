@@ -265,7 +265,9 @@ def test_delete_removes_and_a_missing_key_is_no_error(bucket: mstbucket.Bucket) 
         bucket.put_object(key, b"")
     bucket.delete_object("a")
     bucket.delete_object("a")
-    assert bucket.delete_objects(["c", "nothing", "c"]) == ["c"]
+    report = bucket.delete_objects(["c", "nothing", "c"])
+    assert [(one.key, one.existed) for one in report.deleted] == [("c", True), ("nothing", False), ("c", True)]
+    assert report.errors == ()
     assert [o.key for o in bucket.objects()] == ["b"]
     with pytest.raises(errors.NoSuchKey):
         bucket.get_object("a")

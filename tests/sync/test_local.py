@@ -283,3 +283,23 @@ def test_a_file_and_a_directory_of_one_name_change_places(
     assert run(bucket, tree, delete=True).copied == {"a": "size"}
     assert keys_and_bodies(tree) == {"a": b"33", "c/d": b"4"}
     assert run(bucket, tree, delete=True).summary.same == 2
+
+
+def test_in_a_bucket_with_versions_a_sync_loses_none(
+    store: mstbucket.Store, bucket: mstbucket.Bucket, tree: Path, run: Run, write: Write, contents: Contents
+) -> None:
+    """[SYNC-10] what is deleted gets a marker, and a marker is no object."""
+    bucket.put_bucket_versioning("Enabled")
+    write(tree, {"a": b"1", "b": b"2"})
+    run(tree, bucket)
+    write(tree, {"a": b"333", "b": None})
+    did = run(tree, bucket, delete=True)
+    assert (did.copied, did.deleted) == ({"a": "size"}, {"b"})
+    assert contents(bucket) == {"a": b"333"}
+    found = bucket.list_object_versions().versions
+    assert [(version.key, version.delete_marker) for version in found] == [
+        ("a", False), ("a", False), ("b", True), ("b", False)
+    ]  # fmt: skip
+    assert run(tree, bucket, delete=True).summary.same == 1
+    other = store.create_bucket("other")
+    assert set(run(bucket, other).copied) == {"a"}

@@ -1,0 +1,89 @@
+"""Delete: remove an object, put a delete marker on top of it, or remove one version for good ([VSN-5], [VSN-6])."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mstbucket.core import manifest as manifests
+from mstbucket.core.cid import dag_cbor_cid
+from mstbucket.core.keys import encode_key
+from mstbucket.core.manifest import Manifest
+from mstbucket.errors import InvalidRequest
+from mstbucket.model import DeleteReport, DeleteResult
+from mstbucket.pg import binary
+from mstbucket.pg.queries import one_row
+from mstbucket.services.buckets import now_ms
+from mstbucket.services.conditions import Expected
+from mstbucket.services.context import Context
+from mstbucket.services.rows import shown_version
+from mstbucket.services.versions import new_id, stored_id
+
+#: What to delete: a key, and the id of a version as it was given, or None for a delete without one.
+Item = tuple[str, str | None]
+
+
+def delete_one(context: Context, bucket: str, item: Item, expectation: Expected) -> DeleteResult:
+    """Delete one object or version, if the current object is what is expected; see `Bucket.delete_object`."""
+    key, version_id = item
+    encode_key(key)
+    if version_id is not None:
+        stored_id(version_id)
+        if not expectation.anything:
+            raise InvalidRequest("conditions of a delete are about the current object: leave out the version id, or them")
+
+    def work(connection: Any) -> DeleteResult:
+        number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        expectation.require(connection, number, key)
+        return _delete(connection, number, versioning, [item])[0]
+
+    return context.db.run(work)
+
+
+def delete_many(context: Context, bucket: str, items: Sequence[Item]) -> DeleteReport:
+    """Delete up to 1,000 objects and versions in one transaction; see `Bucket.delete_objects`."""
+    for key, version_id in items:
+        encode_key(key)
+        if version_id is not None:
+            stored_id(version_id)
+
+    def work(connection: Any) -> list[DeleteResult]:
+        number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        return _delete(connection, number, versioning, items)
+
+    return DeleteReport(tuple(context.db.run(work)), ())
+
+
+def _delete(connection: Any, bucket: int, versioning: str | None, items: Sequence[Item]) -> list[DeleteResult]:
+    """Inside the transaction: the results, in the order of *items*."""
+    if versioning is None and all(version_id is None for _, version_id in items):
+        query = "SELECT delete_objects(%s, %s)"
+        keys = binary.text_array(sorted({key for key, _ in items}))
+        gone = {row[0] for row in connection.execute(query, (bucket, keys))}
+        return [DeleteResult(key, None, False, key in gone) for key, _ in items]
+    results: dict[int, DeleteResult] = {}
+    for place in sorted(range(len(items)), key=lambda i: items[i][0].encode()):  # [PUT-9] keys are locked in their order
+        key, version_id = items[place]
+        if version_id is not None:
+            results[place] = _delete_version(connection, bucket, key, version_id)
+        elif versioning is None:
+            row = connection.execute("SELECT delete_objects(%s, %s)", (bucket, binary.text_array([key]))).fetchone()
+            results[place] = DeleteResult(key, None, False, row is not None)
+        else:
+            results[place] = _put_marker(connection, bucket, versioning, key)
+    return [results[place] for place in range(len(items))]
+
+
+def _delete_version(connection: Any, bucket: int, key: str, version_id: str) -> DeleteResult:
+    query = "SELECT delete_version(%s, %s, %s)"
+    marker = one_row(connection, query, (bucket, key, stored_id(version_id)))[0]
+    return DeleteResult(key, version_id, bool(marker), marker is not None)
+
+
+def _put_marker(connection: Any, bucket: int, versioning: str, key: str) -> DeleteResult:
+    now, version = now_ms(), new_id(versioning)
+    marker = Manifest(None, None, None, None, now, now, version_id=version, delete_marker=True)
+    cid = dag_cbor_cid(manifests.encode(marker))
+    query = "SELECT put_marker(%s, %s, %s, %s, %s, %s)"
+    existed = one_row(connection, query, (bucket, versioning, key, cid, version, now))[0]
+    return DeleteResult(key, shown_version(versioning, version), True, existed)
