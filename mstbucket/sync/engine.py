@@ -15,7 +15,7 @@ from mstbucket.errors import MstBucketError, NoSuchBucket, StorageError
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.sync.entry import Compare, Copy, Delete, Entry, Same, Step
-from mstbucket.sync.mover import WHOLE, Failed, Moved, Mover, Outcome, Ready
+from mstbucket.sync.mover import WHOLE, Alone, Failed, Moved, Mover, Outcome, Ready
 
 BATCH_SECONDS: Final = 5.0  # of work that a kill may cost: a batch is closed after that, full or not
 _TICK: Final = 0.2  # seconds between two looks at the progress
@@ -222,4 +222,6 @@ def _work(work: Callable[[Copy | Compare], Outcome], group: _Group) -> list[Outc
             raise
         except (MstBucketError, OSError) as error:
             outcomes.append(Failed(step, error))
+        except Alone as error:
+            outcomes.append(Failed(step, error.error))
     return outcomes

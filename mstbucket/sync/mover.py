@@ -9,6 +9,7 @@ from threading import Event, Lock
 from typing import Final
 
 from mstbucket.core.unixfs import BodyBuilder
+from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model import PutRequest
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
@@ -41,6 +42,14 @@ class Failed:
 
 
 Outcome = Moved | Ready | Failed | Same
+
+
+class Alone(Exception):
+    """A `StorageError` that is about one object only: a thread makes an outcome of it, so that it ends nothing."""
+
+    def __init__(self, error: StorageError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Stopped(BaseException):
@@ -92,7 +101,7 @@ class Mover(ABC):
 
         Raises:
             StorageError: going on with other steps cannot help.
-            MstBucketError, OSError: only this step cannot be done.
+            MstBucketError, OSError, Alone: only this step cannot be done.
         """
 
     @abstractmethod

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from mstbucket.errors import MstBucketError, NoSuchKey, StorageError
+from mstbucket.errors import NoSuchKey, StorageError
 from mstbucket.s3 import S3Bucket, S3Place
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Filters
+from mstbucket.sync.mover import Alone
 from mstbucket.sync.plan import Kind
 
 
@@ -57,7 +58,7 @@ class Remote:
         except StorageError as error:
             raise self.alone(error) from error
 
-    def alone(self, error: StorageError) -> MstBucketError:
+    def alone(self, error: StorageError) -> Exception:
         """The error to raise for *error* of the service: of one object, where the service answers all the same.
 
         An archived object, or one that a policy denies, must not keep all others from moving.
@@ -66,14 +67,7 @@ class Remote:
             self.bucket.check()
         except StorageError:
             return error
-        return _OneObject(str(error))
-
-
-class _OneObject(MstBucketError):
-    """The service refuses this object; it is no `StorageError`, since others may fare better."""
-
-    code = StorageError.code
-    status = StorageError.status
+        return Alone(error)
 
 
 def milliseconds(moment: datetime) -> int:

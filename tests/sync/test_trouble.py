@@ -165,11 +165,7 @@ def test_a_bucket_that_goes_away_ends_the_run(store: mstbucket.Store, tree: Path
 
 PROGRAM = """
 import sys, mstbucket
-from pathlib import Path
-from mstbucket.sync.directory import Directory
-from mstbucket.sync.filters import Filters
-from mstbucket.sync.objects import Objects
-from mstbucket.sync.run import Options, sync
+from mstbucket.sync import Directory, Filters, Objects, Options, sync
 with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) as store:
     bucket = Objects(store.bucket("things"), "", Filters())
     tree = Directory(sys.argv[3], Filters(), print, follow=True)
