@@ -6,6 +6,8 @@ import io
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -263,6 +265,37 @@ def test_a_store_of_ours_that_fails_is_not_taken_for_the_service(
     with pytest.raises((StorageError, CorruptionError)) as raised:
         assert run(*((corner.side(), bucket) if way == "in" else (bucket, corner.side()))).failed == {}
     assert "s3://" not in str(raised.value)
+
+
+MOVE_IN = """
+import sys, mstbucket
+from mstbucket.s3 import parse_place
+from mstbucket.sync import Filters, Objects, Options, Remote, sync
+with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) as store:
+    sides = Remote(parse_place(sys.argv[3]), Filters()), Objects(store.bucket("things"), "", Filters())
+    sync(*sides, Options(), lambda event: print(event.step.source.key, flush=True), lambda _: None)
+"""
+
+
+@s3
+def test_a_killed_move_from_a_service_is_continued(
+    corner: Corner, bucket: mstbucket.Bucket, run: Run, contents: Contents, database_url: str, tmp_path: Path
+) -> None:
+    """[SYNC-13]"""
+    bodies = {f"{number:02}": os.urandom(2 * MIB if number % 2 else 500) for number in range(40)}
+    for key, body in bodies.items():
+        corner.put(key, body)
+    command = [sys.executable, "-c", MOVE_IN, database_url, str(tmp_path / "blobs"), str(corner.side().bucket.place)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        told = [child.stdout.readline().strip()]
+        child.kill()
+        told += child.stdout.read().splitlines()[:-1]  # the last line may be cut
+    half = contents(bucket)
+    assert half.items() <= bodies.items()
+    assert set(told) <= half.keys()
+    assert set(run(corner.side(), bucket).copied) == bodies.keys() - half.keys()
+    assert contents(bucket) == bodies
 
 
 def test_an_etag_that_only_looks_like_an_md5_leaves_it_to_the_times() -> None:
