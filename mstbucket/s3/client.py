@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import os
 import threading
 from typing import Any, Final
 
@@ -42,13 +43,15 @@ def make_client(place: S3Place) -> Any:
             # What a session reads about the service takes longer than all the rest: read it once.
             core.register_component("data_loader", _loaders.setdefault("s3", core.get_component("data_loader")))
             session = boto3.session.Session(botocore_session=core)
+            # One of the environment counts as one of the place: such services rarely have a name for every bucket.
+            other = place.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
             region = place.region or session.region_name or DEFAULT_REGION
             client: Any = session.client(
                 "s3",
                 region_name=region,
                 endpoint_url=place.endpoint,
                 config=Config(
-                    s3={"addressing_style": "auto" if place.endpoint is None else "path"},
+                    s3={"addressing_style": "path" if other else "auto"},
                     retries={"total_max_attempts": 1, "mode": "standard"},
                     max_pool_connections=POOL,
                     connect_timeout=CONNECT_SECONDS,
