@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UploadsPage,
         VersionsPage,
     )
+    from mstbucket.policies import DefaultRetention, Retention
     from mstbucket.services.reading import ObjectReader
     from mstbucket.store import Store, open
     from mstbucket.verify.car import CarReport
@@ -53,6 +54,7 @@ __all__ = [
     "CarReport",
     "CheckReport",
     "CommitInfo",
+    "DefaultRetention",
     "DeleteFailure",
     "DeleteReport",
     "DeleteResult",
@@ -68,6 +70,7 @@ __all__ = [
     "PartsPage",
     "PutRequest",
     "PutResult",
+    "Retention",
     "Store",
     "Upload",
     "UploadsPage",
@@ -82,7 +85,9 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.validate",
     "Bucket": "mstbucket.bucket",
     "CarReport": "mstbucket.verify.car",
+    "DefaultRetention": "mstbucket.policies",
     "ObjectReader": "mstbucket.services.reading",
+    "Retention": "mstbucket.policies",
     "Store": "mstbucket.store",
     "open": "mstbucket.store",
     "validate_blobs": "mstbucket.blobs.validate",

@@ -89,6 +89,8 @@ class ObjectInfo:
         checksums: S3's additional checksums that were kept: base64, by algorithm in lower case (`crc32c`).
         parts: sizes of the parts it was uploaded in, in order; empty where it came by a single put.
         version_id: "null" for the null version; None in a bucket whose versioning was never set.
+        object_lock_mode, object_lock_retain_until: of the retention that was set; it may have ended.
+        object_lock_legal_hold: a legal hold protects it.
     """
 
     key: str
@@ -105,6 +107,9 @@ class ObjectInfo:
     parts: tuple[int, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     version_id: str | None = None
+    object_lock_mode: str | None = None
+    object_lock_retain_until: datetime | None = None
+    object_lock_legal_hold: bool = False
 
     @property
     def checksum_type(self) -> Literal["FULL_OBJECT", "COMPOSITE"] | None:
@@ -196,6 +201,9 @@ class PutRequest:
     content_md5: str | None = None
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     checksum_algorithm: str | None = None
+    object_lock_mode: str | None = None
+    object_lock_retain_until: datetime | None = None
+    object_lock_legal_hold: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import EMPTY, Body, Part, PartsPage, PutRequest, PutResult, Upload, UploadsPage
@@ -29,6 +30,9 @@ class MultipartUploads:
         metadata: Mapping[str, str] = EMPTY,
         headers: Mapping[str, str] = EMPTY,
         tags: Mapping[str, str] = EMPTY,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until: datetime | None = None,
+        object_lock_legal_hold: bool | None = None,
     ) -> Upload:
         """Begin an upload to `key`, durably, and return it; the object there stays until the upload is completed.
 
@@ -38,7 +42,13 @@ class MultipartUploads:
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside its limits.
             NoSuchBucket: the bucket has gone.
         """
-        return uploads.create(self._context, self.name, PutRequest(key, b"", content_type, metadata, headers, tags))
+        request = PutRequest(
+            key, b"", content_type, metadata, headers, tags,
+            object_lock_mode=object_lock_mode,
+            object_lock_retain_until=object_lock_retain_until,
+            object_lock_legal_hold=object_lock_legal_hold,
+        )  # fmt: skip
+        return uploads.create(self._context, self.name, request)
 
     def upload_part(self, key: str, upload_id: str, part_number: int, body: Body) -> Part:
         """Store one part, replacing the one of that number; durable when this returns.

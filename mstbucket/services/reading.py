@@ -35,12 +35,16 @@ from mstbucket.services.versions import stored_id
 READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
 
 _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split(", "))
+# The lock of the current object, in a CASE, so that only buckets with object lock pay for it.
+_LOCK: Final = """CASE WHEN t.object_lock THEN (
+        SELECT jsonb_build_array(l.mode, l.until, l.hold) FROM locks l
+        WHERE l.bucket = t.id AND l.key = o.key AND l.version = coalesce(o.version_id, '')) END"""
 _HEAD: Final = f"""
-    SELECT t.versioning, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
+    SELECT t.versioning, {_LOCK}, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
     WHERE t.name = %s AND o.key = %s
 """
 _GET: Final = f"""
-    SELECT t.versioning, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
+    SELECT t.versioning, {_LOCK}, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
     FROM buckets t JOIN objects o ON o.bucket = t.id
          LEFT JOIN blocks b ON b.cid = o.content LEFT JOIN packs p ON p.id = b.pack
     WHERE t.name = %s AND o.key = %s
@@ -152,13 +156,31 @@ def find_row(connection: Any, number: int, bucket: str, key: str, version_id: st
 
 def head(db: Database, bucket: str, key: str, version_id: str | None, wanted: Conditions) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
-    versioning, cid, manifest = find(db, bucket, key, version_id)
+    versioning, lock, cid, manifest = find(db, bucket, key, version_id)
     wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    return info_of(key, cid, manifest, versioning)
+    return info_of(key, cid, manifest, versioning, lock)
 
 
-def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, bytes, Manifest]:
-    """The state of the bucket's versioning, the manifest of the object or version, and its CID.
+class Locked(NamedTuple):
+    """The lock of a version: its mode and until when in ms, both None without a retention; None for a hold never set."""
+
+    mode: str | None
+    until: int | None
+    hold: bool | None
+
+
+UNLOCKED: Final = Locked(None, None, None)
+
+
+def lock_of_version(connection: Any, number: int, key: str, version: str) -> Locked:
+    """The lock of a version of the bucket with row `number`; "" is the null version, and any may not exist."""
+    query = "SELECT mode, until, hold FROM locks WHERE bucket = %s AND key = %s AND version = %s"
+    row = connection.execute(query, (number, key, version), binary=True).fetchone()
+    return UNLOCKED if row is None else Locked(*row)
+
+
+def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, Locked, bytes, Manifest]:
+    """The state of the bucket's versioning, the lock of the object or version, its manifest's CID, and the manifest.
 
     Raises:
         NoSuchKey, NoSuchVersion, NoSuchBucket: it is not there.
@@ -170,19 +192,21 @@ def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[s
             row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
             if row is None:
                 raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
-            return row[0], row[1], manifest_of(row[2:])
-        number, versioning = _bucket(connection, bucket)
+            return row[0], Locked(*row[1] or UNLOCKED), row[2], manifest_of(row[3:])
+        number, versioning, has_lock = _bucket(connection, bucket)
         found = find_row(connection, number, bucket, key, version_id)
+        lock = lock_of_version(connection, number, key, found.manifest.version_id or "") if has_lock else UNLOCKED
     if found.manifest.delete_marker:
         raise MethodNotAllowed(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
-    return versioning, found.cid, found.manifest
+    return versioning, lock, found.cid, found.manifest
 
 
-def _bucket(connection: Any, name: str) -> tuple[int, str | None]:
-    row = connection.execute("SELECT id, versioning FROM buckets WHERE name = %s", (name,), binary=True).fetchone()
+def _bucket(connection: Any, name: str) -> tuple[int, str | None, bool]:
+    query = "SELECT id, versioning, object_lock FROM buckets WHERE name = %s"
+    row = connection.execute(query, (name,), binary=True).fetchone()
     if row is None:
         raise no_such_bucket(name)
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +230,10 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
             row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
             if row is None:
                 raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
-        versioning, cid, manifest, place = row[0], row[1], manifest_of(row[2:15]), row[15:]
+        versioning, lock, cid = row[0], Locked(*row[1] or UNLOCKED), row[2]
+        manifest, place = manifest_of(row[3:16]), row[16:]
     else:
-        versioning, cid, manifest = find(db, bucket, key, wanted.version_id)
+        versioning, lock, cid, manifest = find(db, bucket, key, wanted.version_id)
         with db.reading() as connection:
             place = connection.execute(_PLACE, (manifest.content,), binary=True).fetchone() or (None,) * 4
     content, size = manifest.content, manifest.size
@@ -225,7 +250,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         except (CorruptionError, FormatError) as error:
             raise _named(error, bucket, key) from error
 
-    return ObjectReader(info_of(key, cid, manifest, versioning), start, stop, chunks())
+    return ObjectReader(info_of(key, cid, manifest, versioning, lock), start, stop, chunks())
 
 
 def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
