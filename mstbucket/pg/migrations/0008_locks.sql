@@ -1,5 +1,5 @@
--- Object lock, and what lifecycle rules ask for. Service state: none of it is in a commit, none of it travels.
--- spec/19-lock.md and spec/22-lifecycle.md are normative.
+-- Object lock. Service state: none of it is in a commit, none of it travels.
+-- spec/19-lock.md is normative.
 
 -- --- locks -------------------------------------------------------------------------------------------------------------
 
