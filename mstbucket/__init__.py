@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         UploadsPage,
         VersionsPage,
     )
-    from mstbucket.policies import DefaultRetention, Retention
+    from mstbucket.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.services.reading import ObjectReader
     from mstbucket.store import Store, open
     from mstbucket.verify.car import CarReport
@@ -59,6 +59,8 @@ __all__ = [
     "DeleteReport",
     "DeleteResult",
     "ExportReport",
+    "LifecycleReport",
+    "LifecycleRule",
     "MarkerPage",
     "ObjectAttributes",
     "ObjectInfo",
@@ -86,6 +88,8 @@ _HOME: Final = {
     "Bucket": "mstbucket.bucket",
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.policies",
+    "LifecycleReport": "mstbucket.policies",
+    "LifecycleRule": "mstbucket.policies",
     "ObjectReader": "mstbucket.services.reading",
     "Retention": "mstbucket.policies",
     "Store": "mstbucket.store",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.bucket_attributes import BucketAttributes
+from mstbucket.bucket_lifecycle import BucketLifecycle
 from mstbucket.bucket_locks import BucketLocks
 from mstbucket.errors import NoSuchCommit
 from mstbucket.limits import LIST_KEYS_MAX
@@ -35,7 +36,7 @@ from mstbucket.uploads import MultipartUploads
 from mstbucket.versions import BucketVersions
 
 
-class Bucket(BucketAttributes, BucketVersions, BucketLocks, MultipartUploads):
+class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.

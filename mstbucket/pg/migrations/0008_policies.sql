@@ -1,5 +1,5 @@
--- Object lock. Service state: none of it is in a commit, none of it travels.
--- spec/19-lock.md is normative.
+-- Object lock, and lifecycle rules. Service state: none of it is in a commit, none of it travels.
+-- spec/19-lock.md and spec/22-lifecycle.md are normative.
 
 -- --- locks -------------------------------------------------------------------------------------------------------------
 
@@ -191,4 +191,164 @@ BEGIN
         PERFORM lock_by_default(p_bucket, p_keys, p_versions);                                   -- [LOCK-4]
     END IF;
     PERFORM mark_dirty(p_bucket, p_keys);
+END $$;
+
+-- --- lifecycle ---------------------------------------------------------------------------------------------------------
+
+-- The rules of a bucket, in the order given. A NULL is what a rule does not say. Times are ms since 1970.
+CREATE TABLE lifecycle_rules (
+    bucket          bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
+    place           integer NOT NULL,
+    id              text NOT NULL,
+    enabled         boolean NOT NULL,
+    prefix          text COLLATE "C" NOT NULL,
+    tags            jsonb,
+    larger          bigint,                         -- bytes; objects with more than these
+    smaller         bigint,
+    days            integer,                        -- of a current object
+    date            bigint,
+    lone_markers    boolean NOT NULL,
+    noncurrent_days integer,
+    keep            integer,                        -- newer noncurrent versions that have to be there
+    upload_days     integer,
+    PRIMARY KEY (bucket, place)
+);
+
+-- How far the background work is: everything up to (key, seq) of a phase is done, by the rules as of `midnight` ([LIFE-13]).
+CREATE TABLE lifecycle_passes (
+    bucket   bigint PRIMARY KEY REFERENCES buckets ON DELETE CASCADE,
+    midnight bigint NOT NULL,
+    phase    integer NOT NULL,
+    key      text COLLATE "C" NOT NULL,
+    seq      bigint NOT NULL
+);
+
+-- The latest time from which so many days have passed by `p_midnight`. A time plus days, rounded up to a midnight, has come
+-- exactly if the time plus days is not after the last midnight there was ([LIFE-4]).
+CREATE FUNCTION days_before(p_midnight bigint, p_days integer) RETURNS bigint LANGUAGE sql IMMUTABLE
+    RETURN p_midnight - p_days * 86400000::bigint;
+
+-- Whether a rule lets a current object expire ([LIFE-5]). This one and the two below are asked for candidates first, and
+-- again when the key is held ([LIFE-12]).
+CREATE FUNCTION object_expires(
+    p_bucket bigint, p_key text, p_size bigint, p_tags jsonb, p_modified bigint, p_midnight bigint
+) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM lifecycle_rules r
+        WHERE r.bucket = p_bucket AND r.enabled AND starts_with(p_key, r.prefix) AND (r.tags IS NULL OR p_tags @> r.tags)
+            AND (r.larger IS NULL OR p_size > r.larger) AND (r.smaller IS NULL OR p_size < r.smaller)
+            AND (p_modified <= days_before(p_midnight, r.days) OR r.date <= p_midnight))
+$$;
+
+-- Whether a rule lets a noncurrent version expire: it is, since its successor came, and enough newer ones are ([LIFE-7],
+-- [LIFE-8]). Where the key has no object, the newest of the versions is a marker, and current. Markers have neither size
+-- nor tags.
+CREATE FUNCTION version_expires(
+    p_bucket bigint, p_key text, p_seq bigint, p_size bigint, p_tags jsonb, p_modified bigint, p_midnight bigint
+) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM lifecycle_rules r,
+            LATERAL (SELECT o.modified FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key
+                     UNION ALL SELECT NULL LIMIT 1) AS current (modified),
+            LATERAL (SELECT coalesce(
+                (SELECT n.modified FROM versions n WHERE n.bucket = p_bucket AND n.key = p_key AND n.seq > p_seq
+                 ORDER BY n.seq LIMIT 1), current.modified)) AS successor (modified)
+        WHERE r.bucket = p_bucket AND r.enabled AND r.noncurrent_days IS NOT NULL
+            AND starts_with(p_key, r.prefix) AND (r.tags IS NULL OR p_tags @> r.tags)
+            AND (r.larger IS NULL OR p_size > r.larger) AND (r.smaller IS NULL OR p_size < r.smaller)
+            AND successor.modified IS NOT NULL
+            AND greatest(p_modified, successor.modified) <= days_before(p_midnight, r.noncurrent_days)
+            AND (r.keep IS NULL OR r.keep <= (
+                SELECT count(*) FROM (
+                    SELECT FROM versions n WHERE n.bucket = p_bucket AND n.key = p_key AND n.seq > p_seq LIMIT r.keep + 1) AS newer)
+                - (current.modified IS NULL)::integer))
+$$;
+
+-- Whether a rule lets a delete marker go: there is nothing else of its key ([LIFE-9]).
+CREATE FUNCTION marker_expires(p_bucket bigint, p_key text, p_seq bigint, p_modified bigint, p_midnight bigint)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT NOT EXISTS (SELECT FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key)
+        AND NOT EXISTS (SELECT FROM versions n WHERE n.bucket = p_bucket AND n.key = p_key AND n.seq <> p_seq)
+        AND EXISTS (
+            SELECT FROM lifecycle_rules r
+            WHERE r.bucket = p_bucket AND r.enabled AND starts_with(p_key, r.prefix)
+                AND r.tags IS NULL AND r.larger IS NULL AND r.smaller IS NULL
+                AND (r.lone_markers OR p_modified <= days_before(p_midnight, r.days) OR r.date <= p_midnight))
+$$;
+
+-- The four below do what is still due of what was found, and return how much that was. Every statement in them sees what
+-- was committed before it, and no one can change a key that is held: what it sees then is what it acts on ([LIFE-12]).
+
+-- Of current objects, where versioning was never set.
+CREATE FUNCTION expire_objects(p_bucket bigint, p_keys text[], p_midnight bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE gone text[];
+BEGIN
+    PERFORM 1 FROM objects o WHERE o.bucket = p_bucket AND o.key = ANY (p_keys) ORDER BY o.key FOR UPDATE;
+    WITH d AS (
+        DELETE FROM objects o WHERE o.bucket = p_bucket AND o.key = ANY (p_keys)
+            AND object_expires(p_bucket, o.key, o.size, o.tags, o.modified, p_midnight)
+        RETURNING o.key)
+    SELECT array_agg(d.key) INTO gone FROM d;
+    IF gone IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM mark_dirty(p_bucket, gone);
+    RETURN cardinality(gone);
+END $$;
+
+-- Of current objects, by a delete marker each; manifests and ids of the markers are given. Keys ascend ([PUT-9]).
+CREATE FUNCTION expire_by_markers(
+    p_bucket bigint, p_versioning text, p_keys text[], p_manifests bytea[], p_versions text[], p_now bigint, p_midnight bigint
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint := 0;
+BEGIN
+    FOR i IN 1 .. cardinality(p_keys) LOOP
+        PERFORM hold(p_bucket, p_keys[i]);
+        PERFORM 1 FROM objects o WHERE o.bucket = p_bucket AND o.key = p_keys[i]
+            AND object_expires(p_bucket, o.key, o.size, o.tags, o.modified, p_midnight);
+        IF FOUND THEN
+            PERFORM put_marker(p_bucket, p_versioning, p_keys[i], p_manifests[i], p_versions[i], p_now);
+            n := n + 1;
+        END IF;
+    END LOOP;
+    RETURN n;
+END $$;
+
+-- Of noncurrent versions, for good; none that is locked. Keys ascend, and of one key the sequences: the oldest goes first, so
+-- that what is newer is there when an older one is judged.
+CREATE FUNCTION expire_versions(p_bucket bigint, p_keys text[], p_seqs bigint[], p_midnight bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint := 0; id text; held text;
+BEGIN
+    FOR i IN 1 .. cardinality(p_keys) LOOP
+        IF held IS DISTINCT FROM p_keys[i] THEN
+            PERFORM hold(p_bucket, p_keys[i]);
+            held := p_keys[i];
+        END IF;
+        SELECT v.version_id INTO id FROM versions v
+            WHERE v.bucket = p_bucket AND v.key = p_keys[i] AND v.seq = p_seqs[i]
+                AND version_expires(p_bucket, v.key, v.seq, v.size, v.tags, v.modified, p_midnight);
+        CONTINUE WHEN NOT FOUND OR locked(p_bucket, p_keys[i], id, false) IS NOT NULL;           -- [LIFE-10]
+        DELETE FROM versions v WHERE v.bucket = p_bucket AND v.key = p_keys[i] AND v.seq = p_seqs[i];
+        DELETE FROM locks WHERE bucket = p_bucket AND key = p_keys[i] AND version = coalesce(id, '');
+        PERFORM mark_version_dirty(p_bucket, p_keys[i], p_seqs[i]);
+        n := n + 1;
+    END LOOP;
+    RETURN n;
+END $$;
+
+-- Of delete markers that are alone.
+CREATE FUNCTION expire_markers(p_bucket bigint, p_keys text[], p_seqs bigint[], p_midnight bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint := 0;
+BEGIN
+    FOR i IN 1 .. cardinality(p_keys) LOOP
+        PERFORM hold(p_bucket, p_keys[i]);
+        DELETE FROM versions v
+            WHERE v.bucket = p_bucket AND v.key = p_keys[i] AND v.seq = p_seqs[i] AND v.content IS NULL
+                AND marker_expires(p_bucket, v.key, v.seq, v.modified, p_midnight);
+        IF FOUND THEN
+            PERFORM mark_version_dirty(p_bucket, p_keys[i], p_seqs[i]);
+            n := n + 1;
+        END IF;
+    END LOOP;
+    RETURN n;
 END $$;
