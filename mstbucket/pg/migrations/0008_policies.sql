@@ -119,7 +119,7 @@ BEGIN
         RETURN;
     END IF;
     DELETE FROM versions v
-        WHERE v.bucket = p_bucket AND v.key = p_key AND coalesce(v.version_id, '') = coalesce(p_version, '')
+        WHERE version_place(v.bucket, v.key, v.version_id) = version_place(p_bucket, p_key, p_version)
         RETURNING v.seq, v.content IS NULL INTO s, marker;
     IF FOUND THEN
         PERFORM mark_version_dirty(p_bucket, p_key, s);
