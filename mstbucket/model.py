@@ -17,6 +17,12 @@ Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
 #: What tags may be given as: a map, or pairs of key and value, in which a key that is there twice is noticed.
 Tags = Mapping[str, str] | Sequence[tuple[str, str]]
 
+#: What the checksums of an object are of: all of its bytes, or the checksums of its parts.
+ChecksumType = Literal["FULL_OBJECT", "COMPOSITE"]
+
+#: A part as a completion names it: its number, its ETag, and, where they are to be compared too, its checksums.
+PartName = tuple[int, str] | tuple[int, str, Mapping[str, str]]
+
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -89,6 +95,7 @@ class ObjectInfo:
         checksums: S3's additional checksums that were kept: base64, by algorithm in lower case (`crc32c`).
         parts: sizes of the parts it was uploaded in, in order; empty where it came by a single put.
         version_id: "null" for the null version; None in a bucket whose versioning was never set.
+        part_range: where the part that `part_number` asked for lies in the body, half-open; None where none was asked for.
     """
 
     key: str
@@ -105,16 +112,26 @@ class ObjectInfo:
     parts: tuple[int, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     version_id: str | None = None
+    part_range: tuple[int, int] | None = None
 
     @property
-    def checksum_type(self) -> Literal["FULL_OBJECT", "COMPOSITE"] | None:
+    def parts_count(self) -> int | None:
+        """How many parts it was uploaded in; None where it came by a single put, as S3 leaves it out then."""
+        return len(self.parts) if self.parts else None
+
+    @property
+    def checksum_type(self) -> ChecksumType | None:
         """What `checksums` are of: the whole body, or the checksums of its parts; None where there are none.
 
         A composite one ends in the number of the parts, as in `…==-3`: that is how the two are told apart.
         """
-        if not self.checksums:
-            return None
-        return "COMPOSITE" if any("-" in value for value in self.checksums.values()) else "FULL_OBJECT"
+        return _checksum_type(self.checksums)
+
+
+def _checksum_type(checksums: Mapping[str, str]) -> ChecksumType | None:
+    if not checksums:
+        return None
+    return "COMPOSITE" if any("-" in value for value in checksums.values()) else "FULL_OBJECT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +142,8 @@ class ObjectAttributes:
         etag: without quotes.
         size: bytes.
         checksums: S3's additional checksums by algorithm in lower case, base64; empty where none was given.
-        parts: sizes in bytes of a multipart upload's parts, in order; empty for an object stored in one piece.
+        parts: sizes in bytes of a multipart upload's parts, in order; empty for an object stored in one piece. Their
+            checksums are not kept: what `get_object` gives for a `part_number` has them.
         storage_class: always `STANDARD`: where the bytes are is the business of the blob store.
     """
 
@@ -134,6 +152,11 @@ class ObjectAttributes:
     checksums: Mapping[str, str]
     parts: tuple[int, ...]
     storage_class: str
+
+    @property
+    def checksum_type(self) -> ChecksumType | None:
+        """As of `ObjectInfo`."""
+        return _checksum_type(self.checksums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,21 +316,30 @@ class VersionsPage:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A multipart upload that is neither completed nor aborted: its id, its key, and when it was initiated."""
+    """A multipart upload that is neither completed nor aborted: its id, its key, and when it was initiated.
+
+    `checksum_algorithm` and `checksum_type` say what the object will have; None where nothing was asked for.
+    """
 
     id: str
     key: str
     initiated: datetime
+    checksum_algorithm: str | None = None
+    checksum_type: ChecksumType | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an open upload: its number, its ETag without quotes (MD5 in hex), its size in bytes, when it came."""
+    """A part of an open upload: its number, its ETag without quotes (MD5 in hex), its size in bytes, when it came.
+
+    `checksums` are those that were given for it and the one of its upload: base64, by algorithm.
+    """
 
     number: int
     etag: str
     size: int
     last_modified: datetime
+    checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,11 +350,14 @@ class PartsPage:
         parts: of this page.
         is_truncated: there is at least one more.
         next_part_number_marker: give it to the next call; None on the last page.
+        checksum_algorithm, checksum_type: what the object will have; None where nothing was asked for.
     """
 
     parts: tuple[Part, ...]
     is_truncated: bool
     next_part_number_marker: int | None
+    checksum_algorithm: str | None = None
+    checksum_type: ChecksumType | None = None
 
 
 @dataclass(frozen=True, slots=True)

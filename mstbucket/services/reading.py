@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -150,11 +150,15 @@ def find_row(connection: Any, number: int, bucket: str, key: str, version_id: st
     return Found(row[0], row[1], manifest_of(row[2:]))
 
 
-def head(db: Database, bucket: str, key: str, version_id: str | None, wanted: Conditions) -> ObjectInfo:
+def head(db: Database, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
-    versioning, cid, manifest = find(db, bucket, key, version_id)
-    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    return info_of(key, cid, manifest, versioning)
+    key = wanted.key
+    versioning, cid, manifest = find(db, bucket, key, wanted.version_id)
+    expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    info = info_of(key, cid, manifest, versioning)
+    if wanted.part is None:
+        return info
+    return replace(info, part_range=part_range(wanted.part, manifest.parts or (info.size,)))
 
 
 def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, bytes, Manifest]:
@@ -214,8 +218,10 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
     content, size = manifest.content, manifest.size
     assert content is not None and size is not None  # rows of `objects` are never delete markers, and `find` raises
     expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    info = info_of(key, cid, manifest, versioning)
     if wanted.part is not None:
         start, stop = part_range(wanted.part, manifest.parts or (size,))
+        info = replace(info, part_range=(start, stop))
     else:
         start, stop = (0, size) if wanted.span is None else parse_range(wanted.span, size)
 
@@ -225,7 +231,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         except (CorruptionError, FormatError) as error:
             raise _named(error, bucket, key) from error
 
-    return ObjectReader(info_of(key, cid, manifest, versioning), start, stop, chunks())
+    return ObjectReader(info, start, stop, chunks())
 
 
 def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
