@@ -26,6 +26,7 @@ from mstbucket.errors import (
 from mstbucket.limits import MIB
 from mstbucket.model import ObjectInfo
 from mstbucket.pg.database import Database
+from mstbucket.pg.queries import Lookup
 from mstbucket.services.blocks import LOCATION_COLUMNS, StoreBlocks
 from mstbucket.services.buckets import bucket_id, no_such_bucket
 from mstbucket.services.conditions import Conditions
@@ -35,16 +36,24 @@ from mstbucket.services.versions import stored_id
 READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
 
 _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split(", "))
-_HEAD: Final = f"""
+_HEAD: Final = Lookup(
+    "mstbucket_head",
+    f"""
     SELECT t.versioning, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
-    WHERE t.name = %s AND o.key = %s
-"""
-_GET: Final = f"""
+    WHERE t.name = $1 AND o.key = $2
+    """,
+    2,
+)
+_GET: Final = Lookup(
+    "mstbucket_get",
+    f"""
     SELECT t.versioning, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
     FROM buckets t JOIN objects o ON o.bucket = t.id
          LEFT JOIN blocks b ON b.cid = o.content LEFT JOIN packs p ON p.id = b.pack
-    WHERE t.name = %s AND o.key = %s
-"""
+    WHERE t.name = $1 AND o.key = $2
+    """,
+    2,
+)
 _CURRENT: Final = f"SELECT NULL::bigint, o.manifest, {_COLUMNS} FROM objects o WHERE o.bucket = %s AND o.key = %s"
 _VERSION: Final = f"""
     {_CURRENT} AND o.version_id IS NOT DISTINCT FROM %s
@@ -169,12 +178,12 @@ def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[s
         MethodNotAllowed: that version is a delete marker.
     """
     encode_key(key)
+    if version_id is None:
+        row = db.find(_HEAD, bucket, key)
+        if row is None:
+            raise _missing(db, bucket, key)
+        return row[0], row[1], manifest_of(row[2:])
     with db.reading() as connection:
-        if version_id is None:
-            row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
-            if row is None:
-                raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
-            return row[0], row[1], manifest_of(row[2:])
         number, versioning = _bucket(connection, bucket)
         found = find_row(connection, number, bucket, key, version_id)
     if found.manifest.delete_marker:
@@ -206,10 +215,9 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
     if wanted.span is not None and wanted.part is not None:
         raise InvalidInput("get_object takes a range or a part_number, not both")
     if wanted.version_id is None:
-        with db.reading() as connection:
-            row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
-            if row is None:
-                raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
+        row = db.find(_GET, bucket, key)
+        if row is None:
+            raise _missing(db, bucket, key)
         versioning, cid, manifest, place = row[0], row[1], manifest_of(row[2:15]), row[15:]
     else:
         versioning, cid, manifest = find(db, bucket, key, wanted.version_id)
@@ -294,6 +302,11 @@ def _children(links: tuple[tuple[bytes, int], ...], height: int, base: int, star
             children.append(_Child(cid, at, size, height - 1))
         at += size
     return children
+
+
+def _missing(db: Database, bucket: str, key: str) -> NoSuchKey:
+    with db.reading() as connection:
+        return _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
 
 
 def _no_such_key(connection: Any, number: int, bucket: str, key: str) -> NoSuchKey:
