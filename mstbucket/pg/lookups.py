@@ -74,7 +74,7 @@ class Asking:
 
 
 def ask(pool: Pool, lookup: Lookup, arguments: tuple[str, ...]) -> tuple[Any, ...] | None:
-    """The row that *lookup* finds, or None; `Database.find` says the rest."""
+    """The row that *lookup* finds, or None; `Database.find` says the rest ([PG-21])."""
     connection = pool.take()
     try:
         return _ask(connection, lookup, arguments)

@@ -1,4 +1,4 @@
-"""The S3 verbs one by one: head and small get beside one bare SELECT, puts of one thread and of eight, flat to a million keys.
+"""The S3 verbs one by one: head and small get beside a bare SELECT, puts of one thread and of eight, and among a million.
 
 Wall time, since the database works in another process. Each figure and its floor are taken in turns, and the middle
 one of several rounds counts: what else the machine does meanwhile then meets both. BENCH_DIR names a folder on the disk
@@ -44,8 +44,9 @@ def _in_turns(works: list[Callable[[], object]], rounds: int = ROUNDS) -> list[f
 def run() -> list[Row]:
     """All figures."""
     place = os.environ.get("BENCH_DIR")
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder, mstbucket.open(folder, background=False) as store:
-        return [*_reads(store), *_threads(store), *_flat(store)]
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder:  # noqa: SIM117 too long for one line
+        with mstbucket.open(folder, background=False) as store:
+            return [*_reads(store), *_threads(store), *_flat(store)]
 
 
 def _reads(store: mstbucket.Store) -> list[Row]:

@@ -16,7 +16,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core.checksums import SIZES, TYPES, composite, hasher, joined
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
-from mstbucket.model import Part
+from mstbucket.model import Part, PartName
 from mstbucket.services import completing
 
 KINDS = [(algorithm, type_) for algorithm, types in TYPES.items() for type_ in types]
@@ -146,7 +146,7 @@ def test_a_part_that_is_another_stores_nothing(
     assert bucket.list_parts("k", upload.id).parts == (before,)
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
     right = {"content_md5": None} if name == "md5" else {"checksums": {name: of(name, body)}}
-    part = bucket.upload_part("k", upload.id, 1, body, **right)  # type: ignore[arg-type]
+    part = bucket.upload_part("k", upload.id, 1, body, **right)
     assert part.checksums == ({} if name == "md5" else right["checksums"])
     assert bucket.list_parts("k", upload.id).parts == (part,)
 
@@ -207,7 +207,7 @@ def test_a_completion_that_says_something_untrue_changes_nothing(
     """[SUM-10], [SUM-11]"""
     upload, sent = begun(bucket, BODIES, checksum_algorithm="crc32")
     bucket.put_object("k", b"before")
-    parts = [(sent[0].number, sent[0].etag, part), *named(sent[1:])]
+    parts: list[PartName] = [(sent[0].number, sent[0].etag, part), *named(sent[1:])]
     with pytest.raises(errors.InvalidInput) as caught:
         bucket.complete_multipart_upload("k", upload, parts, checksums=whole)
     assert caught.value.code == code
