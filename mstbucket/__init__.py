@@ -34,14 +34,11 @@ if TYPE_CHECKING:
         ObjectSummary,
         ObjectVersion,
         Page,
-        Part,
-        PartsPage,
         PutRequest,
         PutResult,
-        Upload,
-        UploadsPage,
         VersionsPage,
     )
+    from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.reading import ObjectReader
     from mstbucket.store import Store, open
     from mstbucket.verify.car import CarReport
@@ -83,6 +80,7 @@ _HOME: Final = {
     "Bucket": "mstbucket.bucket",
     "CarReport": "mstbucket.verify.car",
     "ObjectReader": "mstbucket.services.reading",
+    **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model_uploads"),
     "Store": "mstbucket.store",
     "open": "mstbucket.store",
     "validate_blobs": "mstbucket.blobs.validate",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model import EMPTY, Body, Part, PartName, PartsPage, PutRequest, PutResult, Upload, UploadsPage
+from mstbucket.model import EMPTY, Body, PutRequest, PutResult
+from mstbucket.model_uploads import Part, PartName, PartsPage, Upload, UploadsPage
 from mstbucket.services import completing, parts, uploads
 from mstbucket.services.conditions import expected
 from mstbucket.services.context import Context

@@ -31,7 +31,8 @@ from mstbucket.errors import (
     InvalidPartOrder,
 )
 from mstbucket.limits import OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX
-from mstbucket.model import EMPTY, PartName, PutResult
+from mstbucket.model import EMPTY, PutResult
+from mstbucket.model_uploads import PartName
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms

@@ -11,7 +11,8 @@ from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
 from mstbucket.errors import Conflict, EntityTooLarge, InvalidInput, InvalidRange
 from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
-from mstbucket.model import EMPTY, Body, Part
+from mstbucket.model import EMPTY, Body
+from mstbucket.model_uploads import Part
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms

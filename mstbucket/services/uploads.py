@@ -11,7 +11,8 @@ from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.errors import InvalidInput, NoSuchUpload
 from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
-from mstbucket.model import EMPTY, Part, PartsPage, PutRequest, Upload, UploadsPage
+from mstbucket.model import EMPTY, PutRequest
+from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context

@@ -14,7 +14,7 @@ from typing import Any
 LAYERS: list[list[str]] = [
     ["errors", "limits"],
     ["core", "model"],
-    ["s3"],
+    ["s3", "model_uploads"],
     ["verify", "blobs", "pg", "files"],
     ["services"],
     ["check", "bucket", "bucket_attributes", "uploads", "versions", "store", "__init__", "testing"],

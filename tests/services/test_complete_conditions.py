@@ -10,7 +10,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.model import Part
+from mstbucket.model_uploads import Part
 from mstbucket.services import completing
 
 CALLERS = 6

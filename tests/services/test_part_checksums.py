@@ -16,7 +16,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core.checksums import SIZES, TYPES, composite, hasher, joined
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
-from mstbucket.model import Part, PartName
+from mstbucket.model_uploads import Part, PartName
 from mstbucket.services import completing
 
 KINDS = [(algorithm, type_) for algorithm, types in TYPES.items() for type_ in types]
