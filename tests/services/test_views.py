@@ -132,6 +132,7 @@ def test_an_index_on_tags_and_one_on_metadata_are_used(photos: mstbucket.Bucket,
 
 def test_what_the_readme_asks_is_answered(photos: mstbucket.Bucket, sql: psycopg.Connection[Any]) -> None:
     """[VIEW-6]: every statement of its SQL blocks runs; every query of them finds something."""
+    photos.create_multipart_upload("waiting")
     blocks = re.findall(r"^```sql\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     statements = [one.strip() for block in blocks for one in block.split(";") if one.strip()]
     assert len(statements) >= 4
