@@ -23,10 +23,10 @@ from mstbucket.cli import upload
 from mstbucket.cli.address import Address
 from mstbucket.cli.exits import FAILED, OK
 from mstbucket.cli.output import Output, count, human_size
-from mstbucket.cli.walk import Skipped, open_file, walk
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.errors import HashMismatch, InvalidInput, InvalidKey, NotFound, Untrue
+from mstbucket.files.walk import Skipped, open_file, walk
 from mstbucket.limits import MIB
 from mstbucket.pg.embedded import EmbeddedPostgres
 

@@ -12,8 +12,8 @@ from mstbucket.cli import progress
 from mstbucket.cli.address import Address, folder
 from mstbucket.cli.exits import describe, one_line
 from mstbucket.cli.output import Output, complain
-from mstbucket.cli.tree import Tree, write_named
 from mstbucket.errors import CorruptionError, NoSuchKey, StorageError
+from mstbucket.files.tree import Tree, write_named
 
 if TYPE_CHECKING:
     from mstbucket import Bucket, ObjectReader

@@ -106,6 +106,8 @@ def _objects(add: _Adder) -> None:
     for name, what in (("metadata", "user metadata"), ("header", "kept header, such as cache-control"), ("tag", "tag")):
         group.add_argument(f"--{name}", metavar="NAME=VALUE", action="append", default=[], help=f"{what}; may repeat")
 
+    _sync(add)
+
     command = add("rm", "objects:remove", "remove an object, or all under a prefix")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the prefix as a folder")
@@ -123,6 +125,34 @@ def _objects(add: _Adder) -> None:
 
 def _version_id(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument("--version-id", metavar="ID", help=f"{text}; 'null' is the one without an id")
+
+
+def _sync(add: _Adder) -> None:
+    command = add(
+        "sync", "sync:sync", "make a directory or a prefix like another: only what differs is copied",
+        "One side is mst://BUCKET/PREFIX, the other a directory or mst://. What has the same size is taken for equal where "
+        "the times say so, and is compared byte by byte where they do not; spec/21-sync.md has the rules.",
+    )  # fmt: skip
+    command.add_argument("source", metavar="SOURCE")
+    command.add_argument("target", metavar="TARGET")
+    command.add_argument("--delete", action="store_true", help="remove from the target what the source lacks")
+    command.add_argument("-n", "--dry-run", action="store_true", help="print what would be done, and do nothing")
+    command.add_argument("--size-only", action="store_true", help="what has the same size is equal")
+    command.add_argument("--checksum", action="store_true", help="compare the bytes, whatever the times say")
+    for name, include, what in (("exclude", False, "leave out keys that match"), ("include", True, "but not these")):
+        command.add_argument(
+            f"--{name}", metavar="GLOB", dest="filters", action=_Rule, const=include, default=[],
+            help=f"{what}; may repeat, the last one that matches counts",
+        )  # fmt: skip
+    command.add_argument("--no-follow-symlinks", action="store_true", help="leave out symbolic links in a source directory")
+    command.add_argument("--workers", type=int, metavar="N", default=8, help="copy so many at a time (default 8)")
+
+
+class _Rule(argparse.Action):
+    """Keeps `--exclude` and `--include` in one list, in the order they were given."""
+
+    def __call__(self, _parser: Any, namespace: Any, values: Any, _option: Any = None) -> None:
+        namespace.filters = [*namespace.filters, (self.const, values)]
 
 
 def _commits(add: _Adder) -> None:

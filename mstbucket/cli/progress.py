@@ -61,6 +61,7 @@ class _Bar:
         progress = Progress(
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(),
             console=Console(stderr=True), transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere must not be drawn into
         )  # fmt: skip
         task = progress.add_task(self._label, total=self._total)
         self._show = lambda done: progress.update(task, completed=done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mstbucket.cli.config import StorePlace, find_store
 from mstbucket.errors import InvalidInput, NotFound
@@ -13,7 +13,8 @@ from mstbucket.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from mstbucket import Store
 
-_DATABASE: str = "postgres"  # the subdirectory by which an embedded store is known
+# What an embedded store is known by: made before anything else, and nothing that another server's directory has.
+_MARK: Final = Path("postgres", "run")
 
 
 def place_of(arguments: argparse.Namespace) -> StorePlace:
@@ -48,7 +49,7 @@ def open_or_make_store(arguments: argparse.Namespace) -> Store:
 
 def is_store(path: Path) -> bool:
     """Whether there is an embedded store at *path*."""
-    return (path / _DATABASE).is_dir()
+    return (path / _MARK).is_dir()
 
 
 def require(place: StorePlace) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from mstbucket.cli import progress
 from mstbucket.cli.address import Address, folder
 from mstbucket.cli.exits import describe, one_line
 from mstbucket.cli.output import Output, complain, warn
-from mstbucket.cli.walk import Skipped, open_file, walk
 from mstbucket.core.keys import encode_key
 from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.files.types import guess_type
+from mstbucket.files.walk import Skipped, open_file, walk
 from mstbucket.limits import MIB
 from mstbucket.model import EMPTY, PutRequest, PutResult
 
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
     from mstbucket import Bucket
 
 _WHOLE: Final = MIB  # files up to this are read before they join a batch, so that one that fails does not spoil it
-
-# A compressed file is what it is, not what it would be without its compression.
-_COMPRESSED: Final = {
-    "gzip": "application/gzip",
-    "bzip2": "application/x-bzip2",
-    "xz": "application/x-xz",
-    "br": "application/x-brotli",
-    "compress": "application/x-compress",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +46,6 @@ class Uploaded:
     objects: int = 0
     bytes: int = 0
     failed: int = 0
-
-
-def guess_type(key: str) -> str | None:
-    """The content type that the end of a key tells.
-
-    [CLI-19] From Python's own table and not the machine's, so that a tree gives the
-    same manifests wherever it is copied from.
-    """
-    # `./`, since a key is no URL: `data:…` has a meaning there.
-    kind, encoding = _types().guess_type("./" + key.rpartition("/")[2])
-    return _COMPRESSED.get(encoding, "application/octet-stream") if encoding else kind
-
-
-@cache
-def _types() -> mimetypes.MimeTypes:
-    return mimetypes.MimeTypes()
 
 
 def put_stream(bucket: Bucket, target: Address, source: BinaryIO, extras: Extras, out: Output) -> None:

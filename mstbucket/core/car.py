@@ -227,7 +227,7 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     try:
         value = decode(data)
     except InvalidBlock as error:
-        raise InvalidCar(f"the CAR header is not strict DAG-CBOR: {error}", at) from error
+        raise InvalidCar(f"no CAR, or a damaged one: the CAR header is not strict DAG-CBOR: {error}", at) from error
     # [CAR-1] exactly these two keys; an int, since True == 1
     if isinstance(value, dict) and value.keys() == {"roots", "version"} and type(value["version"]) is int:
         roots = value["roots"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import LIST_KEYS_MAX, SEQ_MAX
@@ -22,23 +22,23 @@ from mstbucket.services.versions import stored_id
 
 _MARKER: Final = re.compile(r"(.+)@([0-9a-f]{16})", re.DOTALL)
 
-# `latest` of a version: it is a marker on top of a key that has no object.
 _ENTRIES: Final = """
-    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, o.etag, o.modified, false AS marker, true AS latest
+    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, o.etag, o.modified, false AS marker
     FROM objects o WHERE o.bucket = %(bucket)s AND {objects}
 """
 _PAST: Final = """
-    SELECT v.key, v.seq, v.version_id, v.size, v.etag, v.modified, v.content IS NULL,
-           NOT EXISTS (SELECT FROM versions n WHERE n.bucket = v.bucket AND n.key = v.key AND n.seq > v.seq)
-           AND NOT EXISTS (SELECT FROM objects o WHERE o.bucket = v.bucket AND o.key = v.key)
+    SELECT v.key, v.seq, v.version_id, v.size, v.etag, v.modified, v.content IS NULL
     FROM versions v WHERE v.bucket = %(bucket)s AND {versions}
 """
 _BEHIND: Final = "{0}.key = %(key)s AND {0}.version_id IS DISTINCT FROM %(id)s"
 _REST: Final = f"""
-    {_ENTRIES.format(objects=_BEHIND.format("o") + " AND coalesce(o.seq, 1) <= %(seq)s")}
-    UNION ALL
-    ({_PAST.format(versions=_BEHIND.format("v") + " AND v.seq <= %(seq)s")} ORDER BY v.seq DESC LIMIT %(limit)s)
-    ORDER BY seq DESC LIMIT %(limit)s
+    SELECT r.*, r.seq = greatest((SELECT max(seq) FROM versions WHERE bucket = %(bucket)s AND key = %(key)s),
+                                 (SELECT coalesce(seq, 1) FROM objects WHERE bucket = %(bucket)s AND key = %(key)s))
+    FROM (
+        {_ENTRIES.format(objects=_BEHIND.format("o") + " AND coalesce(o.seq, 1) <= %(seq)s")}
+        UNION ALL
+        ({_PAST.format(versions=_BEHIND.format("v") + " AND v.seq <= %(seq)s")} ORDER BY v.seq DESC LIMIT %(limit)s)) AS r
+    ORDER BY r.seq DESC LIMIT %(limit)s
 """
 _ABOVE: Final = "{0}.key > %(after)s AND {0}.key >= %(prefix)s AND {0}.key <= %(end)s"
 _PLAIN: Final = f"""
@@ -67,7 +67,7 @@ _LOOSE: Final = f"""
         WHERE p.n < %(limit)s
     )
     SELECT CASE WHEN p.cut = 0 THEN p.key ELSE left(p.key, %(before)s + p.cut) END, e.seq, e.version_id, e.size, e.etag,
-           e.modified, e.marker, e.latest, p.cut
+           e.modified, e.marker, p.cut
     FROM page p LEFT JOIN LATERAL (
         ({_ENTRIES.format(objects="o.key = p.key AND p.cut = 0")})
         UNION ALL
@@ -115,10 +115,24 @@ def list_versions(
         for key, _, version_id, size, etag, modified, marker, latest, cut in rows
         if cut == 0
     )
-    return VersionsPage(versions, tuple(row[0] for row in rows if row[8] != 0), truncated, *last)
+    return VersionsPage(versions, tuple(row.key for row in rows if row.cut != 0), truncated, *last)
 
 
-def _find(connection: Any, number: int, prefix: str, delimiter: str | None, place: _Place, limit: int) -> list[Any]:
+class _Row(NamedTuple):
+    """An entry of a page; or, where `cut` is not 0, a common prefix for its key and nothing else."""
+
+    key: str
+    seq: int
+    version_id: str | None
+    size: int | None
+    etag: str | None
+    modified: int
+    marker: bool
+    latest: bool
+    cut: int
+
+
+def _find(connection: Any, number: int, prefix: str, delimiter: str | None, place: _Place, limit: int) -> list[_Row]:
     arguments: dict[str, object] = {
         "bucket": number,
         "prefix": prefix,
@@ -126,19 +140,23 @@ def _find(connection: Any, number: int, prefix: str, delimiter: str | None, plac
         "after": place.after,
         "limit": limit,
     }
-    rows: list[Any] = []
+    rows: list[_Row] = []
     if place.seq is not None and place.after.startswith(prefix):
         rest = arguments | {"key": place.after, "seq": place.seq, "id": place.version_id}
-        rows = [(*row, 0) for row in connection.execute(_REST, rest, binary=True)]
+        rows = [_Row._make((*row, 0)) for row in connection.execute(_REST, rest, binary=True)]
     if len(rows) == limit:
         return rows
     arguments["limit"] = limit - len(rows)
     if delimiter:
         length = len(prefix)
         arguments |= {"delimiter": delimiter, "skip": length + 1, "top": TOP, "before": length + len(delimiter) - 1}
-        rows += connection.execute(_LOOSE, arguments, binary=True).fetchall()
+        found = connection.execute(_LOOSE, arguments, binary=True).fetchall()
     else:
-        rows += [(*row, 0) for row in connection.execute(_PLAIN, arguments, binary=True)]
+        found = [(*row, 0) for row in connection.execute(_PLAIN, arguments, binary=True)]
+    before = None
+    for row in found:
+        rows.append(_Row._make((*row[:-1], row[0] != before, row[-1])))  # of these keys all is here, from the newest on
+        before = row[0]
     return rows
 
 
@@ -164,7 +182,7 @@ def _of_version(connection: Any, number: int, key: str, version_id: str) -> _Pla
         WHERE bucket = %(bucket)s AND key = %(key)s AND version_id IS NOT DISTINCT FROM %(id)s
         UNION ALL
         SELECT seq FROM versions
-        WHERE bucket = %(bucket)s AND key = %(key)s AND coalesce(version_id, '') = coalesce(%(id)s, '')
+        WHERE version_place(bucket, key, version_id) = version_place(%(bucket)s, %(key)s, %(id)s)
     """
     stored = stored_id(version_id)
     row = connection.execute(query, {"bucket": number, "key": key, "id": stored}, binary=True).fetchone()
@@ -173,7 +191,6 @@ def _of_version(connection: Any, number: int, key: str, version_id: str) -> _Pla
     return _Place(key, row[0], stored)
 
 
-def _marker(row: Any) -> tuple[str, str | None]:
+def _marker(row: _Row) -> tuple[str, str | None]:
     """Key and version id marker behind the last row of a page."""
-    key, seq, version_id, *_, cut = row
-    return key, None if cut != 0 else f"{version_id or NULL_VERSION}@{seq:016x}"
+    return row.key, None if row.cut != 0 else f"{row.version_id or NULL_VERSION}@{row.seq:016x}"

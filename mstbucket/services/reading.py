@@ -50,7 +50,7 @@ _VERSION: Final = f"""
     {_CURRENT} AND o.version_id IS NOT DISTINCT FROM %s
     UNION ALL
     SELECT o.seq, o.manifest, {_COLUMNS} FROM versions o
-    WHERE o.bucket = %s AND o.key = %s AND coalesce(o.version_id, '') = coalesce(%s, '')
+    WHERE version_place(o.bucket, o.key, o.version_id) = version_place(%s, %s, %s)
 """
 _PLACE: Final = f"SELECT {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = %s"
 

@@ -64,7 +64,17 @@ def test_several_commands_at_once(cli: Any, bucket: str, tmp_path: Path, store_p
 def test_a_database_of_a_newer_version_or_none_at_all(run: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """[CLI-3] a directory that looks like a store and is none."""
     (home / "store" / "postgres" / "data").mkdir(parents=True)
+    (home / "store" / "postgres" / "run").mkdir()
     (home / "store" / "postgres" / "data" / "PG_VERSION").write_text("9\n")
     ran = run("ls", "--store", home / "store")
     assert ran.code in {6, 7}
     assert "store" in ran.error
+
+
+def test_a_directory_that_happens_to_hold_a_postgres_of_somebody_else_is_no_store(run: Any, home: Path) -> None:
+    """[CLI-9]: neither is its server started, nor a bucket made beside it."""
+    (home / "app" / "postgres" / "data").mkdir(parents=True)
+    (home / "app" / "postgres" / "data" / "PG_VERSION").write_text("18\n")
+    assert run("ls", "--store", home / "app").code == 3
+    assert run("mb", "mst://abc", "--store", home / "app").code == 2
+    assert sorted(path.name for path in (home / "app" / "postgres").iterdir()) == ["data"]

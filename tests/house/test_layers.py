@@ -15,9 +15,10 @@ LAYERS: list[list[str]] = [
     ["errors", "limits"],
     ["core", "model"],
     ["s3"],
-    ["verify", "blobs", "pg"],
+    ["verify", "blobs", "pg", "files"],
     ["services"],
     ["check", "bucket", "bucket_attributes", "uploads", "versions", "store", "__init__", "testing"],
+    ["sync"],
     ["cli", "__main__"],
 ]
 SURFACE = LAYERS[5]  # one part: the public modules know each other

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mstbucket.cli.paths import NAME_MAX, escape, escape_segment, other_segment, unescape
+from mstbucket.files.paths import NAME_MAX, escape, escape_segment, other_segment, unescape
 
 # Keys out of what escapes are made of, so that nearly every example is a hard one.
 HARD = st.lists(

@@ -10,13 +10,13 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from mstbucket.cli.paths import escape_segment, other_segment
 from mstbucket.errors import StorageError, Unsupported
+from mstbucket.files.paths import escape_segment, other_segment
 
 _DIRECTORY: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
@@ -32,6 +32,10 @@ class Tree:
 
     The directory itself may be reached through symbolic links: it is the user who named it. Below it none is followed.
 
+    Attributes:
+        root: as given.
+        folds: the file system takes names that differ in case for one.
+
     Raises:
         Unsupported: this system cannot open files relative to a directory (Windows).
         OSError: the directory cannot be made or opened.
@@ -45,15 +49,20 @@ class Tree:
         self._root = os.open(root, _DIRECTORY)
         self._at: tuple[tuple[str, ...], int, tuple[str, ...]] | None = None
         try:
-            self._folds = _folds_case(self._root)
+            self.folds = _folds_case(self._root)
         except BaseException:
             os.close(self._root)
             raise
 
-    def write(self, key: str, chunks: Iterable[bytes]) -> str:
+    def write(self, key: str, chunks: Iterable[bytes], modified: int | None = None) -> str:
         """Write a file for the object *key* and return its path; complete or not there at all.
 
         A file that is there already is replaced, as is a symbolic link (not what it points at).
+
+        Args:
+            key: the object's.
+            chunks: the bytes.
+            modified: the file's time of modification in milliseconds since 1970; by default the present.
 
         Raises:
             StorageError: the disk failed or is full; the next file would fare no better.
@@ -66,11 +75,33 @@ class Tree:
                 for chunk in chunks:
                     file.write(chunk)
                 file.flush()
+                if modified is not None:
+                    os.utime(file.fileno(), ns=(modified * 1_000_000,) * 2)
                 return os.path.join(self.root, *path, *self._place(directory, name, temporary))
         except OSError as error:
             if error.errno in _FATAL and not isinstance(error, StorageError):
                 raise StorageError(f"{self.root!r} cannot be written: {error.strerror}; repair it first") from error
             raise
+
+    def remove(self, names: Sequence[bytes]) -> None:
+        """Remove the file at that relative path, and the directories above it that are empty then.
+
+        Raises:
+            OSError: it cannot be removed, or a symbolic link is on the way to it: that leads elsewhere.
+        """
+        self._leave()  # the directory that is kept open may be one of those
+        levels = [os.dup(self._root)]
+        try:
+            for name in names[:-1]:
+                self._refuse_link(levels[-1], name)
+                levels.append(os.open(name, _DIRECTORY | _NOFOLLOW, dir_fd=levels[-1]))
+            os.unlink(names[-1], dir_fd=levels[-1])
+            with suppress(OSError):  # of the first that is not empty, or is in use
+                for at in range(len(levels) - 2, -1, -1):
+                    os.rmdir(names[at], dir_fd=levels[at])
+        finally:
+            for directory in levels:
+                os.close(directory)
 
     def _enter(self, folders: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
         """The directory for *folders*, opened, and its path. The last one is kept: keys come in order."""
@@ -111,7 +142,7 @@ class Tree:
                 with suppress(FileExistsError):
                     os.mkdir(encoded, dir_fd=at)
                 self._refuse_link(at, encoded)
-                if self._folds and not _has_exactly(at, encoded):
+                if self.folds and not _has_exactly(at, encoded):
                     raise FileExistsError(errno.EEXIST, "a name that differs only in case or form is there", name)
                 # [CLI-15] never through a symbolic link, also if one has just taken the directory's place
                 below = os.open(encoded, _DIRECTORY | _NOFOLLOW, dir_fd=at)
@@ -141,7 +172,7 @@ class Tree:
         raise taken
 
     def _rename(self, directory: int, temporary: bytes, at: int, name: bytes) -> None:
-        if self._folds and _exists(at, name) and not _has_exactly(at, name):
+        if self.folds and _exists(at, name) and not _has_exactly(at, name):
             # [CLI-13] it would replace the file of another key
             raise FileExistsError(errno.EEXIST, "a name that differs only in case or form is there", name)
         os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=at)

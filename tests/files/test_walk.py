@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mstbucket.cli.walk import Found, Skipped, open_file, walk
 from mstbucket.errors import InvalidKey
+from mstbucket.files.walk import Found, Skipped, open_file, walk
 
 
 def keys(root: Path, *, follow: bool = True) -> list[str]:
@@ -102,7 +102,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: P
 
 
 def test_a_directory_of_more_names_than_are_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mstbucket.cli.walk._SORTED", 3)
+    monkeypatch.setattr("mstbucket.files.walk._SORTED", 3)
     for number in range(10):
         (tmp_path / str(number)).touch()
     assert sorted(keys(tmp_path)) == [str(number) for number in range(10)]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Final
 
-from mstbucket.cli.paths import unescape
 from mstbucket.errors import InvalidKey
+from mstbucket.files.paths import unescape
 
 _SORTED: Final = 10_000  # names of one directory that are held and sorted at a time
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

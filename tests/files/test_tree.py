@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mstbucket.cli.paths import unescape
-from mstbucket.cli.tree import Tree, write_named
-from mstbucket.cli.walk import Found, walk
 from mstbucket.errors import StorageError
+from mstbucket.files.paths import unescape
+from mstbucket.files.tree import Tree, write_named
+from mstbucket.files.walk import Found, walk
 
 KEYS = st.text(st.sampled_from(["/", ".", "%", "=", "+", "a", "A", "é", "\n", "\\"]), min_size=1, max_size=8) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40
@@ -185,8 +185,8 @@ def test_names_that_a_file_system_takes_for_one_another(inside: Path, monkeypatc
     inside.mkdir()
     (inside / "a").write_bytes(b"of A")
     (inside / "d").mkdir()
-    monkeypatch.setattr("mstbucket.cli.tree._folds_case", lambda _directory: True)
-    monkeypatch.setattr("mstbucket.cli.tree._has_exactly", lambda _directory, name: name not in (b"a", b"d"))
+    monkeypatch.setattr("mstbucket.files.tree._folds_case", lambda _directory: True)
+    monkeypatch.setattr("mstbucket.files.tree._has_exactly", lambda _directory, name: name not in (b"a", b"d"))
     with Tree(str(inside)) as tree:
         paths = [tree.write(key, [b"new"]) for key in ("a", "d/x", "b")]
     assert [os.path.relpath(path, inside) for path in paths] == ["%+a", "%+d/x", "b"]

@@ -1,0 +1,110 @@
+"""A local directory as one side of a sync: its files in key order."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from mstbucket.errors import InvalidInput, InvalidKey
+from mstbucket.files.walk import Skipped, walk
+from mstbucket.sync.entry import Entry
+from mstbucket.sync.filters import Filters
+from mstbucket.sync.order import Row, sort_rows
+from mstbucket.sync.plan import Kind
+
+# What a copy out that was killed leaves behind ([CLI-16]): half of an object, under no key.
+_PARTIAL: Final = re.compile(rb"\.mstbucket-[0-9a-f]{16}\.partial")
+
+
+class Directory:
+    """The files below a directory. They are all found before the first is given, and sorted in bounded memory.
+
+    Attributes:
+        root: the directory; one that is not there has no files.
+        incomplete: something that should have been listed could not be, so what is missing may be there.
+    """
+
+    kind = Kind.LOCAL
+
+    def __init__(self, root: str, wanted: Filters, tell: Callable[[str, bool], None], *, follow: bool) -> None:
+        """Prepare to list *root*.
+
+        Args:
+            root: the directory.
+            wanted: which keys to give.
+            tell: called with what is left out and why, and whether it should have been there.
+            follow: as for `walk`.
+        """
+        self.root = root
+        self.incomplete = False
+        self._wanted = wanted
+        self._tell = tell
+        self._follow = follow
+
+    def require(self) -> None:
+        """Raise where there is no such directory.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+            InvalidInput: it is no directory.
+        """
+        if not os.path.exists(self.root):
+            raise FileNotFoundError(errno.ENOENT, "there is no such directory", self.root)
+        if not os.path.isdir(self.root):
+            raise InvalidInput(f"{self.root!r} is no directory: copy a file with cp")
+
+    def entries(self) -> Iterator[Entry]:
+        """The files in the order of their keys' UTF-8: `a.txt`, `a/b`, `a0`."""
+        last = None
+        for row in sort_rows(self._rows()):
+            key, path, size, modified, touched = row
+            if key == last:  # [CLI-13] both forms of a name, where the key needs only one
+                self._skip(os.fsencode(path), f"another file stands for the key {key!r}", failed=False)
+                continue
+            last = key
+            yield Entry(key, size, modified, touched=touched, path=os.fsencode(path))
+
+    def names(self, path: bytes) -> list[bytes]:
+        """The components of an entry's path below the root."""
+        return path[len(os.path.join(os.fsencode(self.root), b"")) :].split(b"/")
+
+    def _rows(self) -> Iterator[Row]:
+        if not os.path.lexists(self.root):
+            return
+        for found in walk(self.root, follow=self._follow):
+            if isinstance(found, Skipped):
+                if self._concerns(found):
+                    self._skip(found.path, found.reason, failed=found.failed)
+                continue
+            if _PARTIAL.fullmatch(found.names[-1]):
+                continue
+            try:
+                key = found.key
+                if not self._wanted(key):
+                    continue
+                state = os.stat(found.path)
+            except InvalidKey:
+                if self._wanted(self._shown(found.path)):
+                    self._skip(found.path, "the file's name is not UTF-8; rename it", failed=True)
+            except OSError as error:
+                self._skip(found.path, error.strerror or str(error), failed=True)
+            else:
+                touched = max(state.st_mtime_ns, state.st_ctime_ns) // 1_000_000
+                yield key, os.fsdecode(found.path), state.st_size, state.st_mtime_ns // 1_000_000, touched
+
+    def _concerns(self, skipped: Skipped) -> bool:
+        """Whether something may be there that the sync is about: of a directory that cannot be read, anything may."""
+        name = self._shown(skipped.path)
+        if skipped.failed and not (os.path.islink(skipped.path) and not os.path.exists(skipped.path)):
+            return not self._wanted.leaves_out_all_below(name)
+        return self._wanted(name)
+
+    def _shown(self, path: bytes) -> str:
+        return b"/".join(self.names(path)).decode("utf-8", "backslashreplace")
+
+    def _skip(self, path: bytes, reason: str, *, failed: bool) -> None:
+        self.incomplete |= failed
+        self._tell(f"{os.fsdecode(path)!r}: {reason}; skipped", failed)

@@ -1,0 +1,54 @@
+"""The keys under a prefix of a bucket of ours, as one side of a sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mstbucket.bucket import Bucket
+from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.limits import DELETE_KEYS_MAX
+from mstbucket.services.contents import contents
+from mstbucket.sync.entry import Entry
+from mstbucket.sync.filters import Filters
+from mstbucket.sync.plan import Kind
+
+
+class Objects:
+    """The objects of a bucket whose keys start with a prefix; "" for all, or a text that ends with a slash."""
+
+    kind = Kind.BUCKET
+
+    def __init__(self, bucket: Bucket, prefix: str, wanted: Filters) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self._wanted = wanted
+
+    def require(self) -> None:
+        """Raise `NoSuchKey` where nothing is below the prefix: it is taken for a mistyped one."""
+        # [SYNC-1] with --delete the target would be emptied
+        if self.prefix and not self.bucket.list_objects(self.prefix, max_keys=1).contents:
+            raise NoSuchKey(f"there is nothing under {self.prefix!r} in bucket {self.bucket.name!r}")
+
+    def entries(self) -> Iterator[Entry]:
+        """The objects in key order, each with the CID of its body. The prefix itself is no key below it."""
+        skip = len(self.prefix)
+        for key, size, modified, etag, content in contents(self.bucket._context.db, self.bucket.name, self.prefix):
+            below = key[skip:]
+            if below and self._wanted(below):
+                yield Entry(below, size, modified, etag, content)
+
+    def key(self, entry: Entry) -> str:
+        """The whole key of an entry of either side."""
+        return self.prefix + entry.key
+
+    def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
+        """Remove objects, up to 1,000 in one transaction."""
+        for at in range(0, len(targets), DELETE_KEYS_MAX):
+            some = targets[at : at + DELETE_KEYS_MAX]
+            try:
+                report = self.bucket.delete_objects([self.key(target) for target in some])
+            except InvalidInput as error:
+                yield from ((target, error) for target in some)
+            else:
+                failed = {failure.key: failure.error for failure in report.errors}
+                yield from ((target, failed.get(self.key(target))) for target in some)

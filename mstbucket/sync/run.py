@@ -1,0 +1,100 @@
+"""`sync`: two sides, the mover between them, and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from mstbucket.errors import InvalidInput, Unsupported
+from mstbucket.sync.directory import Directory
+from mstbucket.sync.engine import Engine, Event, Summary
+from mstbucket.sync.fetching import Fetching
+from mstbucket.sync.inward import Inward
+from mstbucket.sync.mover import Meter, Mover
+from mstbucket.sync.objects import Objects
+from mstbucket.sync.outward import Outward
+from mstbucket.sync.plan import How, plan, rule_for
+from mstbucket.sync.remote import Remote
+from mstbucket.sync.sending import Sending
+from mstbucket.sync.within import Within
+
+WORKERS: Final = 8  # what hides the waiting for a service or a disk; more cost memory, 4 MiB each, and gain little
+WORKERS_MAX: Final = 32  # as many connections are kept to a service, and twice as many as to the database
+
+Side = Directory | Objects | Remote
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `sync` is asked for beside the two sides.
+
+    Attributes:
+        how: what has to be equal for nothing to be copied.
+        delete: remove from the target what the source lacks.
+        dry_run: tell everything, change nothing.
+        workers: threads that move.
+    """
+
+    how: How = How.QUICK
+    delete: bool = False
+    dry_run: bool = False
+    workers: int = WORKERS
+
+
+def sync(
+    source: Side, target: Side, options: Options, tell: Callable[[Event], None], tick: Callable[[int], None]
+) -> Summary:
+    """Make *target* like *source*, and return what was done. Repeating it copies what is still missing.
+
+    Every object and file appears complete or not at all. What fails alone is told and counted; the rest goes on.
+
+    Args:
+        source, target: the sides, with the same filters.
+        options: see `Options`.
+        tell: called with everything that was done, once it is, and with what could not be.
+        tick: called now and then with the bytes moved or compared so far.
+
+    Raises:
+        NoSuchKey, FileNotFoundError: there is no such source.
+        InvalidInput: one side lies inside the other, or an option is wrong.
+        StorageError: a medium failed; what was told is done. Repair it and repeat the call.
+    """
+    mover = _mover(source, target, Meter())
+    if not 1 <= options.workers <= WORKERS_MAX:
+        raise InvalidInput(f"{options.workers} workers are too few or too many: from 1 to {WORKERS_MAX}")
+    _refuse_overlap(source, target)
+    source.require()
+    entries = source.entries()
+    first = next(entries, None)  # a directory has been read to its end then
+    sources = entries if first is None else chain((first,), entries)
+    delete = options.delete and not (isinstance(source, Directory) and source.incomplete)  # [SYNC-10]
+    steps = plan(sources, target.entries(), rule_for(source.kind, target.kind, options.how), delete=delete)
+    engine = Engine(mover, tell, tick, options.workers)
+    if options.dry_run:
+        return engine.rehearse(steps)
+    return engine.run(steps, target.bucket if isinstance(target, Objects) else None)
+
+
+def _mover(source: Side, target: Side, meter: Meter) -> Mover:
+    match source, target:
+        case Directory(), Objects():
+            return Inward(target, meter)
+        case Objects(), Directory():
+            return Outward(source, target, meter)
+        case Objects(), Objects():
+            return Within(source, target, meter)
+        case Remote(), Objects():
+            return Fetching(source, target, meter)
+        case Objects(), Remote():
+            return Sending(source, target, meter)
+    raise Unsupported("neither side is in a bucket of this store: one has to be mst://bucket/prefix")
+
+
+def _refuse_overlap(source: Side, target: Side) -> None:
+    """[SYNC-1] a sync that finds its own results would not end, or delete what it is to read."""
+    if isinstance(source, Objects) and isinstance(target, Objects) and source.bucket.name == target.bucket.name:
+        shorter, longer = sorted((source.prefix, target.prefix), key=len)
+        if longer.startswith(shorter):
+            raise InvalidInput(f"{longer!r} lies inside {shorter!r} of the same bucket: a sync needs two places")
