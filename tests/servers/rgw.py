@@ -9,8 +9,8 @@ About 13 s to start, 0.5 GiB of memory. Needs Debian's packages:
 
 Ends exactly what it started, also when whoever started it was killed: standard input ends then. Quirks of its release
 16, which tests have to live with: it ignores If-None-Match at the end of a multipart upload, ignores checksums other
-than Content-MD5, answers some requests without an ETag, and wants `tcp_nodelay`, or every GET takes 44 ms. What is deleted keeps its memory
-for two hours, unless it is told otherwise.
+than Content-MD5, answers some requests without an ETag, wants `tcp_nodelay`, or every GET takes 44 ms, and keeps the
+memory of what was deleted for two hours, unless it is told otherwise.
 """
 
 from __future__ import annotations
