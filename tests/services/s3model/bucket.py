@@ -133,7 +133,7 @@ class Bucket(Uploads):
         new_tags: Mapping[str, str] | None,
         if_match: str | None = None,
         if_none_match: str | None = None,
-        **source_conditions: str | float | None,
+        source_conditions: Mapping[str, str | float | None] | None = None,
     ) -> Version:
         """`new` and `new_tags` are given where the directive of metadata, or of tags, is REPLACE.
 
@@ -147,7 +147,7 @@ class Bucket(Uploads):
         except Refused as refused:
             # "You are not allowed to specify a delete marker as a version for the x-amz-copy-source."
             raise Refused("InvalidRequest") if refused.code == "MethodNotAllowed" else refused from None
-        check_source(was, **source_conditions)
+        check_source(was, **(source_conditions or {}))
         said = was.said if new is None else replace(new, tags=was.said.tags)
         said = said if new_tags is None else replace(said, tags=new_tags)
         return self.add(key, replace(was, said=said, modified=None), given)
