@@ -117,7 +117,8 @@ class Pair:
     def version_id(self, letter: str, key: str, which: int | None) -> str | None:
         if which is None:
             return None
-        ids = [*(version.id for version in reversed(self.model[letter].history.get(key, []))), "null", "no-such-version"]
+        there = [version.id for version in reversed(self.model[letter].history.get(key, []))]
+        ids = [*there, *there, "null", "no-such-version"]
         return ids[which % len(ids)]
 
     def modified(self, letter: str, key: str, version_id: str | None) -> datetime:

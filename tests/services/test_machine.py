@@ -42,7 +42,7 @@ def machine(
 
 def test_any_sequence_of_calls_is_that_of_s3(machine: Machine) -> None:
     """[PUT-7], [PUT-9], [GET-1], [GET-4], [LIST-1] to [LIST-5], [FLUSH-1], [EXP-1], [IMP-2], [MPU-15], [MARK-1]."""
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40))
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=40))
 
 
 @pytest.mark.slow
