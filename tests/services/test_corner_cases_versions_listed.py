@@ -162,7 +162,8 @@ def test_what_stays_is_listed_once_whatever_happens_between_two_pages(enabled: m
     page = enabled.list_object_versions(max_keys=3)
     assert names(page) == [("k", name) for name in ids[:3]]
     MEANWHILE[what](enabled, ids)
-    assert rest(enabled, page) == [*(("k", name) for name in ids[3:]), ("l", behind[0])]
+    stay = [*(("k", name) for name in ids[3:]), ("l", behind[0])]
+    assert [item for item in rest(enabled, page) if item in stay] == stay
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])
