@@ -167,15 +167,18 @@ class S3Machine(Pair, RuleBasedStateMachine):
             return
         conditions = self.conditions(letter, key, match, none_match)
         wanted = self.conditions(source, source_key, source_match, source_none_match)
-        new = {"content_type": said.content_type, "metadata": said.metadata, "headers": said.headers}
+        directives: dict[str, Any] = {}
+        if metadata:
+            directives |= {"metadata_directive": "REPLACE", "content_type": said.content_type}
+            directives |= {"metadata": said.metadata, "headers": said.headers}
+        if tags:
+            directives |= {"tagging_directive": "REPLACE", "tags": said.tags}
         self.stored(
             letter,
             key,
             lambda: self.real[letter].copy_object(
                 source_key, key, source_bucket=self.real[source].name, source_version_id=version_id,
-                **({"metadata_directive": "REPLACE", **new} if metadata else {}),
-                **({"tagging_directive": "REPLACE", "tags": said.tags} if tags else {}),
-                **conditions, **{f"copy_source_{name}": text for name, text in wanted.items()},
+                **directives, **conditions, **{f"copy_source_{name}": text for name, text in wanted.items()},
             ),
             lambda given: self.model[letter].copy(
                 self.model[source], source_key, version_id, key, given, new=said if metadata else None,
@@ -282,7 +285,7 @@ class S3Machine(Pair, RuleBasedStateMachine):
         asked: dict[str, Any] = self.conditions(letter, key, match, none_match)
         moments = {"if_modified_since": since, "if_unmodified_since": unmodified}
         modified = self.modified(letter, key, version_id)
-        stated = {name: modified + timedelta(seconds=n) for name, n in moments.items() if n is not None}
+        stated: dict[str, Any] = {name: modified + timedelta(seconds=n) for name, n in moments.items() if n is not None}
         wanted = None if span is None else f"bytes=-{span}"
         if isinstance(span, tuple):
             first, count = span

@@ -67,32 +67,28 @@ LISTED: dict[str, tuple[list[str], dict[str, Any], list[str], list[str]]] = {
 }  # fmt: skip
 
 
+VERBS = ["list_objects", "list_objects_v1", "list_object_versions", "list_multipart_uploads"]
+ITEMS = {"list_object_versions": "versions", "list_multipart_uploads": "uploads"}  # what a page's items are called
+
+
 def pages_of(bucket: mstbucket.Bucket, verb: str, size: int, asked: dict[str, Any]) -> list[tuple[list[str], list[str]]]:
     """Keys and common prefixes of each page of a listing, by any of the four verbs."""
     pages = []
     asked = dict(asked)
     while True:
-        if verb == "list_multipart_uploads":
-            page = bucket.list_multipart_uploads(**asked, max_uploads=size)
-            keys = [item.key for item in page.uploads]
-            asked |= {"key_marker": page.next_key_marker, "upload_id_marker": page.next_upload_id_marker}
+        page: Any = getattr(bucket, verb)(**asked, **{"max_uploads" if "uploads" in verb else "max_keys": size})
+        keys = [item.key for item in getattr(page, ITEMS.get(verb, "contents"))]
+        if verb == "list_objects":
+            asked["continuation_token"] = page.next_continuation_token
+        elif verb == "list_objects_v1":
+            asked["marker"] = max([*keys, *page.common_prefixes], key=str.encode, default=None)
         elif verb == "list_object_versions":
-            page = bucket.list_object_versions(**asked, max_keys=size)
-            keys = [item.key for item in page.versions]
             asked |= {"key_marker": page.next_key_marker, "version_id_marker": page.next_version_id_marker}
         else:
-            page = getattr(bucket, verb)(**asked, max_keys=size)
-            keys = [item.key for item in page.contents]
-            if verb == "list_objects":
-                asked["continuation_token"] = page.next_continuation_token
-            else:
-                asked["marker"] = max([*keys, *page.common_prefixes], key=str.encode, default=None)
+            asked |= {"key_marker": page.next_key_marker, "upload_id_marker": page.next_upload_id_marker}
         pages.append((keys, list(page.common_prefixes)))
         if not page.is_truncated:
             return pages
-
-
-VERBS = ["list_objects", "list_objects_v1", "list_object_versions", "list_multipart_uploads"]
 
 
 def made(bucket: mstbucket.Bucket, verb: str, keys: list[str]) -> None:
@@ -146,7 +142,7 @@ def test_max_keys(bucket: mstbucket.Bucket, verb: str, size: int, count: int, tr
     made(bucket, verb, ["a", "b/1", "b/2", "c"])
     name = "max_uploads" if verb == "list_multipart_uploads" else "max_keys"
     page = getattr(bucket, verb)(delimiter="/", **{name: size})
-    items = getattr(page, {"list_object_versions": "versions", "list_multipart_uploads": "uploads"}.get(verb, "contents"))
+    items = getattr(page, ITEMS.get(verb, "contents"))
     assert (len(items) + len(page.common_prefixes), page.is_truncated) == (count, truncated)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -25,6 +26,11 @@ def enabled(bucket: mstbucket.Bucket) -> mstbucket.Bucket:
 def put(bucket: mstbucket.Bucket, *keys: str) -> list[str]:
     """Put each key; the version ids."""
     return [str(bucket.put_object(key, key.encode()).version_id) for key in keys]
+
+
+def suspended(bucket: mstbucket.Bucket) -> mstbucket.Bucket:
+    bucket.put_bucket_versioning("Suspended")
+    return bucket
 
 
 def names(page: VersionsPage) -> list[tuple[str, str]]:
@@ -62,11 +68,11 @@ def history(bucket: mstbucket.Bucket, rng: random.Random) -> Bucket:
     return model
 
 
-def test_thousands_of_paged_listings_of_versions_agree_with_the_model(store: mstbucket.Store) -> None:
+def test_many_paged_listings_of_versions_agree_with_the_model(store: mstbucket.Store) -> None:
     """[VSN-10], [VSN-11], [VSN-12]: prefix, delimiter, key marker; and the objects that are left beside them."""
     rng = random.Random(20261121)
     count = 0
-    for round_ in range(25):
+    for round_ in range(12):
         bucket = store.create_bucket(f"listing-{round_}")
         model = history(bucket, rng)
         keys = list(model.history) or ["a"]
@@ -83,7 +89,7 @@ def test_thousands_of_paged_listings_of_versions_agree_with_the_model(store: mst
                 assert [*pages.versions(marker or None)] == chunks(versions, size), (prefix, delimiter, marker, size)
                 assert [*pages.v2()] == chunks(objects, size), (prefix, delimiter, size)
                 count += 2
-    assert count > 2000
+    assert count > 1000
 
 
 # --- markers -------------------------------------------------------------------------------------------------------------
@@ -139,7 +145,7 @@ def test_a_negative_max_keys_is_refused(enabled: mstbucket.Bucket) -> None:
         enabled.list_object_versions(max_keys=-1)
 
 
-MEANWHILE = {
+MEANWHILE: dict[str, Callable[[mstbucket.Bucket, list[str]], object]] = {
     "nothing": lambda b, ids: None,
     "the version that the marker names is deleted": lambda b, ids: b.delete_object("k", version_id=ids[2]),
     "the current version is deleted": lambda b, ids: b.delete_object("k", version_id=ids[0]),
@@ -148,8 +154,7 @@ MEANWHILE = {
     "all that was listed is deleted": lambda b, ids: b.delete_objects(("k", name) for name in ids[:3]),
     "all that was listed is deleted, and the key goes on": lambda b, ids: (
         b.delete_objects(("k", name) for name in ids[:3]), put(b, "k", "k")),
-    "versioning is suspended, and the null version is put": lambda b, ids: (
-        b.put_bucket_versioning("Suspended"), put(b, "k")),
+    "versioning is suspended, and the null version is put": lambda b, ids: put(suspended(b), "k"),
     "everything is folded into the tree": lambda b, ids: b.flush(),
 }  # fmt: skip
 
