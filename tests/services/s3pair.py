@@ -8,7 +8,19 @@ from hashlib import md5
 from typing import Any, Final
 
 import s3model
-from s3model import Bucket, Pages, Refused, Service, chunks, key_items, marked_items, upload_items, version_items
+from s3model import (
+    Bucket,
+    Pages,
+    Refused,
+    Service,
+    chunks,
+    key_items,
+    marked_items,
+    part_items,
+    part_pages,
+    upload_items,
+    version_items,
+)
 
 import mstbucket
 
@@ -101,6 +113,10 @@ class Pair:
             assert [*pages.v1(after or None)] == chunks(marked, size)
             assert [*pages.versions()] == chunks(versions, size)
             assert [*pages.uploads()] == chunks(uploads, size)
+        for upload_id, upload in model.open.items():
+            parts = part_items(model, upload_id)
+            for size in range(1, len(parts) + 2):
+                assert [*part_pages(self.real[letter], upload.key, upload_id, size)] == chunks(parts, size)
 
     def conditions(self, letter: str, key: str, match: str | None, none_match: str | None) -> dict[str, Any]:
         """If-Match and If-None-Match of ETags that are those of the object there, or are not."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from s3model.bucket import Bucket
 from s3model.conditions import read_verdict
 from s3model.errors import STATUS, Refused
-from s3model.listing import chunks, key_items, marked_items, upload_items, version_items
-from s3model.pages import Pages
+from s3model.listing import chunks, key_items, marked_items, part_items, upload_items, version_items
+from s3model.pages import Pages, part_pages
 from s3model.seen import code_of, head_of, model_head, shown
 from s3model.service import Service
 from s3model.values import Deleted, Said, Version, checksum
@@ -31,6 +31,8 @@ __all__ = [
     "key_items",
     "marked_items",
     "model_head",
+    "part_items",
+    "part_pages",
     "read_verdict",
     "shown",
     "upload_items",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -72,6 +73,12 @@ def upload_items(bucket: Bucket, prefix: str, delimiter: str | None) -> list[tup
         elif (common, None) not in items:
             items.append((common, None))
     return items
+
+
+def part_items(bucket: Bucket, upload_id: str) -> list[tuple[int, str, int]]:
+    """ListParts: (number, ETag, size), by number."""
+    parts = sorted(bucket.open[upload_id].parts.items())
+    return [(number, hashlib.md5(body).hexdigest(), len(body)) for number, body in parts]
 
 
 def chunks(items: Sequence[T], size: int) -> list[list[T]]:

@@ -76,3 +76,15 @@ class Pages:
             assert page.is_truncated == (key_marker is not None)
             if not page.is_truncated:
                 return
+
+
+def part_pages(bucket: Any, key: str, upload_id: str, size: int) -> Iterator[list[tuple[int, str, int]]]:
+    """(number, ETag, size) of the parts of an open upload, page by page."""
+    marker = 0
+    while True:
+        page = bucket.list_parts(key, upload_id, part_number_marker=marker, max_parts=size)
+        yield [(part.number, part.etag, part.size) for part in page.parts]
+        marker = page.next_part_number_marker
+        assert page.is_truncated == (marker is not None)
+        if marker is None:
+            return
