@@ -34,14 +34,11 @@ if TYPE_CHECKING:
         ObjectSummary,
         ObjectVersion,
         Page,
-        Part,
-        PartsPage,
         PutRequest,
         PutResult,
-        Upload,
-        UploadsPage,
         VersionsPage,
     )
+    from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.services.reading import ObjectReader
     from mstbucket.store import Store, open
@@ -92,6 +89,7 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.policies",
     "ObjectReader": "mstbucket.services.reading",
     "Retention": "mstbucket.policies",
+    **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model_uploads"),
     "Store": "mstbucket.store",
     "open": "mstbucket.store",
     "validate_blobs": "mstbucket.blobs.validate",

@@ -27,7 +27,7 @@ from mstbucket.model import (
     Tags,
 )
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
-from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class
+from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.services.conditions import conditions
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
@@ -157,6 +157,12 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         if_none_match: str | None = None,
         if_modified_since: datetime | None = None,
         if_unmodified_since: datetime | None = None,
+        response_content_type: str | None = None,
+        response_cache_control: str | None = None,
+        response_content_disposition: str | None = None,
+        response_content_encoding: str | None = None,
+        response_content_language: str | None = None,
+        response_expires: str | None = None,
     ) -> ObjectReader:
         """Return a reader of the object's bytes, or of a range of them; every chunk is verified before it is given.
 
@@ -170,6 +176,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             if_modified_since: only if it is newer; looked at without `if_none_match` only. Compared in whole
                 seconds, as HTTP does. An aware datetime.
             if_unmodified_since: only if it is not newer; looked at without `if_match` only.
+            response_content_type, response_cache_control, response_content_disposition, response_content_encoding,
+                response_content_language, response_expires: taken for the kept ones in the `info` of this reader.
 
         Raises:
             NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such object, or its newest version is a delete marker.
@@ -182,21 +190,50 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         """
         expect = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         wanted = Wanted(key, version_id, range, part_number)
-        return reading.open_object(self._context.db, self._context.blocks, self.name, wanted, expect)
+        reader = reading.open_object(self._context.db, self._context.blocks, self.name, wanted, expect)
+        reader.info = overridden(
+            reader.info,
+            response_content_type,
+            response_cache_control,
+            response_content_disposition,
+            response_content_encoding,
+            response_content_language,
+            response_expires,
+        )
+        return reader
 
     def head_object(
         self,
         key: str,
         *,
         version_id: str | None = None,
+        part_number: int | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
         if_modified_since: datetime | None = None,
         if_unmodified_since: datetime | None = None,
+        response_content_type: str | None = None,
+        response_cache_control: str | None = None,
+        response_content_disposition: str | None = None,
+        response_content_encoding: str | None = None,
+        response_content_language: str | None = None,
+        response_expires: str | None = None,
     ) -> ObjectInfo:
-        """Return everything about the object but its bytes. Arguments and errors are those of `get_object`."""
-        wanted = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
-        return reading.head(self._context.db, self.name, key, version_id, wanted)
+        """Return everything about the object but its bytes. Arguments and errors are those of `get_object`.
+
+        It is the `info` of the reader that `get_object` gives for the same arguments. With `part_number`, `part_range`
+        says where the part lies; size, ETag and checksums are the whole object's.
+        """
+        expect = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        return overridden(
+            reading.head(self._context.db, self.name, Wanted(key, version_id, None, part_number), expect),
+            response_content_type,
+            response_cache_control,
+            response_content_disposition,
+            response_content_encoding,
+            response_content_language,
+            response_expires,
+        )
 
     def list_objects(
         self,

@@ -12,7 +12,7 @@
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
-    │   ├── VersioningChanged, MethodNotAllowed
+    │   ├── ConditionalRequestConflict, VersioningChanged, MethodNotAllowed
     │   └── AccessDenied, InvalidBucketState
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar
@@ -269,6 +269,12 @@ class PreconditionFailed(Conflict):
 
     code = "PreconditionFailed"
     status = 412
+
+
+class ConditionalRequestConflict(Conflict):
+    """A write on a condition met other writers again and again, and was not decided. Nothing was done: repeat it."""
+
+    code = "ConditionalRequestConflict"
 
 
 class NotModified(Conflict):

@@ -17,6 +17,9 @@ Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
 #: What tags may be given as: a map, or pairs of key and value, in which a key that is there twice is noticed.
 Tags = Mapping[str, str] | Sequence[tuple[str, str]]
 
+#: What the checksums of an object are of: all of its bytes, or the checksums of its parts.
+ChecksumType = Literal["FULL_OBJECT", "COMPOSITE"]
+
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -91,6 +94,7 @@ class ObjectInfo:
         version_id: "null" for the null version; None in a bucket whose versioning was never set.
         object_lock_mode, object_lock_retain_until: of the retention that was set; it may have ended.
         object_lock_legal_hold: a legal hold protects it.
+        part_range: where the part that `part_number` asked for lies in the body, half-open; None where none was asked for.
     """
 
     key: str
@@ -110,16 +114,26 @@ class ObjectInfo:
     object_lock_mode: str | None = None
     object_lock_retain_until: datetime | None = None
     object_lock_legal_hold: bool = False
+    part_range: tuple[int, int] | None = None
 
     @property
-    def checksum_type(self) -> Literal["FULL_OBJECT", "COMPOSITE"] | None:
+    def parts_count(self) -> int | None:
+        """How many parts it was uploaded in; None where it came by a single put, as S3 leaves it out then."""
+        return len(self.parts) if self.parts else None
+
+    @property
+    def checksum_type(self) -> ChecksumType | None:
         """What `checksums` are of: the whole body, or the checksums of its parts; None where there are none.
 
         A composite one ends in the number of the parts, as in `…==-3`: that is how the two are told apart.
         """
-        if not self.checksums:
-            return None
-        return "COMPOSITE" if any("-" in value for value in self.checksums.values()) else "FULL_OBJECT"
+        return _checksum_type(self.checksums)
+
+
+def _checksum_type(checksums: Mapping[str, str]) -> ChecksumType | None:
+    if not checksums:
+        return None
+    return "COMPOSITE" if any("-" in value for value in checksums.values()) else "FULL_OBJECT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +144,8 @@ class ObjectAttributes:
         etag: without quotes.
         size: bytes.
         checksums: S3's additional checksums by algorithm in lower case, base64; empty where none was given.
-        parts: sizes in bytes of a multipart upload's parts, in order; empty for an object stored in one piece.
+        parts: sizes in bytes of a multipart upload's parts, in order; empty for an object stored in one piece. Their
+            checksums are not kept: what `get_object` gives for a `part_number` has them.
         storage_class: always `STANDARD`: where the bytes are is the business of the blob store.
     """
 
@@ -139,6 +154,11 @@ class ObjectAttributes:
     checksums: Mapping[str, str]
     parts: tuple[int, ...]
     storage_class: str
+
+    @property
+    def checksum_type(self) -> ChecksumType | None:
+        """As of `ObjectInfo`."""
+        return _checksum_type(self.checksums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,59 +317,6 @@ class VersionsPage:
     is_truncated: bool
     next_key_marker: str | None
     next_version_id_marker: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A multipart upload that is neither completed nor aborted: its id, its key, and when it was initiated."""
-
-    id: str
-    key: str
-    initiated: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of an open upload: its number, its ETag without quotes (MD5 in hex), its size in bytes, when it came."""
-
-    number: int
-    etag: str
-    size: int
-    last_modified: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PartsPage:
-    """One page of an upload's parts, by number.
-
-    Attributes:
-        parts: of this page.
-        is_truncated: there is at least one more.
-        next_part_number_marker: give it to the next call; None on the last page.
-    """
-
-    parts: tuple[Part, ...]
-    is_truncated: bool
-    next_part_number_marker: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UploadsPage:
-    """One page of a bucket's open uploads, by key in UTF-8 byte order, those of one key as they were initiated.
-
-    Attributes:
-        uploads: of this page.
-        common_prefixes: the folders of this page; each counts as one upload against `max_uploads`.
-        is_truncated: there is at least one more upload or common prefix.
-        next_key_marker, next_upload_id_marker: give both to the next call; None on the last page, and the second also
-            where the page ends with a common prefix.
-    """
-
-    uploads: tuple[Upload, ...]
-    common_prefixes: tuple[str, ...]
-    is_truncated: bool
-    next_key_marker: str | None
-    next_upload_id_marker: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model import EMPTY, Body, Part, PartsPage, PutRequest, PutResult, Upload, UploadsPage
+from mstbucket.model import EMPTY, Body, PutRequest, PutResult
+from mstbucket.model_uploads import Part, PartName, PartsPage, Upload, UploadsPage
 from mstbucket.services import completing, parts, uploads
+from mstbucket.services.conditions import expected
 from mstbucket.services.context import Context
+from mstbucket.services.part_checksums import kind
 from mstbucket.services.reading import Source
 
 
@@ -30,6 +33,8 @@ class MultipartUploads:
         metadata: Mapping[str, str] = EMPTY,
         headers: Mapping[str, str] = EMPTY,
         tags: Mapping[str, str] = EMPTY,
+        checksum_algorithm: str | None = None,
+        checksum_type: str | None = None,
         object_lock_mode: str | None = None,
         object_lock_retain_until: datetime | None = None,
         object_lock_legal_hold: bool | None = None,
@@ -38,8 +43,16 @@ class MultipartUploads:
 
         A key may have many open uploads. The arguments are those of `put_object`; the object will have them.
 
+        Args:
+            key, content_type, metadata, headers, tags: as for `put_object`.
+            object_lock_mode, object_lock_retain_until, object_lock_legal_hold: as for `put_object`.
+            checksum_algorithm: one that every part and the object will have. It is computed of parts that come without.
+            checksum_type: `COMPOSITE`, the checksum of the parts' checksums (`crc32`, `crc32c`, `sha1`, `sha256`; the
+                default of these), or `FULL_OBJECT`, that of all bytes (`crc32`, `crc32c`, `crc64nvme`).
+
         Raises:
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside its limits.
+            InvalidRequest: the algorithm has no checksum of that type; a lock, and the bucket has no object lock.
             NoSuchBucket: the bucket has gone.
         """
         request = PutRequest(
@@ -48,9 +61,19 @@ class MultipartUploads:
             object_lock_retain_until=object_lock_retain_until,
             object_lock_legal_hold=object_lock_legal_hold,
         )  # fmt: skip
-        return uploads.create(self._context, self.name, request)
+        return uploads.create(self._context, self.name, request, kind(checksum_algorithm, checksum_type))
 
-    def upload_part(self, key: str, upload_id: str, part_number: int, body: Body) -> Part:
+    def upload_part(
+        self,
+        key: str,
+        upload_id: str,
+        part_number: int,
+        body: Body,
+        *,
+        content_md5: str | None = None,
+        checksums: Mapping[str, str] = EMPTY,
+        checksum_algorithm: str | None = None,
+    ) -> Part:
         """Store one part, replacing the one of that number; durable when this returns.
 
         Parts may come in any order and from anywhere at once. A part that fails leaves the one before as it was.
@@ -59,14 +82,20 @@ class MultipartUploads:
             key, upload_id: of the upload.
             part_number: 1 to 10,000; the object has the parts in order of their numbers, which may have gaps.
             body: as for `put_object`; up to 5 GiB. Less than 5 MiB is taken, but completes as the last part only.
+            content_md5, checksums, checksum_algorithm: of the part, as for `put_object`; of an upload that was begun with
+                an algorithm, by that one only. Those kept are in the result and in `list_parts`.
 
         Raises:
+            BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
+            InvalidDigest: one of those is not base64 of the right length.
+            InvalidRequest: a checksum by another algorithm than the upload's.
             NoSuchUpload: there is no such upload that is open; also when it ended while the part was on its way.
             EntityTooLarge: the part has more than 5 GiB.
             InvalidInput: the number or the body is none.
             StorageError: the disk or the database failed; nothing was stored. Repeat the part.
         """
-        return parts.upload_part(self._context, parts.Target(self.name, key, upload_id, part_number), body)
+        target = parts.Target(self.name, key, upload_id, part_number)
+        return parts.upload_part(self._context, target, body, content_md5, checksums, checksum_algorithm)
 
     def upload_part_copy(
         self,
@@ -147,7 +176,16 @@ class MultipartUploads:
             max_uploads=max_uploads,
         )
 
-    def complete_multipart_upload(self, key: str, upload_id: str, parts: Iterable[tuple[int, str]]) -> PutResult:
+    def complete_multipart_upload(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Iterable[PartName],
+        *,
+        checksums: Mapping[str, str] = EMPTY,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> PutResult:
         """Make the object of the parts named, and end the upload; durable and visible when this returns.
 
         The ETag is the MD5 of the parts' MD5s, `-`, and their number. No byte is moved where the parts are multiples of
@@ -156,17 +194,25 @@ class MultipartUploads:
 
         Args:
             key, upload_id: of the upload.
-            parts: (number, ETag) of each part, numbers ascending; the ETag with or without quotes.
+            parts: (number, ETag) of each part, numbers ascending; the ETag with or without quotes. A third item, the
+                part's checksums by algorithm, is compared too.
+            checksums: what the object's checksum has to be, by the upload's algorithm; `-N` may be left out.
+            if_match, if_none_match: what must be under `key`, as for `put_object`. Not looked at by a repetition.
 
         Raises:
+            PreconditionFailed, NoSuchKey: what is under `key` is not what the conditions ask for.
+            BadDigest: the parts do not give the checksum in `checksums`.
+            InvalidRequest: a checksum by an algorithm that the upload was not begun with.
             NoSuchUpload: there is no such upload; or it was completed with other parts.
-            InvalidPart: a part was not uploaded, or has another ETag. Nothing has happened; the upload stays open.
+            InvalidPart: a part was not uploaded, or has another ETag or checksum.
             InvalidPartOrder: the numbers do not ascend.
             EntityTooSmall: a part but the last has less than 5 MiB.
             EntityTooLarge: all parts together have more than 5 TiB.
-            Conflict: a part was uploaded again and again meanwhile. Repeat the call when the uploads have ended.
+            Conflict: a part was uploaded again and again meanwhile (`ConditionalRequestConflict`, where there is a
+                condition). Repeat the call when the uploads have ended. After every error the upload is open as before.
         """
-        return completing.complete(self._context, self.name, key, upload_id, parts)
+        expectation = expected(if_match, if_none_match)
+        return completing.complete(self._context, self.name, key, upload_id, parts, checksums, expectation)
 
     def abort_multipart_upload(self, key: str, upload_id: str) -> None:
         """End an upload and drop its parts, durably. Of an abort and a completion at once exactly one succeeds.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import NamedTuple, Self
 
 from mstbucket.errors import BlobExists
 from mstbucket.limits import KIB
@@ -18,6 +18,22 @@ class BlobInfo:
 
     name: str
     size: int
+
+
+class Reading(NamedTuple):
+    """How a medium is best read, in bytes.
+
+    Attributes:
+        gap: better read over than read around: about what the medium moves in the time of one call.
+        scan_gap: the same for whoever reads on at most places: what stands together comes by that.
+        limit: of several blocks that are fetched by one call.
+        ahead: read on where many blocks are asked for in a row.
+    """
+
+    gap: int
+    scan_gap: int
+    limit: int
+    ahead: int
 
 
 class BlobWriter(ABC):
@@ -73,12 +89,11 @@ class BlobStore(ABC):
     Not checked here: what is in a blob. Bytes may change on the medium; whoever reads them hashes (`blobs.reader`).
 
     Attributes:
-        read_gap: bytes that are better read over than read around: about what the medium moves in the time of one call.
-        read_max: bytes of several blocks that are fetched by one call at most.
+        reading: how the medium is best read; that of a local disk unless a backend says otherwise.
     """
 
-    read_gap: ClassVar[int] = 16 * KIB  # of a local disk: copying this much costs about as much as another call
-    read_max: ClassVar[int] = 512 * KIB  # larger blocks are read alone, straight into place
+    # Copying 16 KiB costs about as much as another call; blocks above the limit are read alone, straight into place.
+    reading: Reading = Reading(gap=16 * KIB, scan_gap=2 * KIB, limit=512 * KIB, ahead=512 * KIB)
 
     @abstractmethod
     def open_write(self, name: str) -> BlobWriter:

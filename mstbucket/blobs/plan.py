@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from mstbucket.blobs.base import BlobStore
 from mstbucket.core.cid import CID, CID_SIZE
 
-GAP: Final = BlobStore.read_gap
-READ_MAX: Final = BlobStore.read_max
+GAP: Final = BlobStore.reading.gap
+READ_MAX: Final = BlobStore.reading.limit
 
 
 class Location(NamedTuple):

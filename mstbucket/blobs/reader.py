@@ -13,12 +13,10 @@ from mstbucket.blobs.plan import Location, Read, plan
 from mstbucket.core import car
 from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
 from mstbucket.errors import FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
-from mstbucket.limits import KIB, MIB
+from mstbucket.limits import MIB
 
 __all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_blocks"]
 
-AHEAD: Final = 512 * KIB  # read on by a scan, behind a dense range or a block asked for alone
-SCAN_GAP: Final = 2 * KIB  # read over by a scan: what stands together comes by reading ahead, what does not is apart
 WORTH: Final = 4  # reading ahead goes on while at least one in so many of the bytes it brought was used
 CROWD: Final = 16  # blocks asked for in one range that make it a place to read on from; neighbours alone do not
 GRACE: Final = 8  # times it is tried before that is asked
@@ -41,7 +39,7 @@ def read_blocks(blobs: BlobStore, wanted: Iterable[tuple[CID, Location]]) -> dic
         StorageError: the medium failed.
     """
     found: dict[CID, bytes] = {}
-    for read in plan(wanted, blobs.read_gap, blobs.read_max):
+    for read in plan(wanted, blobs.reading.gap, blobs.reading.limit):
         _cut(read, _fetch(blobs, read, read.stop), found)
     return found
 
@@ -115,7 +113,7 @@ class PackScan:
                     found[cid] = place
                 else:
                     wanted.append((cid, place))
-            for read in plan(wanted, SCAN_GAP, self._blobs.read_max):
+            for read in plan(wanted, self._blobs.reading.scan_gap, self._blobs.reading.limit):
                 if self._pays(read, len(cids) == 1):
                     data = self._fetch_ahead(read)
                     _cut(read, data, found)
@@ -129,9 +127,10 @@ class PackScan:
         if not alone:
             asked = sum(CID_SIZE + place.length for _, place in read.wanted)
             return len(read.wanted) >= CROWD and DENSE * asked >= read.stop - read.start
-        if read.stop - read.start >= AHEAD:
+        ahead = self._blobs.reading.ahead
+        if read.stop - read.start >= ahead:
             return False
-        if self._brought <= WORTH * self._used + GRACE * AHEAD:
+        if self._brought <= WORTH * self._used + GRACE * ahead:
             return True
         self._declined += 1
         if self._declined % RETRY == 0:
@@ -141,7 +140,7 @@ class PackScan:
     def _fetch_ahead(self, read: Read) -> bytes:
         try:
             end = self._blobs.head(read.pack).size
-            return _fetch(self._blobs, read, max(read.stop, min(read.stop + AHEAD, end)))
+            return _fetch(self._blobs, read, max(read.stop, min(read.stop + self._blobs.reading.ahead, end)))
         except (StorageError, MissingBlock, NoSuchBlob):
             # [PACK-5] Reading ahead is a favour. What was asked for decides, and says what is wrong.
             return _fetch(self._blobs, read, read.stop)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import ClassVar, Final
+from typing import Final
 
-from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter
+from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter, Reading
 from mstbucket.blobs.names import check_name, is_name
 from mstbucket.errors import (
     BlobExists,
@@ -54,8 +54,7 @@ class S3Blobs(BlobStore):
     """
 
     # A request takes as long as a MiB does: read over more, and fetch more at once.
-    read_gap: ClassVar[int] = 256 * KIB
-    read_max: ClassVar[int] = 8 * MIB
+    reading = Reading(gap=256 * KIB, scan_gap=256 * KIB, limit=8 * MIB, ahead=2 * MIB)
 
     def __init__(self, url: str) -> None:
         place = parse_place(url)

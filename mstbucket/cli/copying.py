@@ -24,8 +24,8 @@ def copy(arguments: argparse.Namespace, out: Output) -> int:
     """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/13-cli.md`."""
     source, target = parse_place(arguments.source), parse_place(arguments.target)
     extras = upload.Extras(
-        arguments.content_type, _pairs("metadata", arguments.metadata), _pairs("header", arguments.header),
-        _pairs("tag", arguments.tag),
+        arguments.content_type, pairs("metadata", arguments.metadata), pairs("header", arguments.header),
+        pairs("tag", arguments.tag),
     )  # fmt: skip
     if isinstance(source, Address):
         if extras != upload.Extras():
@@ -69,15 +69,15 @@ def _into(
     return _ended(done.failed, done.objects)
 
 
-def _pairs(option: str, given: list[str]) -> Mapping[str, str]:
+def pairs(option: str, given: list[str]) -> Mapping[str, str]:
     """`NAME=VALUE` options as a map."""
-    pairs = {}
+    found = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise InvalidInput(f"--{option} takes NAME=VALUE, not {text!r}")
-        pairs[name] = value
-    return pairs
+        found[name] = value
+    return found
 
 
 # --- out of a bucket -------------------------------------------------------------------------------------------------

@@ -122,6 +122,18 @@ def _objects(add: _Adder) -> None:
     command.add_argument("target", metavar="mst://BUCKET/KEY")
     _version_id(command, "of this version")
 
+    command = add("tag", "tagging:run", "show the tags of an object or a bucket, after changing them")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+    command.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="add or change; may repeat")
+    command.add_argument("--remove", metavar="NAME", action="append", default=[], help="remove, if it is there; may repeat")
+    command.add_argument("--clear", action="store_true", help="remove all that --set does not name")
+
+    command = add("uploads", "uploads:run", "list the open multipart uploads, or abort them")
+    command.add_argument("target", metavar="mst://BUCKET/PREFIX")
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--abort", metavar="ID", help="abort this upload, to mst://BUCKET/KEY")
+    group.add_argument("--abort-all", action="store_true", help="abort every upload to a key with the prefix")
+
 
 def _version_id(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument("--version-id", metavar="ID", help=f"{text}; 'null' is the one without an id")

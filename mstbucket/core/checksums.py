@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from mstbucket.errors import InvalidInput, Unsupported
 
 #: Bytes of each checksum, by its name in a manifest.
 SIZES: Final = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
+
+#: What the checksum of a body that came in parts can be of, by algorithm; the first is S3's default ([SUM-7]).
+TYPES: Final = {
+    "crc32": ("COMPOSITE", "FULL_OBJECT"),
+    "crc32c": ("COMPOSITE", "FULL_OBJECT"),
+    "crc64nvme": ("FULL_OBJECT",),
+    "sha1": ("COMPOSITE",),
+    "sha256": ("COMPOSITE",),
+}
 
 #: Those that can be joined: of two pieces' checksums the checksum of both.
 CRCS: Final = ("crc32", "crc32c", "crc64nvme")
@@ -57,6 +66,21 @@ def combine(algorithm: str, first: bytes, second: bytes, length: int) -> bytes:
         raise Unsupported(f"{algorithm} of two pieces says nothing of both together; use one of {', '.join(CRCS)}")
     joined: int = getattr(_crt(), f"combine_{algorithm}")(int.from_bytes(first), int.from_bytes(second), length)
     return joined.to_bytes(SIZES[algorithm])
+
+
+def joined(algorithm: str, pieces: Iterable[tuple[bytes, int]]) -> bytes:
+    """The checksum of pieces in a row, each given by its checksum and its length in bytes; `combine` from left to right."""
+    whole: bytes | None = None
+    for value, length in pieces:
+        whole = value if whole is None else combine(algorithm, whole, value, length)
+    return hasher(algorithm).digest() if whole is None else whole
+
+
+def composite(algorithm: str, values: Iterable[bytes]) -> bytes:
+    """The checksum of checksums: of the values' bytes, one after the other."""
+    one = hasher(algorithm)
+    one.update(b"".join(values))
+    return one.digest()
 
 
 def _crt() -> Any:

@@ -7,6 +7,7 @@ that came from elsewhere. This is the only module that knows the `multiformats` 
 
 from __future__ import annotations
 
+import struct
 from base64 import b32encode
 from hashlib import sha256
 from typing import Final
@@ -26,6 +27,10 @@ DAG_CBOR_PREFIX: Final = b"\x01\x71\x12\x20"
 
 _PREFIXES: Final = frozenset((RAW_PREFIX, DAG_PB_PREFIX, DAG_CBOR_PREFIX))
 _TEXT_MAX: Final = 128  # base16, the longest text form in use, takes 73; bounds the quadratic base58 decoding
+
+_DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS: Final = tuple(a + b for a in _DIGITS for b in _DIGITS)
+_GROUPS: Final = struct.Struct(">" + "BI" * 7 + "B").unpack  # seven times 40 bits, and 8
 
 
 def raw_cid(block: bytes) -> CID:
@@ -66,8 +71,20 @@ def check_cid(cid: bytes) -> CID:
 
 def to_text(cid: CID) -> str:
     """Return the text form of *cid*: multibase `b`, base32 in lower case without padding (`bafy…`, `bafk…`)."""
-    # [CID-4] 36 bytes are 58 characters and 6 of padding
-    return "b" + b32encode(cid).decode("ascii").rstrip("=").lower()
+    if len(cid) != CID_SIZE:
+        return "b" + b32encode(cid).decode("ascii").rstrip("=").lower()
+    # [CID-4] 36 bytes are 58 characters: ten bits at a time, in a third of the time that b32encode takes
+    t = _PAIRS
+    a, b, c, d, e, f, g, h, i, j, k, m, n, p, q = _GROUPS(cid)
+    return (
+        f"b{t[a << 2 | b >> 30]}{t[b >> 20 & 1023]}{t[b >> 10 & 1023]}{t[b & 1023]}"
+        f"{t[c << 2 | d >> 30]}{t[d >> 20 & 1023]}{t[d >> 10 & 1023]}{t[d & 1023]}"
+        f"{t[e << 2 | f >> 30]}{t[f >> 20 & 1023]}{t[f >> 10 & 1023]}{t[f & 1023]}"
+        f"{t[g << 2 | h >> 30]}{t[h >> 20 & 1023]}{t[h >> 10 & 1023]}{t[h & 1023]}"
+        f"{t[i << 2 | j >> 30]}{t[j >> 20 & 1023]}{t[j >> 10 & 1023]}{t[j & 1023]}"
+        f"{t[k << 2 | m >> 30]}{t[m >> 20 & 1023]}{t[m >> 10 & 1023]}{t[m & 1023]}"
+        f"{t[n << 2 | p >> 30]}{t[p >> 20 & 1023]}{t[p >> 10 & 1023]}{t[p & 1023]}{t[q << 2]}"
+    )
 
 
 def from_text(text: str) -> CID:

@@ -62,7 +62,7 @@ def connector(source: str | Callable[[], str], return_seconds: float) -> Callabl
 
 def _connect(parameters: dict[str, Any]) -> Connection:
     # [PG-11] hot statements are few and repeated: they are prepared on first use
-    connection = psycopg.connect(autocommit=True, prepare_threshold=0, **parameters)
+    connection = Connection.connect(autocommit=True, prepare_threshold=0, **parameters)
     for array in binary.ARRAYS:
         connection.adapters.register_dumper(array, _DUMPERS[array])
     return connection

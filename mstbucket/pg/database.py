@@ -18,6 +18,7 @@ from mstbucket.pg.settings import RETURN_SECONDS
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection, Pool
+    from mstbucket.pg.queries import Lookup
 
 SCHEMA: Final = "mstbucket"
 POOL_MAX: Final = 16  # connections of one process; six processes fit under the server's 100
@@ -62,6 +63,16 @@ class Database:
         """Lend a connection in autocommit for statements that change nothing: a lost one is a plain StorageError."""
         with self._lent(StorageError) as connection:
             yield connection
+
+    def find(self, lookup: Lookup, *arguments: str) -> tuple[Any, ...] | None:
+        """The row that *lookup* finds for these texts, or None; the quickest way to ask. Changes nothing.
+
+        Raises:
+            StorageError: as `reading`.
+        """
+        from mstbucket.pg.lookups import ask
+
+        return ask(self._pool, lookup, arguments)
 
     @contextlib.contextmanager
     def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[Connection]:

@@ -7,6 +7,7 @@ timeout after 30 seconds, with the reason in a log. Here the caller's own thread
 from __future__ import annotations
 
 import os
+import queue
 import select
 import threading
 import time
@@ -25,7 +26,20 @@ _PASSING: Final = (
     "server closed the connection",
 )
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection, with what is worth keeping as long as it lasts.
+
+    Attributes:
+        readable: polls its socket.
+        asked: the lookups that were prepared on it; `lookups` fills it.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.readable = select.poll()
+        self.readable.register(self.pgconn.socket, select.POLLIN)
+        self.asked: dict[Any, Any] = {}
 
 
 class Pool:
@@ -40,7 +54,10 @@ class Pool:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._idle: list[Connection] = []
-        self._slots = threading.BoundedSemaphore(self._limit)
+        # One token for each connection that may be lent. A semaphore of `threading` is Python, and costs ten times as much.
+        self._slots: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(self._limit):
+            self._slots.put(None)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -50,11 +67,13 @@ class Pool:
             # [PG-12] sockets shared with the parent: neither used nor closed here, only kept from being collected
             self._inherited += self._idle
             self._reset()
-        if not self._slots.acquire(timeout=WAIT_SECONDS):
+        try:
+            self._slots.get(timeout=WAIT_SECONDS)
+        except queue.Empty:
             raise StorageError(
                 f"all {self._limit} database connections have been in use for {WAIT_SECONDS:.0f} seconds: "
                 "use fewer threads, or end iterations that hold one"
-            )
+            ) from None
         try:
             while True:
                 with self._lock:
@@ -67,7 +86,7 @@ class Pool:
                     return connection
                 connection.close()
         except BaseException:
-            self._slots.release()
+            self._slots.put(None)
             raise
 
     def give(self, connection: Connection) -> None:
@@ -76,14 +95,14 @@ class Pool:
             self._inherited.append(connection)
             return
         try:
-            if not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            if connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE:  # of a closed one: UNKNOWN
                 with self._lock:
                     if not self._closed:
                         self._idle.append(connection)
                         return
             connection.close()
         finally:
-            self._slots.release()
+            self._slots.put(None)
 
     def close(self) -> None:
         """Close the idle connections now, and those in use when they come back. Idempotent."""
@@ -99,11 +118,7 @@ class Pool:
 
 def alive(connection: Connection) -> bool:
     """Whether the server still keeps this idle session: it says nothing unasked but farewell. No round trip."""
-    if connection.closed:
-        return False
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    return not connection.closed and not connection.readable.poll(0)
 
 
 def patiently(connect: Callable[[], Connection], seconds: float) -> Connection:

@@ -1,12 +1,28 @@
-"""A statement that always gives a row, and that row."""
+"""Statements whose answer is one row: always one, or at most one for a key that is asked for again and again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookup:
+    """A question by texts whose answer is at most one row, for `Database.find`.
+
+    Attributes:
+        name: of the statement that each connection prepares; unique in the program.
+        query: a SELECT with `$1`, `$2`, … for its arguments, all of them `text`.
+        arguments: how many.
+    """
+
+    name: str
+    query: str
+    arguments: int
 
 
 def one_row(connection: Connection, query: str, arguments: Sequence[Any] = ()) -> tuple[Any, ...]:

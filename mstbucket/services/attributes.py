@@ -22,12 +22,16 @@ from mstbucket.limits import (
     TAG_KEY_MAX,
     TAG_VALUE_MAX,
 )
-from mstbucket.model import EMPTY, ObjectAttributes, Tags
+from mstbucket.model import EMPTY, ObjectAttributes, ObjectInfo, Tags
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import no_such_bucket
 from mstbucket.services.reading import find, find_row
 from mstbucket.services.rows import json_of
+
+#: The headers that a read may ask for in place of those kept.
+RESPONSE_HEADERS: Final = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+_NO_OVERRIDES: Final = (None,) * len(RESPONSE_HEADERS)
 
 STORAGE_CLASS: Final = "STANDARD"  # the only one there is ([ATTR-7])
 
@@ -83,6 +87,19 @@ def folded(pairs: Mapping[str, str], what: str, key: str) -> dict[str, str]:
         if any(character in name + value for character in "\r\n\0"):
             raise InvalidInput(f"{what} {name!r} of {key!r} hold a line break or NUL")
     return lower
+
+
+def overridden(info: ObjectInfo, content_type: str | None, *headers: str | None) -> ObjectInfo:
+    """What is known of an object with S3's response overrides in place of what is kept ([ATTR-9]).
+
+    *headers* are in the order of RESPONSE_HEADERS; None leaves what there is.
+    """
+    if content_type is None and headers == _NO_OVERRIDES:
+        return info
+    said = {name: value for name, value in zip(RESPONSE_HEADERS, headers, strict=True) if value is not None}
+    kind = info.content_type if content_type is None else content_type
+    folded({**said, "content-type": kind or ""}, "response headers", info.key)
+    return replace(info, content_type=kind, headers={**info.headers, **said})
 
 
 def user_metadata(metadata: Mapping[str, str], key: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ Of two completions one makes the object, and the other, if it asks for the same,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,16 +21,28 @@ from mstbucket.core.compose import Composer
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.unixfs import Body
-from mstbucket.errors import Conflict, EntityTooLarge, EntityTooSmall, InvalidInput, InvalidPart, InvalidPartOrder
+from mstbucket.errors import (
+    ConditionalRequestConflict,
+    Conflict,
+    EntityTooLarge,
+    EntityTooSmall,
+    InvalidInput,
+    InvalidPart,
+    InvalidPartOrder,
+)
 from mstbucket.limits import OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX
 from mstbucket.model import EMPTY, PutResult
+from mstbucket.model_uploads import PartName
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
 from mstbucket.services.locking import place_on_completed
 from mstbucket.services.packing import PackInProgress
+from mstbucket.services.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.putting import add_rows, result
+from mstbucket.services.rows import json_of
 from mstbucket.services.uploads import checked_id, no_such_upload
 from mstbucket.services.versions import ENABLED, new_id
 
@@ -44,6 +56,7 @@ class _Upload:
 
     id: str
     headers: tuple[Any, ...]
+    kind: Kind
     asked: bytes | None
     answer: tuple[Any, ...] | None
 
@@ -57,23 +70,50 @@ class _Chosen:
     sizes: list[int]
     md5s: list[bytes]
     sha256s: list[bytes]
+    checksums: list[Mapping[str, str] | None]
 
 
-def complete(context: Context, bucket: str, key: str, upload_id: str, parts: Iterable[tuple[int, str]]) -> PutResult:
+#: A part as it was asked for: number, ETag without quotes, checksums.
+_Named = tuple[int, str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a completion asks for: a digest of its list of parts, and what has to be under the key."""
+
+    digest: bytes
+    expectation: Expected
+
+
+def complete(
+    context: Context,
+    bucket: str,
+    key: str,
+    upload_id: str,
+    parts: Iterable[PartName],
+    checksums: Mapping[str, str],
+    expectation: Expected,
+) -> PutResult:
     """Make the object of the parts; see `Bucket.complete_multipart_upload`."""
     encode_key(key)
     wanted = _checked(parts)
-    asked = hashlib.sha256("".join(f"{number} {etag}\n" for number, etag in wanted).encode()).digest()
+    asked = _Asked(
+        hashlib.sha256("".join(f"{number} {etag}\n" for number, etag, _ in wanted).encode()).digest(), expectation
+    )
     for attempt in range(1, ATTEMPTS + 1):
         with context.db.snapshot() as connection:  # one view: a completion in between would have removed the parts
             upload = _find(connection, bucket_id(connection, bucket), bucket, key, upload_id, "")
             if upload.answer is not None:
-                return _repeated(upload, asked, bucket, key)
+                return _repeated(upload, asked.digest, bucket, key)
             chosen = _choose(connection, upload_id, wanted)
+        whole = of_object(upload.kind, [sums or EMPTY for sums in chosen.checksums], chosen.sizes)  # [SUM-9] read: nothing
+        check_object(checksums, whole)
         try:
-            return _Completion(context, bucket, key, upload, asked, chosen).run()
-        except _Replaced:
+            return _Completion(context, bucket, key, upload, asked, chosen, whole).run()
+        except _Replaced as error:
             if attempt == ATTEMPTS:
+                if not expectation.anything:  # [COND-10]
+                    raise ConditionalRequestConflict(str(error)) from error
                 raise
     raise AssertionError("the last attempt returns or raises")
 
@@ -84,62 +124,69 @@ class _Replaced(Conflict):
 
 def _find(connection: Any, number: int, bucket: str, key: str, upload_id: str, lock: str) -> _Upload:
     query = f"""
-        SELECT content_type, headers, metadata, tags, asked, size, etag, content, manifest, version_id, completed
+        SELECT content_type, headers, metadata, tags, checksum_algorithm, checksum_type, asked,
+               size, etag, content, manifest, checksums, version_id, completed
         FROM uploads
         WHERE id = %s AND bucket = %s AND key = %s {lock}
     """
     row = connection.execute(query, (checked_id(upload_id), number, key), binary=True).fetchone()
     if row is None:
         raise no_such_upload(bucket, key, upload_id)
-    return _Upload(upload_id, row[:4], row[4], None if row[10] is None else row[5:10])
+    return _Upload(upload_id, row[:4], Kind(row[4], row[5]), row[6], None if row[13] is None else row[7:13])
 
 
 def _repeated(upload: _Upload, asked: bytes, bucket: str, key: str) -> PutResult:
     """[MPU-9] the same list of parts gives the answer of the first time; another one finds no open upload."""
     if upload.answer is None or upload.asked != asked:
         raise no_such_upload(bucket, key, upload.id)
-    size, etag, content, manifest, version_id = upload.answer
-    return PutResult(key, size, etag, to_text(content), to_text(manifest), version_id=version_id)
+    size, etag, content, manifest, checksums, version_id = upload.answer
+    return PutResult(key, size, etag, to_text(content), to_text(manifest), checksums or EMPTY, version_id)
 
 
 # --- 1. what is asked for ------------------------------------------------------------------------------------------------
 
 
-def _checked(parts: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+def _checked(parts: Iterable[PartName]) -> list[_Named]:
     """The list as it will be compared: numbers ascending, ETags without quotes."""
-    wanted: list[tuple[int, str]] = []
-    for number, etag in parts:
-        if type(number) is not int or not isinstance(etag, str):
-            raise InvalidInput(f"a part to complete is (number, ETag), not ({number!r}, {etag!r})")
+    wanted: list[_Named] = []
+    for number, etag, *rest in parts:
+        if type(number) is not int or not isinstance(etag, str) or len(rest) > 1:
+            said = (number, etag, *rest)
+            raise InvalidInput(f"a part to complete is (number, ETag) or (number, ETag, checksums), not {said!r}")
         if wanted and number <= wanted[-1][0]:  # [MPU-6] strictly ascending
             raise InvalidPartOrder(f"part {number} comes after part {wanted[-1][0]}: name each once, in ascending order")
         quoted = len(etag) >= 2 and etag[0] == etag[-1] == '"'
-        wanted.append((number, etag[1:-1] if quoted else etag))
+        wanted.append((number, etag[1:-1] if quoted else etag, *(rest or (EMPTY,))))
     if not 1 <= len(wanted) <= PARTS_MAX:
         raise InvalidInput(f"an upload is completed with 1 to {PARTS_MAX} parts, not {len(wanted)}")
     if not 1 <= wanted[0][0] <= wanted[-1][0] <= PARTS_MAX:
         raise InvalidPart(f"parts are numbered 1 to {PARTS_MAX}, and {wanted[0][0]} to {wanted[-1][0]} are named")
-    if any(not etag.isascii() for _, etag in wanted):
+    if any(not etag.isascii() for _, etag, _ in wanted):
         raise InvalidPart("an ETag is text in ASCII, as upload_part returned it")
     return wanted
 
 
-def _choose(connection: Any, upload_id: str, wanted: Sequence[tuple[int, str]]) -> _Chosen:
-    query = "SELECT number, generation, size, md5, sha256 FROM parts WHERE upload = %s AND number = ANY (%s) ORDER BY number"
-    numbers = binary.integer_array([number for number, _ in wanted])
+def _choose(connection: Any, upload_id: str, wanted: Sequence[_Named]) -> _Chosen:
+    query = """
+        SELECT number, generation, size, md5, sha256, checksums FROM parts
+        WHERE upload = %s AND number = ANY (%s) ORDER BY number
+    """
+    numbers = binary.integer_array([number for number, _, _ in wanted])
     rows = {row[0]: row for row in connection.execute(query, (upload_id, numbers), binary=True)}
-    for number, etag in wanted:  # [MPU-6]
+    for number, etag, checksums in wanted:  # [MPU-6]
         if number not in rows:
             raise InvalidPart(f"part {number} was not uploaded: list the parts, and complete with those there are")
         if rows[number][3].hex() != etag:
             raise InvalidPart(f"part {number} has the ETag {rows[number][3].hex()!r}, not {etag!r}: it was uploaded again")
-    for number, _ in wanted[:-1]:
+        if checksums:
+            check_named(number, checksums, rows[number][5] or EMPTY)
+    for number, _, _ in wanted[:-1]:
         if rows[number][2] < PART_SIZE_MIN:  # [MPU-6]
             raise EntityTooSmall(f"part {number} has {rows[number][2]} bytes; all but the last need {PART_SIZE_MIN}")
     size = sum(row[2] for row in rows.values())
     if size > OBJECT_SIZE_MAX:
         raise EntityTooLarge(f"the parts have {size} bytes together; an object has up to {OBJECT_SIZE_MAX}")
-    columns = list(zip(*(rows[number] for number, _ in wanted), strict=True))
+    columns = list(zip(*(rows[number] for number, _, _ in wanted), strict=True))
     return _Chosen(*(list(column) for column in columns))
 
 
@@ -149,13 +196,23 @@ def _choose(connection: Any, upload_id: str, wanted: Sequence[tuple[int, str]]) 
 class _Completion:
     """One attempt at completing."""
 
-    def __init__(self, context: Context, bucket: str, key: str, upload: _Upload, asked: bytes, chosen: _Chosen) -> None:
+    def __init__(
+        self,
+        context: Context,
+        bucket: str,
+        key: str,
+        upload: _Upload,
+        asked: _Asked,
+        chosen: _Chosen,
+        checksums: Mapping[str, str],
+    ) -> None:
         self._context = context
         self._bucket = bucket
         self._key = key
         self._upload = upload
         self._asked = asked
         self._chosen = chosen
+        self._checksums = checksums
         self._pack: PackInProgress | None = None
 
     def run(self) -> PutResult:
@@ -223,6 +280,7 @@ class _Completion:
             created=now,
             modified=now,
             sha256=chosen.sha256s[0] if len(chosen.numbers) == 1 else None,  # [MPU-11] else no one pass saw it
+            checksums=self._checksums,
             headers=headers or EMPTY,
             metadata=metadata or EMPTY,
             tags=tags or EMPTY,
@@ -234,10 +292,11 @@ class _Completion:
         number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
         upload = _find(connection, number, self._bucket, self._key, self._upload.id, "FOR UPDATE")
         if upload.answer is not None:  # another completion was first
-            return _repeated(upload, self._asked, self._bucket, self._key), False
+            return _repeated(upload, self._asked.digest, self._bucket, self._key), False
         self._check_parts(connection)
         if self._pack is not None:
             self._pack.record(connection, epoch)
+        self._asked.expectation.require(connection, number, self._key)  # [COND-6] blocks first, then the key ([PUT-9])
         m = replace(m, version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, number, versioning, [(self._key, m, cid)])
@@ -246,8 +305,11 @@ class _Completion:
         answer = result(self._key, m, cid, versioning)
         connection.execute(
             "UPDATE uploads SET completed = %s, asked = %s, size = %s, etag = %s, content = %s, manifest = %s,"
-            " version_id = %s WHERE id = %s",
-            (m.modified, self._asked, m.size, m.etag, m.content, cid, answer.version_id, upload.id),
+            " checksums = %s, version_id = %s WHERE id = %s",
+            (
+                m.modified, self._asked.digest, m.size, m.etag, m.content, cid, json_of(m.checksums), answer.version_id,
+                upload.id,
+            ),
         )
         connection.execute("DELETE FROM parts WHERE upload = %s", (upload.id,))
         return answer, True

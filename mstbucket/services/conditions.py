@@ -101,6 +101,9 @@ class Conditions:
             raise PreconditionFailed(f"{what}, the source, has the ETag {etag!r}, modified at {modified} ms: not copied")
 
 
+UNCONDITIONAL: Final = Conditions()
+
+
 def conditions(
     if_match: str | None,
     if_none_match: str | None,
@@ -108,6 +111,8 @@ def conditions(
     if_unmodified_since: datetime | None,
 ) -> Conditions:
     """The conditions of a read, or of a copy's source, as they were given."""
+    if if_match is None and if_none_match is None and if_modified_since is None and if_unmodified_since is None:
+        return UNCONDITIONAL
     return Conditions(
         _strong(if_match), _weak(if_none_match), _second(if_modified_since), _second(if_unmodified_since)
     )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final, Self, cast
 
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
 from mstbucket.errors import Conflict, EntityTooLarge, InvalidInput, InvalidRange
 from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
-from mstbucket.model import Body, Part
+from mstbucket.model import EMPTY, Body
+from mstbucket.model_uploads import Part
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Conditions
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
+from mstbucket.services.integrity import Claims, claims_of
 from mstbucket.services.packing import PackInProgress
+from mstbucket.services.part_checksums import Kind
 from mstbucket.services.reading import Source, Wanted, open_object
-from mstbucket.services.rows import moment
-from mstbucket.services.uploads import checked_id, no_such_upload
+from mstbucket.services.rows import json_of, moment
+from mstbucket.services.uploads import find_open
 
 _SOURCE_RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
 
@@ -35,10 +39,21 @@ class Target:
     number: int
 
 
-def upload_part(context: Context, target: Target, body: Body) -> Part:
+def upload_part(
+    context: Context,
+    target: Target,
+    body: Body,
+    content_md5: str | None,
+    checksums: Mapping[str, str],
+    checksum_algorithm: str | None,
+) -> Part:
     """Store a part; see `Bucket.upload_part`."""
-    _check(context, target)
-    return _store(context, target, body, _PartPack(context))
+    kind = _check(context, target)
+    claimed = claims_of(content_md5, checksums, checksum_algorithm)
+    kind.check_part(claimed.algorithms)
+    if kind.algorithm is not None:  # [SUM-8] whether it was given or not
+        claimed = replace(claimed, algorithms=(kind.algorithm,))
+    return _store(context, target, body, claimed, _PartPack(context))
 
 
 def copy_part(context: Context, target: Target, source: Source, span: str | None) -> Part:
@@ -46,14 +61,14 @@ def copy_part(context: Context, target: Target, source: Source, span: str | None
 
     The bytes are read, since the part's ETag is their MD5; chunks that the store has are not written again.
     """
-    _check(context, target)
+    kind = _check(context, target)
     try:
-        return _copy(context, target, source, span, _Reusing(context))
+        return _copy(context, target, source, span, kind, _Reusing(context))
     except _Collected:
-        return _copy(context, target, source, span, _PartPack(context))
+        return _copy(context, target, source, span, kind, _PartPack(context))
 
 
-def _copy(context: Context, target: Target, source: Source, span: str | None, pack: _PartPack) -> Part:
+def _copy(context: Context, target: Target, source: Source, span: str | None, kind: Kind, pack: _PartPack) -> Part:
     everything = Wanted(source.key, source.version_id)
     with open_object(context.db, context.blocks, source.bucket, everything, Conditions()) as whole:
         size = whole.info.size
@@ -63,7 +78,7 @@ def _copy(context: Context, target: Target, source: Source, span: str | None, pa
     exact = None if (start, stop) == (0, size) else f"bytes={start}-{stop - 1}"
     wanted = Wanted(source.key, source.version_id, exact)
     with open_object(context.db, context.blocks, source.bucket, wanted, Conditions()) as body:
-        return _store(context, target, cast("BinaryIO", body), pack)
+        return _store(context, target, cast("BinaryIO", body), claims_of(None, EMPTY, kind.algorithm), pack)
 
 
 def _source_range(text: str, size: int) -> tuple[int, int]:
@@ -77,20 +92,18 @@ def _source_range(text: str, size: int) -> tuple[int, int]:
     return first, last + 1
 
 
-def _check(context: Context, target: Target) -> None:
-    """Refuse early, before the body is read, what the transaction would refuse in the end."""
+def _check(context: Context, target: Target) -> Kind:
+    """Refuse early, before the body is read, what the transaction would refuse in the end; the upload's checksum."""
     encode_key(target.key)
     number = target.number
     if type(number) is not int or not 1 <= number <= PARTS_MAX:  # [MPU-2]
         raise InvalidInput(f"part number {number!r} is not an integer from 1 to {PARTS_MAX}")
     with context.db.reading() as connection:
-        _find(connection, target, bucket_id(connection, target.bucket), "")
+        return _find(connection, target, bucket_id(connection, target.bucket), "")
 
 
-def _find(connection: Any, target: Target, bucket: int, lock: str) -> None:
-    query = f"SELECT 1 FROM uploads WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL {lock}"
-    if connection.execute(query, (checked_id(target.upload_id), bucket, target.key)).fetchone() is None:
-        raise no_such_upload(target.bucket, target.key, target.upload_id)
+def _find(connection: Any, target: Target, bucket: int, lock: str) -> Kind:
+    return find_open(connection, target.bucket, bucket, target.key, target.upload_id, lock)
 
 
 class _Collected(Conflict):
@@ -170,17 +183,20 @@ class _Reusing(_PartPack):
             raise _Collected("a chunk of the source was collected during the copy: repeat the call")
 
 
-def _store(context: Context, target: Target, body: Body, pack: _PartPack) -> Part:
+def _store(context: Context, target: Target, body: Body, claimed: Claims, pack: _PartPack) -> Part:
     with pack:
-        taken = take(body, lambda: cast("PackInProgress", pack))
+        taken = take(body, lambda: cast("PackInProgress", pack), claimed.algorithms)
+        checksums = claimed.check(f"part {target.number} of {target.key!r}", taken)  # [SUM-8] else nothing is stored
         pack.seal()
-        now = now_ms()
-        context.db.run(lambda connection: _record(connection, target, taken, pack, now))
+        part = Part(target.number, taken.etag, taken.size, moment(now := now_ms()), checksums)
+        context.db.run(lambda connection: _record(connection, target, taken, pack, now, checksums))
         pack.keep()
-    return Part(target.number, taken.etag, taken.size, moment(now))
+    return part
 
 
-def _record(connection: Any, target: Target, taken: Taken, pack: _PartPack, now: int) -> None:
+def _record(
+    connection: Any, target: Target, taken: Taken, pack: _PartPack, now: int, checksums: Mapping[str, str]
+) -> None:
     """The transaction ([MPU-3]): the row of the upload first, shared, which a completion or an abort takes exclusively."""
     bucket, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))
     _find(connection, target, bucket, "FOR KEY SHARE")
@@ -192,6 +208,9 @@ def _record(connection: Any, target: Target, taken: Taken, pack: _PartPack, now:
     else:
         pack.record(connection, epoch)
     connection.execute(
-        "SELECT put_part(%s, %s, %s, %s, %s, %s, %s)",
-        (target.upload_id, target.number, taken.size, bytes.fromhex(taken.etag), taken.sha256, now, digests),
-    )
+        "SELECT put_part(%s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            target.upload_id, target.number, taken.size, bytes.fromhex(taken.etag), taken.sha256, now, digests,
+            json_of(checksums),
+        ),
+    )  # fmt: skip

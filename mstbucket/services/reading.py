@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -26,9 +26,10 @@ from mstbucket.errors import (
 from mstbucket.limits import MIB
 from mstbucket.model import ObjectInfo
 from mstbucket.pg.database import Database
+from mstbucket.pg.queries import Lookup
 from mstbucket.services.blocks import LOCATION_COLUMNS, StoreBlocks
 from mstbucket.services.buckets import bucket_id, no_such_bucket
-from mstbucket.services.conditions import Conditions
+from mstbucket.services.conditions import UNCONDITIONAL, Conditions
 from mstbucket.services.rows import MANIFEST_COLUMNS, info_of, manifest_of
 from mstbucket.services.versions import stored_id
 
@@ -39,16 +40,24 @@ _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split("
 _LOCK: Final = """CASE WHEN t.object_lock THEN (
         SELECT jsonb_build_array(l.mode, l.until, l.hold) FROM locks l
         WHERE l.bucket = t.id AND l.key = o.key AND l.version = coalesce(o.version_id, '')) END"""
-_HEAD: Final = f"""
+_HEAD: Final = Lookup(
+    "mstbucket_head",
+    f"""
     SELECT t.versioning, {_LOCK}, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
-    WHERE t.name = %s AND o.key = %s
-"""
-_GET: Final = f"""
+    WHERE t.name = $1 AND o.key = $2
+    """,
+    2,
+)
+_GET: Final = Lookup(
+    "mstbucket_get",
+    f"""
     SELECT t.versioning, {_LOCK}, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
     FROM buckets t JOIN objects o ON o.bucket = t.id
          LEFT JOIN blocks b ON b.cid = o.content LEFT JOIN packs p ON p.id = b.pack
-    WHERE t.name = %s AND o.key = %s
-"""
+    WHERE t.name = $1 AND o.key = $2
+    """,
+    2,
+)
 _CURRENT: Final = f"SELECT NULL::bigint, o.manifest, {_COLUMNS} FROM objects o WHERE o.bucket = %s AND o.key = %s"
 _VERSION: Final = f"""
     {_CURRENT} AND o.version_id IS NOT DISTINCT FROM %s
@@ -154,13 +163,6 @@ def find_row(connection: Any, number: int, bucket: str, key: str, version_id: st
     return Found(row[0], row[1], manifest_of(row[2:]))
 
 
-def head(db: Database, bucket: str, key: str, version_id: str | None, wanted: Conditions) -> ObjectInfo:
-    """What is known of the object; see `Bucket.head_object`."""
-    versioning, lock, cid, manifest = find(db, bucket, key, version_id)
-    wanted.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    return info_of(key, cid, manifest, versioning, lock)
-
-
 class Locked(NamedTuple):
     """The lock of a version: its mode and until when in ms, both None without a retention; None for a hold never set."""
 
@@ -172,11 +174,27 @@ class Locked(NamedTuple):
 UNLOCKED: Final = Locked(None, None, None)
 
 
+def head(db: Database, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectInfo:
+    """What is known of the object; see `Bucket.head_object`."""
+    key = wanted.key
+    versioning, lock, cid, manifest = find(db, bucket, key, wanted.version_id)
+    if expect is not UNCONDITIONAL:
+        expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    info = info_of(key, cid, manifest, versioning, lock)
+    if wanted.part is None:
+        return info
+    return replace(info, part_range=part_range(wanted.part, manifest.parts or (info.size,)))
+
+
 def lock_of_version(connection: Any, number: int, key: str, version: str) -> Locked:
     """The lock of a version of the bucket with row `number`; "" is the null version, and any may not exist."""
     query = "SELECT mode, until, hold FROM locks WHERE bucket = %s AND key = %s AND version = %s"
     row = connection.execute(query, (number, key, version), binary=True).fetchone()
     return UNLOCKED if row is None else Locked(*row)
+
+
+def _lock_of(column: list[Any] | None) -> Locked:
+    return UNLOCKED if column is None else Locked(*column)
 
 
 def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, Locked, bytes, Manifest]:
@@ -187,12 +205,12 @@ def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[s
         MethodNotAllowed: that version is a delete marker.
     """
     encode_key(key)
+    if version_id is None:
+        row = db.find(_HEAD, bucket, key)
+        if row is None:
+            raise _missing(db, bucket, key)
+        return row[0], _lock_of(row[1]), row[2], manifest_of(row[3:])
     with db.reading() as connection:
-        if version_id is None:
-            row = connection.execute(_HEAD, (bucket, key), binary=True).fetchone()
-            if row is None:
-                raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
-            return row[0], Locked(*row[1] or UNLOCKED), row[2], manifest_of(row[3:])
         number, versioning, has_lock = _bucket(connection, bucket)
         found = find_row(connection, number, bucket, key, version_id)
         lock = lock_of_version(connection, number, key, found.manifest.version_id or "") if has_lock else UNLOCKED
@@ -226,21 +244,22 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
     if wanted.span is not None and wanted.part is not None:
         raise InvalidInput("get_object takes a range or a part_number, not both")
     if wanted.version_id is None:
-        with db.reading() as connection:
-            row = connection.execute(_GET, (bucket, key), binary=True).fetchone()
-            if row is None:
-                raise _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
-        versioning, lock, cid = row[0], Locked(*row[1] or UNLOCKED), row[2]
-        manifest, place = manifest_of(row[3:16]), row[16:]
+        row = db.find(_GET, bucket, key)
+        if row is None:
+            raise _missing(db, bucket, key)
+        versioning, lock, cid, manifest, place = row[0], _lock_of(row[1]), row[2], manifest_of(row[3:16]), row[16:]
     else:
         versioning, lock, cid, manifest = find(db, bucket, key, wanted.version_id)
         with db.reading() as connection:
             place = connection.execute(_PLACE, (manifest.content,), binary=True).fetchone() or (None,) * 4
     content, size = manifest.content, manifest.size
     assert content is not None and size is not None  # rows of `objects` are never delete markers, and `find` raises
-    expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    if expect is not UNCONDITIONAL:
+        expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
+    info = info_of(key, cid, manifest, versioning, lock)
     if wanted.part is not None:
         start, stop = part_range(wanted.part, manifest.parts or (size,))
+        info = replace(info, part_range=(start, stop))
     else:
         start, stop = (0, size) if wanted.span is None else parse_range(wanted.span, size)
 
@@ -250,7 +269,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         except (CorruptionError, FormatError) as error:
             raise _named(error, bucket, key) from error
 
-    return ObjectReader(info_of(key, cid, manifest, versioning, lock), start, stop, chunks())
+    return ObjectReader(info, start, stop, chunks())
 
 
 def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
@@ -313,6 +332,11 @@ def _children(links: tuple[tuple[bytes, int], ...], height: int, base: int, star
             children.append(_Child(cid, at, size, height - 1))
         at += size
     return children
+
+
+def _missing(db: Database, bucket: str, key: str) -> NoSuchKey:
+    with db.reading() as connection:
+        return _no_such_key(connection, bucket_id(connection, bucket), bucket, key)
 
 
 def _no_such_key(connection: Any, number: int, bucket: str, key: str) -> NoSuchKey:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mstbucket.core import cid as cids
 from mstbucket.core.manifest import Manifest
 from mstbucket.model import EMPTY, CommitInfo, ObjectInfo
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_MS: Final = 253402300799999  # the last millisecond of the year 9999
 
 #: What S3 calls the version that has no id of its own.
@@ -53,8 +54,7 @@ def moment(ms: int) -> datetime:
 
     A foreign manifest may state a time that no calendar of Python holds: that is the last moment there is.
     """
-    seconds, rest = divmod(min(ms, LATEST_MS), 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+    return _EPOCH + timedelta(milliseconds=ms if ms < LATEST_MS else LATEST_MS)
 
 
 def shown_version(versioning: str | None, version_id: str | None) -> str | None:

@@ -11,12 +11,14 @@ from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.errors import InvalidInput, NoSuchUpload
 from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
-from mstbucket.model import Part, PartsPage, PutRequest, Upload, UploadsPage
+from mstbucket.model import EMPTY, PutRequest
+from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP, check_text
 from mstbucket.services.locking import keep_for_upload, wish_of
+from mstbucket.services.part_checksums import Kind
 from mstbucket.services.putting import DEFAULT_TYPE, check, lower
 from mstbucket.services.rows import json_of, moment
 
@@ -26,7 +28,7 @@ _EXPIRED: Final = 10  # uploads of one batch, which may have 10,000 parts each: 
 _LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
 
 
-def create(context: Context, bucket: str, request: PutRequest) -> Upload:
+def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> Upload:
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
     check(request)
     wish = wish_of(request)
@@ -38,19 +40,23 @@ def create(context: Context, bucket: str, request: PutRequest) -> Upload:
         Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=headers, metadata=metadata, tags=tags)
     )
     name = f"{now:012x}{secrets.token_hex(16)}"
-    row = (name, request.key, now, content_type, json_of(headers), json_of(metadata), json_of(tags))
+    row = (
+        name, request.key, now, content_type, json_of(headers), json_of(metadata), json_of(tags), wanted.algorithm,
+        wanted.type,
+    )  # fmt: skip
 
     def work(connection: Any) -> None:
         number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         connection.execute(
-            "INSERT INTO uploads (id, key, initiated, content_type, headers, metadata, tags, bucket)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO uploads"
+            " (id, key, initiated, content_type, headers, metadata, tags, checksum_algorithm, checksum_type, bucket)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (*row, number),
         )
         keep_for_upload(connection, number, name, wish)
 
     context.db.run(work)
-    return Upload(name, request.key, moment(now))
+    return Upload(name, request.key, moment(now), wanted.algorithm, wanted.type)
 
 
 def abort(context: Context, bucket: str, key: str, upload_id: str) -> None:
@@ -80,6 +86,18 @@ def no_such_upload(bucket: str, key: str, upload_id: str) -> NoSuchUpload:
     )
 
 
+def find_open(connection: Any, bucket: str, number: int, key: str, upload_id: str, lock: str) -> Kind:
+    """What the open upload of that id for that key is to have as a checksum; `NoSuchUpload` where there is none."""
+    query = f"""
+        SELECT checksum_algorithm, checksum_type FROM uploads
+        WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL {lock}
+    """
+    row = connection.execute(query, (checked_id(upload_id), number, key)).fetchone()
+    if row is None:
+        raise no_such_upload(bucket, key, upload_id)
+    return Kind(*row)
+
+
 # --- listing -----------------------------------------------------------------------------------------------------------
 
 
@@ -91,24 +109,25 @@ def list_parts(
     wanted = _page_size("max_parts", max_parts)
     if part_number_marker < 0:
         raise InvalidInput(f"part_number_marker is {part_number_marker}; it must not be negative")
-    query = "SELECT number, md5, size, modified FROM parts WHERE upload = %s AND number > %s ORDER BY number LIMIT %s"
+    query = """
+        SELECT number, md5, size, modified, checksums FROM parts
+        WHERE upload = %s AND number > %s ORDER BY number LIMIT %s
+    """
     with context.db.reading() as connection:
         number = bucket_id(connection, bucket)
-        there = "SELECT 1 FROM uploads WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL"
-        if connection.execute(there, (checked_id(upload_id), number, key)).fetchone() is None:
-            raise no_such_upload(bucket, key, upload_id)
+        kind = find_open(connection, bucket, number, key, upload_id, "")
         if wanted == 0:
-            return PartsPage((), False, None)
+            return PartsPage((), False, None, kind.algorithm, kind.type)
         marker = min(part_number_marker, PARTS_MAX)
         rows = connection.execute(query, (upload_id, marker, wanted + 1), binary=True).fetchall()
     # [MPU-14] one more was asked for than the page holds, so an exact fit is not truncated
-    parts = tuple(Part(n, md5.hex(), size, moment(ms)) for n, md5, size, ms in rows[:wanted])
+    parts = tuple(Part(n, md5.hex(), size, moment(ms), sums or EMPTY) for n, md5, size, ms, sums in rows[:wanted])
     truncated = len(rows) > wanted
-    return PartsPage(parts, truncated, parts[-1].number if truncated else None)
+    return PartsPage(parts, truncated, parts[-1].number if truncated else None, kind.algorithm, kind.type)
 
 
 _PLAIN: Final = """
-    SELECT key, id, initiated, 0 FROM uploads
+    SELECT key, id, initiated, 0, checksum_algorithm, checksum_type FROM uploads
     WHERE bucket = %(bucket)s AND completed IS NULL AND key >= %(prefix)s AND key <= %(end)s
         AND (key, id) > (%(key)s, %(id)s)
     ORDER BY key, id LIMIT %(limit)s
@@ -117,20 +136,23 @@ _PLAIN: Final = """
 _LOOSE: Final = """
     WITH RECURSIVE page AS (
         (SELECT 1 AS n, f.* FROM
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut FROM uploads u
+            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
+                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
              WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key >= %(prefix)s AND u.key <= %(end)s
                 AND (u.key, u.id) > (%(key)s, %(id)s)
              ORDER BY u.key, u.id LIMIT 1) f)
         UNION ALL
         SELECT p.n + 1, f.* FROM page p CROSS JOIN LATERAL
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut FROM uploads u
+            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
+                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
              WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key <= %(end)s
                 AND (u.key, u.id) > (CASE WHEN p.cut = 0 THEN p.key ELSE left(p.key, %(before)s + p.cut) || %(top)s END,
                                      CASE WHEN p.cut = 0 THEN p.id ELSE '' END)
              ORDER BY u.key, u.id LIMIT 1) f
         WHERE p.n < %(limit)s
     )
-    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, id, initiated, cut FROM page ORDER BY n
+    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, id, initiated, cut, algorithm, type
+    FROM page ORDER BY n
 """
 
 
@@ -167,10 +189,10 @@ def list_uploads(
         rows = connection.execute(_LOOSE if delimiter else _PLAIN, arguments, binary=True).fetchall()
     truncated = len(rows) > wanted
     rows = rows[:wanted]
-    last = rows[-1] if truncated else (None, None, 0, 0)
+    last = rows[-1] if truncated else (None, None, 0, 0, None, None)
     return UploadsPage(
-        tuple(Upload(name, text, moment(ms)) for text, name, ms, cut in rows if cut == 0),
-        tuple(text for text, _, _, cut in rows if cut != 0),
+        tuple(Upload(name, text, moment(ms), *kind) for text, name, ms, cut, *kind in rows if cut == 0),
+        tuple(text for text, _, _, cut, *_ in rows if cut != 0),
         truncated,
         last[0],
         last[1] if last[3] == 0 else None,

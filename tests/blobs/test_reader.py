@@ -211,7 +211,7 @@ def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) ->
     packed = Packed([number.to_bytes(8) for number in range(120_000)])
     cids = list(packed.blocks)
     monkeypatch.setattr(reader, "SCAN_CACHE", 4_000_000)
-    monkeypatch.setattr(reader, "AHEAD", 64 * KIB)
+    monkeypatch.setattr(packed.blobs, "reading", packed.blobs.reading._replace(ahead=64 * KIB))
     scan = packed.scan()
     tracemalloc.start()
     try:

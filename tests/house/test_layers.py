@@ -14,7 +14,7 @@ from typing import Any
 LAYERS: list[list[str]] = [
     ["errors", "limits"],
     ["core", "model"],
-    ["policies", "s3"],
+    ["policies", "model_uploads", "s3"],
     ["verify", "blobs", "pg", "files"],
     ["services"],
     ["check", "bucket", "bucket_attributes", "bucket_lifecycle", "bucket_locks", "uploads", "versions", "store", "__init__",

@@ -143,6 +143,17 @@ def test_a_small_range_of_a_large_object_is_its_chunk_and_neighbours_come_togeth
         assert len(asked) <= 2 + len(BODIES["large"]) // (2 * MIB)
 
 
+def test_an_export_reads_what_stands_together_in_large_pieces(stores: Any, proxy: Any, tmp_path: Path) -> None:
+    """8 MiB of small objects in pieces of some 100 KiB at least, and not block by block."""
+    with stores(proxy.endpoint) as store:
+        bucket = store.create_bucket("photos")
+        bucket.put_objects(objects(2000, 4 * KIB))
+        bucket.flush()
+        proxy.seen.clear()
+        bucket.export_car(tmp_path / "photos.car")
+        assert len(proxy.seen) <= 80
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_small_objects_take_less_than_a_hundred_puts(stores: Any, proxy: Any) -> None:
     """The figure of the design: 100k objects of 4 KiB, as a user would put them, background flushes included."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket import errors
 from mstbucket.limits import CHUNK_SIZE, MIB, PART_SIZE_MIN
-from mstbucket.model import Part
+from mstbucket.model_uploads import Part
 from mstbucket.services import completing, parts
 
 DATA = random.Random(16).randbytes(5 * MIB)

@@ -132,6 +132,7 @@ def test_an_index_on_tags_and_one_on_metadata_are_used(photos: mstbucket.Bucket,
 
 def test_what_the_readme_asks_is_answered(photos: mstbucket.Bucket, sql: psycopg.Connection[Any]) -> None:
     """[VIEW-6]: every statement of its SQL blocks runs; every query of them finds something."""
+    photos.create_multipart_upload("waiting")
     blocks = re.findall(r"^```sql\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     statements = [one.strip() for block in blocks for one in block.split(";") if one.strip()]
     assert len(statements) >= 4
@@ -140,3 +141,27 @@ def test_what_the_readme_asks_is_answered(photos: mstbucket.Bucket, sql: psycopg
         asks = re.search(r"^SELECT", statement, re.MULTILINE) is not None
         assert asks == (cursor.description is not None)
         assert not asks or cursor.fetchall(), statement
+
+
+def test_open_uploads_stand_in_theirs(photos: mstbucket.Bucket, sql: psycopg.Connection[Any]) -> None:
+    """[VIEW-1], [VIEW-2]: with what has come of them; an upload that has ended is not there."""
+    query = """
+        SELECT key, id, initiated, content_type, metadata, tags, headers, checksum_algorithm, checksum_type, parts, bytes,
+               last_part
+        FROM mstbucket.v_uploads WHERE bucket = 'photos' ORDER BY key
+    """
+    done = photos.create_multipart_upload("done")
+    part = photos.upload_part("done", done.id, 1, b"x")
+    photos.complete_multipart_upload("done", done.id, [(1, part.etag)])
+    photos.abort_multipart_upload("gone", photos.create_multipart_upload("gone").id)
+    empty = photos.create_multipart_upload("empty", content_type="a/b", metadata={"a": "b"}, checksum_algorithm="sha1")
+    full = photos.create_multipart_upload("full", tags={"t": "u"}, headers={"expires": "never"})
+    newest = [photos.upload_part("full", full.id, n, bytes(n * 10)) for n in (3, 7)][-1]
+    default = "binary/octet-stream"
+    assert rows(sql, query) == [
+        ("empty", empty.id, empty.initiated, "a/b", {"a": "b"}, None, None, "sha1", "COMPOSITE", 0, 0, None),
+        (
+            "full", full.id, full.initiated, default, None, {"t": "u"}, {"expires": "never"}, None, None, 2, 100,
+            newest.last_modified,
+        ),
+    ]  # fmt: skip
