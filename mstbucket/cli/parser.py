@@ -88,6 +88,14 @@ def _buckets(add: _Adder) -> None:
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="left out, only show it")
 
+    command = add(
+        "lifecycle", "lifecycle:run", "show, set, remove or carry out the rules by which a bucket's objects go with time",
+        "FILE is a JSON array of rules, each as 'show --json' prints it: expiration_days, noncurrent_days, prefix, tags, …",
+    )  # fmt: skip
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("action", choices=["show", "set", "rm", "run"], nargs="?", default="show", help="by default show")
+    command.add_argument("file", metavar="FILE", nargs="?", help="with 'set': the rules; '-' is standard input")
+
     command = add("status", "buckets:status", "say which store is used, and what is in it")
 
 

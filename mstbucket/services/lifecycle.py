@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -166,6 +166,8 @@ def _check_id(name: str | None, place: int, seen: set[str]) -> None:
 
 def _check_filter(rule: LifecycleRule) -> None:
     """[LIFE-2]"""
+    if not isinstance(rule.prefix, str) or not isinstance(rule.tags, Mapping):
+        raise InvalidInput(f"rule {rule.id!r}: prefix has to be a text, and tags a map")
     check_text("prefix", rule.prefix)
     tag_set(rule.tags, OBJECT_TAGS_MAX, f"rule {rule.id!r}")
     larger, smaller = rule.object_size_greater_than, rule.object_size_less_than
@@ -183,6 +185,8 @@ def _check_actions(rule: LifecycleRule) -> None:
     if rule.newer_noncurrent_versions is not None and rule.noncurrent_days is None:
         raise InvalidInput(f"rule {rule.id!r}: newer_noncurrent_versions goes with noncurrent_days")
     _check_date(rule)
+    if not isinstance(rule.enabled, bool) or not isinstance(rule.expired_object_delete_marker, bool):
+        raise InvalidInput(f"rule {rule.id!r}: enabled and expired_object_delete_marker are True or False")
     of_current = (rule.expiration_days is not None) + (rule.expiration_date is not None) + rule.expired_object_delete_marker
     if of_current > 1:
         raise InvalidInput(

@@ -18,7 +18,7 @@ from mstbucket.services import expiring
 
 DAY = 24 * 3600 * 1000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-KEYS = ("a", "a/1", "a/2", "b")
+KEYS = ("a/1", "a/1", "b")
 NOTHING = LifecycleReport(0, 0, 0, 0)
 
 
@@ -104,37 +104,31 @@ def seen(bucket: mstbucket.Bucket) -> dict[str, list[Version]]:
 
 few = st.integers(1, 3)
 tag_sets = st.sampled_from([{}, {"x": "1"}, {"x": "2"}, {"x": "1", "y": "2"}])
-filters = st.fixed_dictionaries(
-    {
-        "enabled": st.sampled_from([True, True, True, False]),
-        "prefix": st.sampled_from(["", "", "a", "a/", "a/1", "b"]),
-    },
-    optional={
-        "tags": tag_sets,
-        "object_size_greater_than": st.integers(0, 2),
-        "object_size_less_than": st.integers(4, 5),
-    },
-)
+filters = st.sampled_from([
+    {}, {}, {}, {}, {"prefix": "a/"}, {"prefix": "a"}, {"prefix": "b"}, {"enabled": False}, {"tags": {"x": "1"}},
+    {"tags": {"x": "1", "y": "2"}, "prefix": "a"}, {"object_size_greater_than": 2}, {"object_size_less_than": 3},
+    {"object_size_greater_than": 0, "object_size_less_than": 4},
+])  # fmt: skip
 actions = st.one_of(
     st.fixed_dictionaries({"expiration_days": few}),
     st.fixed_dictionaries({"expired_object_delete_marker": st.just(True)}),
     st.fixed_dictionaries({"noncurrent_days": few}, optional={"newer_noncurrent_versions": few}),
+    st.fixed_dictionaries({"noncurrent_days": few, "newer_noncurrent_versions": few}),
     st.fixed_dictionaries({"noncurrent_days": few, "expired_object_delete_marker": st.just(True)}),
     st.fixed_dictionaries({"expiration_days": few, "noncurrent_days": few}, optional={"newer_noncurrent_versions": few}),
-    st.fixed_dictionaries({"expiration_date": st.integers(0, 12)}),
+    st.fixed_dictionaries({"expiration_date": st.integers(0, 6)}),
 )
-rules_and_days = st.lists(st.tuples(filters, actions), min_size=1, max_size=3)
+rules_and_days = st.lists(st.tuples(filters, actions), min_size=1, max_size=2)
 
 keys = st.sampled_from(KEYS)
+puts = st.tuples(st.just("put"), keys, st.integers(0, 5), tag_sets)
+deletes = st.tuples(st.just("delete"), keys)
+waits = st.tuples(st.just("wait"), st.integers(-20, 40))  # hours; the clocks of several machines differ
 steps = st.one_of(
-    st.tuples(st.just("put"), keys, st.integers(0, 5), tag_sets),
-    st.tuples(st.just("put"), keys, st.integers(0, 5), tag_sets),
-    st.tuples(st.just("delete"), keys),
+    puts, puts, puts, puts, deletes, deletes, waits, waits,
     st.tuples(st.just("remove"), st.integers(0, 9)),
     st.tuples(st.just("tag"), keys, tag_sets),
-    st.tuples(st.just("wait"), st.integers(1, 60)),
-    st.tuples(st.just("versioning"), st.sampled_from(["Enabled", "Suspended"])),
-    st.tuples(st.just("pass")),
+    st.one_of(st.tuples(st.just("versioning"), st.sampled_from(["Enabled", "Suspended"])), st.tuples(st.just("pass"))),
 )  # fmt: skip
 
 
@@ -176,10 +170,22 @@ numbers = itertools.count()
 
 
 @pytest.mark.parametrize(("scan", "batch"), [(10_000, 1000), (2, 1)], ids=["large pages", "small pages"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(history=st.lists(steps, max_size=25), rules=rules_and_days, state=st.sampled_from([None, "Enabled", "Suspended"]))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    history=st.lists(steps, min_size=12, max_size=30),
+    rules=rules_and_days,
+    state=st.sampled_from([None, "Enabled", "Enabled", "Enabled", "Suspended"]),
+    days=st.integers(0, 3),
+)
 def test_a_pass_leaves_what_the_rules_say(
-    store: mstbucket.Store, clock: Any, scan: int, batch: int, history: list[Any], rules: list[Any], state: str | None
+    store: mstbucket.Store,
+    clock: Any,
+    scan: int,
+    batch: int,
+    history: list[Any],
+    rules: list[Any],
+    state: str | None,
+    days: int,
 ) -> None:
     """[LIFE-2], [LIFE-4] to [LIFE-9], [LIFE-12]: on top of any history, and the tree says the same as the index."""
     expiring.SCAN, expiring.BATCH = scan, batch  # type: ignore[misc]
@@ -192,6 +198,7 @@ def test_a_pass_leaves_what_the_rules_say(
         bucket.put_bucket_lifecycle_configuration(wanted)
         for step in history:
             take(bucket, step, clock)
+        clock.pass_days(days)
         before, now = seen(bucket), clock.ms
         versioning = bucket.get_bucket_versioning()
         left = {key: after_a_pass(key, versions, versioning, wanted, now) for key, versions in before.items()}

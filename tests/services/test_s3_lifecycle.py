@@ -125,6 +125,9 @@ REFUSED: list[tuple[str, type[Exception], Rules]] = [
     ("less than 0 bytes", InvalidInput, [LifecycleRule(expiration_days=1, object_size_less_than=0)]),
     ("a tag key of 129 characters", InvalidTag, [LifecycleRule(expiration_days=1, tags={"k" * 129: ""})]),
     ("11 tags", InvalidTag, [LifecycleRule(expiration_days=1, tags={f"{n}": "" for n in range(11)})]),
+    ("a prefix that is no text", InvalidInput, [LifecycleRule(expiration_days=1, prefix=1)]),  # type: ignore[arg-type]
+    ("tags that are no map", InvalidInput, [LifecycleRule(expiration_days=1, tags=["a"])]),  # type: ignore[arg-type]
+    ("enabled by a text", InvalidInput, [LifecycleRule(expiration_days=1, enabled="no")]),  # type: ignore[arg-type]
     ("a prefix with NUL", InvalidInput, [LifecycleRule(expiration_days=1, prefix="a\0")]),
 ]  # fmt: skip
 
@@ -331,6 +334,19 @@ def test_noncurrent_days_are_counted_from_when_the_successor_was_written(
     assert run(versioned, clock) == NOTHING
     versioned.flush()
     versioned.verify()
+
+
+def test_a_version_never_became_noncurrent_before_it_was_written(versioned: mstbucket.Bucket, clock: Any) -> None:
+    """[LIFE-7]: where the clock of its writer was ahead of its successor's."""
+    versioned.put_bucket_lifecycle_configuration([LifecycleRule(noncurrent_days=1)])
+    clock.pass_days(2)
+    versioned.put_object("k", b"ahead")
+    clock.pass_days(-2)
+    versioned.put_object("k", b"behind")
+    clock.pass_days(2.9)
+    assert run(versioned, clock) == NOTHING
+    clock.pass_days(0.1)
+    assert run(versioned, clock) == LifecycleReport(0, 1, 0, 0)
 
 
 @pytest.mark.parametrize(

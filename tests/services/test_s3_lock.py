@@ -547,6 +547,22 @@ def test_a_lock_and_8_removals_at_once_come_one_after_the_other(bucket: mstbucke
     assert lock_rows(bucket) == len(versions(bucket))
 
 
+def test_a_configuration_waits_for_the_writers_inside(bucket: mstbucket.Bucket) -> None:
+    """[LOCK-4]: so that no version is written by the old default after the new one was acknowledged."""
+    db = bucket._context.db
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = 7172981"
+    thread = threading.Thread(target=bucket.put_object_lock_configuration, args=(DefaultRetention("COMPLIANCE", days=1),))
+    with db.transaction() as writer, db.reading() as other:
+        writer.execute("SELECT * FROM enter('things')")
+        thread.start()
+        while other.execute(waiting).fetchone() is None:
+            assert thread.is_alive()
+            other.execute("SELECT pg_sleep(0.01)")
+        assert bucket.get_object_lock_configuration() is None
+    thread.join()
+    assert bucket.get_object_lock_configuration() == DefaultRetention("COMPLIANCE", days=1)
+
+
 def test_a_default_retention_misses_no_put_that_began_after_it_was_set(bucket: mstbucket.Bucket) -> None:
     """[LOCK-4]: with puts under way all the time."""
     told = threading.Event()
