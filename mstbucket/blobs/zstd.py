@@ -1,0 +1,70 @@
+"""zstd, and the only place that knows the library. Frames are independent, and none is believed about its size."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported
+
+#: Of nodes, manifests and text levels above gain a few per cent for several times the time (bench_frames).
+LEVEL_DEFAULT: Final = 3
+LEVEL_MAX: Final = 19  # above, a decoder needs windows that programs refuse unless told otherwise
+
+_local = threading.local()  # the library's objects are for one thread each
+
+
+def parse_compression(text: str) -> int | None:
+    """The level in a setting such as `zstd`, `zstd:9` or `none`; None for the last.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    name, colon, level = text.partition(":")
+    if text == "none":
+        return None
+    if name != "zstd" or (colon and not (level.isascii() and level.isdigit() and 1 <= int(level) <= LEVEL_MAX)):
+        raise InvalidInput(f"compression={text!r} is unknown: use 'zstd', 'zstd:1' to 'zstd:{LEVEL_MAX}', or 'none'")
+    return int(level) if colon else LEVEL_DEFAULT
+
+
+class Compressor:
+    """Makes frames of one level, for one thread at a time."""
+
+    def __init__(self, level: int) -> None:
+        self._compress = _library().ZstdCompressor(level=level).compress
+
+    def compress(self, data: bytes) -> bytes:
+        """A frame that states its size ([FRAME-4]). What does not compress grows by about 20 bytes."""
+        frame: bytes = self._compress(data)
+        return frame
+
+
+def decompress(frame: bytes | memoryview, size: int) -> bytes:
+    """The `size` bytes of a frame.
+
+    Raises:
+        BrokenFrame: it is not exactly one frame that states that size, and holds as much.
+    """
+    library = _library()
+    decoder: Any = getattr(_local, "decoder", None)
+    if decoder is None:
+        decoder = _local.decoder = library.ZstdDecompressor()
+    try:
+        # [FRAME-5] The library takes as much memory as the frame states, so that is looked at first.
+        if library.frame_content_size(frame) != size:
+            raise BrokenFrame(f"the frame does not state the {size} bytes that the index does")
+        data: bytes = decoder.decompress(frame, max_output_size=size, allow_extra_data=False)
+    except library.ZstdError as error:
+        raise BrokenFrame(f"it does not decompress ({error})") from error
+    if len(data) != size:
+        raise BrokenFrame(f"it holds {len(data)} bytes instead of {size}")
+    return data
+
+
+def _library() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise Unsupported("compressed packs need a library: install mstbucket[zstd]") from error
+    return zstandard
