@@ -14,6 +14,7 @@ from mstbucket.blobs.frames import Frame, checksum
 from mstbucket.blobs.keys import read_key
 from mstbucket.blobs.names import KEYS, PACKS, REFS, Kind, framed, is_key, is_pack, parse_ref
 from mstbucket.core.car import CarReader
+from mstbucket.core.cid import to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError
 from mstbucket.limits import MIB
 
@@ -81,8 +82,12 @@ def _look(blobs: BlobStore, packs: Packs, key: DataKey | None, info: BlobInfo) -
         _check_stored(blobs, info.name, key)
     if form is None or Kind.AES not in form[0] or key is not None:
         with io.BufferedReader(_Plain(packs, info.name), _WINDOW) as stream:
-            for _ in CarReader(stream):
+            reader = CarReader(stream)
+            for _ in reader:
                 pass  # it hashes every block
+            ref = parse_ref(info.name)
+            if ref is not None and to_text(reader.root) != ref[2]:
+                raise BrokenFrame(f"{info.name} does not hold the commit that its name tells, but {to_text(reader.root)}")
 
 
 def _check_stored(blobs: BlobStore, name: str, key: DataKey | None) -> None:
