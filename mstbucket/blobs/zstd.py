@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from typing import Any, Final
 
 from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported
+from mstbucket.limits import KIB
 
 #: Of nodes, manifests and text levels above gain a few per cent for several times the time (bench_frames).
 LEVEL_DEFAULT: Final = 3
 LEVEL_MAX: Final = 19  # above, a decoder needs windows that programs refuse unless told otherwise
+
+_SAMPLED: Final = 256 * KIB  # frames from here on are sampled first: what looks like noise is not tried in full
+_SAMPLES: Final = 8
+_SAMPLE: Final = 8 * KIB
+_NOISE: Final = 0.98  # of its length; what samples compress to less is worth trying
+_RAW_HEAD: Final = struct.Struct("<IBI")  # RFC 8878: magic, descriptor (one segment, 4 bytes of size), size
+_RAW_BLOCK: Final = 128 * KIB  # the largest block there is
 
 _local = threading.local()  # the library's objects are for one thread each
 
@@ -32,12 +41,31 @@ class Compressor:
     """Makes frames of one level, for one thread at a time."""
 
     def __init__(self, level: int) -> None:
-        self._compress = _library().ZstdCompressor(level=level).compress
+        library = _library()
+        self._compress = library.ZstdCompressor(level=level).compress
+        self._try = library.ZstdCompressor(level=1).compress
 
     def compress(self, data: bytes) -> bytes:
-        """A frame that states its size ([FRAME-4]). What does not compress grows by about 20 bytes."""
+        """A frame that states its size ([FRAME-4]). What does not compress grows by less than 40 bytes a MiB."""
+        if len(data) >= _SAMPLED and self._is_noise(data):
+            return stored(data)
         frame: bytes = self._compress(data)
         return frame
+
+    def _is_noise(self, data: bytes) -> bool:
+        step = len(data) // _SAMPLES
+        sample = b"".join([data[at : at + _SAMPLE] for at in range(0, step * _SAMPLES, step)])
+        return len(self._try(sample)) > _NOISE * len(sample)
+
+
+def stored(data: bytes) -> bytes:
+    """A frame of raw blocks, as it is: what the library would make of noise after looking at it in full."""
+    parts: list[bytes | memoryview] = [_RAW_HEAD.pack(0xFD2FB528, 0xA0, len(data))]
+    view = memoryview(data)
+    for at in range(0, len(data), _RAW_BLOCK):
+        block = view[at : at + _RAW_BLOCK]
+        parts += ((len(block) << 3 | (at + _RAW_BLOCK >= len(data))).to_bytes(3, "little"), block)
+    return b"".join(parts)
 
 
 def decompress(frame: bytes | memoryview, size: int) -> bytes:
