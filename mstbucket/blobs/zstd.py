@@ -9,7 +9,7 @@ from typing import Any, Final
 from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported
 from mstbucket.limits import KIB
 
-#: Of nodes, manifests and text levels above gain a few per cent for several times the time (bench_frames).
+#: The zstd program's own. Nodes and manifests, being hashes, compress to 57 % at any level; text gains at higher ones.
 LEVEL_DEFAULT: Final = 3
 LEVEL_MAX: Final = 19  # above, a decoder needs windows that programs refuse unless told otherwise
 
