@@ -8,7 +8,7 @@ from mstbucket.blobs.crypto import FRAMES_MAX, BlobCipher, DataKey
 from mstbucket.blobs.frames import Entry, Frame, Trailer, checksum
 from mstbucket.blobs.names import Kind
 from mstbucket.blobs.zstd import Compressor, decompress
-from mstbucket.errors import BrokenFrame, Unsupported, WrongKey
+from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported, WrongKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Encoding:
 
     def encoder(self, kind: Kind, blob: bytes) -> Encoder:
         """What makes the frames of one new blob with that identity; it is never used for a second one."""
+        if kind & ~self.kind:
+            raise InvalidInput(f"a blob of kind {int(kind)} cannot be made by an encoding of kind {int(self.kind)}")
         level = self.level if Kind.ZSTD in kind else None
         cipher = self.key.cipher(kind, blob) if self.key is not None and Kind.AES in kind else None
         return Encoder(kind, blob, None if level is None else Compressor(level), cipher, self.key)

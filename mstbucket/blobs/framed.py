@@ -10,7 +10,7 @@ from mstbucket.blobs.base import BlobInfo, BlobStore
 from mstbucket.blobs.crypto import DataKey
 from mstbucket.blobs.encoding import Decoder, decoder
 from mstbucket.blobs.frames import FOOT_SIZE, Frame, Segment, Trailer, decode_trailer, trailer_size
-from mstbucket.blobs.names import framed
+from mstbucket.blobs.names import Kind, framed
 from mstbucket.errors import BrokenFrame, MissingBlock, StorageError, WrongKey
 from mstbucket.limits import MIB
 
@@ -205,7 +205,7 @@ def read_trailer(blobs: BlobStore, name: str, key: DataKey | None) -> Trailer:
     trailer = decode_trailer(data, size, name)
     if (trailer.kind, trailer.blob) != (kind, blob):
         raise BrokenFrame(f"{name} holds the frames of another pack, {trailer.blob.hex()} of kind {int(trailer.kind)}")
-    if key is not None and trailer.key != bytes(len(trailer.key)):
+    if key is not None and Kind.AES in kind:
         if trailer.key != key.id:
             raise WrongKey(f"{name} is encrypted with the data key {trailer.key.hex()}; the one given is {key.id.hex()}")
         key.cipher(kind, blob).check(trailer, name)

@@ -175,14 +175,12 @@ def decode_trailer(data: bytes, size: int, name: str) -> Trailer:
     crc, _ = _END.unpack_from(data, len(data) - _END.size)
     if crc != checksum(data[: -_END.size]):  # [FRAME-9]
         raise BrokenFrame(f"{name}: the trailer is damaged: its checksum is not that of its bytes")
-    kind, _, _, count, blob, key, tag = _FOOT.unpack_from(data, len(data) - FOOT_SIZE)
+    kind, _, _, _, blob, key, tag = _FOOT.unpack_from(data, len(data) - FOOT_SIZE)
     entries = tuple(Entry(*fields) for fields in _ENTRY.iter_unpack(data[_SKIP.size : -FOOT_SIZE]))
     trailer = Trailer(Kind(kind), entries, blob, key, tag)
-    if trailer.encode() != data:
+    if trailer.encode() != data or (Kind.AES not in trailer.kind and (any(key) or any(tag))):
         raise FormatError(f"{name}: the trailer is not in the one form that there is")
     stored = sum(entry.stored_length for entry in entries)
     if stored + len(data) != size:  # [FRAME-9] nothing before, between or behind the frames
         raise BrokenFrame(f"{name}: the trailer tells of {stored} bytes of frames; there are {size - len(data)}")
-    if len(entries) != count:
-        raise FormatError(f"{name}: the trailer says {count} frames and lists {len(entries)}")
     return trailer

@@ -143,6 +143,8 @@ def find_key(blobs: BlobStore, wrapper: KeyWrapper) -> tuple[str, bytes, DataKey
 def _read(path: Path) -> bytes:
     try:
         text = path.read_text(encoding="ascii", errors="replace")
+    except ValueError as error:
+        raise InvalidInput(f"encryption={str(path)!r} is no path: {error}") from error
     except OSError as error:
         raise StorageError(f"the key file {path} cannot be read: {error.strerror}") from error
     return _parse(text, f"the file {path}")

@@ -87,6 +87,8 @@ def test_no_file_no_variable_no_wrapper(tmp_path: Path) -> None:
         key_wrapper(tmp_path / "nothing")
     with pytest.raises(StorageError, match="cannot be read"):
         key_wrapper(tmp_path)
+    with pytest.raises(InvalidInput, match="is no path"):
+        key_wrapper("nul\0byte")
     with pytest.raises(InvalidInput, match="has no variable NOBODY_HAS_THIS"):
         key_wrapper("env:NOBODY_HAS_THIS")
     with pytest.raises(InvalidInput, match="takes the path of a key file"):
