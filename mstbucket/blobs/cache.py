@@ -49,6 +49,7 @@ class CachedBlobs(BlobStore):
     def __init__(self, blobs: BlobStore, directory: str | os.PathLike[str], limit: int) -> None:
         if limit < PAGE + _CRC_SIZE:
             raise InvalidInput(f"a cache of {limit} bytes holds no page of {PAGE}: give it more")
+        self.reading = blobs.reading
         self._blobs = blobs
         self._directory = Path(directory)
         self._limit = limit

@@ -14,7 +14,7 @@ from mstbucket.blobs.names import Kind, framed
 from mstbucket.errors import BrokenFrame, MissingBlock, StorageError, WrongKey
 from mstbucket.limits import MIB
 
-READ_MAX: Final = 4 * MIB  # stored bytes of neighbouring frames fetched at once
+READ_MAX: Final = 4 * MIB  # stored bytes of neighbouring frames fetched at once, where a medium wants no more
 CACHE: Final = 4 * MIB  # plain bytes of frames of which more may be asked for
 _DECODERS: Final = 256  # blobs whose keys are held ready
 _TAIL: Final = 64 * 1024  # read of a blob's end at first: the trailer of a pack of 4,000 frames
@@ -43,6 +43,7 @@ class Packs:
 
     def __init__(self, blobs: BlobStore, index: FrameIndex, key: DataKey | None) -> None:
         self.reading = blobs.reading
+        self._most = max(READ_MAX, 2 * blobs.reading.limit)  # a planned read, and the rest of its first and last frame
         self._blobs = blobs
         self._index = index
         self._key = key
@@ -94,7 +95,8 @@ class Packs:
                     self._plain.move_to_end((name, frame.number))
         run: list[Frame] = []
         for frame in frames:
-            if run and (frame.number in found or frame.stored_start + frame.stored_length - run[0].stored_start > READ_MAX):
+            end = frame.stored_start + frame.stored_length
+            if run and (frame.number in found or end - run[0].stored_start > self._most):
                 found.update(self._fetch(name, run))
                 run = []
             if frame.number not in found:
