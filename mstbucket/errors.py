@@ -5,7 +5,8 @@
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
     │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
     │   ├── BadDigest, InvalidDigest
-    │   └── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
+    │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
+    │   └── WrongKey
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
     │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
@@ -17,7 +18,7 @@
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
-    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue
+    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame
     ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
@@ -140,6 +141,13 @@ class InvalidRequest(InvalidInput):
     """S3's rules do not allow this call on what it names: a copy onto itself, or of more than 5 GiB in one step."""
 
     code = "InvalidRequest"
+
+
+class WrongKey(InvalidInput):
+    """The store is encrypted, and its key was not given, or another one. Open it with its own key."""
+
+    code = "WrongKey"
+    status = 403
 
 
 # --- not there -------------------------------------------------------------------------------------------------------
@@ -334,6 +342,10 @@ class ExtraBlock(CorruptionError):
 
 class Untrue(CorruptionError):
     """A stated figure, order, or link contradicts the bytes it speaks of (sizes, totals, key order, heights)."""
+
+
+class BrokenFrame(CorruptionError):
+    """A frame of a pack does not decode to what the index says: changed, moved, or of another pack. Restore the pack."""
 
 
 # --- the medium failed -------------------------------------------------------------------------------------------------

@@ -42,6 +42,11 @@ CAR_HEADER_MAX: Final = 64 * KIB  # one root takes 58 bytes; foreign files list 
 CAR_SECTION_MAX: Final = 2 * MIB + 36  # IPFS peers exchange at most 2 MiB a block; 36 is the CID
 VARINT_MAX: Final = 9  # bytes; unsigned-varint's own rule
 
+# --- frames: packs that are compressed or encrypted ---
+FRAME_GROUP: Final = 64 * KIB  # plain bytes of small blocks in one frame; what one of them costs to read
+FRAME_MAX: Final = CAR_SECTION_MAX + 4  # plain bytes of one frame: the largest section, with its length
+WRAPPED_KEY_MAX: Final = 8 * KIB  # what a key service makes of 32 bytes; the largest known stay below 2 KiB
+
 # --- S3's limits on what goes with an object ---
 METADATA_MAX: Final = 2048  # names and values of user metadata together
 OBJECT_TAGS_MAX: Final = 10

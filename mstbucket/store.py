@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.framed import Packs
+from mstbucket.blobs.keys import KeySource
 from mstbucket.blobs.places import open_blobs
 from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
@@ -20,7 +22,9 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
+from mstbucket.services.encoding import rotate, settle
 from mstbucket.services.files import check_path
+from mstbucket.services.frames import StoreFrames
 from mstbucket.services.worker import Worker
 
 _POSTGRES: Final = "postgres"
@@ -35,6 +39,8 @@ def open(
     postgres_bin: str | os.PathLike[str] | None = None,
     background: bool = True,
     abort_uploads_after: timedelta | None = None,
+    compression: str | None = None,
+    encryption: KeySource | None = None,
 ) -> Store:
     """Open a store, and make it if it is not there.
 
@@ -51,12 +57,19 @@ def open(
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
         abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
             keeps them for ever; 7 days is what is usually set. It counts for all buckets of the store.
+        compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
+            None, the default, leaves what is. What was written before stays readable.
+        encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
+            with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for good, for
+            packs written from now on. None: for a store that is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the
+            environment. Whoever loses the key loses the store. The database is not encrypted.
 
     Raises:
         InvalidInput: neither `path` nor both of `database` and `blobs` were given, or one of them is no path.
         InvalidInput: neither `path` nor both of `database` and `blobs` were given; a negative age.
+        WrongKey: the store is encrypted, and the key was not given, or another one.
         StorageError: the directory or the server cannot be used; the message says why.
-        Unsupported: the store was made by a newer version of this package, or of Postgres.
+        Unsupported: the store was made by a newer version of this package, or of Postgres; or a library is not installed.
     """
     if (path is None) == (database is None):
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
@@ -78,7 +91,9 @@ def open(
         try:
             migrate(db)
             store = blobs if isinstance(blobs, BlobStore) else open_blobs(blobs)
-            return Store(Context(db, store, StoreBlocks(db, store)), server, background, abort_uploads_after)
+            encoding = settle(db, store, compression, encryption)
+            blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
+            return Store(Context(db, store, blocks, encoding), server, background, abort_uploads_after)
         except BaseException:
             db.close()
             raise
@@ -170,6 +185,20 @@ class Store:
             StorageError: the file cannot be read, or the store cannot be written.
         """
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
+
+    def rotate_key(self, encryption: KeySource) -> None:
+        """Wrap the data key of an encrypted store with another key, durably; no pack is written again.
+
+        From here on the store opens with the new key only. Who has it open goes on; who has the old key and a copy of
+        the old wrapped key can read what they could read before.
+
+        Args:
+            encryption: the new key, as for `mstbucket.open`.
+
+        Raises:
+            InvalidInput: the store is not encrypted, or the new key is none.
+        """
+        rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
 
     @property
     def conninfo(self) -> str:

@@ -6,13 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
-from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.base import BlobInfo, Reading
 from mstbucket.blobs.plan import Location, Read, plan
 from mstbucket.core import car
 from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
-from mstbucket.errors import FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
+from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.limits import MIB
 
 __all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_blocks"]
@@ -25,17 +25,33 @@ DENSE: Final = 2  # a range is dense if at least one in so many of its bytes was
 SCAN_CACHE: Final = 32 * MIB  # of fetched ranges and their index kept by a scan
 ENTRY: Final = 300  # bytes that the index of a kept block takes: its CID, four numbers and their dictionary
 
+
+class Ranges(Protocol):
+    """What is read from: a `BlobStore` of plain packs, or `framed.Packs`, which shows packs of every kind as plain ones."""
+
+    @property
+    def reading(self) -> Reading:
+        """See `BlobStore`."""
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """See `BlobStore`."""
+
+    def head(self, name: str) -> BlobInfo:
+        """See `BlobStore`."""
+
+
 _Place = Location | bytes
 _Kept = tuple[bytes, int, int]  # a fetched range, and where in it a block starts and stops
 _Window = tuple[bytes, list[CID]]  # a fetched range and the blocks in it
 
 
-def read_blocks(blobs: BlobStore, wanted: Iterable[tuple[CID, Location]]) -> dict[CID, bytes]:
+def read_blocks(blobs: Ranges, wanted: Iterable[tuple[CID, Location]]) -> dict[CID, bytes]:
     """Fetch and verify the blocks of `wanted`, neighbours together.
 
     Raises:
         MissingBlock: a pack that the index names is gone, or shorter than the index says.
         HashMismatch: bytes that are not the block they should be; the message names block, pack and offset.
+        BrokenFrame: a compressed or encrypted pack is not what was written; the message names it and the blocks.
         StorageError: the medium failed.
     """
     found: dict[CID, bytes] = {}
@@ -67,7 +83,7 @@ class PackScan:
             only if its hash is right.
     """
 
-    def __init__(self, blobs: BlobStore, locate: Callable[[Sequence[CID]], Mapping[CID, _Place]]) -> None:
+    def __init__(self, blobs: Ranges, locate: Callable[[Sequence[CID]], Mapping[CID, _Place]]) -> None:
         self._blobs = blobs
         self._locate = locate
         self._lock = threading.Lock()  # over the three below, never while something is fetched
@@ -141,7 +157,7 @@ class PackScan:
         try:
             end = self._blobs.head(read.pack).size
             return _fetch(self._blobs, read, max(read.stop, min(read.stop + self._blobs.reading.ahead, end)))
-        except (StorageError, MissingBlock, NoSuchBlob):
+        except (StorageError, CorruptionError, NoSuchBlob):
             # [PACK-5] Reading ahead is a favour. What was asked for decides, and says what is wrong.
             return _fetch(self._blobs, read, read.stop)
 
@@ -173,7 +189,7 @@ class PackScan:
                 del self._index[cid]
 
 
-def _fetch(blobs: BlobStore, read: Read, stop: int) -> bytes:
+def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     """The bytes of a planned read, up to `stop`."""
     try:
         try:
@@ -185,12 +201,20 @@ def _fetch(blobs: BlobStore, read: Read, stop: int) -> bytes:
             raise _lost(read, f"pack {read.pack} was cut to {size} bytes") from None
     except NoSuchBlob as error:
         raise _lost(read, f"pack {read.pack} is gone") from error
+    except MissingBlock as error:
+        raise _lost(read, str(error)) from error
+    except BrokenFrame as error:
+        raise BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack") from error
 
 
 def _lost(read: Read, what: str) -> MissingBlock:
     # [PACK-8] a pack that is gone or cut short is lost data, never absence
+    return MissingBlock(f"{what}, and with it {_names(read)}: restore the pack")
+
+
+def _names(read: Read) -> str:
     names = ", ".join(to_text(cid) for cid, _ in read.wanted[:3])
-    return MissingBlock(f"{what}, and with it {names}{' and more' if len(read.wanted) > 3 else ''}: restore the pack")
+    return f"{names}{' and more' if len(read.wanted) > 3 else ''}"
 
 
 def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:

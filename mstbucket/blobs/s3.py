@@ -34,6 +34,7 @@ _CAR: Final = "application/vnd.ipld.car; version=1"
 _ATTRIBUTES: Final = {
     ".car": S3Attributes(_CAR),
     ".car.zst": S3Attributes(_CAR, {"content-encoding": "zstd"}),
+    ".aes": S3Attributes("application/octet-stream"),  # of no use to whoever has no key
 }
 
 

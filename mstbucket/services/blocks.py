@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from mstbucket.blobs.base import BlobStore
-from mstbucket.blobs.reader import Location, PackScan, checked, read_blocks
+from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, read_blocks
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import MissingBlock
 from mstbucket.pg.binary import bytea_array
@@ -24,7 +23,7 @@ _BODIES: Final = "SELECT cid, body FROM blocks WHERE cid = ANY (%s) AND body IS 
 class StoreBlocks:
     """A `BlockSource` over one store; thread-safe. Every block it gives was hashed."""
 
-    def __init__(self, db: Database, blobs: BlobStore) -> None:
+    def __init__(self, db: Database, blobs: Ranges) -> None:
         self._db = db
         self._blobs = blobs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.encoding import Encoding
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks import StoreBlocks
 
@@ -14,10 +15,12 @@ class Context:
     """One open store.
 
     Attributes:
+        encoding: what is done to new packs, and the key of those that are encrypted.
         versioning: what this process last knew of each bucket's versioning; `services.versions` reads and corrects it.
     """
 
     db: Database
     blobs: BlobStore
     blocks: StoreBlocks
+    encoding: Encoding
     versioning: dict[str, str | None] = field(default_factory=dict)

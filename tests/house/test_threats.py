@@ -17,6 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mstbucket.blobs import frames, zstd
+from mstbucket.blobs.crypto import DataKey
+from mstbucket.blobs.names import Kind
 from mstbucket.core import car, cid, commit, dagcbor, keys, manifest, ranges, unixfs, varint
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.node import decode_node
@@ -44,6 +47,7 @@ def file_node() -> bytes:
     return next(block for name, block in blocks if cid.codec(name) == cid.DAG_PB)
 
 
+SECRET = DataKey(bytes(32))
 SECTIONS = [(ROOT, COMMIT), (TREE, NODES[TREE]), (cid.dag_cbor_cid(MANIFEST), MANIFEST), (cid.raw_cid(BODY), BODY)]
 EXPORT = car.header(ROOT) + b"".join(car.section(name, block) for name, block in SECTIONS)
 
@@ -68,6 +72,10 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "a tree node": decode_node,
     "a tree node, judged": lambda data: judge(data, (cid.dag_cbor_cid(data), None, b"", None), KEY_MAX),
     "a proof": lambda data: verify_proof(TREE, b"key", [data, data]),
+    "a trailer of frames": lambda data: frames.decode_trailer(data, len(data), "packs/x"),
+    "a list of frames": lambda data: frames.Segment("packs/x", 0, 0, 0, frames.unpack_lengths(data, "packs/x")),
+    "a compressed frame": lambda data: zstd.decompress(data, 1000),
+    "an encrypted frame": lambda data: SECRET.cipher(Kind.AES, bytes(16)).open(0, 0, 1000, data),
     "a window of a pack": lambda data: car.parse_window(data, 0),
     "a CAR": read_all,
     "an export": lambda data: verify_car(io.BytesIO(data)),
@@ -80,6 +88,8 @@ GOOD = {
     "a UnixFS node": file_node(),
     "a tree node": NODES[TREE],
     "an export": EXPORT,
+    "a trailer of frames": frames.Trailer(Kind.ZSTD, (), bytes(16)).encode(),
+    "a compressed frame": zstd.Compressor(3).compress(bytes(1000)),
 }
 HOSTILE = {
     "lists in lists": b"\x81" * 200_000,

@@ -90,6 +90,14 @@ def test_a_pack_says_what_it_is(corner: Any) -> None:
     assert found.listed.size == 5
 
 
+@pytest.mark.parametrize("name", ["packs/a.car.aes", "packs/a.car.zst.aes"])
+def test_an_encrypted_pack_is_bytes_to_the_service(corner: Any, name: str) -> None:
+    """[S3B-13]"""
+    corner.open().put(name, b"bytes")
+    found = corner.bucket().head(corner.prefix + name).attributes
+    assert (found.content_type, dict(found.headers)) == ("application/octet-stream", {})
+
+
 def test_a_compressed_pack_says_so_and_comes_back_as_it_is(corner: Any) -> None:
     """[S3B-13] nothing on the way decompresses it"""
     blobs, data = corner.open(), b"\x28\xb5\x2f\xfd no valid frame of zstd"

@@ -92,6 +92,24 @@ def test_everything_on_the_service_is_a_car(stores: Any, corner: Any, tmp_path: 
         assert told == "application/vnd.ipld.car; version=1"
 
 
+def test_a_compressed_store_says_so_to_the_service_and_gives_what_was_put(stores: Any, corner: Any) -> None:
+    """[S3B-13] the large one too, which is written while it is read"""
+    text = b"first light at six\n" * 200_000
+    with stores(compression="zstd") as store:
+        bucket = store.create_bucket("photos")
+        bucket.put_object("text", text)
+        bucket.put_object("large", BODIES["large"])
+        bucket.flush()
+        assert bucket.verify().objects == 2
+        assert bucket.get_object("text", range="bytes=1000000-1000099").read() == text[1_000_000:1_000_100]
+        assert bucket.get_object("large").read() == BODIES["large"]
+    packs = [name for name in corner.names() if name.startswith("packs/")]
+    assert packs
+    for name in packs:
+        assert name.endswith(".car.zst")
+        assert corner.bucket().head(corner.prefix + name).attributes.headers == {"content-encoding": "zstd"}
+
+
 def test_a_pack_that_is_gone_is_lost_data_and_a_service_that_fails_is_not(
     stores: Any, corner: Any, proxy: Any, faults: Any
 ) -> None:

@@ -185,6 +185,21 @@ def test_the_versioning_that_counts_is_that_of_the_completion(bucket: mstbucket.
     assert (bodies(bucket), ids(bucket)) == ([b"2", b"3"], [name, "null"])
 
 
+def test_a_completion_on_a_condition_is_about_the_current_object(enabled: mstbucket.Bucket) -> None:
+    """If-None-Match `*` succeeds where a delete marker is on top, If-Match is 404 there, and 412 with another ETag."""
+    upload, named = begun(enabled, b"parts")
+    with pytest.raises(errors.PreconditionFailed):
+        enabled.complete_multipart_upload("k", upload, named, if_none_match="*")
+    with pytest.raises(errors.PreconditionFailed):
+        enabled.complete_multipart_upload("k", upload, named, if_match="another")
+    etag = enabled.head_object("k").etag
+    enabled.delete_object("k")
+    with pytest.raises(errors.NoSuchKey):
+        enabled.complete_multipart_upload("k", upload, named, if_match=etag)
+    enabled.complete_multipart_upload("k", upload, named, if_none_match="*")
+    assert bodies(enabled) == [b"one", b"two", None, b"four", None, b"parts"]
+
+
 def test_a_completion_that_is_refused_makes_no_version(enabled: mstbucket.Bucket) -> None:
     upload, named = begun(enabled, b"parts")
     with pytest.raises(errors.InvalidPart):

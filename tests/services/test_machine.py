@@ -40,6 +40,7 @@ def machine(
         store.close()
 
 
+@pytest.mark.timeout(1800)  # half a minute, where the machine has nothing else to do
 def test_any_sequence_of_calls_is_that_of_s3(machine: Machine) -> None:
     """[PUT-7], [PUT-9], [GET-1], [GET-4], [LIST-1] to [LIST-5], [FLUSH-1], [EXP-1], [IMP-2], [MPU-15], [MARK-1]."""
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=40))

@@ -89,7 +89,8 @@ REMOVER = OPENING + """
     rng.shuffle(there)
     for n, version in enumerate(there):
         if n % 10 == 0:
-            acknowledged(bucket.put_object(version.key, str(n).encode()), time.monotonic_ns())
+            began = time.monotonic_ns()
+            acknowledged(bucket.put_object(version.key, str(n).encode()), began)
         result = bucket.delete_object(version.key, version_id=version.version_id)
         if result.existed:
             print("removed", version.version_id, int(result.delete_marker), 0, 0, flush=True)
@@ -161,8 +162,9 @@ def check_whole(bucket: mstbucket.Bucket) -> None:
     assert [item.key for item in bucket.objects()] == on_top
 
 
-def test_every_acknowledged_write_is_one_version(bucket: mstbucket.Bucket, race: Race, second_store: mstbucket.Store,
-                                                 tmp_path: Path) -> None:  # fmt: skip
+def test_every_acknowledged_write_is_one_version(
+    bucket: mstbucket.Bucket, race: Race, second_store: mstbucket.Store, tmp_path: Path
+) -> None:
     """[VSN-2], [VSN-3], [VSN-5]: eight processes put, copy, complete and delete three keys, and one folds all the time."""
     bucket.put_object("start", b"the source of the copies")
     bucket.put_bucket_versioning("Enabled")

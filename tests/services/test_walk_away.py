@@ -30,7 +30,7 @@ ALGORITHMS = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
 
 
 def uploaded(bucket: mstbucket.Bucket, key: str, bodies: list[bytes], **said: Any) -> None:
-    """Put in parts, with gaps in their numbers."""
+    """Put in parts, with gaps in their numbers; `said` is of the initiation."""
     upload = bucket.create_multipart_upload(key, **said).id
     sent = [bucket.upload_part(key, upload, 3 * n + 2, body) for n, body in enumerate(bodies)]
     bucket.complete_multipart_upload(key, upload, [(part.number, part.etag) for part in sent])
@@ -75,6 +75,9 @@ def fill(bucket: mstbucket.Bucket, between: Callable[[], object]) -> None:
     uploaded(bucket, "parts/aligned", [rng.randbytes(2 * MIB), rng.randbytes(MIB), b"end"], **SAID)
     uploaded(bucket, "parts/not aligned", [rng.randbytes(MIB + 5), b"", rng.randbytes(MIB - 1), rng.randbytes(77)])
     uploaded(bucket, "parts/one", [rng.randbytes(100)])
+    for algorithm in ALGORITHMS:
+        uploaded(bucket, f"parts/{algorithm}", [rng.randbytes(100), b"end"], checksum_algorithm=algorithm)
+    uploaded(bucket, "parts/full", [rng.randbytes(MIB), b"end"], checksum_algorithm="crc32c", checksum_type="FULL_OBJECT")
     uploaded(bucket, "parts/aligned", [b"a second version"], metadata={"second": "1"})
     between()
     first = bucket.list_object_versions("parts/aligned").versions[-1].version_id

@@ -60,7 +60,12 @@ def test_a_batch_ends_in_time_while_the_plan_finds_nothing_to_do(
             assert time.monotonic() < end, "the batch waits for the plan"
             yield Same(entry)
 
-    mover = Inward(Objects(bucket, "", Filters()), Meter())
+    class Slow(Meter):
+        def add(self, count: int) -> None:
+            time.sleep(0.2)  # the plan has gone far ahead when the file has been read
+            super().add(count)
+
+    mover = Inward(Objects(bucket, "", Filters()), Slow())
     summary = Engine(mover, told.append, lambda _: None, 2).run(steps(), bucket)
     assert (summary.copied, len(told)) == (1, 1)
 

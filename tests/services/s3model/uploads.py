@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3model.conditions import check_write
 from s3model.errors import Refused
-from s3model.values import Said, Version, composed
+from s3model.values import Said, Sums, Version, composed
 
 if TYPE_CHECKING:
     from s3model.bucket import Bucket
@@ -22,6 +22,7 @@ class Upload:
 
     key: str
     said: Said
+    sums: Sums = None
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -44,10 +45,10 @@ class Uploads:
         self.open: dict[str, Upload] = {}
         self.answers: dict[str, Answer] = {}
 
-    def create_upload(self, key: str, said: Said, upload_id: str) -> None:
+    def create_upload(self, key: str, said: Said, upload_id: str, sums: Sums = None) -> None:
         assert upload_id not in self.open
         assert upload_id not in self.answers
-        self.open[upload_id] = Upload(key, said)
+        self.open[upload_id] = Upload(key, said, sums)
 
     def upload(self, key: str, upload_id: str) -> Upload:
         found = self.open.get(upload_id)
@@ -108,7 +109,7 @@ class Uploads:
         if any(len(body) < self.part_size_min for body in bodies[:-1]):
             raise Refused("EntityTooSmall")
         check_write(self.current(key), if_match, if_none_match)
-        version = self.add(key, composed(bodies, upload.said), given)
+        version = self.add(key, composed(bodies, upload.said, upload.sums), given)
         del self.open[upload_id]
         self.answers[upload_id] = Answer(key, asked, version, self.visible_id(version))
         return version, self.visible_id(version)

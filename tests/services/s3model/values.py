@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+#: Algorithm of an upload's checksum, and whether it is COMPOSITE or FULL_OBJECT.
+Sums = tuple[str, str] | None
+
 DEFAULT_TYPE = "binary/octet-stream"
 
 
@@ -53,14 +56,24 @@ def single(body: bytes, said: Said, checksums: Mapping[str, str] | None = None) 
     return Version("", body, hashlib.md5(body).hexdigest(), said, (), dict(checksums or {}))
 
 
-def composed(bodies: Sequence[bytes], said: Said) -> Version:
-    """The object of a multipart upload: the MD5 of the parts' MD5s, and how many they are."""
-    digest = hashlib.md5(b"".join(hashlib.md5(body).digest() for body in bodies)).hexdigest()
-    return Version("", b"".join(bodies), f"{digest}-{len(bodies)}", said, tuple(len(body) for body in bodies))
+def composed(bodies: Sequence[bytes], said: Said, sums: Sums = None) -> Version:
+    """The object of a multipart upload: the MD5 of the parts' MD5s, and how many they are; its checksum likewise."""
+    etag = hashlib.md5(b"".join(digest("md5", body) for body in bodies)).hexdigest()
+    whole, checksums = b"".join(bodies), {}
+    if sums is not None:
+        algorithm, kind = sums
+        checksums[algorithm] = checksum(algorithm, whole)
+        if kind == "COMPOSITE":
+            composite = checksum(algorithm, b"".join(digest(algorithm, body) for body in bodies))
+            checksums[algorithm] = f"{composite}-{len(bodies)}"
+    return Version("", whole, f"{etag}-{len(bodies)}", said, tuple(len(body) for body in bodies), checksums)
 
 
 def checksum(algorithm: str, body: bytes) -> str:
-    """The value of a checksum, base64, for those algorithms that Python has."""
-    if algorithm == "crc32":
-        return b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
-    return b64encode(hashlib.new(algorithm, body).digest()).decode()
+    """The value of a checksum, base64."""
+    return b64encode(digest(algorithm, body)).decode()
+
+
+def digest(algorithm: str, body: bytes) -> bytes:
+    """Of those algorithms that Python has."""
+    return zlib.crc32(body).to_bytes(4, "big") if algorithm == "crc32" else hashlib.new(algorithm, body).digest()

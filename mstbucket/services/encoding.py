@@ -1,0 +1,88 @@
+"""What a store does to its packs: recorded in its database, so that every process that opens it does the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.crypto import DataKey
+from mstbucket.blobs.encoding import Encoding
+from mstbucket.blobs.keys import (
+    FILE_VARIABLE,
+    VARIABLE,
+    KeySource,
+    KeyWrapper,
+    find_key,
+    key_wrapper,
+    key_wrapper_of_environment,
+    put_key,
+    unwrapped,
+)
+from mstbucket.blobs.zstd import Compressor, parse_compression
+from mstbucket.errors import InvalidInput, WrongKey
+from mstbucket.pg.database import Database
+from mstbucket.pg.queries import one_row
+
+_READ: Final = "SELECT compression, key_id, wrapped_key FROM encoding"
+
+
+def settle(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
+    """The store's encoding after what the caller of `mstbucket.open` wants was recorded; see there for the errors."""
+    wanted = None if compression is None else parse_compression(compression)
+    with db.reading() as connection:
+        level, key_id, wrapped = one_row(connection, _READ)
+    if compression is not None and wanted != level:
+        with db.connection() as connection:
+            connection.execute("UPDATE encoding SET compression = %s", (wanted,))
+        level = wanted
+    if level is not None:
+        Compressor(level)  # whether the library is there is better known now than at the first flush
+    encoding = Encoding(level)
+    if key_id is not None:
+        return replace(encoding, key=_open(encryption, wrapped, key_id))
+    return encoding if encryption is None else replace(encoding, key=_encrypt(db, blobs, key_wrapper(encryption)))
+
+
+def _open(encryption: KeySource | None, wrapped: bytes, key_id: bytes) -> DataKey:
+    """[FRAME-15]"""
+    wrapper = key_wrapper_of_environment() if encryption is None else key_wrapper(encryption)
+    if wrapper is None:
+        raise WrongKey(f"the store is encrypted: open it with encryption=…, or set {VARIABLE} or {FILE_VARIABLE}")
+    return unwrapped(wrapper, wrapped, key_id)
+
+
+def _encrypt(db: Database, blobs: BlobStore, wrapper: KeyWrapper) -> DataKey:
+    """Make the store an encrypted one from here on. Of all who try at once one's key becomes the store's."""
+    found = find_key(blobs, wrapper)
+    if found is None:
+        key = DataKey.new()
+        name, wrapped = put_key(blobs, wrapper, key)  # durable before anything is encrypted with it
+    else:  # the database is new, the blob store is not: what is in it was encrypted with this key
+        name, wrapped, key = found
+    with db.connection() as connection:
+        query = "UPDATE encoding SET key_id = %s, wrapped_key = %s, key_blob = %s WHERE key_id IS NULL"
+        if connection.execute(query, (key.id, wrapped, name)).rowcount == 1:
+            return key
+        _, key_id, wrapped = one_row(connection, _READ)
+    if found is None:
+        blobs.delete(name)
+    return unwrapped(wrapper, wrapped, key_id)
+
+
+def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeySource) -> None:
+    """Wrap the store's data key anew; see `Store.rotate_key` ([FRAME-16])."""
+    if key is None:
+        raise InvalidInput("the store is not encrypted: there is no key to wrap anew")
+    name, wrapped = put_key(blobs, key_wrapper(encryption), key)
+
+    def record(connection: Any) -> str:
+        row = one_row(connection, "SELECT key_id, key_blob FROM encoding FOR UPDATE")
+        if bytes(row[0]) != key.id:
+            raise WrongKey("the store has another data key now: open it again")
+        connection.execute("UPDATE encoding SET wrapped_key = %s, key_blob = %s", (wrapped, name))
+        return str(row[1])
+
+    old = db.run(record)
+    if old != name:
+        blobs.delete(old)  # a crash before this leaves a wrapped key that nobody needs; the old wrapping key opens it
