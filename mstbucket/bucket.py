@@ -25,7 +25,7 @@ from mstbucket.model import (
     Tags,
 )
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
-from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class, overridden
+from mstbucket.services.attributes import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.services.conditions import conditions
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
@@ -179,8 +179,7 @@ class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
         expect = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         wanted = Wanted(key, version_id, range, part_number)
         reader = reading.open_object(self._context.db, self._context.blocks, self.name, wanted, expect)
-        reader.info = overridden(
-            reader.info,
+        overrides = (
             response_content_type,
             response_cache_control,
             response_content_disposition,
@@ -188,6 +187,8 @@ class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
             response_content_language,
             response_expires,
         )
+        if overrides != NO_OVERRIDES:
+            reader.info = overridden(reader.info, *overrides)
         return reader
 
     def head_object(
