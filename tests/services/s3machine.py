@@ -180,8 +180,6 @@ class S3Machine(Pair, RuleBasedStateMachine):
     ) -> None:  # fmt: skip
         source_key = self.key(source, there)
         version_id = self.version_id(source, source_key, which)
-        if self.is_marker(source, source_key, version_id):
-            return
         conditions = self.conditions(letter, key, match, none_match)
         wanted = self.conditions(source, source_key, source_match, source_none_match)
         directives: dict[str, Any] = {}

@@ -139,10 +139,6 @@ class Pair:
         ids = [*there, *there, "null", "no-such-version"]
         return ids[which % len(ids)]
 
-    def is_marker(self, letter: str, key: str, version_id: str | None) -> bool:
-        """Whether the id is that of a delete marker."""
-        return any(version.id == version_id and version.marker for version in self.model[letter].history.get(key, []))
-
     def modified(self, letter: str, key: str, version_id: str | None) -> datetime:
         for version in reversed(self.model[letter].history.get(key, [])):
             if version.modified is not None and version_id in (None, version.id):
