@@ -27,7 +27,7 @@ from mstbucket.model import (
     Tags,
 )
 from mstbucket.services import buckets, checking, exporting, flushing, listing, putting, reading
-from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class, overridden
+from mstbucket.services.attributes import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.services.conditions import conditions
 from mstbucket.services.context import Context
 from mstbucket.services.files import replacing
@@ -191,8 +191,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         expect = conditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
         wanted = Wanted(key, version_id, range, part_number)
         reader = reading.open_object(self._context.db, self._context.blocks, self.name, wanted, expect)
-        reader.info = overridden(
-            reader.info,
+        overrides = (
             response_content_type,
             response_cache_control,
             response_content_disposition,
@@ -200,6 +199,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             response_content_language,
             response_expires,
         )
+        if overrides != NO_OVERRIDES:
+            reader.info = overridden(reader.info, *overrides)
         return reader
 
     def head_object(

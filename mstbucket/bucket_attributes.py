@@ -71,7 +71,8 @@ class BucketAttributes:
         Raises:
             NoSuchKey, NoSuchBucket: the source does not exist, or there is nothing for `if_match` to match.
             PreconditionFailed: the source or what is under `key` is not what the conditions ask for.
-            InvalidRequest: onto itself without `metadata_directive="REPLACE"`, or more than 5 GiB: copy it in parts.
+            InvalidRequest: onto itself without `metadata_directive="REPLACE"`, the version of a delete marker, or more than
+                5 GiB: copy it in parts.
             InvalidInput: a directive that there is not, or something given that the directive does not look at.
             MetadataTooLarge, InvalidTag, InvalidKey, KeyTooLong: as in `put_object`.
             Unsupported: another storage class.

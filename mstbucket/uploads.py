@@ -122,6 +122,7 @@ class MultipartUploads:
         Raises:
             NoSuchUpload, NoSuchKey, NoSuchBucket: the upload or the source does not exist.
             InvalidRange: the range ends outside the source.
+            InvalidRequest: `source_version_id` is that of a delete marker.
             EntityTooLarge: more than 5 GiB; copy a range.
             CorruptionError: a block of the source is missing or damaged.
         """

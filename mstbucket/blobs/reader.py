@@ -15,7 +15,7 @@ from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.limits import MIB
 
-__all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_blocks"]
+__all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_block", "read_blocks"]
 
 WORTH: Final = 4  # reading ahead goes on while at least one in so many of the bytes it brought was used
 CROWD: Final = 16  # blocks asked for in one range that make it a place to read on from; neighbours alone do not
@@ -58,6 +58,15 @@ def read_blocks(blobs: Ranges, wanted: Iterable[tuple[CID, Location]]) -> dict[C
     for read in plan(wanted, blobs.reading.gap, blobs.reading.limit):
         _cut(read, _fetch(blobs, read, read.stop), found)
     return found
+
+
+def read_block(blobs: Ranges, cid: CID, place: Location) -> bytes:
+    """Fetch and verify one block; as `read_blocks`, without a plan."""
+    pack, offset, length = place
+    read = Read(pack, offset, offset + length, ((cid, place),))
+    found: dict[CID, bytes] = {}
+    _cut(read, _fetch(blobs, read, read.stop), found)
+    return found[cid]
 
 
 def checked(cid: CID, block: bytes, where: str) -> bytes:

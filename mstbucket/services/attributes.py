@@ -31,7 +31,8 @@ from mstbucket.services.rows import json_of
 
 #: The headers that a read may ask for in place of those kept.
 RESPONSE_HEADERS: Final = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
-_NO_OVERRIDES: Final = (None,) * len(RESPONSE_HEADERS)
+#: No override: none of the content type, none of these headers.
+NO_OVERRIDES: Final = (None,) * (1 + len(RESPONSE_HEADERS))
 
 STORAGE_CLASS: Final = "STANDARD"  # the only one there is ([ATTR-7])
 
@@ -94,7 +95,7 @@ def overridden(info: ObjectInfo, content_type: str | None, *headers: str | None)
 
     *headers* are in the order of RESPONSE_HEADERS; None leaves what there is.
     """
-    if content_type is None and headers == _NO_OVERRIDES:
+    if (content_type, *headers) == NO_OVERRIDES:
         return info
     said = {name: value for name, value in zip(RESPONSE_HEADERS, headers, strict=True) if value is not None}
     kind = info.content_type if content_type is None else content_type

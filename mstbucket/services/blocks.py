@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, read_blocks
+from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, read_block, read_blocks
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import MissingBlock
 from mstbucket.pg.binary import bytea_array
@@ -50,7 +50,7 @@ class StoreBlocks:
             return checked(cid, body, "in the database")
         if pack is None:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
-        return read_blocks(self._blobs, [(cid, Location(pack, offset, length))])[cid]
+        return read_block(self._blobs, cid, Location(pack, offset, length))
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """Those of `cids` that are held in the database still."""

@@ -9,7 +9,7 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.errors import InvalidInput, InvalidRequest, MethodNotAllowed
+from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
@@ -59,7 +59,7 @@ def copy(
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
         was = find_row(connection, number, source.bucket, source.key, source.version_id).manifest
         if was.delete_marker:
-            raise MethodNotAllowed(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
+            raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
         wanted.check_source(was.etag or "", was.modified, str(source))
         m = replace(_made(was, request, metadata_directive, tagging_directive), version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final, Self, cast
 
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
-from mstbucket.errors import Conflict, EntityTooLarge, InvalidInput, InvalidRange
+from mstbucket.errors import Conflict, EntityTooLarge, InvalidInput, InvalidRange, InvalidRequest, MethodNotAllowed
 from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
 from mstbucket.model import EMPTY, Body
 from mstbucket.model_uploads import Part
@@ -63,9 +63,12 @@ def copy_part(context: Context, target: Target, source: Source, span: str | None
     """
     kind = _check(context, target)
     try:
-        return _copy(context, target, source, span, kind, _Reusing(context))
-    except _Collected:
-        return _copy(context, target, source, span, kind, _PartPack(context))
+        try:
+            return _copy(context, target, source, span, kind, _Reusing(context))
+        except _Collected:
+            return _copy(context, target, source, span, kind, _PartPack(context))
+    except MethodNotAllowed as error:  # a read is refused with 405, a source with 400
+        raise InvalidRequest(f"{error}: there is nothing to copy") from error
 
 
 def _copy(context: Context, target: Target, source: Source, span: str | None, kind: Kind, pack: _PartPack) -> Part:

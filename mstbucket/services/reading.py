@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -76,16 +77,20 @@ class ObjectReader:
     overwritten meanwhile. Not thread-safe: give each thread its own.
 
     Attributes:
-        info: what `head_object` would have said.
         start, stop: the half-open range of the object's bytes that this reader gives.
     """
 
-    def __init__(self, info: ObjectInfo, start: int, stop: int, chunks: Iterator[bytes]) -> None:
-        self.info = info
+    def __init__(self, describe: Callable[[], ObjectInfo], start: int, stop: int, chunks: Iterator[bytes]) -> None:
+        self._describe = describe
         self.start = start
         self.stop = stop
         self._chunks = chunks
         self._rest = memoryview(b"")
+
+    @cached_property
+    def info(self) -> ObjectInfo:
+        """What `head_object` would have said. Made when it is first looked at: a small read spends a fifth of it here."""
+        return self._describe()
 
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, or all that are left; fewer only at the end, b"" when there are none left."""
@@ -256,12 +261,14 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
     assert content is not None and size is not None  # rows of `objects` are never delete markers, and `find` raises
     if expect is not UNCONDITIONAL:
         expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    info = info_of(key, cid, manifest, versioning, lock)
     if wanted.part is not None:
         start, stop = part_range(wanted.part, manifest.parts or (size,))
-        info = replace(info, part_range=(start, stop))
     else:
         start, stop = (0, size) if wanted.span is None else parse_range(wanted.span, size)
+
+    def describe() -> ObjectInfo:
+        info = info_of(key, cid, manifest, versioning, lock)
+        return info if wanted.part is None else replace(info, part_range=(start, stop))
 
     def chunks() -> Iterator[bytes]:
         try:
@@ -269,7 +276,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         except (CorruptionError, FormatError) as error:
             raise _named(error, bucket, key) from error
 
-    return ObjectReader(info, start, stop, chunks())
+    return ObjectReader(describe, start, stop, chunks())
 
 
 def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:

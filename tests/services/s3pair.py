@@ -92,6 +92,8 @@ class Pair:
         assert [(version.version_id, version.delete_marker) for version in found] == [
             (version.id, version.marker) for version in reversed(self.model[letter].history.get(key, []))
         ]
+        first = self.real[letter].list_objects(key, max_keys=1).contents  # of the keys that start with it it is the first
+        assert (first[:1] != () and first[0].key == key) == (self.model[letter].current(key) is not None)
         for version in found:
             self.model[letter].learn(key, version.version_id, version.last_modified)
 
@@ -136,10 +138,6 @@ class Pair:
         there = [version.id for version in reversed(self.model[letter].history.get(key, []))]
         ids = [*there, *there, "null", "no-such-version"]
         return ids[which % len(ids)]
-
-    def is_marker(self, letter: str, key: str, version_id: str | None) -> bool:
-        """Whether the id is that of a delete marker."""
-        return any(version.id == version_id and version.marker for version in self.model[letter].history.get(key, []))
 
     def modified(self, letter: str, key: str, version_id: str | None) -> datetime:
         for version in reversed(self.model[letter].history.get(key, [])):

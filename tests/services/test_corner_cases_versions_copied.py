@@ -74,6 +74,9 @@ def test_onto_itself_with_replace_adds_a_version(enabled: mstbucket.Bucket) -> N
 
 
 REFUSED: dict[str, tuple[Callable[[mstbucket.Bucket], dict[str, Any]], type[Exception], str, int]] = {
+    # S3: "you are not allowed to specify a delete marker as a version for the x-amz-copy-source"
+    "a delete marker by its version id": (
+        lambda b: {"source_version_id": ids(b)[2]}, errors.InvalidRequest, "InvalidRequest", 400),
     "a version that is not there": (lambda b: {"source_version_id": "no such"}, errors.NoSuchVersion, "NoSuchVersion", 404),
     "the null version where there is none": (
         lambda b: {"source_version_id": "null"}, errors.NoSuchVersion, "NoSuchVersion", 404),
