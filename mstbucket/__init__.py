@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         VersionsPage,
     )
     from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
+    from mstbucket.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.services.reading import ObjectReader
     from mstbucket.store import Store, open
     from mstbucket.verify.car import CarReport
@@ -50,10 +51,13 @@ __all__ = [
     "CarReport",
     "CheckReport",
     "CommitInfo",
+    "DefaultRetention",
     "DeleteFailure",
     "DeleteReport",
     "DeleteResult",
     "ExportReport",
+    "LifecycleReport",
+    "LifecycleRule",
     "MarkerPage",
     "ObjectAttributes",
     "ObjectInfo",
@@ -65,6 +69,7 @@ __all__ = [
     "PartsPage",
     "PutRequest",
     "PutResult",
+    "Retention",
     "Store",
     "Upload",
     "UploadsPage",
@@ -79,7 +84,11 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.validate",
     "Bucket": "mstbucket.bucket",
     "CarReport": "mstbucket.verify.car",
+    "DefaultRetention": "mstbucket.policies",
+    "LifecycleReport": "mstbucket.policies",
+    "LifecycleRule": "mstbucket.policies",
     "ObjectReader": "mstbucket.services.reading",
+    "Retention": "mstbucket.policies",
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model_uploads"),
     "Store": "mstbucket.store",
     "open": "mstbucket.store",

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.bucket_attributes import BucketAttributes
+from mstbucket.bucket_lifecycle import BucketLifecycle
+from mstbucket.bucket_locks import BucketLocks
 from mstbucket.errors import NoSuchCommit
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import (
@@ -34,7 +36,7 @@ from mstbucket.uploads import MultipartUploads
 from mstbucket.versions import BucketVersions
 
 
-class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
+class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -64,6 +66,9 @@ class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
         checksums: Mapping[str, str] = EMPTY,
         checksum_algorithm: str | None = None,
         storage_class: str = STORAGE_CLASS,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until: datetime | None = None,
+        object_lock_legal_hold: bool | None = None,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -86,6 +91,9 @@ class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
                 `sha256`). They are kept, and returned by `head_object`.
             checksum_algorithm: one to compute and keep.
             storage_class: `STANDARD`; there is no other.
+            object_lock_mode, object_lock_retain_until: a retention in place of the bucket's default: `GOVERNANCE` or
+                `COMPLIANCE`, and an aware datetime in the future. Both or neither.
+            object_lock_legal_hold: True puts the version under a legal hold.
 
         Raises:
             BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
@@ -95,6 +103,7 @@ class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
             EntityTooLarge: the body has more than 5 TiB.
             Unsupported: another storage class.
+            InvalidRequest: a lock, and the bucket has no object lock.
             NoSuchBucket: the bucket has gone.
             StorageError: the disk or the database failed; nothing was stored. Repeat the call when it is repaired.
             OutcomeUnknown: the connection died during the commit. Read the key, or repeat the put.
@@ -112,6 +121,9 @@ class Bucket(BucketAttributes, BucketVersions, MultipartUploads):
             content_md5=content_md5,
             checksums=checksums,
             checksum_algorithm=checksum_algorithm,
+            object_lock_mode=object_lock_mode,
+            object_lock_retain_until=object_lock_retain_until,
+            object_lock_legal_hold=object_lock_legal_hold,
         )
         return putting.put_one(self._context, self.name, request)
 

@@ -44,6 +44,9 @@ class BucketAttributes:
         copy_source_if_none_match: str | None = None,
         copy_source_if_modified_since: datetime | None = None,
         copy_source_if_unmodified_since: datetime | None = None,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until: datetime | None = None,
+        object_lock_legal_hold: bool | None = None,
     ) -> PutResult:
         """Store the body of another object under `key`; within a store without moving a byte. Durable when this returns.
 
@@ -64,6 +67,8 @@ class BucketAttributes:
             if_match, if_none_match: what must be under `key`, as for `put_object`.
             copy_source_if_match, copy_source_if_none_match, copy_source_if_modified_since,
                 copy_source_if_unmodified_since: what the source must be, as for `get_object`.
+            object_lock_mode, object_lock_retain_until, object_lock_legal_hold: as in `put_object`; a lock of the source
+                is not copied.
 
         Raises:
             NoSuchKey, NoSuchBucket: the source does not exist, or there is nothing for `if_match` to match.
@@ -78,7 +83,12 @@ class BucketAttributes:
         there = self if source_bucket is None or isinstance(source_bucket, str) else source_bucket
         name = source_bucket if isinstance(source_bucket, str) else there.name
         source = Source(name, source_key, source_version_id)
-        request = PutRequest(key, b"", content_type, metadata, headers, tags, if_match, if_none_match)
+        request = PutRequest(
+            key, b"", content_type, metadata, headers, tags, if_match, if_none_match,
+            object_lock_mode=object_lock_mode,
+            object_lock_retain_until=object_lock_retain_until,
+            object_lock_legal_hold=object_lock_legal_hold,
+        )  # fmt: skip
         wanted = conditions(
             copy_source_if_match,
             copy_source_if_none_match,

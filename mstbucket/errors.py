@@ -8,11 +8,13 @@
     │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
     │   └── WrongKey
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   └── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
+    │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
+    │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
-    │   └── ConditionalRequestConflict, VersioningChanged, MethodNotAllowed
+    │   ├── ConditionalRequestConflict, VersioningChanged, MethodNotAllowed
+    │   └── AccessDenied, InvalidBucketState
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -198,6 +200,24 @@ class NoSuchTagSet(NotFound):
     code = "NoSuchTagSet"
 
 
+class ObjectLockConfigurationNotFound(NotFound):
+    """Object lock was not enabled on the bucket."""
+
+    code = "ObjectLockConfigurationNotFoundError"
+
+
+class NoSuchObjectLockConfiguration(NotFound):
+    """The version has no retention, or nobody ever spoke of a legal hold on it: nothing protects it that way."""
+
+    code = "NoSuchObjectLockConfiguration"
+
+
+class NoSuchLifecycleConfiguration(NotFound):
+    """The bucket has no lifecycle rules."""
+
+    code = "NoSuchLifecycleConfiguration"
+
+
 # --- somebody was there first ----------------------------------------------------------------------------------------
 
 
@@ -233,6 +253,19 @@ class MethodNotAllowed(Conflict):
 
     code = "MethodNotAllowed"
     status = 405
+
+
+class AccessDenied(Conflict):
+    """A lock protects the version. Nothing was done: wait until its retention ends, or have its legal hold removed."""
+
+    code = "AccessDenied"
+    status = 403
+
+
+class InvalidBucketState(Conflict):
+    """The bucket's versioning does not go with what was asked: object lock needs it Enabled, and keeps it so."""
+
+    code = "InvalidBucketState"
 
 
 class BlobExists(Conflict):

@@ -60,6 +60,12 @@ PART_SIZE_MIN: Final = 5 * MIB  # of every part but the last; S3's rule, checked
 PART_SIZE_MAX: Final = 5 * GIB  # S3's rule; a part's digests are 160 KiB then
 LIST_KEYS_MAX: Final = 1000  # keys and common prefixes of one page
 DELETE_KEYS_MAX: Final = 1000  # keys of one delete_objects
+RETENTION_DAYS_MAX: Final = 36_500  # of a bucket's default retention; S3's rule
+RETENTION_YEARS_MAX: Final = 100  # the same in years
+LIFECYCLE_RULES_MAX: Final = 1000  # rules of one bucket; S3's rule
+LIFECYCLE_ID_MAX: Final = 255  # characters of a rule's id; S3's rule
+LIFECYCLE_DAYS_MAX: Final = 2**31 - 1  # days of a rule; what S3's clients can send
+NEWER_VERSIONS_MAX: Final = 100  # noncurrent versions that a rule can keep whatever their age; S3's rule
 
 # --- the store ---
 INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)

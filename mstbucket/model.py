@@ -92,6 +92,8 @@ class ObjectInfo:
         checksums: S3's additional checksums that were kept: base64, by algorithm in lower case (`crc32c`).
         parts: sizes of the parts it was uploaded in, in order; empty where it came by a single put.
         version_id: "null" for the null version; None in a bucket whose versioning was never set.
+        object_lock_mode, object_lock_retain_until: of the retention that was set; it may have ended.
+        object_lock_legal_hold: a legal hold protects it.
         part_range: where the part that `part_number` asked for lies in the body, half-open; None where none was asked for.
     """
 
@@ -109,6 +111,9 @@ class ObjectInfo:
     parts: tuple[int, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     version_id: str | None = None
+    object_lock_mode: str | None = None
+    object_lock_retain_until: datetime | None = None
+    object_lock_legal_hold: bool = False
     part_range: tuple[int, int] | None = None
 
     @property
@@ -216,6 +221,9 @@ class PutRequest:
     content_md5: str | None = None
     checksums: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     checksum_algorithm: str | None = None
+    object_lock_mode: str | None = None
+    object_lock_retain_until: datetime | None = None
+    object_lock_legal_hold: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

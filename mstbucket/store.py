@@ -126,17 +126,18 @@ class Store:
         age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
         self._worker = Worker(context, age) if background else None
 
-    def create_bucket(self, name: str) -> Bucket:
+    def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
         """Make an empty bucket, durably, and return it.
 
         Args:
             name: 3 to 63 characters by S3's rules: a-z, 0-9, '-' and '.', starting and ending with a letter or digit.
+            object_lock: enable versioning and object lock, without a default retention, from the beginning and for good.
 
         Raises:
             InvalidBucketName: the name breaks a rule; the message says which.
             BucketAlreadyExists: there is one of that name in this store. Use `bucket` to open it.
         """
-        buckets.create(self._context.db, name)
+        buckets.create(self._context.db, name, object_lock)
         return Bucket(self._context, name)
 
     def bucket(self, name: str) -> Bucket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import EMPTY, Body, PutRequest, PutResult
@@ -34,6 +35,9 @@ class MultipartUploads:
         tags: Mapping[str, str] = EMPTY,
         checksum_algorithm: str | None = None,
         checksum_type: str | None = None,
+        object_lock_mode: str | None = None,
+        object_lock_retain_until: datetime | None = None,
+        object_lock_legal_hold: bool | None = None,
     ) -> Upload:
         """Begin an upload to `key`, durably, and return it; the object there stays until the upload is completed.
 
@@ -41,16 +45,22 @@ class MultipartUploads:
 
         Args:
             key, content_type, metadata, headers, tags: as for `put_object`.
+            object_lock_mode, object_lock_retain_until, object_lock_legal_hold: as for `put_object`.
             checksum_algorithm: one that every part and the object will have. It is computed of parts that come without.
             checksum_type: `COMPOSITE`, the checksum of the parts' checksums (`crc32`, `crc32c`, `sha1`, `sha256`; the
                 default of these), or `FULL_OBJECT`, that of all bytes (`crc32`, `crc32c`, `crc64nvme`).
 
         Raises:
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside its limits.
-            InvalidRequest: the algorithm has no checksum of that type.
+            InvalidRequest: the algorithm has no checksum of that type; a lock, and the bucket has no object lock.
             NoSuchBucket: the bucket has gone.
         """
-        request = PutRequest(key, b"", content_type, metadata, headers, tags)
+        request = PutRequest(
+            key, b"", content_type, metadata, headers, tags,
+            object_lock_mode=object_lock_mode,
+            object_lock_retain_until=object_lock_retain_until,
+            object_lock_legal_hold=object_lock_legal_hold,
+        )  # fmt: skip
         return uploads.create(self._context, self.name, request, kind(checksum_algorithm, checksum_type))
 
     def upload_part(

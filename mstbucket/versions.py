@@ -31,6 +31,7 @@ class BucketVersions:
 
         Raises:
             InvalidInput: neither of the two.
+            InvalidBucketState: suspended, and the bucket has object lock.
             NoSuchBucket: the bucket has gone.
         """
         versions.set_state(self._context, self.name, status)
@@ -86,6 +87,7 @@ class BucketVersions:
         version_id: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
+        bypass_governance_retention: bool = False,
     ) -> DeleteResult:
         """Delete the object under `key`, or one version of it, durably. What does not exist is no error, as in S3.
 
@@ -99,6 +101,7 @@ class BucketVersions:
             version_id: of the version to remove; "null" is the null version.
             if_match: delete the current object only if it has this ETag, or one of these; `*` is any.
             if_none_match: delete it only if it does not have this ETag.
+            bypass_governance_retention: remove the version though a retention in governance mode protects it.
 
         Raises:
             InvalidKey, KeyTooLong: no object can have that key.
@@ -106,14 +109,23 @@ class BucketVersions:
             NoSuchKey: `if_match`, and there is no object.
             PreconditionFailed: the object is not what the conditions ask for; it is still there.
             InvalidRequest: conditions together with a version id.
+            AccessDenied: a retention or a legal hold protects the version.
         """
-        return deleting.delete_one(self._context, self.name, (key, version_id), expected(if_match, if_none_match))
+        expectation = expected(if_match, if_none_match)
+        return deleting.delete_one(
+            self._context, self.name, (key, version_id), expectation, bypass_governance_retention
+        )
 
-    def delete_objects(self, items: Iterable[str | tuple[str, str | None]]) -> DeleteReport:
+    def delete_objects(
+        self, items: Iterable[str | tuple[str, str | None]], *, bypass_governance_retention: bool = False
+    ) -> DeleteReport:
         """Delete up to 1,000 objects or versions in one transaction, and return what became of each, in order.
+
+        A version that a lock protects stays, and is the report's `errors`; all others go.
 
         Args:
             items: keys, or pairs of a key and a version id; as for `delete_object`.
+            bypass_governance_retention: as for `delete_object`.
 
         Raises:
             InvalidInput: more than 1,000; split them.
@@ -123,4 +135,4 @@ class BucketVersions:
         wanted = [(item, None) if isinstance(item, str) else item for item in items]
         if len(wanted) > DELETE_KEYS_MAX:
             raise InvalidInput(f"delete_objects takes up to {DELETE_KEYS_MAX} items at a time, not {len(wanted)}")
-        return deleting.delete_many(self._context, self.name, wanted)
+        return deleting.delete_many(self._context, self.name, wanted, bypass_governance_retention)

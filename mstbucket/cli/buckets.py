@@ -21,7 +21,7 @@ def make(arguments: argparse.Namespace, out: Output) -> None:
     """Make a bucket."""
     name = parse_bucket(arguments.bucket)
     with open_or_make_store(arguments) as store:
-        store.create_bucket(name)
+        store.create_bucket(name, object_lock=arguments.object_lock)
     out.emit({"action": "mb", "bucket": name}, f"make_bucket: {name}")
 
 
@@ -76,4 +76,5 @@ def _empty(bucket: Bucket) -> None:
         while keys := [summary.key for summary in islice(objects, DELETE_KEYS_MAX)]:
             bucket.delete_objects(keys)
     while versions := bucket.list_object_versions().versions:
-        bucket.delete_objects((version.key, version.version_id) for version in versions)
+        for failure in bucket.delete_objects((version.key, version.version_id) for version in versions).errors:
+            raise failure.error  # a locked version, which no force removes

@@ -43,7 +43,8 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], out: Output) -> None:
-    for result in bucket.delete_objects(items).deleted:
+    report = bucket.delete_objects(items)
+    for result in report.deleted:
         address = Address(name, result.key)
         record = {
             "action": "delete", "target": str(address), "existed": result.existed, "version_id": result.version_id,
@@ -53,6 +54,8 @@ def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], 
         marker = " (delete marker)" if result.delete_marker else ""
         verb = "delete" if result.existed or result.delete_marker else "not there"
         out.report(record, one_line(f"{verb}: {address}{version}{marker}"))
+    for failure in report.errors:  # a locked version; one at most, since only one can be named
+        raise failure.error
 
 
 def cat(arguments: argparse.Namespace, out: Output) -> None:

@@ -72,6 +72,7 @@ def _common(parser: argparse.ArgumentParser, unset: Any) -> None:
 def _buckets(add: _Adder) -> None:
     command = add("mb", "buckets:make", "make a bucket, and the store if there is none")
     command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("--object-lock", action="store_true", help="with versioning and object lock, for good")
 
     command = add("rb", "buckets:remove", "remove an empty bucket")
     command.add_argument("bucket", metavar="mst://BUCKET")
@@ -87,6 +88,23 @@ def _buckets(add: _Adder) -> None:
     command = add("versioning", "versions:versioning", "show, enable or suspend a bucket's versioning")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="left out, only show it")
+
+    command = add("lock", "locks:run", "show or set object lock of a bucket, or what protects a version")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+    command.add_argument("--enable", action="store_true", help="of a bucket with versioning: give it object lock, for good")
+    command.add_argument("--default", metavar="MODE:PERIOD", help="of a bucket: governance:30d, compliance:7y, or none")
+    command.add_argument("--retain", metavar="MODE:TIME", help="of a version: governance:2030-01-01T00:00:00Z, or none")
+    command.add_argument("--hold", choices=["on", "off"], help="of a version: put it under a legal hold, or lift that")
+    command.add_argument("--bypass-governance", action="store_true", help="with --retain: shorten or end governance")
+    _version_id(command, "this version")
+
+    command = add(
+        "lifecycle", "lifecycle:run", "show, set, remove or carry out the rules by which a bucket's objects go with time",
+        "FILE is a JSON array of rules, each as 'show --json' prints it: expiration_days, noncurrent_days, prefix, tags, …",
+    )  # fmt: skip
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("action", choices=["show", "set", "rm", "run"], nargs="?", default="show", help="by default show")
+    command.add_argument("file", metavar="FILE", nargs="?", help="with 'set': the rules; '-' is standard input")
 
     command = add("status", "buckets:status", "say which store is used, and what is in it")
 

@@ -12,6 +12,7 @@ from mstbucket.errors import (
     BucketNotEmpty,
     CommitMoved,
     Conflict,
+    InvalidBucketState,
     MstBucketError,
     NoSuchBucket,
     NoSuchKey,
@@ -33,6 +34,7 @@ OWN: Final[dict[str, type[MstBucketError]]] = {
     "MB412": CommitMoved,
     "MB420": PreconditionFailed,
     "MB421": VersioningChanged,
+    "MB423": InvalidBucketState,
     "MB501": Unsupported,
 }
 

@@ -126,7 +126,7 @@ def check_storage_class(name: str) -> None:
 
 def object_tags(db: Database, bucket: str, key: str, version_id: str | None) -> dict[str, str]:
     """The tags of the object or version; see `Bucket.get_object_tagging`."""
-    return dict(find(db, bucket, key, version_id)[2].tags)
+    return dict(find(db, bucket, key, version_id)[3].tags)
 
 
 def tag_object(db: Database, bucket: str, key: str, version_id: str | None, tags: Tags) -> None:
@@ -176,7 +176,7 @@ def tag_bucket(db: Database, bucket: str, tags: Tags) -> None:
 
 def attributes(db: Database, bucket: str, key: str, version_id: str | None) -> ObjectAttributes:
     """What S3's GetObjectAttributes tells; see `Bucket.get_object_attributes`."""
-    manifest = find(db, bucket, key, version_id)[2]
+    manifest = find(db, bucket, key, version_id)[3]
     assert manifest.etag is not None and manifest.size is not None  # `find` finds no delete markers
     return ObjectAttributes(
         etag=manifest.etag,

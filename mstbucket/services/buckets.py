@@ -24,11 +24,17 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def create(db: Database, name: str) -> None:
+def create(db: Database, name: str, object_lock: bool) -> None:
     """Make an empty bucket, durably; `Store.create_bucket` says the rest."""
     check_bucket_name(name)
-    with db.connection() as connection:
+
+    def work(connection: Any) -> None:
         connection.execute("SELECT create_bucket(%s, %s, %s)", (name, bucket_identity(secrets.token_bytes(16)), now_ms()))
+        if object_lock:
+            connection.execute("SELECT set_versioning(%s, 'Enabled')", (name,))
+            connection.execute("SELECT lock_bucket(%s, NULL, NULL, NULL)", (name,))
+
+    db.run(work)
 
 
 def delete(db: Database, name: str) -> None:

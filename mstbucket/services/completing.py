@@ -38,12 +38,13 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
+from mstbucket.services.locking import place_on_completed
 from mstbucket.services.packing import PackInProgress
 from mstbucket.services.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.putting import add_rows, result
 from mstbucket.services.rows import json_of
 from mstbucket.services.uploads import checked_id, no_such_upload
-from mstbucket.services.versions import new_id
+from mstbucket.services.versions import ENABLED, new_id
 
 ATTEMPTS: Final = 5  # a completion that finds a part replaced this often gives up: somebody uploads without end
 _FETCH: Final = 64  # parts whose digests are fetched at a time: 10 MiB at most
@@ -299,6 +300,8 @@ class _Completion:
         m = replace(m, version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, number, versioning, [(self._key, m, cid)])
+        if versioning == ENABLED:
+            place_on_completed(connection, number, upload.id, self._key, m.version_id)
         answer = result(self._key, m, cid, versioning)
         connection.execute(
             "UPDATE uploads SET completed = %s, asked = %s, size = %s, etag = %s, content = %s, manifest = %s,"

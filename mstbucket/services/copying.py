@@ -16,6 +16,7 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Conditions, Expected
 from mstbucket.services.context import Context
+from mstbucket.services.locking import place, wish_of
 from mstbucket.services.putting import DEFAULT_TYPE, add_rows, check, lower, result
 from mstbucket.services.reading import Source, find_row
 from mstbucket.services.versions import new_id, stored_id
@@ -38,6 +39,7 @@ def copy(
     if source.version_id is not None:
         stored_id(source.version_id)
     check(request)
+    wish = wish_of(request)
     check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] of a version it is a change: that becomes the current one again
     if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
@@ -61,6 +63,7 @@ def copy(
         m = replace(_made(was, request, metadata_directive, tagging_directive), version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, target, versioning, [(request.key, m, cid)])  # its parts too [ATTR-6]
+        place(connection, target, [] if wish is None else [(request.key, m.version_id, wish)])
         return result(request.key, m, cid, versioning)
 
     return context.db.run(work)

@@ -9,8 +9,8 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.errors import InvalidRequest
-from mstbucket.model import DeleteReport, DeleteResult
+from mstbucket.errors import AccessDenied, InvalidRequest
+from mstbucket.model import DeleteFailure, DeleteReport, DeleteResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import now_ms
@@ -22,9 +22,15 @@ from mstbucket.services.versions import new_id, stored_id
 #: What to delete: a key, and the id of a version as it was given, or None for a delete without one.
 Item = tuple[str, str | None]
 
+#: What became of it.
+Outcome = DeleteResult | DeleteFailure
 
-def delete_one(context: Context, bucket: str, item: Item, expectation: Expected) -> DeleteResult:
-    """Delete one object or version, if the current object is what is expected; see `Bucket.delete_object`."""
+
+def delete_one(context: Context, bucket: str, item: Item, expectation: Expected, bypass: bool) -> DeleteResult:
+    """Delete one object or version, if the current object is what is expected; see `Bucket.delete_object`.
+
+    With `bypass`, a retention in governance mode is no obstacle.
+    """
     key, version_id = item
     encode_key(key)
     if version_id is not None:
@@ -32,40 +38,49 @@ def delete_one(context: Context, bucket: str, item: Item, expectation: Expected)
         if not expectation.anything:
             raise InvalidRequest("conditions of a delete are about the current object: leave out the version id, or them")
 
-    def work(connection: Any) -> DeleteResult:
+    def work(connection: Any) -> Outcome:
         number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         expectation.require(connection, number, key)
-        return _delete(connection, number, versioning, [item])[0]
+        return _delete(connection, number, versioning, [item], bypass)[0]
 
-    return context.db.run(work)
+    result = context.db.run(work)
+    if isinstance(result, DeleteFailure):
+        raise result.error
+    return result
 
 
-def delete_many(context: Context, bucket: str, items: Sequence[Item]) -> DeleteReport:
+def delete_many(context: Context, bucket: str, items: Sequence[Item], bypass: bool) -> DeleteReport:
     """Delete up to 1,000 objects and versions in one transaction; see `Bucket.delete_objects`."""
     for key, version_id in items:
         encode_key(key)
         if version_id is not None:
             stored_id(version_id)
 
-    def work(connection: Any) -> list[DeleteResult]:
+    def work(connection: Any) -> list[Outcome]:
         number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        return _delete(connection, number, versioning, items)
+        return _delete(connection, number, versioning, items, bypass)
 
-    return DeleteReport(tuple(context.db.run(work)), ())
+    outcomes = context.db.run(work)
+    return DeleteReport(
+        tuple(outcome for outcome in outcomes if isinstance(outcome, DeleteResult)),
+        tuple(outcome for outcome in outcomes if isinstance(outcome, DeleteFailure)),
+    )
 
 
-def _delete(connection: Any, bucket: int, versioning: str | None, items: Sequence[Item]) -> list[DeleteResult]:
-    """Inside the transaction: the results, in the order of *items*."""
+def _delete(
+    connection: Any, bucket: int, versioning: str | None, items: Sequence[Item], bypass: bool
+) -> list[Outcome]:
+    """Inside the transaction: what became of each, in the order of *items*; what a lock refuses is left as it is."""
     if versioning is None and all(version_id is None for _, version_id in items):
         query = "SELECT delete_objects(%s, %s)"
         keys = binary.text_array(sorted({key for key, _ in items}))
         gone = {row[0] for row in connection.execute(query, (bucket, keys))}
         return [DeleteResult(key, None, False, key in gone) for key, _ in items]
-    results: dict[int, DeleteResult] = {}
+    results: dict[int, Outcome] = {}
     for place in sorted(range(len(items)), key=lambda i: items[i][0].encode()):  # [PUT-9] keys are locked in their order
         key, version_id = items[place]
         if version_id is not None:
-            results[place] = _delete_version(connection, bucket, key, version_id)
+            results[place] = _delete_version(connection, bucket, key, version_id, bypass)
         elif versioning is None:
             row = connection.execute("SELECT delete_objects(%s, %s)", (bucket, binary.text_array([key]))).fetchone()
             results[place] = DeleteResult(key, None, False, row is not None)
@@ -74,9 +89,11 @@ def _delete(connection: Any, bucket: int, versioning: str | None, items: Sequenc
     return [results[place] for place in range(len(items))]
 
 
-def _delete_version(connection: Any, bucket: int, key: str, version_id: str) -> DeleteResult:
-    query = "SELECT delete_version(%s, %s, %s)"
-    marker = one_row(connection, query, (bucket, key, stored_id(version_id)))[0]
+def _delete_version(connection: Any, bucket: int, key: str, version_id: str, bypass: bool) -> Outcome:
+    query = "SELECT marker, refused FROM delete_version(%s, %s, %s, %s)"
+    marker, refused = one_row(connection, query, (bucket, key, stored_id(version_id), bypass))
+    if refused is not None:
+        return DeleteFailure(key, version_id, AccessDenied(f"version {version_id!r} of {key!r} {refused}: it stays"))
     return DeleteResult(key, version_id, bool(marker), marker is not None)
 
 

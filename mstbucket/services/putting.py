@@ -25,6 +25,7 @@ from mstbucket.services.conditions import ANYTHING, Expected, expected
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
 from mstbucket.services.integrity import claims
+from mstbucket.services.locking import Wish, place, wish_of
 from mstbucket.services.packing import PackInProgress
 from mstbucket.services.rows import json_of, shown_version
 from mstbucket.services.versions import ENABLED, believing, new_id
@@ -73,6 +74,7 @@ class _Batch:
         self._objects: list[tuple[str, Manifest]] = []
         self._keys: set[str] = set()
         self._expected: dict[str, Expected] = {}
+        self._wishes: dict[int, Wish] = {}  # locks, by the place of their object
         self._small: dict[bytes, bytes] = {}
         self._bytes = 0
 
@@ -87,6 +89,7 @@ class _Batch:
         """Read the body to its end. Nothing of a request that raises stays behind."""
         check(request)
         expectation = expected(request.if_match, request.if_none_match)
+        wish = wish_of(request)
         claimed = claims(request)
         taken = take(request.body, self._open_pack, claimed.algorithms)
         checksums = claimed.check(f"the body of {request.key!r}", taken)
@@ -96,11 +99,13 @@ class _Batch:
         if taken.inline is not None:
             self._small[taken.content] = taken.inline
         self._bytes += taken.size
+        if wish is not None:
+            self._wishes[len(self._objects)] = wish
         self._objects.append((request.key, _manifest(request, taken, checksums)))
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
-        if len(self._objects) == 1 and self._pack is None:
+        if len(self._objects) == 1 and self._pack is None and not self._wishes:
             return [believing(self._context, self._bucket, self._put_inline)]
         return self._put_batch()
 
@@ -149,6 +154,7 @@ class _Batch:
         made = _versions(self._objects, versioning)
         for part in _rounds(made) if versioning == ENABLED else (made,):
             add_rows(connection, bucket, versioning, part)
+        place(connection, bucket, [(made[at][0], made[at][1].version_id, wish) for at, wish in self._wishes.items()])
         return [result(key, m, cid, versioning) for key, m, cid in made]
 
     def __enter__(self) -> _Batch:

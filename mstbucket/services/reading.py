@@ -37,10 +37,14 @@ from mstbucket.services.versions import stored_id
 READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
 
 _COLUMNS: Final = ", ".join(f"o.{column}" for column in MANIFEST_COLUMNS.split(", "))
+# The lock of the current object, in a CASE, so that only buckets with object lock pay for it.
+_LOCK: Final = """CASE WHEN t.object_lock THEN (
+        SELECT jsonb_build_array(l.mode, l.until, l.hold) FROM locks l
+        WHERE l.bucket = t.id AND l.key = o.key AND l.version = coalesce(o.version_id, '')) END"""
 _HEAD: Final = Lookup(
     "mstbucket_head",
     f"""
-    SELECT t.versioning, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
+    SELECT t.versioning, {_LOCK}, o.manifest, {_COLUMNS} FROM buckets t JOIN objects o ON o.bucket = t.id
     WHERE t.name = $1 AND o.key = $2
     """,
     2,
@@ -48,7 +52,7 @@ _HEAD: Final = Lookup(
 _GET: Final = Lookup(
     "mstbucket_get",
     f"""
-    SELECT t.versioning, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
+    SELECT t.versioning, {_LOCK}, o.manifest, {_COLUMNS}, {LOCATION_COLUMNS}
     FROM buckets t JOIN objects o ON o.bucket = t.id
          LEFT JOIN blocks b ON b.cid = o.content LEFT JOIN packs p ON p.id = b.pack
     WHERE t.name = $1 AND o.key = $2
@@ -164,20 +168,42 @@ def find_row(connection: Any, number: int, bucket: str, key: str, version_id: st
     return Found(row[0], row[1], manifest_of(row[2:]))
 
 
+class Locked(NamedTuple):
+    """The lock of a version: its mode and until when in ms, both None without a retention; None for a hold never set."""
+
+    mode: str | None
+    until: int | None
+    hold: bool | None
+
+
+UNLOCKED: Final = Locked(None, None, None)
+
+
 def head(db: Database, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
     key = wanted.key
-    versioning, cid, manifest = find(db, bucket, key, wanted.version_id)
+    versioning, lock, cid, manifest = find(db, bucket, key, wanted.version_id)
     if expect is not UNCONDITIONAL:
         expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
-    info = info_of(key, cid, manifest, versioning)
+    info = info_of(key, cid, manifest, versioning, lock)
     if wanted.part is None:
         return info
     return replace(info, part_range=part_range(wanted.part, manifest.parts or (info.size,)))
 
 
-def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, bytes, Manifest]:
-    """The state of the bucket's versioning, the manifest of the object or version, and its CID.
+def lock_of_version(connection: Any, number: int, key: str, version: str) -> Locked:
+    """The lock of a version of the bucket with row `number`; "" is the null version, and any may not exist."""
+    query = "SELECT mode, until, hold FROM locks WHERE bucket = %s AND key = %s AND version = %s"
+    row = connection.execute(query, (number, key, version), binary=True).fetchone()
+    return UNLOCKED if row is None else Locked(*row)
+
+
+def _lock_of(column: list[Any] | None) -> Locked:
+    return UNLOCKED if column is None else Locked(*column)
+
+
+def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[str | None, Locked, bytes, Manifest]:
+    """The state of the bucket's versioning, the lock of the object or version, its manifest's CID, and the manifest.
 
     Raises:
         NoSuchKey, NoSuchVersion, NoSuchBucket: it is not there.
@@ -188,20 +214,22 @@ def find(db: Database, bucket: str, key: str, version_id: str | None) -> tuple[s
         row = db.find(_HEAD, bucket, key)
         if row is None:
             raise _missing(db, bucket, key)
-        return row[0], row[1], manifest_of(row[2:])
+        return row[0], _lock_of(row[1]), row[2], manifest_of(row[3:])
     with db.reading() as connection:
-        number, versioning = _bucket(connection, bucket)
+        number, versioning, has_lock = _bucket(connection, bucket)
         found = find_row(connection, number, bucket, key, version_id)
+        lock = lock_of_version(connection, number, key, found.manifest.version_id or "") if has_lock else UNLOCKED
     if found.manifest.delete_marker:
         raise MethodNotAllowed(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
-    return versioning, found.cid, found.manifest
+    return versioning, lock, found.cid, found.manifest
 
 
-def _bucket(connection: Any, name: str) -> tuple[int, str | None]:
-    row = connection.execute("SELECT id, versioning FROM buckets WHERE name = %s", (name,), binary=True).fetchone()
+def _bucket(connection: Any, name: str) -> tuple[int, str | None, bool]:
+    query = "SELECT id, versioning, object_lock FROM buckets WHERE name = %s"
+    row = connection.execute(query, (name,), binary=True).fetchone()
     if row is None:
         raise no_such_bucket(name)
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +252,9 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         row = db.find(_GET, bucket, key)
         if row is None:
             raise _missing(db, bucket, key)
-        versioning, cid, manifest, place = row[0], row[1], manifest_of(row[2:15]), row[15:]
+        versioning, lock, cid, manifest, place = row[0], _lock_of(row[1]), row[2], manifest_of(row[3:16]), row[16:]
     else:
-        versioning, cid, manifest = find(db, bucket, key, wanted.version_id)
+        versioning, lock, cid, manifest = find(db, bucket, key, wanted.version_id)
         with db.reading() as connection:
             place = connection.execute(_PLACE, (manifest.content,), binary=True).fetchone() or (None,) * 4
     content, size = manifest.content, manifest.size
@@ -239,7 +267,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         start, stop = (0, size) if wanted.span is None else parse_range(wanted.span, size)
 
     def describe() -> ObjectInfo:
-        info = info_of(key, cid, manifest, versioning)
+        info = info_of(key, cid, manifest, versioning, lock)
         return info if wanted.part is None else replace(info, part_range=(start, stop))
 
     def chunks() -> Iterator[bytes]:

@@ -62,8 +62,11 @@ def shown_version(versioning: str | None, version_id: str | None) -> str | None:
     return None if versioning is None else version_id or NULL_VERSION
 
 
-def info_of(key: str, manifest: bytes, m: Manifest, versioning: str | None) -> ObjectInfo:
-    """What a user sees of one object of a bucket with this state of versioning."""
+def info_of(
+    key: str, manifest: bytes, m: Manifest, versioning: str | None, lock: tuple[str | None, int | None, bool | None]
+) -> ObjectInfo:
+    """What a user sees of one object of a bucket with this state of versioning; its lock: mode, until, legal hold."""
+    mode, until, hold = lock
     assert m.content is not None and m.size is not None and m.etag is not None  # never of a marker
     return ObjectInfo(
         key=key,
@@ -80,6 +83,9 @@ def info_of(key: str, manifest: bytes, m: Manifest, versioning: str | None) -> O
         checksums=m.checksums,
         parts=tuple(m.parts),
         version_id=shown_version(versioning, m.version_id),
+        object_lock_mode=mode,
+        object_lock_retain_until=None if until is None else moment(until),
+        object_lock_legal_hold=bool(hold),
     )
 
 

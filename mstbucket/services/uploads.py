@@ -17,6 +17,7 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP, check_text
+from mstbucket.services.locking import keep_for_upload, wish_of
 from mstbucket.services.part_checksums import Kind
 from mstbucket.services.putting import DEFAULT_TYPE, check, lower
 from mstbucket.services.rows import json_of, moment
@@ -30,6 +31,7 @@ _LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
 def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> Upload:
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
     check(request)
+    wish = wish_of(request)
     headers, metadata, tags = lower(request.headers), lower(request.metadata), dict(request.tags)
     content_type = request.content_type or DEFAULT_TYPE
     now = now_ms()
@@ -51,6 +53,7 @@ def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> 
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (*row, number),
         )
+        keep_for_upload(connection, number, name, wish)
 
     context.db.run(work)
     return Upload(name, request.key, moment(now), wanted.algorithm, wanted.type)

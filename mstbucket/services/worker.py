@@ -1,4 +1,4 @@
-"""The background work: a thread that folds buckets whose changes have grown old or many, and removes old uploads."""
+"""The background work: a thread that folds buckets whose changes have grown old or many, and removes what has expired."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.services import expiring
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.flushing import flush
@@ -42,6 +43,7 @@ class Worker:
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
             self._attempt("the removal of old answers", forget_answers, self._context)
+            self._attempt("the look for lifecycle rules", self._expire)
             if self._uploads_age is not None:
                 self._attempt("the expiry of uploads", expire_uploads, self._context, self._uploads_age)
 
@@ -49,6 +51,10 @@ class Worker:
         for name in due(self._context):
             # One bucket that cannot be folded must not keep the others waiting.
             self._attempt(f"the background flush of {name!r}", flush, self._context, name)
+
+    def _expire(self) -> None:
+        for name in expiring.due(self._context):
+            self._attempt(f"the lifecycle of {name!r}", expiring.advance, self._context, name, self._stop.is_set)
 
     @staticmethod
     def _attempt(what: str, work: Callable[..., object], *arguments: object) -> None:

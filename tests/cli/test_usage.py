@@ -26,8 +26,8 @@ def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 
 def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> None:
     assert [name for name, _ in commands()] == [
-        "mb", "rb", "ls", "versioning", "status", "cp", "sync", "rm", "cat", "stat", "tag", "uploads", "flush", "log",
-        "export", "import", "verify", "store", "demo", "completion",
+        "mb", "rb", "ls", "versioning", "lock", "lifecycle", "status", "cp", "sync", "rm", "cat", "stat", "tag", "uploads",
+        "flush", "log", "export", "import", "verify", "store", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
         module, _, function = parser.get_default("run").partition(":")

@@ -14,10 +14,11 @@ from typing import Any
 LAYERS: list[list[str]] = [
     ["errors", "limits"],
     ["core", "model"],
-    ["s3", "model_uploads"],
+    ["policies", "model_uploads", "s3"],
     ["verify", "blobs", "pg", "files"],
     ["services"],
-    ["check", "bucket", "bucket_attributes", "uploads", "versions", "store", "__init__", "testing"],
+    ["check", "bucket", "bucket_attributes", "bucket_lifecycle", "bucket_locks", "uploads", "versions", "store", "__init__",
+     "testing"],
     ["sync"],
     ["cli", "__main__"],
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import mstbucket
+from mstbucket.services import completing, copying, deleting, putting, uploads
 
 
 @pytest.fixture
@@ -41,3 +43,28 @@ def second_store(second_database_url: str, tmp_path: Path) -> Iterator[mstbucket
     """Another, empty store that shares nothing with the first."""
     with mstbucket.open(database=second_database_url, blobs=tmp_path / "blobs-2", background=False) as store:
         yield store
+
+
+DAY_MS = 24 * 3600 * 1000
+
+
+class Clock:
+    """The time at which whatever is written is written, in ms since 1970; moved by tests, so that months pass at once."""
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def pass_days(self, days: float) -> None:
+        self.ms += round(days * DAY_MS)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that stands at the last midnight UTC, and that every writer of this process goes by."""
+    clock = Clock(time.time_ns() // 1_000_000 // DAY_MS * DAY_MS)
+    for module in (putting, copying, deleting, completing, uploads):
+        monkeypatch.setattr(module, "now_ms", clock)
+    return clock

@@ -1,0 +1,98 @@
+"""`lifecycle`: the rules of a bucket by which objects go with time."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mstbucket.cli.address import parse_bucket
+from mstbucket.cli.exits import one_line
+from mstbucket.cli.output import Output, count
+from mstbucket.cli.stores import open_store
+from mstbucket.errors import InvalidInput, NoSuchLifecycleConfiguration, StorageError
+
+if TYPE_CHECKING:
+    from mstbucket import Bucket, LifecycleRule
+
+_DATE: Final = "expiration_date"
+_UNSAID: Final = {"prefix": "", "tags": {}, "expired_object_delete_marker": False}  # and None of everything else
+
+
+def run(arguments: argparse.Namespace, out: Output) -> None:
+    """Show the rules of a bucket, replace or remove them, or carry them out."""
+    name = parse_bucket(arguments.bucket)
+    if (arguments.file is None) == (arguments.action == "set"):
+        raise InvalidInput("lifecycle takes a file with 'set', and only then; '-' is standard input")
+    rules = _rules(_read(arguments.file)) if arguments.file is not None else []
+    with open_store(arguments) as store:
+        bucket = store.bucket(name)
+        if arguments.action == "run":
+            _carry_out(bucket, out)
+        elif arguments.action == "rm":
+            bucket.delete_bucket_lifecycle()
+        else:
+            if arguments.action == "set":
+                bucket.put_bucket_lifecycle_configuration(rules)
+            _show(bucket, out)
+
+
+def _show(bucket: Bucket, out: Output) -> None:
+    try:
+        rules = bucket.get_bucket_lifecycle_configuration()
+    except NoSuchLifecycleConfiguration:
+        rules = []
+    for rule in rules:
+        record = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)} | {"tags": dict(rule.tags)}
+        unsaid = {"id": rule.id, "enabled": rule.enabled, **_UNSAID}
+        said = [f"{name}={value}" for name, value in record.items() if value != unsaid.get(name)]
+        state = "" if rule.enabled else " (not enabled)"
+        out.emit(record, one_line(f"{rule.id}{state}: {' '.join(said)}"))
+
+
+def _carry_out(bucket: Bucket, out: Output) -> None:
+    report = bucket.run_lifecycle()
+    text = (
+        f"{count(report.expired, 'object')} expired, {count(report.noncurrent, 'noncurrent version')} and "
+        f"{count(report.delete_markers, 'delete marker')} removed, {count(report.uploads, 'upload')} aborted"
+    )
+    out.emit({"action": "run", "bucket": bucket.name, **dataclasses.asdict(report)}, text)
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is no JSON: it is not UTF-8") from error
+
+
+def _rules(text: str) -> list[LifecycleRule]:
+    """The rules that a file holds: a JSON array of objects whose names are the fields of `LifecycleRule`."""
+    from mstbucket import LifecycleRule
+
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"the rules are no JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(rule, dict) for rule in found):
+        raise InvalidInput("the rules have to be a JSON array of objects, as 'lifecycle show --json' prints them, one each")
+    known = {field.name for field in dataclasses.fields(LifecycleRule)}
+    for rule in found:
+        if unknown := sorted(rule.keys() - known):
+            raise InvalidInput(f"a rule has no {', '.join(unknown)}; it may have {', '.join(sorted(known))}")
+        if rule.get(_DATE) is not None:
+            rule[_DATE] = _date(rule[_DATE])
+    return [LifecycleRule(**rule) for rule in found]
+
+
+def _date(text: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise InvalidInput(f"{_DATE} is a time such as 2030-01-01T00:00:00Z, not {text!r}") from error
