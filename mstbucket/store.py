@@ -182,6 +182,8 @@ class Store:
             BucketAlreadyExists: there is a bucket of that name. Give another.
             FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
             StorageError: the file cannot be read, or the store cannot be written.
+            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
+                (Or the connection died during the commit: then see whether it is there.)
         """
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from mstbucket.errors import BlobExists
+from mstbucket.errors import BlobExists, StorageError
 from mstbucket.limits import KIB
 
 
@@ -119,7 +119,12 @@ class BlobStore(ABC):
         try:
             self.put_if_absent(name, data)
         except BlobExists:
-            if self.head(name).size != len(data) or self.get_range(name, 0, len(data)) != data:
+            if self.head(name).size != len(data):
+                raise
+            found = self.get_range(name, 0, len(data))
+            if len(found) != len(data):  # [BLOB-7] a medium that does not keep to it must not make a repeat a conflict
+                raise StorageError(f"the medium gave {len(found)} of the {len(data)} bytes of {name}: repeat the call") from None
+            if found != data:
                 raise
 
     @abstractmethod

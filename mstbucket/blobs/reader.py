@@ -202,7 +202,7 @@ def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     """The bytes of a planned read, up to `stop`."""
     try:
         try:
-            return blobs.get_range(read.pack, read.start, stop - read.start)
+            data = blobs.get_range(read.pack, read.start, stop - read.start)
         except StorageError:
             size = blobs.head(read.pack).size
             if size >= stop:
@@ -214,6 +214,11 @@ def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
         raise _lost(read, str(error)) from error
     except BrokenFrame as error:
         raise BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack") from error
+    if len(data) != stop - read.start:
+        # [BLOB-13] An answer cut on its way is a failure of the medium; only whole ones can speak of damage.
+        asked = f"{stop - read.start} bytes of pack {read.pack} from byte {read.start} were asked for"
+        raise StorageError(f"{asked}, and the medium gave {len(data)}: repeat the call; if it stays, check the medium")
+    return data
 
 
 def _lost(read: Read, what: str) -> MissingBlock:
