@@ -64,7 +64,7 @@ class FaultyBlobs(BlobStore):
     """
 
     def __init__(self, blobs: BlobStore, faults: Faults) -> None:
-        self.reads = blobs.reads
+        self.reading = blobs.reading
         self._blobs = blobs
         self._faults = faults
         self._random = random.Random(faults.seed)

@@ -40,7 +40,7 @@ class SlowBlobs(BlobStore):
     """
 
     def __init__(self, blobs: BlobStore, latency: Latency) -> None:
-        self.reads = blobs.reads
+        self.reading = blobs.reading
         self._blobs = blobs
         self._latency = latency
         self._random = random.Random(latency.seed)
