@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Self
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
-from mstbucket.blobs.places import open_blobs
+from mstbucket.blobs.places import is_url, open_blobs
 from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
 from mstbucket.model import BucketInfo
@@ -78,6 +78,8 @@ def open(
     for place in (path, blobs):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
+    if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
+        raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     server = None
