@@ -81,7 +81,7 @@ def logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def test_a_store_in_use_shows_its_password_nowhere(
     guarded: Callable[[str], str], tmp_path: Path, logs: pytest.LogCaptureFixture
 ) -> None:
-    """[PG-14]: not in the repr of anything alive, not in what it says of what fails, not in the logs of its thread."""
+    """[THR-5] [PG-14]: not in the repr of anything alive, not in what is said of what fails, not in the logs."""
     with mstbucket.open(database=guarded(CANARY), blobs=tmp_path / "blobs") as store:
         assert CANARY.replace("'", "\\'") in store.conninfo  # the one place, of which its docstring says so
         bucket = store.create_bucket("things")
@@ -127,7 +127,7 @@ REFUSED: Final[dict[str, str]] = {
 def test_a_database_that_cannot_be_used_is_an_error_without_the_password(
     form: str, escape: Callable[[str], str], tmp_path: Path, logs: pytest.LogCaptureFixture
 ) -> None:
-    """[PG-14]"""
+    """[THR-5] [PG-14]"""
     with pytest.raises(MstBucketError) as caught:
         mstbucket.open(database=form.format(escape(CANARY)), blobs=tmp_path / "blobs")
     assert is_hidden(told(caught.value))
@@ -139,7 +139,7 @@ def test_a_database_that_cannot_be_used_is_an_error_without_the_password(
 def test_a_password_that_the_server_refuses_is_not_in_the_error(
     guarded: Callable[[str], str], wrong: str, tmp_path: Path, logs: pytest.LogCaptureFixture
 ) -> None:
-    """[PG-14]"""
+    """[THR-5] [PG-14]"""
     with pytest.raises(StorageError, match=r"password authentication failed for user .*somebody") as caught:
         mstbucket.open(database=guarded(wrong), blobs=tmp_path / "blobs")
     assert is_hidden(told(caught.value))
@@ -182,7 +182,7 @@ def test_a_url_in_the_wrong_place_is_neither_shown_nor_made_a_directory(
 def test_credentials_of_a_service_that_is_not_there_are_shown_nowhere(
     call: Callable[[Any], object], monkeypatch: pytest.MonkeyPatch, logs: pytest.LogCaptureFixture
 ) -> None:
-    """[S3B-2] [S3B-11]"""
+    """[THR-5] [S3B-2] [S3B-11]"""
     monkeypatch.setattr(attempts, "FIRST_WAIT", 0.0001)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "c4nary")

@@ -121,11 +121,7 @@ class BlobStore(ABC):
         except BlobExists:
             if self.head(name).size != len(data):
                 raise
-            found = self.get_range(name, 0, len(data))
-            if len(found) != len(data):  # [BLOB-7] a medium that does not keep to it must not make a repeat a conflict
-                reason = f"the medium gave {len(found)} of the {len(data)} bytes of {name}"
-                raise StorageError(f"{reason}: repeat the call") from None
-            if found != data:
+            if whole(self.get_range(name, 0, len(data)), name, 0, len(data)) != data:
                 raise
 
     @abstractmethod
@@ -163,3 +159,15 @@ class BlobStore(ABC):
         """Remove blobs for good. When it fails some are gone; repeat it with the same names."""
         for name in names:
             self.delete(name)
+
+
+def whole(data: bytes, name: str, start: int, length: int) -> bytes:
+    """Return `data`, which a blob store gave for this range, or raise `StorageError` where it is not all of it.
+
+    [BLOB-7] forbids that. It is asked all the same, before anything is concluded from the bytes: an answer that was cut on
+    its way is a failure of the medium ([BLOB-13]), and must be taken neither for damage nor for other bytes.
+    """
+    if len(data) != length:
+        asked = f"{length} bytes of blob {name} from byte {start} were asked for"
+        raise StorageError(f"{asked}, and the medium gave {len(data)}: repeat the call; if it stays, check the medium")
+    return data

@@ -50,7 +50,7 @@ def connector(source: str | Callable[[], str], return_seconds: float) -> Callabl
         except psycopg.Error as error:
             reason = _without(parameters, error)
         if reason is not None:
-            # Raised here, so that it has no cause and no context: psycopg's error holds the whole connection string.
+            # [THR-5] Raised here, so that it has no cause and no context: psycopg's error holds the whole connection string.
             raise StorageError(f"cannot connect to the database: {reason}")
         try:
             _require(connection)
