@@ -325,8 +325,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             raise NoSuchCommit(f"bucket {self.name!r} has no commit yet: flush it first")
         if isinstance(target, (str, os.PathLike)):
             with replacing(Path(target)) as file:
-                return exporting.export(self._context, commit, file, progress)
-        return exporting.export(self._context, commit, target, progress)
+                return exporting.export(self._context, self.name, commit, file, progress)
+        return exporting.export(self._context, self.name, commit, target, progress)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
         """Check the newest commit against this store from end to end, and the index against the tree, both ways.

@@ -9,7 +9,7 @@ from typing import NoReturn
 from mstbucket.errors import Unsupported
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import EMPTY, MarkerPage, ObjectAttributes, PutRequest, PutResult, Tags
-from mstbucket.services import attributes, copying, listing
+from mstbucket.services import attributes, copying, crossing, listing
 from mstbucket.services.attributes import STORAGE_CLASS, check_storage_class
 from mstbucket.services.conditions import conditions, expected
 from mstbucket.services.context import Context
@@ -29,7 +29,7 @@ class BucketAttributes:
         source_key: str,
         key: str,
         *,
-        source_bucket: str | None = None,
+        source_bucket: str | BucketAttributes | None = None,
         source_version_id: str | None = None,
         metadata_directive: str = "COPY",
         tagging_directive: str = "COPY",
@@ -48,14 +48,16 @@ class BucketAttributes:
         object_lock_retain_until: datetime | None = None,
         object_lock_legal_hold: bool | None = None,
     ) -> PutResult:
-        """Store the body of another object of this store under `key` without moving a byte; durable when this returns.
+        """Store the body of another object under `key`; within a store without moving a byte. Durable when this returns.
 
-        Body, ETag, checksums and part sizes are the source's; `last_modified` is the present.
+        Body, ETag, checksums and part sizes are the source's; `last_modified` is the present. From another store the body
+        is read, verified and written, in parts of the same sizes where it came in parts; a source that is overwritten
+        meanwhile is `PreconditionFailed`.
 
         Args:
             source_key: the object to copy.
             key: where to.
-            source_bucket: name of its bucket; by default this one.
+            source_bucket: name of its bucket, by default this one; or a `Bucket`, also of another store.
             source_version_id: one version of it. Copied onto its own key it becomes the current one again.
             metadata_directive: `COPY` takes content type, metadata and headers from the source, all of them; `REPLACE`
                 takes them from here, and drops the source's.
@@ -78,9 +80,11 @@ class BucketAttributes:
             Unsupported: another storage class.
         """
         check_storage_class(storage_class)
-        source = Source(self.name if source_bucket is None else source_bucket, source_key, source_version_id)
+        there = self if source_bucket is None or isinstance(source_bucket, str) else source_bucket
+        name = source_bucket if isinstance(source_bucket, str) else there.name
+        source = Source(name, source_key, source_version_id)
         request = PutRequest(
-            key, b"", content_type, metadata, headers, tags,
+            key, b"", content_type, metadata, headers, tags, if_match, if_none_match,
             object_lock_mode=object_lock_mode,
             object_lock_retain_until=object_lock_retain_until,
             object_lock_legal_hold=object_lock_legal_hold,
@@ -91,6 +95,9 @@ class BucketAttributes:
             copy_source_if_modified_since,
             copy_source_if_unmodified_since,
         )
+        if there._context is not self._context:
+            directives = metadata_directive, tagging_directive
+            return crossing.copy(there._context, source, self._context, self.name, request, *directives, wanted)
         expectation = expected(if_match, if_none_match)
         return copying.copy(
             self._context, source, self.name, request, metadata_directive, tagging_directive, wanted, expectation

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Self
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
-from mstbucket.blobs.places import open_blobs
+from mstbucket.blobs.places import is_url, open_blobs
 from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
 from mstbucket.model import BucketInfo
@@ -78,6 +78,8 @@ def open(
     for place in (path, blobs):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
+    if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
+        raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     server = None
@@ -183,6 +185,8 @@ class Store:
             BucketAlreadyExists: there is a bucket of that name. Give another.
             FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
             StorageError: the file cannot be read, or the store cannot be written.
+            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
+                (Or the connection died during the commit: then see whether it is there.)
         """
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
 

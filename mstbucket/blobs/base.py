@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from mstbucket.errors import BlobExists
+from mstbucket.errors import BlobExists, StorageError
 from mstbucket.limits import KIB
 
 
@@ -119,7 +119,9 @@ class BlobStore(ABC):
         try:
             self.put_if_absent(name, data)
         except BlobExists:
-            if self.head(name).size != len(data) or self.get_range(name, 0, len(data)) != data:
+            if self.head(name).size != len(data):
+                raise
+            if whole(self.get_range(name, 0, len(data)), name, 0, len(data)) != data:
                 raise
 
     @abstractmethod
@@ -157,3 +159,15 @@ class BlobStore(ABC):
         """Remove blobs for good. When it fails some are gone; repeat it with the same names."""
         for name in names:
             self.delete(name)
+
+
+def whole(data: bytes, name: str, start: int, length: int) -> bytes:
+    """Return `data`, which a blob store gave for this range, or raise `StorageError` where it is not all of it.
+
+    [BLOB-7] forbids that. It is asked all the same, before anything is concluded from the bytes: an answer that was cut on
+    its way is a failure of the medium ([BLOB-13]), and must be taken neither for damage nor for other bytes.
+    """
+    if len(data) != length:
+        asked = f"{length} bytes of blob {name} from byte {start} were asked for"
+        raise StorageError(f"{asked}, and the medium gave {len(data)}: repeat the call; if it stays, check the medium")
+    return data

@@ -38,6 +38,7 @@ _ADVICE: Final = {
     errno.ENOTDIR: "a file stands where a directory should be: move it away",
     errno.ELOOP: "a symbolic link, which is not followed: put the file itself there",
     errno.EISDIR: "a directory stands where a blob should be: move it away",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
     errno.ENOLCK: "the file system has no locks: use a local one",
     errno.EIO: "the disk reports a failure: check it before anything else",
 }

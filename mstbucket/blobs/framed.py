@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from mstbucket.blobs.base import BlobInfo, BlobStore
+from mstbucket.blobs.base import BlobInfo, BlobStore, whole
 from mstbucket.blobs.crypto import DataKey
 from mstbucket.blobs.encoding import Decoder, decoder
 from mstbucket.blobs.frames import FOOT_SIZE, Frame, Segment, Trailer, decode_trailer, trailer_size
@@ -125,7 +125,7 @@ class Packs:
 
     def _read(self, name: str, start: int, length: int) -> bytes:
         try:
-            return self._blobs.get_range(name, start, length)
+            return whole(self._blobs.get_range(name, start, length), name, start, length)
         except StorageError:
             size = self._blobs.head(name).size
             if size >= start + length:

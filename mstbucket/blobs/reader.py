@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, Protocol
 
-from mstbucket.blobs.base import BlobInfo, Reading
+from mstbucket.blobs.base import BlobInfo, Reading, whole
 from mstbucket.blobs.plan import Location, Read, plan
 from mstbucket.core import car
 from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
@@ -202,7 +202,7 @@ def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     """The bytes of a planned read, up to `stop`."""
     try:
         try:
-            return blobs.get_range(read.pack, read.start, stop - read.start)
+            return whole(blobs.get_range(read.pack, read.start, stop - read.start), read.pack, read.start, stop - read.start)
         except StorageError:
             size = blobs.head(read.pack).size
             if size >= stop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +43,8 @@ class StorePlace:
     """
 
     path: Path | None
-    database: str | None
-    blobs: Path | str | None
+    database: str | None = field(repr=False)
+    blobs: Path | str | None = field(repr=False)
     postgres_bin: Path | None
     source: str
 

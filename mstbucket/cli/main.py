@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe
+from mstbucket.cli.hiding import hide
 from mstbucket.cli.output import PROGRAM, Output, complain
 from mstbucket.cli.parser import make_parser
 
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             import traceback
 
-            traceback.print_exc()
+            sys.stderr.write(hide(traceback.format_exc()))
         complain(describe(error))
         try:
             sys.stdout.flush()

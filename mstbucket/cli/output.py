@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mstbucket.cli.exits import one_line
+from mstbucket.cli.hiding import hide
 
 PROGRAM: Final = "mstbucket"
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -39,12 +40,12 @@ class Output:
 
 def warn(text: str) -> None:
     """Print a line on stderr that does not change the exit code."""
-    print(f"{PROGRAM}: warning: {one_line(text)}", file=sys.stderr)
+    print(f"{PROGRAM}: warning: {one_line(hide(text))}", file=sys.stderr)
 
 
 def complain(text: str) -> None:
     """Print a line on stderr about something that failed."""
-    print(f"{PROGRAM}: error: {one_line(text)}", file=sys.stderr)
+    print(f"{PROGRAM}: error: {one_line(hide(text))}", file=sys.stderr)
 
 
 def iso(moment: datetime) -> str:

@@ -43,12 +43,15 @@ def connector(source: str | Callable[[], str], return_seconds: float) -> Callabl
             # A server of our own is asked for again each time: it may have been killed since, and is started anew.
             return _connect(parameters if isinstance(source, str) else _parameters(source()))
 
+        reason: str | None = None
         try:
             # [PG-12] one that was there, or is our own, is waited for; one never seen is not: its name may be wrong
             connection = patiently(attempt, return_seconds if seen or not isinstance(source, str) else 0.0)
         except psycopg.Error as error:
-            # Without its cause: a traceback prints that too.
-            raise StorageError(f"cannot connect to the database: {_without(parameters, error)}") from None
+            reason = _without(parameters, error)
+        if reason is not None:
+            # [THR-5] Raised here, so that it has no cause and no context: psycopg's error holds the whole connection string.
+            raise StorageError(f"cannot connect to the database: {reason}")
         try:
             _require(connection)
         except BaseException:

@@ -15,6 +15,7 @@ from mstbucket.errors import NoSuchCommit, Untrue
 from mstbucket.model import CheckReport
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
+from mstbucket.services.naming import naming
 from mstbucket.services.versions import check_history
 from mstbucket.verify.car import verify_car
 from mstbucket.verify.seen import Seen
@@ -24,7 +25,7 @@ _FETCH: Final = 2000  # rows of the index fetched at a time
 
 def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
     """Verify the newest commit in the store, and the index against it; see `Bucket.verify`."""
-    with context.db.snapshot() as connection:
+    with naming(context, bucket), context.db.snapshot() as connection:
         number = bucket_id(connection, bucket)
         head = """
             SELECT c.cid, c.tree, c.versions, b.tags, b.versioning, b.tags_dirty

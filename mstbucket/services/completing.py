@@ -39,6 +39,7 @@ from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
 from mstbucket.services.locking import place_on_completed
+from mstbucket.services.naming import naming
 from mstbucket.services.packing import PackInProgress
 from mstbucket.services.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.putting import add_rows, result
@@ -218,7 +219,9 @@ class _Completion:
     def run(self) -> PutResult:
         """Compose and record; `_Replaced` if a part changed meanwhile, and then nothing has happened."""
         try:
-            m = self._manifest(self._compose())
+            with naming(self._context, self._bucket, self._key):
+                body = self._compose()
+            m = self._manifest(body)
             if self._pack is not None:
                 self._pack.seal()
             answer, made = self._context.db.run(lambda connection: self._record(connection, m))

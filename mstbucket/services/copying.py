@@ -40,14 +40,13 @@ def copy(
         stored_id(source.version_id)
     check(request)
     wish = wish_of(request)
-    _check_directives(request, metadata_directive, tagging_directive)
+    check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] of a version it is a change: that becomes the current one again
     if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
         raise InvalidRequest(
             f"copying {source.key!r} onto itself without changing its metadata is no copy: use "
             "metadata_directive='REPLACE', another key, or put_object_tagging for new tags"
         )
-
 
     def work(connection: Any) -> PutResult:
         target, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
@@ -89,7 +88,8 @@ def _made(source: Manifest, request: PutRequest, metadata_directive: str, taggin
     return replace(m, tags=dict(request.tags)) if tagging_directive == "REPLACE" else m
 
 
-def _check_directives(request: PutRequest, metadata_directive: str, tagging_directive: str) -> None:
+def check_directives(request: PutRequest, metadata_directive: str, tagging_directive: str) -> None:
+    """Refuse directives that there are not, and what a directive would not look at ([ATTR-4])."""
     for name, directive in (("metadata", metadata_directive), ("tagging", tagging_directive)):
         if directive not in DIRECTIVES:
             raise InvalidInput(f"{name}_directive is {directive!r}; it has to be 'COPY' or 'REPLACE'")

@@ -12,19 +12,20 @@ from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo, ExportReport
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed
+from mstbucket.services.naming import naming
 from mstbucket.verify.seen import Seen
 
 _BUFFER: Final = MIB  # written at a time; small blocks come by the hundred thousand
 
 
 def export(
-    context: Context, commit: CommitInfo, target: BinaryIO, progress: Callable[[int], object] | None
+    context: Context, bucket: str, commit: CommitInfo, target: BinaryIO, progress: Callable[[int], object] | None
 ) -> ExportReport:
-    """Write the closure of `commit` to `target`; see `Bucket.export_car`."""
+    """Write the closure of `commit` of `bucket` to `target`; see `Bucket.export_car`."""
     root = from_text(commit.cid)
     held = bytearray(car.header(root))
     written = blocks = 0
-    with Seen() as seen:
+    with Seen() as seen, naming(context, bucket):
         for cid, block in closure(context.blocks.scan(), root, seen):
             held += car.section(cid, block)
             blocks += 1

@@ -36,6 +36,7 @@ from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP
+from mstbucket.services.naming import naming
 from mstbucket.services.packing import PackInProgress, publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
 
@@ -125,7 +126,8 @@ def flush(context: Context, bucket: str) -> CommitInfo:
         if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
             break
         try:
-            _fold_once(context, snapshot)
+            with naming(context, bucket):
+                _fold_once(context, snapshot)
         except Conflict:
             lost += 1
             if lost == FLUSH_ATTEMPTS:
@@ -133,7 +135,8 @@ def flush(context: Context, bucket: str) -> CommitInfo:
         else:
             if not snapshot.more:
                 break
-    publish_refs(context, bucket)
+    with naming(context, bucket):
+        publish_refs(context, bucket)
     commit = current_commit(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
     return commit

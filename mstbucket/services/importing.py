@@ -17,7 +17,7 @@ from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name, split_version_key
-from mstbucket.errors import BucketAlreadyExists, Unsupported, Untrue
+from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError, Unsupported, Untrue
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB, SEQ_MAX
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
@@ -65,7 +65,12 @@ def import_car(
         pack.seal()
         _record(context, pack, replay.root, replay.commit, name, rows)
         pack.keep()
-    publish_refs(context, name)
+    try:
+        publish_refs(context, name)
+    except (StorageError, CorruptionError) as error:
+        # [IMP-4] it must not look as if nothing had happened
+        raise OutcomeUnknown(f"bucket {name!r} is imported, whole and durable, but its commit could not be published in the "
+                             f"blob store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
     return name
 
 

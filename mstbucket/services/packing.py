@@ -12,7 +12,7 @@ from mstbucket.blobs.names import Kind, framed, pack_name, ref_name, secret_ref_
 from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
-from mstbucket.errors import StorageError, WrongKey
+from mstbucket.errors import BlobExists, HashMismatch, OutcomeUnknown, StorageError, WrongKey
 from mstbucket.pg import binary
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
@@ -40,6 +40,7 @@ class RegisteredPack:
         self._kind = context.encoding.kind
         self._name = pack_name(self._kind)
         self._kept = False
+        self._unsettled = False
         self.size = 0
         self._frames: FrameWriter | None = None
         self.id = _register(context, self._name, self._kind)
@@ -58,8 +59,17 @@ class RegisteredPack:
         return self._frames
 
     def seal(self) -> None:
-        """Make the pack durable and complete; nothing can be added afterwards."""
-        self.size = self.writer.commit()
+        """Make the pack durable and complete; nothing can be added afterwards.
+
+        Raises:
+            StorageError: the pack is given up. Nothing refers to it, so that the caller's own outcome is known also where
+                that of the writing is not.
+        """
+        try:
+            self.size = self.writer.commit()
+        except OutcomeUnknown as error:
+            self._unsettled = True
+            raise StorageError(f"a pack was not acknowledged and is given up; nothing was stored: {error}") from error
 
     def ready(self, connection: Any) -> None:
         """Inside the caller's transaction: this is a pack from now on."""
@@ -93,6 +103,8 @@ class RegisteredPack:
                 if connection.execute(doom, (self.id,)).rowcount != 1:
                     return
             self._context.blobs.delete(self._name)
+            if self._unsettled:
+                return  # [PUT-4] the blob may come yet, behind this delete: its row stays, by which it can be deleted again
             with self._context.db.connection() as connection:
                 connection.execute("DELETE FROM packs WHERE id = %s AND state = 'doomed'", (self.id,))
         except StorageError:
@@ -172,7 +184,13 @@ def publish_refs(context: Context, bucket: str) -> None:
         rows = connection.execute(waiting, (bucket,), binary=True).fetchall()
     for number, identity, seq, cid in rows:
         block = context.blocks.get(cid)
-        context.blobs.put(*_ref(context, identity, seq, cid, car.header(cid) + car.section(cid, block)))
+        name, data = _ref(context, identity, seq, cid, car.header(cid) + car.section(cid, block))
+        try:
+            context.blobs.put(name, data)
+        except BlobExists as error:
+            # [PACK-6] The name says what is in it. Commit and bucket are as they should be: only this blob is not.
+            raise HashMismatch(f"blob {name} of bucket {bucket!r} does not read as commit {to_text(cid)}: check the medium; "
+                               "if the blob is damaged, remove it and flush again") from error  # fmt: skip
         with context.db.connection() as connection:
             done = "UPDATE commits SET published = true WHERE bucket = %s AND seq = %s"
             connection.execute(done, (number, seq))

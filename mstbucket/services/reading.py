@@ -22,6 +22,7 @@ from mstbucket.errors import (
     MissingBlock,
     NoSuchKey,
     NoSuchVersion,
+    StorageError,
     Untrue,
 )
 from mstbucket.limits import MIB
@@ -73,8 +74,9 @@ class ObjectReader:
     """The bytes of one object, as a stream; every chunk is checked against its CID before any of it is handed out.
 
     Reading past damage raises `CorruptionError` (`HashMismatch`, `MissingBlock`) and never yields a wrong or shortened
-    body. The reader holds at most 2 MiB ahead. It sees the object as it was when it was opened, also when the key is
-    overwritten meanwhile. Not thread-safe: give each thread its own.
+    body. After an error of any kind every further read raises it again: open the object anew to read on. The reader
+    holds at most 2 MiB ahead. It sees the object as it was when it was opened, also when the key is overwritten
+    meanwhile. Not thread-safe: give each thread its own.
 
     Attributes:
         start, stop: the half-open range of the object's bytes that this reader gives.
@@ -86,6 +88,7 @@ class ObjectReader:
         self.stop = stop
         self._chunks = chunks
         self._rest = memoryview(b"")
+        self._failed: Exception | None = None
 
     @cached_property
     def info(self) -> ObjectInfo:
@@ -98,7 +101,7 @@ class ObjectReader:
         parts: list[bytes | memoryview] = []
         while wanted > 0:
             if not self._rest:
-                chunk = next(self._chunks, None)
+                chunk = self._next()
                 if chunk is None:
                     break
                 self._rest = memoryview(chunk)
@@ -113,12 +116,24 @@ class ObjectReader:
         if self._rest:
             rest, self._rest = bytes(self._rest), memoryview(b"")
             yield rest
-        yield from self._chunks
+        while (chunk := self._next()) is not None:
+            yield chunk
+
+    def _next(self) -> bytes | None:
+        if self._failed is not None:
+            raise self._failed  # [GET-1] a generator that raised has ended, which would look like the end of the bytes
+        try:
+            return next(self._chunks, None)
+        except BaseException as error:
+            interrupted = StorageError("the reading was interrupted: open the object again")
+            self._failed = error if isinstance(error, Exception) else interrupted
+            raise
 
     def close(self) -> None:
         """Let go of what is held ahead; reading afterwards gives nothing."""
         self._rest = memoryview(b"")
         self._chunks = iter(())
+        self._failed = None
 
     def __enter__(self) -> Self:
         return self
