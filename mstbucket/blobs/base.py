@@ -160,6 +160,12 @@ class BlobStore(ABC):
         for name in names:
             self.delete(name)
 
+    def distrust(self, name: str) -> None:  # noqa: B027 - most stores keep nothing
+        """Hear that bytes read of a blob were not its own: what is kept of it near by, as in a cache, must go.
+
+        Nothing happens on the medium, and nothing at all in a store that keeps nothing. Never fails.
+        """
+
 
 def whole(data: bytes, name: str, start: int, length: int) -> bytes:
     """Return `data`, which a blob store gave for this range, or raise `StorageError` where it is not all of it.

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter
+from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter, whole
 from mstbucket.blobs.frames import checksum
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.limits import MIB
@@ -90,6 +90,10 @@ class CachedBlobs(BlobStore):
         for name in gone:
             self._forget(name)
 
+    def distrust(self, name: str) -> None:
+        self._blobs.distrust(name)
+        self._forget(name)  # what came damaged was kept as it came
+
     def get_range(self, name: str, start: int, length: int) -> bytes:
         size = self._blobs.head(name).size
         if start < 0 or length <= 0 or start + length > size:
@@ -114,7 +118,8 @@ class CachedBlobs(BlobStore):
         """Neighbouring pages from the store behind, which are kept."""
         numbers = tuple(numbers)
         start = numbers[0] * PAGE
-        data = self._blobs.get_range(name, start, min(numbers[-1] * PAGE + PAGE, size) - start)
+        length = min(numbers[-1] * PAGE + PAGE, size) - start
+        data = whole(self._blobs.get_range(name, start, length), name, start, length)
         pages = [data[at : at + PAGE] for at in range(0, len(data), PAGE)]
         for number, page in zip(numbers, pages, strict=True):
             self._keep((blob, number), page)

@@ -84,6 +84,13 @@ class Packs:
             return self._blobs.head(name)
         return BlobInfo(name, self._index.size(name))
 
+    def distrust(self, name: str) -> None:
+        """See `BlobStore`; its frames that are kept go too."""
+        self._blobs.distrust(name)
+        with self._lock:
+            for key in [key for key in self._plain if key[0] == name]:
+                self._held -= len(self._plain.pop(key))
+
     def _frames(self, name: str, frames: list[Frame], start: int, stop: int) -> list[tuple[Frame, bytes]]:
         """The plain bytes of neighbouring frames; those not kept are fetched together ([FRAME-13])."""
         found: dict[int, bytes] = {}
@@ -109,6 +116,13 @@ class Packs:
         return [(frame, found[frame.number]) for frame in frames]
 
     def _fetch(self, name: str, run: list[Frame]) -> dict[int, bytes]:
+        try:
+            return self._decoded(name, run)
+        except BrokenFrame:
+            self.distrust(name)
+            raise
+
+    def _decoded(self, name: str, run: list[Frame]) -> dict[int, bytes]:
         decode = self._decoder(name).decode
         start = run[0].stored_start
         length = run[-1].stored_start + run[-1].stored_length - start

@@ -39,6 +39,9 @@ class Ranges(Protocol):
     def head(self, name: str) -> BlobInfo:
         """See `BlobStore`."""
 
+    def distrust(self, name: str) -> None:
+        """See `BlobStore`."""
+
 
 _Place = Location | bytes
 _Kept = tuple[bytes, int, int]  # a fetched range, and where in it a block starts and stops
@@ -56,7 +59,7 @@ def read_blocks(blobs: Ranges, wanted: Iterable[tuple[CID, Location]]) -> dict[C
     """
     found: dict[CID, bytes] = {}
     for read in plan(wanted, blobs.reading.gap, blobs.reading.limit):
-        _cut(read, _fetch(blobs, read, read.stop), found)
+        _cut(blobs, read, _fetch(blobs, read, read.stop), found)
     return found
 
 
@@ -65,7 +68,7 @@ def read_block(blobs: Ranges, cid: CID, place: Location) -> bytes:
     pack, offset, length = place
     read = Read(pack, offset, offset + length, ((cid, place),))
     found: dict[CID, bytes] = {}
-    _cut(read, _fetch(blobs, read, read.stop), found)
+    _cut(blobs, read, _fetch(blobs, read, read.stop), found)
     return found[cid]
 
 
@@ -141,10 +144,10 @@ class PackScan:
             for read in plan(wanted, self._blobs.reading.scan_gap, self._blobs.reading.limit):
                 if self._pays(read, len(cids) == 1):
                     data = self._fetch_ahead(read)
-                    _cut(read, data, found)
+                    _cut(self._blobs, read, data, found)
                     self._keep(read, data)
                 else:
-                    _cut(read, _fetch(self._blobs, read, read.stop), found)
+                    _cut(self._blobs, read, _fetch(self._blobs, read, read.stop), found)
         return found
 
     def _pays(self, read: Read, alone: bool) -> bool:
@@ -226,12 +229,13 @@ def _names(read: Read) -> str:
     return f"{names}{' and more' if len(read.wanted) > 3 else ''}"
 
 
-def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:
+def _cut(blobs: Ranges, read: Read, data: bytes, found: dict[CID, bytes]) -> None:
     """Cut the wanted blocks out of a fetched range."""
     start = read.start
     for cid, (pack, offset, length) in read.wanted:
         block = data[offset - start : offset - start + length]
         # [PACK-6]
         if sha256(block).digest() != cid[4:]:
+            blobs.distrust(pack)
             checked(cid, block, f"in pack {pack} at byte {offset}")
         found[cid] = block

@@ -132,6 +132,9 @@ class FaultyBlobs(BlobStore):
         held = [check_name(name) for name in names]
         self._write(f"the deletion of {', '.join(held)}", lambda: self._blobs.delete_many(held))
 
+    def distrust(self, name: str) -> None:
+        self._blobs.distrust(name)
+
     # --- what goes wrong ---
 
     def _write(self, what: str, effect: Callable[[], object], refused: Callable[[], object] | None = None) -> None:

@@ -94,6 +94,9 @@ class SlowBlobs(BlobStore):
         self._wait(1, 0)
         self._blobs.delete_many(names)
 
+    def distrust(self, name: str) -> None:
+        self._blobs.distrust(name)
+
     def _wait(self, calls: int, size: int) -> None:
         latency = self._latency
         with self._lock:

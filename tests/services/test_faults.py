@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mstbucket
+from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.memory import MemoryBlobs
-from mstbucket.errors import HashMismatch, OutcomeUnknown, StorageError
-from mstbucket.limits import CHUNK_SIZE
+from mstbucket.errors import CorruptionError, HashMismatch, OutcomeUnknown, StorageError
+from mstbucket.limits import CHUNK_SIZE, MIB
 
+OTHER = bytes(byte ^ 1 for byte in range(256))
 LARGE = b"0123456789abcdef" * (CHUNK_SIZE // 4)  # four chunks
 
 
@@ -129,6 +133,27 @@ def test_an_answer_that_is_cut_is_a_failure_of_the_medium_and_no_damage(
         call(bucket)
     medium.rule = lambda operation, name: False
     call(bucket)
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"], ids=["as they are", "compressed"])
+@pytest.mark.parametrize("short", [True, False], ids=["cut", "damaged"])
+def test_what_came_damaged_or_cut_through_a_cache_is_not_kept(
+    database_url: str, medium: Refusing, tmp_path: Path, compression: str | None, short: bool
+) -> None:
+    """[PACK-6] [BLOB-7] A lie of a moment, told to a cache, must not last for ever."""
+    cached = CachedBlobs(medium, tmp_path / "cache", 8 * MIB)
+    body = random.Random(1).randbytes(3 * CHUNK_SIZE)
+    with mstbucket.open(database=database_url, blobs=cached, background=False, compression=compression) as store:
+        bucket = store.create_bucket("things")
+        bucket.put_object("large", body)
+        good, medium.short = medium.blobs, True
+        medium.rule = lambda operation, name: operation == "get" and short
+        medium.blobs = good if short else {name: data.translate(OTHER) for name, data in good.items()}
+        with pytest.raises(StorageError if short else CorruptionError):
+            bucket.get_object("large").read()
+        medium.rule = lambda operation, name: False
+        medium.blobs = good
+        assert bucket.get_object("large").read() == body
 
 
 # --- packs that were not acknowledged --------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ import pytest
 
 import mstbucket
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.local import LocalBlobs
 from mstbucket.blobs.memory import MemoryBlobs
 from mstbucket.core.cid import to_text
 from mstbucket.errors import CorruptionError, InvalidRange, MstBucketError, NoSuchKey, OutcomeUnknown, StorageError
-from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PART_SIZE_MIN
+from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, MIB, PART_SIZE_MIN
 from mstbucket.testing import Faults, FaultyBlobs
 from mstbucket.testing.faults import KINDS
 
@@ -44,15 +46,17 @@ class Object:
 class Soak:
     """One store, one bucket, the dict that it has to be, and random calls."""
 
-    def __init__(self, url: str, blobs: BlobStore, faults: Faults) -> None:
+    def __init__(
+        self, url: str, blobs: BlobStore, faults: Faults, front: Callable[[BlobStore], BlobStore], options: dict[str, Any]
+    ) -> None:
         self.blobs = FaultyBlobs(blobs, faults)
         self.medium = blobs
         lying = faults.flipped + faults.misdirected > 0
         self.expected: tuple[type[MstBucketError], ...] = (StorageError, CorruptionError) if lying else (StorageError,)
         self.random = random.Random(faults.seed)
-        self.store = mstbucket.open(database=url, blobs=self.blobs, background=False)
+        self.store = mstbucket.open(database=url, blobs=front(self.blobs), background=False, **options)
         self.bucket = self.store.create_bucket("things")
-        self.well = mstbucket.open(database=url, blobs=blobs, background=False)  # the same store, without the faults
+        self.well = mstbucket.open(database=url, blobs=blobs, background=False, **options)  # the same, without the faults
         self.quiet = self.well.bucket("things")
         self.model: dict[str, Object] = {}
         self.done: Counter[str] = Counter()
@@ -260,8 +264,12 @@ class Soak:
         assert {state for _, state, _ in rows} <= {"ready", "doomed"}
 
 
-def soak(url: str, blobs: BlobStore, faults: Faults, calls: int) -> Soak:
-    one = Soak(url, blobs, faults)
+def soak(
+    url: str, blobs: BlobStore, faults: Faults, calls: int,
+    front: Callable[[BlobStore], BlobStore] = lambda blobs: blobs, **options: Any,
+) -> Soak:  # fmt: skip
+    """Run it on `blobs` with the faults, seen through `front`, as a store opened with `options`."""
+    one = Soak(url, blobs, faults, front, options)
     with one.store, one.well:
         one.run(calls)
     print(calls, one.blobs.injected, dict(one.done), dict(one.failed))
@@ -281,6 +289,31 @@ def test_a_medium_that_often_fails_never_gives_a_wrong_result(database_url: str,
 def test_a_directory_that_often_fails_never_gives_a_wrong_result(database_url: str, tmp_path: Path) -> None:
     """[PUT-4] [GET-1] [PACK-5] [PACK-6] [PACK-8] [BLOB-13]"""
     assert soak(database_url, LocalBlobs(tmp_path / "blobs"), FAILING, 300).done
+
+
+@pytest.mark.parametrize(("faults", "compression"), [(FAILING, None), (LYING, "zstd")], ids=["failing", "lying, compressed"])
+def test_a_medium_behind_a_cache_that_often_fails_never_gives_a_wrong_result(
+    database_url: str, tmp_path: Path, faults: Faults, compression: str | None
+) -> None:
+    """[PUT-4] [GET-1] [BLOB-7] [BLOB-13]: and what came damaged is not kept when the medium is well again."""
+    front = partial(CachedBlobs, directory=tmp_path / "cache", limit=4 * MIB)
+    assert soak(database_url, MemoryBlobs(), faults, 250, front, compression=compression).done
+
+
+def key_file(directory: Path) -> Path:
+    path = directory / "key"
+    path.write_text("5" * 64)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("faults", [FAILING, LYING], ids=["failing", "lying"])
+def test_frames_on_a_medium_that_often_fails_never_give_a_wrong_result(
+    database_url: str, tmp_path: Path, faults: Faults
+) -> None:
+    """[PUT-4] [GET-1] [PACK-8] [BLOB-13]"""
+    options = {"compression": "zstd", "encryption": key_file(tmp_path)}
+    assert soak(database_url, MemoryBlobs(), faults, 250, **options).done
 
 
 @pytest.mark.slow
