@@ -22,9 +22,11 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
-from mstbucket.services.encoding import rotate, settle
+from mstbucket.services.encoding import rotate, settle, stop_encryption
 from mstbucket.services.files import check_path
 from mstbucket.services.frames import StoreFrames
+from mstbucket.services.gathering import Gatherer, GatherReport
+from mstbucket.services.reencoding import ReencodeReport, reencode
 from mstbucket.services.worker import Worker
 
 _POSTGRES: Final = "postgres"
@@ -203,6 +205,48 @@ class Store:
             InvalidInput: the store is not encrypted, or the new key is none.
         """
         rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
+
+    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
+        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
+
+        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
+        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
+        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
+        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
+        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
+
+        Args:
+            progress: called after each pack with the bytes done so far, as they were stored before.
+
+        Returns:
+            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
+
+        Raises:
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return reencode(self._context, progress)
+
+    def stop_encryption(self) -> None:
+        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
+
+        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
+        the store open, cannot write any more (`WrongKey`) until they open it again.
+
+        Raises:
+            InvalidInput: the store is not encrypted.
+        """
+        stop_encryption(self._context.db)
+
+    def gather(self) -> GatherReport:
+        """Gather small packs into few large ones, and remove what crashes have left; see `spec/23-store.md`.
+
+        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
+        and nothing is lost wherever it ends. Does nothing while another process gathers.
+
+        Raises:
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return Gatherer(self._context).run(least=2)
 
     @property
     def conninfo(self) -> str:
