@@ -230,10 +230,8 @@ class Store:
         """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
 
         The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
-        the store open, cannot write any more (`WrongKey`) until they open it again.
-
-        Raises:
-            InvalidInput: the store is not encrypted.
+        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
+        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
         """
         stop_encryption(self._context.db)
 
