@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
 from mstbucket.blobs.places import is_url, open_blobs
 from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
+from mstbucket.limits import GIB
 from mstbucket.model import BucketInfo
 from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
@@ -29,6 +31,7 @@ from mstbucket.services.gathering import Gatherer, GatherReport
 from mstbucket.services.reencoding import ReencodeReport, reencode
 from mstbucket.services.worker import Worker
 
+CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
@@ -43,6 +46,8 @@ def open(
     abort_uploads_after: timedelta | None = None,
     compression: str | None = None,
     encryption: KeySource | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: int = CACHE_SIZE,
 ) -> Store:
     """Open a store, and make it if it is not there.
 
@@ -65,6 +70,9 @@ def open(
             with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for good, for
             packs written from now on. None: for a store that is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the
             environment. Whoever loses the key loses the store. The database is not encrypted.
+        cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
+            Processes and stores may share it. Packs that are not encrypted stand there in plain.
+        cache_size: bytes that it holds at most; a little over 1 MiB is the least.
 
     Raises:
         InvalidInput: neither `path` nor both of `database` and `blobs` were given, or one of them is no path.
@@ -77,7 +85,7 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs):
+    for place in (path, blobs, cache):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
@@ -95,6 +103,8 @@ def open(
         try:
             migrate(db)
             store = blobs if isinstance(blobs, BlobStore) else open_blobs(blobs)
+            if cache is not None:
+                store = CachedBlobs(store, cache, cache_size)
             encoding = settle(db, store, compression, encryption)
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             return Store(Context(db, store, blocks, encoding), server, background, abort_uploads_after)
