@@ -14,6 +14,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.core.cid import raw_cid
 from mstbucket.services import gathering, packing, publishing
 from mstbucket.services.gathering import GATHER_LEAST, Gatherer, remove_leftovers
 from mstbucket.services.packing import PackInProgress
@@ -103,6 +104,16 @@ def test_the_background_waits_for_enough_packs_and_so_their_number_is_bounded(
         most = max(most, len(packs(bucket)))
     assert most <= 3 * (GATHER_LEAST - 1)
     assert_whole(bucket)
+
+
+def test_newer_packs_come_first_each_in_its_order(bucket: mstbucket.Bucket, store: mstbucket.Store) -> None:
+    """[STO-8]: of what a gathered pack holds, it is the order in which an export of the newest commit meets it."""
+    fill(bucket, 20)
+    at = {cid: (-pack, offset) for cid, pack, offset in rows(bucket, 'SELECT cid, pack, "offset" FROM blocks')}
+    store.gather()
+    after = [bytes(row[0]) for row in rows(bucket, 'SELECT cid FROM blocks ORDER BY pack, "offset"')]
+    empty = raw_cid(b"")  # the root of every pack, and its first block
+    assert [cid for cid in after if cid != empty] == sorted((cid for cid in at if cid != empty), key=at.__getitem__)
 
 
 def test_refs_of_old_commits_go_and_the_newest_stay(
@@ -276,8 +287,6 @@ def test_a_pack_whose_writer_lives_is_not_touched_and_a_dead_ones_goes(
 
 
 def _block(data: bytes) -> tuple[bytes, bytes]:
-    from mstbucket.core.cid import raw_cid
-
     return raw_cid(data), data
 
 
