@@ -35,10 +35,10 @@ class CachedBlobs(BlobStore):
     Each read first asks the store behind whether the blob is still there ([BLOB-5]), which costs a small request and no
     transfer; but for packs, of which that is asked once ([STO-15]): whoever reads one was told by the index that it is
     there, hashes what it gets, and a request is what a cache is to save. So the contract holds in full but for the bytes
-    and the size of a pack that somebody else deleted. Names are never used again ([BLOB-3]), so a page never gets old; it has a
-    checksum, and one that is damaged, cut or gone is fetched again. Thread-safe. Processes may share the directory; each
-    counts what it has seen of it, so together they may exceed `limit` until the next of them opens it. What is encrypted
-    in the store is encrypted in the directory too.
+    and the size of a pack that somebody else deleted. Names are never used again ([BLOB-3]), so a page never gets old; it
+    has a checksum, and one that is damaged, cut or gone is fetched again. Thread-safe. Processes may share the
+    directory; each counts what it has seen of it, so together they may exceed `limit` until the next of them opens it.
+    What is encrypted in the store is encrypted in the directory too.
 
     Args:
         blobs: the store behind.

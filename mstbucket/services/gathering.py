@@ -67,9 +67,16 @@ class Gatherer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._bad: set[int] = set()  # packs not to be tried again
+        self._trimmed: dict[str, int] = {}  # by identity, the newest commit when refs were last removed
 
-    def run(self, least: int = GATHER_LEAST) -> GatherReport:
+    def look(self) -> None:
+        """What the background does now and then: at most one pack is made."""
+        self.run(GATHER_LEAST, most=1)
+
+    def run(self, least: int = GATHER_LEAST, most: int = GATHER_PACKS) -> GatherReport:
         """Gather every class of sizes of which there are at least `least` packs, and remove what crashes left.
+
+        At most `most` packs are made by one call.
 
         Raises:
             StorageError: the database or the blob store failed; repeat the call. What was gathered until then is.
@@ -78,10 +85,13 @@ class Gatherer:
         with self._alone() as alone:
             if alone:
                 report.leftovers = remove_leftovers(self._context)
-                while packs := self._due(least):
+                for _ in range(most):
+                    packs = self._due(least)
+                    if not packs:
+                        break
                     self._gather(packs, report)
                 if report.made:
-                    report.refs = trim_refs(self._context)
+                    report.refs = trim_refs(self._context, self._trimmed)
         return report
 
     @contextmanager

@@ -17,18 +17,24 @@ from mstbucket.services.packing import ref_blob
 #: Newest commits of a bucket that stay published. One is enough to find the store by; the others are for one that is
 #: damaged, or older than a copy of the database.
 REFS_KEPT: Final = 64
+REFS_EVERY: Final = 16  # commits between two looks for old refs
 _DELETED: Final = 1000  # blobs by one call
 
 
-def trim_refs(context: Context) -> int:
+def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
     """Remove the blobs of commits that are older than the newest REFS_KEPT of every bucket they are of ([STO-10]).
 
-    Those of buckets that this store does not have are left alone.
+    Those of buckets that this store does not have are left alone. `trimmed` remembers where that was done last, by identity:
+    it is not done again before there are REFS_EVERY more commits, since a listing is a request.
     """
     with context.db.reading() as connection:
-        identities = [str(row[0]) for row in connection.execute("SELECT DISTINCT identity FROM buckets ORDER BY identity")]
+        query = "SELECT identity, max(seq) FROM buckets GROUP BY identity HAVING max(seq) > %s ORDER BY identity"
+        identities = [(str(name), int(seq)) for name, seq in connection.execute(query, (REFS_KEPT,))]
     count = 0
-    for identity in identities:
+    for identity, last in identities:
+        if last < trimmed.get(identity, -REFS_EVERY) + REFS_EVERY:
+            continue
+        trimmed[identity] = last
         names = [info.name for info in context.blobs.list(f"{REFS}{identity}/")]
         with context.db.reading() as connection:  # behind the listing: no ref in it is newer than what is read here
             query = "SELECT seq FROM buckets WHERE identity = %s"  # an import has the identity of where it came from

@@ -44,7 +44,7 @@ class Worker:
         gatherer = Gatherer(self._context)
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
-            self._attempt("the gathering of packs", gatherer.run)
+            self._attempt("the gathering of packs", gatherer.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
             if self._uploads_age is not None:

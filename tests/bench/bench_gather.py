@@ -44,9 +44,10 @@ def run() -> list[Row]:
         with loose, tight:
             one, other = loose.bucket("things"), tight.bucket("things")
             packs = len(list(other._context.blobs.list("packs/")))
+            figures = (("packs after 1,000 tiny flushes", packs, MOST), ("packs at most, meanwhile", most, MOST + EVERY))
             rows = [
-                Row("packs after 1,000 tiny flushes", packs, "packs", "not gathered", packs / lost, f"<= {MOST}", packs <= MOST),
-                Row("packs at most, meanwhile", most, "packs", "not gathered", most / lost, f"<= {MOST + EVERY}", most <= MOST + EVERY),
+                Row(name, value, "packs", "not gathered", value / lost, f"<= {bound}", value <= bound)
+                for name, value, bound in figures
             ]
             works: list[tuple[str, Callable[[mstbucket.Bucket], object]]] = [
                 ("500 gets, gathered", read_all),
