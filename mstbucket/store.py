@@ -67,9 +67,9 @@ def open(
         compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
             None, the default, leaves what is. What was written before stays readable.
         encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
-            with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for good, for
-            packs written from now on. None: for a store that is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the
-            environment. Whoever loses the key loses the store. The database is not encrypted.
+            with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for
+            packs written from now on (`Store.reencode` is for the others), until `Store.stop_encryption`. None: for a
+            store that is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the environment. Whoever loses the key loses the store. The database is not encrypted.
         cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
             Processes and stores may share it. Packs that are not encrypted stand there in plain.
         cache_size: bytes that it holds at most; a little over 1 MiB is the least.
