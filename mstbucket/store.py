@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
 from mstbucket.blobs.places import is_url, open_blobs
 from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
+from mstbucket.limits import GIB
 from mstbucket.model import BucketInfo
 from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
@@ -22,11 +24,14 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
-from mstbucket.services.encoding import rotate, settle
+from mstbucket.services.encoding import rotate, settle, stop_encryption
 from mstbucket.services.files import check_path
 from mstbucket.services.frames import StoreFrames
+from mstbucket.services.gathering import Gatherer, GatherReport
+from mstbucket.services.reencoding import ReencodeReport, reencode
 from mstbucket.services.worker import Worker
 
+CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
@@ -41,6 +46,8 @@ def open(
     abort_uploads_after: timedelta | None = None,
     compression: str | None = None,
     encryption: KeySource | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: int = CACHE_SIZE,
 ) -> Store:
     """Open a store, and make it if it is not there.
 
@@ -60,13 +67,17 @@ def open(
         compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
             None, the default, leaves what is. What was written before stays readable.
         encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
-            with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for good, for
-            packs written from now on. None: for a store that is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the
-            environment. Whoever loses the key loses the store. The database is not encrypted.
+            with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for packs
+            written from now on (`Store.reencode` is for the others), until `Store.stop_encryption`. None: for a store that
+            is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the environment. Whoever loses the key loses the store. The
+            database is not encrypted.
+        cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
+            Processes and stores may share it. Packs that are not encrypted stand there in plain.
+        cache_size: bytes that it holds at most; a little over 1 MiB is the least.
 
     Raises:
-        InvalidInput: neither `path` nor both of `database` and `blobs` were given, or one of them is no path.
-        InvalidInput: neither `path` nor both of `database` and `blobs` were given; a negative age.
+        InvalidInput: neither `path` nor both of `database` and `blobs` were given, one of them is no path, or an age is
+            negative.
         WrongKey: the store is encrypted, and the key was not given, or another one.
         StorageError: the directory or the server cannot be used; the message says why.
         Unsupported: the store was made by a newer version of this package, or of Postgres; or a library is not installed.
@@ -75,7 +86,7 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs):
+    for place in (path, blobs, cache):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
@@ -93,6 +104,8 @@ def open(
         try:
             migrate(db)
             store = blobs if isinstance(blobs, BlobStore) else open_blobs(blobs)
+            if cache is not None:
+                store = CachedBlobs(store, cache, cache_size)
             encoding = settle(db, store, compression, encryption)
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             return Store(Context(db, store, blocks, encoding), server, background, abort_uploads_after)
@@ -203,6 +216,46 @@ class Store:
             InvalidInput: the store is not encrypted, or the new key is none.
         """
         rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
+
+    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
+        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
+
+        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
+        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
+        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
+        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
+        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
+
+        Args:
+            progress: called after each pack with the bytes done so far, as they were stored before.
+
+        Returns:
+            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
+
+        Raises:
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return reencode(self._context, progress)
+
+    def stop_encryption(self) -> None:
+        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
+
+        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
+        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
+        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
+        """
+        stop_encryption(self._context.db)
+
+    def gather(self) -> GatherReport:
+        """Gather small packs into few large ones, and remove what crashes have left; see `spec/23-store.md`.
+
+        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
+        and nothing is lost wherever it ends. Does nothing while another process gathers.
+
+        Raises:
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return Gatherer(self._context).run(least=2)
 
     @property
     def conninfo(self) -> str:

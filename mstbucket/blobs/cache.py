@@ -15,6 +15,7 @@ from typing import Final
 
 from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter, whole
 from mstbucket.blobs.frames import checksum
+from mstbucket.blobs.names import is_pack
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.limits import MIB
 
@@ -23,6 +24,7 @@ _PAGE_NAME: Final = re.compile(r"([0-9a-f]{32})-([0-9]{1,9})")
 _NEW_NAME: Final = re.compile(r"[0-9a-f]{16}\.new")
 _RUN_MAX: Final = 8  # missing neighbours fetched at once
 _CRC_SIZE: Final = 8
+_SIZES: Final = 4096  # packs whose size is remembered
 
 _Key = tuple[str, int]  # file name of the blob's pages, number of the page
 
@@ -30,11 +32,13 @@ _Key = tuple[str, int]  # file name of the blob's pages, number of the page
 class CachedBlobs(BlobStore):
     """A `BlobStore` in front of another that keeps pages of what was read in a directory, at most `limit` bytes.
 
-    The contract holds in full: each read first asks the store behind whether the blob is still there ([BLOB-5]), which
-    costs a small request and no transfer. Names are never used again ([BLOB-3]), so a page never gets old; it has a
-    checksum, and one that is damaged, cut or gone is fetched again. Thread-safe. Processes may share the directory; each
-    counts what it has seen of it, so together they may exceed `limit` until the next of them opens it. What is encrypted
-    in the store is encrypted in the directory too.
+    Each read first asks the store behind whether the blob is still there ([BLOB-5]), which costs a small request and no
+    transfer; but for packs, of which that is asked once ([STO-15]): whoever reads one was told by the index that it is
+    there, hashes what it gets, and a request is what a cache is to save. So the contract holds in full but for the bytes
+    and the size of a pack that somebody else deleted. Names are never used again ([BLOB-3]), so a page never gets old; it
+    has a checksum, and one that is damaged, cut or gone is fetched again. Thread-safe. Processes may share the
+    directory; each counts what it has seen of it, so together they may exceed `limit` until the next of them opens it.
+    What is encrypted in the store is encrypted in the directory too.
 
     Args:
         blobs: the store behind.
@@ -56,6 +60,7 @@ class CachedBlobs(BlobStore):
         self._lock = threading.Lock()  # over the two below, never while something is fetched
         self._pages: OrderedDict[_Key, int] = OrderedDict()  # their sizes on the disk, the least used first
         self._held = 0
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # of packs, under the same lock
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._count()
@@ -75,7 +80,7 @@ class CachedBlobs(BlobStore):
         self._blobs.put(name, data)
 
     def head(self, name: str) -> BlobInfo:
-        return self._blobs.head(name)
+        return BlobInfo(name, self._size(name))
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[BlobInfo]:
         return self._blobs.list(prefix, after)
@@ -95,7 +100,7 @@ class CachedBlobs(BlobStore):
         self._forget(name)  # what came damaged was kept as it came
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
-        size = self._blobs.head(name).size
+        size = self._size(name)
         if start < 0 or length <= 0 or start + length > size:
             return self._blobs.get_range(name, start, length)  # which says what is wrong, or gives nothing
         first, last = start // PAGE, (start + length - 1) // PAGE
@@ -113,6 +118,19 @@ class CachedBlobs(BlobStore):
                 parts.append(page)
         data = b"".join(parts) if len(parts) > 1 else parts[0]
         return data[start - first * PAGE : start - first * PAGE + length]
+
+    def _size(self, name: str) -> int:
+        """The size of a blob that is there, or raise `NoSuchBlob`."""
+        with self._lock:
+            known = self._sizes.get(name)
+        if known is None:
+            known = self._blobs.head(name).size
+            if is_pack(name):
+                with self._lock:
+                    self._sizes[name] = known
+                    if len(self._sizes) > _SIZES:
+                        self._sizes.popitem(last=False)
+        return known
 
     def _fetch(self, name: str, blob: str, numbers: Iterable[int], size: int) -> Iterable[bytes]:
         """Neighbouring pages from the store behind, which are kept."""
@@ -162,6 +180,7 @@ class CachedBlobs(BlobStore):
         """Drop the pages of a blob that goes, or that comes (where somebody else removed one of that name)."""
         blob = _blob(name)
         with self._lock:
+            self._sizes.pop(name, None)
             pages = [key for key in self._pages if key[0] == blob]
         for key in pages:
             self._drop(key)

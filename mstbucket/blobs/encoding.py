@@ -13,16 +13,21 @@ from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported, WrongKey
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What is done to new packs: a zstd level or None, the data key or None. Old packs stay as they are."""
+    """What is done to new packs: a zstd level or None, the data key or None. Old packs stay as they are.
+
+    Attributes:
+        encrypts: whether the key is for new packs too, and not only for old ones that are to be decrypted.
+    """
 
     level: int | None = None
     key: DataKey | None = field(default=None)
+    encrypts: bool = True
 
     @property
     def kind(self) -> Kind:
         """The same without its particulars, as names of blobs tell it."""
         compressed = Kind.PLAIN if self.level is None else Kind.ZSTD
-        return compressed if self.key is None else compressed | Kind.AES
+        return compressed | Kind.AES if self.key is not None and self.encrypts else compressed
 
     def encoder(self, kind: Kind, blob: bytes) -> Encoder:
         """What makes the frames of one new blob with that identity; it is never used for a second one."""

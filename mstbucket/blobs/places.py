@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from mstbucket.errors import InvalidInput
+from mstbucket.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from mstbucket.blobs.base import BlobStore
@@ -39,9 +39,29 @@ def open_blobs(place: str | os.PathLike[str]) -> BlobStore:
         from mstbucket.blobs.s3 import S3Blobs
 
         return S3Blobs(text)
-    if not is_url(text) or text.startswith(f"{_FILE}/"):
+    path = _path(text)
+    if path is not None:
         from mstbucket.blobs.local import LocalBlobs
 
-        return LocalBlobs(Path(unquote(text[len(_FILE) :]) if is_url(text) else text))
+        return LocalBlobs(path)
     raise InvalidInput("the blobs are in a directory, at file:///PATH, at s3://BUCKET/PREFIX, or in memory: this URL is "
                        "none of them")  # fmt: skip
+
+
+def open_existing_blobs(place: str | os.PathLike[str]) -> BlobStore:
+    """As `open_blobs`, but no directory is made.
+
+    Raises:
+        NotFound: there is no such directory.
+    """
+    path = _path(os.fsdecode(place))
+    if path is not None and not path.is_dir():
+        raise NotFound(f"there is no directory {path}: name the one where the blobs are")
+    return open_blobs(place)
+
+
+def _path(text: str) -> Path | None:
+    """The directory that a place is, or None where it is none."""
+    if is_url(text):
+        return Path(unquote(text[len(_FILE) :])) if text.startswith(f"{_FILE}/") else None
+    return Path(text)

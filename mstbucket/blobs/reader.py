@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from mstbucket.blobs.base import BlobInfo, Reading, whole
 from mstbucket.blobs.plan import Location, Read, plan
@@ -15,7 +15,7 @@ from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.limits import MIB
 
-__all__ = ["Location", "PackScan", "Read", "checked", "plan", "read_block", "read_blocks"]
+__all__ = ["Location", "PackScan", "Read", "checked", "following", "plan", "read_block", "read_blocks"]
 
 WORTH: Final = 4  # reading ahead goes on while at least one in so many of the bytes it brought was used
 CROWD: Final = 16  # blocks asked for in one range that make it a place to read on from; neighbours alone do not
@@ -46,6 +46,25 @@ class Ranges(Protocol):
 _Place = Location | bytes
 _Kept = tuple[bytes, int, int]  # a fetched range, and where in it a block starts and stops
 _Window = tuple[bytes, list[CID]]  # a fetched range and the blocks in it
+_Places = TypeVar("_Places")
+_Read = TypeVar("_Read")
+
+
+def following(locate: Callable[[], _Places], read: Callable[[_Places], _Read]) -> _Read:
+    """What `read` makes of the places that `locate` gives; asked again where something is not there any more.
+
+    [STO-3] A pack may have been written again, or gathered into another, since the index was asked. What is still
+    missing when the index says the same again is lost: then the `MissingBlock` goes through.
+    """
+    places = locate()
+    while True:
+        try:
+            return read(places)
+        except MissingBlock:
+            moved = locate()
+            if moved == places:
+                raise
+            places = moved
 
 
 def read_blocks(blobs: Ranges, wanted: Iterable[tuple[CID, Location]]) -> dict[CID, bytes]:
@@ -131,23 +150,27 @@ class PackScan:
                     continue
             missing.append(cid)
         if missing:
-            places = self._locate(missing)
-            wanted: list[tuple[CID, Location]] = []
-            for cid in dict.fromkeys(missing):
-                place = places.get(cid)
-                if place is None:
-                    raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
-                if isinstance(place, bytes):
-                    found[cid] = place
-                else:
-                    wanted.append((cid, place))
-            for read in plan(wanted, self._blobs.reading.scan_gap, self._blobs.reading.limit):
-                if self._pays(read, len(cids) == 1):
-                    data = self._fetch_ahead(read)
-                    _cut(self._blobs, read, data, found)
-                    self._keep(read, data)
-                else:
-                    _cut(self._blobs, read, _fetch(self._blobs, read, read.stop), found)
+            found.update(following(lambda: self._locate(missing), lambda at: self._read(missing, at, len(cids) == 1)))
+        return found
+
+    def _read(self, missing: Sequence[CID], places: Mapping[CID, _Place], alone: bool) -> dict[CID, bytes]:
+        found: dict[CID, bytes] = {}
+        wanted: list[tuple[CID, Location]] = []
+        for cid in dict.fromkeys(missing):
+            place = places.get(cid)
+            if place is None:
+                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+            if isinstance(place, bytes):
+                found[cid] = place
+            else:
+                wanted.append((cid, place))
+        for read in plan(wanted, self._blobs.reading.scan_gap, self._blobs.reading.limit):
+            if self._pays(read, alone):
+                data = self._fetch_ahead(read)
+                _cut(self._blobs, read, data, found)
+                self._keep(read, data)
+            else:
+                _cut(self._blobs, read, _fetch(self._blobs, read, read.stop), found)
         return found
 
     def _pays(self, read: Read, alone: bool) -> bool:

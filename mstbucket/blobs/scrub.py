@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
 
 from mstbucket.blobs.base import BlobInfo, BlobStore
 from mstbucket.blobs.crypto import DataKey
@@ -13,12 +11,10 @@ from mstbucket.blobs.framed import READ_MAX, Packs, TrailerIndex, read_trailer
 from mstbucket.blobs.frames import Frame, checksum
 from mstbucket.blobs.keys import read_key
 from mstbucket.blobs.names import KEYS, PACKS, REFS, Kind, framed, is_key, is_pack, parse_ref
+from mstbucket.blobs.streams import pack_stream
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError
-from mstbucket.limits import MIB
-
-_WINDOW: Final = MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ def _look(blobs: BlobStore, packs: Packs, key: DataKey | None, info: BlobInfo) -
     if form is not None:
         _check_stored(blobs, info.name, key)
     if form is None or Kind.AES not in form[0] or key is not None:
-        with io.BufferedReader(_Plain(packs, info.name), _WINDOW) as stream:
+        with pack_stream(packs, info.name) as stream:
             reader = CarReader(stream)
             for _ in reader:
                 pass  # it hashes every block
@@ -112,23 +108,3 @@ def _runs(frames: list[Frame]) -> Iterator[list[Frame]]:
         run.append(frame)
     if run:
         yield run
-
-
-class _Plain(io.RawIOBase):
-    """The CAR in a blob as a stream."""
-
-    def __init__(self, packs: Packs, name: str) -> None:
-        super().__init__()
-        self._packs = packs
-        self._name = name
-        self._at = 0
-        self._end = packs.head(name).size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._packs.get_range(self._name, self._at, min(len(buffer), self._end - self._at))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)

@@ -50,7 +50,11 @@ class _Adder:
     def __init__(self, commands: Any) -> None:
         self._commands = commands
 
-    def __call__(self, name: str, run: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    def group(self, name: str, text: str) -> _Adder:
+        """A command whose first argument is a command."""
+        return _Adder(self(name, None, text).add_subparsers(metavar="COMMAND", required=True, parser_class=Parser))
+
+    def __call__(self, name: str, run: str | None, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = self._commands.add_parser(
             name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False
         )
@@ -208,9 +212,7 @@ def _commits(add: _Adder) -> None:
 
 
 def _rest(add: _Adder) -> None:
-    command = add("store", "store_commands:validate", "try whether an S3-compatible service can hold a store")
-    command.add_argument("action", choices=["validate"], help="try everything, remove it again, and say what worked")
-    command.add_argument("url", metavar="s3://BUCKET/PREFIX?endpoint=URL&region=NAME")
+    _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
@@ -218,3 +220,26 @@ def _rest(add: _Adder) -> None:
 
     command = add("completion", "completion:show", "print the completion script for a shell")
     command.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+
+
+def _store(add: _Adder) -> None:
+    command = add("validate", "store_commands:validate", "try whether an S3-compatible service can hold a store")
+    command.add_argument("url", metavar="s3://BUCKET/PREFIX?endpoint=URL&region=NAME")
+
+    command = add(
+        "copy", "store_commands:copy", "copy the blobs of a store to another place, those that are missing there",
+        "A place is a directory (of an embedded store: DIR/blobs), file:///DIR or s3://BUCKET/PREFIX. Copy while the store "
+        "is in use, then close it, copy again with --delete, and open it with the new place as its blobs.",
+    )  # fmt: skip
+    command.add_argument("source", metavar="FROM")
+    command.add_argument("target", metavar="TO")
+    command.add_argument("--delete", action="store_true", help="remove from TO the store's blobs that FROM does not have")
+
+    command = add(
+        "reencode", "store_commands:reencode", "write again the packs that are not compressed or encrypted as new ones are",
+        "May be ended and repeated at any time. An encrypted store is opened with MSTBUCKET_KEY or MSTBUCKET_KEY_FILE.",
+    )  # fmt: skip
+    command.add_argument("--compression", metavar="zstd[:LEVEL]|none", help="of new packs, from now on")
+    command.add_argument("--encryption", metavar="FILE|env:NAME|none", help="of new packs, from now on, with this key")
+
+    add("gather", "store_commands:gather", "gather small packs into few, and remove what crashes have left")

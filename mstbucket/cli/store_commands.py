@@ -1,13 +1,17 @@
-"""`store validate`: whether a service can hold a store."""
+"""`store …`: whether a service can hold a store, and work on a store as a whole."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 
 from mstbucket.cli.exits import FAILED, OK
-from mstbucket.cli.output import Output, count
+from mstbucket.cli.output import Output, complain, count, human_size
+from mstbucket.cli.progress import bar
+from mstbucket.cli.stores import is_store, open_store
+from mstbucket.errors import InvalidInput
 
 
 def validate(arguments: argparse.Namespace, out: Output) -> int:
@@ -22,3 +26,63 @@ def validate(arguments: argparse.Namespace, out: Output) -> int:
     if not out.as_json:
         print("a store can be kept there" if not failed else f"no store can be kept there: {count(failed, 'check')} failed")
     return OK if not failed else FAILED
+
+
+def copy(arguments: argparse.Namespace, out: Output) -> int:
+    """Copy what is missing at another place, and say how to switch ([STO-11] to [STO-14])."""
+    from mstbucket.blobs.moving import copy_blobs, remove_extra
+    from mstbucket.blobs.places import is_url, open_blobs, open_existing_blobs
+
+    for place in (arguments.source, arguments.target):
+        if not is_url(place) and is_store(Path(place)):
+            raise InvalidInput(f"{place} is a whole store; its blobs are in {Path(place) / 'blobs'}")
+    source = open_existing_blobs(arguments.source)
+    target = open_blobs(arguments.target)
+    with bar("copying", quiet=out.quiet) as progress:
+        report = copy_blobs(source, target, progress)
+        if arguments.delete:
+            report.removed = remove_extra(source, target)
+    text = f"{count(report.copied, 'blob')} copied ({human_size(report.bytes)}), {report.present:,} were there"
+    if arguments.delete:
+        text += f", {report.removed:,} removed"
+    elif report.extra:
+        text += f"; {report.extra:,} there that the source does not have (--delete removes them)"
+    out.emit(asdict(report), text)
+    if not out.as_json and not out.quiet:
+        print("to switch: close the store everywhere, copy once more with --delete, and open it with "
+              f"MSTBUCKET_BLOBS={arguments.target} beside MSTBUCKET_STORE or MSTBUCKET_DATABASE")  # fmt: skip
+    return OK
+
+
+def reencode(arguments: argparse.Namespace, out: Output) -> int:
+    """Change what is done to new packs, and do it to all ([STO-1])."""
+    encryption = arguments.encryption
+    if encryption == "none":
+        with open_store(arguments) as store:
+            store.stop_encryption()
+        encryption = None
+    with (
+        open_store(arguments, compression=arguments.compression, encryption=encryption) as store,
+        bar("writing packs again", quiet=out.quiet) as progress,
+    ):
+        report = store.reencode(progress=progress)
+    sizes = f"{human_size(report.before)} before, {human_size(report.after)} now"
+    out.emit(asdict(report), f"{count(report.packs, 'pack')} written again: {sizes}")
+    return _left(report.damaged)
+
+
+def gather(arguments: argparse.Namespace, out: Output) -> int:
+    """Gather small packs, and remove leftovers ([STO-5])."""
+    with open_store(arguments) as store:
+        report = store.gather()
+    text = f"{count(report.packs, 'small pack')} gathered into {report.made:,}"
+    if report.leftovers or report.refs:
+        text += f"; removed {report.leftovers:,} left by crashes and {count(report.refs, 'ref')} of old commits"
+    out.emit(asdict(report), text)
+    return _left(report.damaged)
+
+
+def _left(damaged: dict[str, str]) -> int:
+    for name, why in damaged.items():
+        complain(f"{name} was left as it is: {why}")
+    return FAILED if damaged else OK

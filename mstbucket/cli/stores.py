@@ -23,15 +23,15 @@ def place_of(arguments: argparse.Namespace) -> StorePlace:
     return find_store(arguments.store, os.environ, home if home.is_absolute() else None)
 
 
-def open_store(arguments: argparse.Namespace) -> Store:
-    """Open the store, which exists.
+def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
+    """Open the store, which exists; `settings` are those of `mstbucket.open`.
 
     Raises:
         NotFound: there is none; the message says where it was looked for, and who said so.
     """
     place = place_of(arguments)
     require(place)
-    return _open(place)
+    return _open(place, **settings)
 
 
 def open_or_make_store(arguments: argparse.Namespace) -> Store:
@@ -60,10 +60,16 @@ def require(place: StorePlace) -> None:
                        "'mstbucket mb mst://BUCKET', or name another with --store")  # fmt: skip
 
 
-def _open(place: StorePlace) -> Store:
+def _open(place: StorePlace, compression: str | None = None, encryption: str | None = None) -> Store:
     import mstbucket
 
     # No background flush: a command's own end is no reason for a commit, and `flush` is a command.
     return mstbucket.open(
-        place.path, database=place.database, blobs=place.blobs, postgres_bin=place.postgres_bin, background=False
+        place.path,
+        database=place.database,
+        blobs=place.blobs,
+        postgres_bin=place.postgres_bin,
+        background=False,
+        compression=compression,
+        encryption=encryption,
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, BinaryIO, Final
 
-from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, read_block, read_blocks
+from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, following, read_block, read_blocks
+from mstbucket.blobs.streams import pack_stream
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import MissingBlock
 from mstbucket.pg.binary import bytea_array
@@ -33,15 +34,7 @@ class StoreBlocks:
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """The blocks of `cids`, for one question to the index and few reads."""
-        found: dict[CID, bytes] = {}
-        wanted: list[tuple[CID, Location]] = []
-        for cid, place in self._locate(list(cids)).items():
-            if isinstance(place, bytes):
-                found[cid] = place
-            else:
-                wanted.append((cid, place))
-        found.update(read_blocks(self._blobs, wanted))
-        return found
+        return following(lambda: self._locate(list(cids)), self._read)
 
     def at(self, cid: CID, place: Sequence[Any]) -> bytes:
         """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
@@ -50,7 +43,10 @@ class StoreBlocks:
             return checked(cid, body, "in the database")
         if pack is None:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
-        return read_block(self._blobs, cid, Location(pack, offset, length))
+        try:
+            return read_block(self._blobs, cid, Location(pack, offset, length))
+        except MissingBlock:  # [STO-3] lost, or elsewhere since that query: the index knows
+            return self.get(cid)
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """Those of `cids` that are held in the database still."""
@@ -61,6 +57,15 @@ class StoreBlocks:
     def scan(self) -> PackScan:
         """A source for one pass over a whole closure, which reads ahead; for one thread."""
         return PackScan(self._blobs, self._locate)
+
+    def pack(self, name: str) -> BinaryIO:
+        """The CAR in the pack `name` as a stream, whatever was done to it. Not verified: read it with a `CarReader`."""
+        return pack_stream(self._blobs, name)
+
+    def _read(self, places: Mapping[CID, Location | bytes]) -> dict[CID, bytes]:
+        found = {cid: place for cid, place in places.items() if isinstance(place, bytes)}
+        wanted = [(cid, place) for cid, place in places.items() if not isinstance(place, bytes)]
+        return found | read_blocks(self._blobs, wanted)
 
     def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
         if not cids:

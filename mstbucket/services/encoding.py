@@ -24,21 +24,21 @@ from mstbucket.errors import InvalidInput, WrongKey
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import one_row
 
-_READ: Final = "SELECT compression, key_id, wrapped_key FROM encoding"
+_READ: Final = "SELECT compression, key_id, wrapped_key, encrypts FROM encoding"
 
 
 def settle(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
     """The store's encoding after what the caller of `mstbucket.open` wants was recorded; see there for the errors."""
     wanted = None if compression is None else parse_compression(compression)
     with db.reading() as connection:
-        level, key_id, wrapped = one_row(connection, _READ)
+        level, key_id, wrapped, encrypts = one_row(connection, _READ)
     if compression is not None and wanted != level:
         with db.connection() as connection:
             connection.execute("UPDATE encoding SET compression = %s", (wanted,))
         level = wanted
     if level is not None:
         Compressor(level)  # whether the library is there is better known now than at the first flush
-    encoding = Encoding(level)
+    encoding = Encoding(level, encrypts=encrypts)
     if key_id is not None:
         return replace(encoding, key=_open(encryption, wrapped, key_id))
     return encoding if encryption is None else replace(encoding, key=_encrypt(db, blobs, key_wrapper(encryption)))
@@ -64,7 +64,7 @@ def _encrypt(db: Database, blobs: BlobStore, wrapper: KeyWrapper) -> DataKey:
         query = "UPDATE encoding SET key_id = %s, wrapped_key = %s, key_blob = %s WHERE key_id IS NULL"
         if connection.execute(query, (key.id, wrapped, name)).rowcount == 1:
             return key
-        _, key_id, wrapped = one_row(connection, _READ)
+        _, key_id, wrapped, _ = one_row(connection, _READ)
     if found is None:
         blobs.delete(name)
     return unwrapped(wrapper, wrapped, key_id)
@@ -86,3 +86,33 @@ def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeyS
     old = db.run(record)
     if old != name:
         blobs.delete(old)  # a crash before this leaves a wrapped key that nobody needs; the old wrapping key opens it
+
+
+def stop_encryption(db: Database) -> None:
+    """From here on new packs are plain; the key stays for those there are, until `forget_key` ([STO-1])."""
+    with db.connection() as connection:
+        connection.execute("UPDATE encoding SET encrypts = false WHERE key_id IS NOT NULL")
+
+
+def forget_key(db: Database, blobs: BlobStore) -> bool:
+    """Remove the key of a store that is being decrypted, if no pack needs it any more; return whether it is gone.
+
+    Not checked here: the refs, which the caller has published anew before.
+    """
+
+    def forget(connection: Any) -> str | None:
+        _, key_id, _, encrypts = one_row(connection, f"{_READ} FOR UPDATE")
+        if key_id is None or encrypts:
+            return None
+        name: str = one_row(connection, "SELECT key_blob FROM encoding")[0]
+        # A pack that is being written has a row too; none that is encrypted can be begun since `stop_encryption`.
+        if one_row(connection, "SELECT count(*) FROM packs WHERE encoding LIKE '%%aes'")[0]:
+            return None
+        reset = "UPDATE encoding SET key_id = NULL, wrapped_key = NULL, key_blob = NULL, encrypts = true"
+        connection.execute(reset)
+        return name
+
+    name = db.run(forget)
+    if name is not None:
+        blobs.delete(name)
+    return name is not None

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mstbucket.blobs.frames import Entry, Segment, pack_lengths, unpack_lengths
-from mstbucket.errors import BrokenFrame, MissingBlock
+from mstbucket.errors import BrokenFrame, MissingBlock, NoSuchBlob
 from mstbucket.pg.binary import bigint_array, bytea_array
 from mstbucket.pg.database import Database
 
@@ -49,7 +49,7 @@ class StoreFrames:
         with self._db.reading() as connection:
             row = connection.execute(_FIND, (name, start), binary=True).fetchone()
         if row is None:
-            raise BrokenFrame(f"the index has no frames for pack {name}: the database is damaged")
+            raise self._none(name)
         number, first, stored, lengths = row
         segment = Segment(name, number, first, stored, unpack_lengths(lengths, name))
         if start >= segment.stop:
@@ -71,6 +71,13 @@ class StoreFrames:
             while len(self._sizes) > _KEPT // _ROW:
                 self._sizes.popitem(last=False)
         return int(row[0])
+
+    def _none(self, name: str) -> NoSuchBlob | BrokenFrame:
+        with self._db.reading() as connection:
+            query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
+            if connection.execute(query, (name,)).fetchone() is None:  # [STO-3] it was written again, or gathered
+                return NoSuchBlob(f"there is no pack {name} in this store any more")
+        return BrokenFrame(f"the index has no frames for pack {name}: the database is damaged")
 
     def _keep(self, name: str, segment: Segment) -> None:
         with self._lock:

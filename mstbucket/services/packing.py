@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from array import array
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,7 +15,7 @@ from mstbucket.blobs.names import Kind, framed, pack_name, ref_name, secret_ref_
 from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
-from mstbucket.errors import BlobExists, HashMismatch, OutcomeUnknown, StorageError, WrongKey
+from mstbucket.errors import BlobExists, Conflict, HashMismatch, OutcomeUnknown, StorageError, WrongKey
 from mstbucket.pg import binary
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
@@ -23,6 +26,9 @@ PACK_ROOT: Final = raw_cid(b"")
 
 #: `packs.encoding` of each kind.
 ENCODINGS: Final = {Kind.PLAIN: None, Kind.ZSTD: "zstd", Kind.AES: "aes", Kind.ZSTD | Kind.AES: "zstd+aes"}
+
+#: Seconds between two signs of life of a pack's writer: a small part of the age at which one without counts as dead.
+BEAT: Final = 600.0
 
 _RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
 
@@ -45,7 +51,7 @@ class RegisteredPack:
         self._frames: FrameWriter | None = None
         self.id = _register(context, self._name, self._kind)
         try:
-            self.writer = self._open()
+            self.writer: BlobWriter = _Beating(self._open(), self._beat)
         except BaseException as error:
             self._give_up(error)
             raise
@@ -57,6 +63,18 @@ class RegisteredPack:
             return blob
         self._frames = FrameWriter(blob, self._context.encoding.encoder(*form))
         return self._frames
+
+    @property
+    def name(self) -> str:
+        """Of the blob."""
+        return self._name
+
+    def _beat(self) -> None:
+        """Say that this writer lives ([STO-9])."""
+        # A sign that does not arrive does no harm; the next one, or the transaction at the end, says what is wrong.
+        with suppress(StorageError), self._context.db.connection() as connection:
+            query = "UPDATE packs SET alive = now_ms() WHERE id = %s AND state = 'pending'"
+            connection.execute(query, (self.id,))
 
     def seal(self) -> None:
         """Make the pack durable and complete; nothing can be added afterwards.
@@ -73,12 +91,34 @@ class RegisteredPack:
 
     def ready(self, connection: Any) -> None:
         """Inside the caller's transaction: this is a pack from now on."""
-        plain = None if self._frames is None else self._frames.plain_size
         query = "UPDATE packs SET state = 'ready', size = %s, plain = %s WHERE id = %s AND state = 'pending'"
-        if connection.execute(query, (self.size, plain, self.id)).rowcount != 1:
-            raise StorageError(f"pack {self._name} took so long that it was given up: repeat the call")
+        if connection.execute(query, (self.size, self._plain_size, self.id)).rowcount != 1:
+            raise self._given_up()
         if self._frames is not None:
             insert_frames(connection, self.id, self._frames.entries)
+
+    def replace(self, connection: Any, pack: int, old: str) -> None:
+        """Inside the caller's transaction: this blob is pack `pack` from now on, and the blob `old` is to go ([STO-2])."""
+        if connection.execute("DELETE FROM packs WHERE id = %s AND state = 'pending'", (self.id,)).rowcount != 1:
+            raise self._given_up()
+        switch = """
+            UPDATE packs SET name = %s, encoding = %s, size = %s, plain = %s WHERE id = %s AND name = %s AND state = 'ready'
+        """
+        new = (self._name, ENCODINGS[self._kind], self.size, self._plain_size)
+        if connection.execute(switch, (*new, pack, old)).rowcount != 1:
+            raise PackMoved(f"pack {old} was written again, or gathered, by somebody else meanwhile")
+        connection.execute("DELETE FROM frames WHERE pack = %s", (pack,))
+        if self._frames is not None:
+            insert_frames(connection, pack, self._frames.entries)
+        doom = "INSERT INTO packs (name, state, created, alive) VALUES (%s, 'doomed', now_ms(), now_ms())"
+        connection.execute(doom, (old,))
+
+    @property
+    def _plain_size(self) -> int | None:
+        return None if self._frames is None else self._frames.plain_size
+
+    def _given_up(self) -> StorageError:
+        return StorageError(f"pack {self._name} took so long that it was given up: repeat the call")
 
     def keep(self) -> None:
         """The transaction that made this pack ready has committed."""
@@ -97,20 +137,56 @@ class RegisteredPack:
     def _give_up(self, error: BaseException | None) -> None:
         """Remove the blob, if there is one, and its row; while `error` is on its way out, what fails here is not told."""
         try:
-            # A commit whose answer was lost may have made the pack ready: then the row says so, and the pack stays.
             with self._context.db.connection() as connection:
-                doom = "UPDATE packs SET state = 'doomed' WHERE id = %s AND state = 'pending'"
+                doom = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = %s AND state = 'pending'"
                 if connection.execute(doom, (self.id,)).rowcount != 1:
-                    return
-            self._context.blobs.delete(self._name)
+                    # A commit whose answer was lost may have made the blob a pack, under this row or another: then the
+                    # name says so, and it stays. Without a row it was given up before it became visible.
+                    query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
+                    if connection.execute(query, (self._name,)).fetchone() is not None:
+                        return
             if self._unsettled:
-                return  # [PUT-4] the blob may come yet, behind this delete: its row stays, by which it can be deleted again
-            with self._context.db.connection() as connection:
-                connection.execute("DELETE FROM packs WHERE id = %s AND state = 'doomed'", (self.id,))
+                # [PUT-4] The blob may come yet, behind this delete: its row stays, by which it is deleted again ([STO-9]).
+                self._context.blobs.delete(self._name)
+                return
+            remove_doomed(self._context, [self._name])
         except StorageError:
             if error is None:
                 raise
             # The error on its way out matters more; the row still says that the pack is to go.
+
+
+class PackMoved(Conflict):
+    """The blob of a pack is another one by now. Nothing has happened."""
+
+
+class _Beating(BlobWriter):
+    """A writer that now and then says that it lives, as long as it is written to."""
+
+    def __init__(self, blob: BlobWriter, beat: Callable[[], None]) -> None:
+        self._blob = blob
+        self._beat = beat
+        self._next = time.monotonic() + BEAT
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._blob.write(data)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + BEAT
+            self._beat()
+
+    def commit(self) -> int:
+        return self._blob.commit()
+
+    def abort(self) -> None:
+        self._blob.abort()
+
+
+def remove_doomed(context: Context, names: Sequence[str]) -> None:
+    """Remove blobs that no row of `blocks` leads to any more, and then their rows. Repeating it is harmless ([STO-4])."""
+    context.blobs.delete_many(names)
+    with context.db.connection() as connection:
+        query = "DELETE FROM packs WHERE name = ANY (%s) AND state = 'doomed'"
+        connection.execute(query, (binary.text_array(names),))
 
 
 def _register(context: Context, name: str, kind: Kind) -> int:
@@ -118,12 +194,13 @@ def _register(context: Context, name: str, kind: Kind) -> int:
     key = context.encoding.key
     query = """
         INSERT INTO packs (name, state, created, encoding) SELECT %s, 'pending', %s, %s
-        WHERE (SELECT e.key_id FROM encoding e) IS NOT DISTINCT FROM %s RETURNING id
+        WHERE (SELECT (e.key_id IS NOT DISTINCT FROM %s) AND e.encrypts = %s FROM encoding e) RETURNING id
     """
+    rule = (None if key is None else key.id, context.encoding.encrypts)
     with context.db.connection() as connection:
-        row = connection.execute(query, (name, now_ms(), ENCODINGS[kind], None if key is None else key.id)).fetchone()
-    if row is None:  # [FRAME-18]
-        raise WrongKey("the store was made an encrypted one since it was opened here: open it again, with its key")
+        row = connection.execute(query, (name, now_ms(), ENCODINGS[kind], *rule)).fetchone()
+    if row is None:  # [FRAME-18] [STO-1]
+        raise WrongKey("the store's encryption was switched on or off since it was opened here: open it again, with its key")
     return int(row[0])
 
 
@@ -170,6 +247,33 @@ class PackInProgress(RegisteredPack):
             )
         self.ready(connection)
 
+    def take_over(self, connection: Any, packs: Sequence[int]) -> None:
+        """Inside the caller's transaction: those of its blocks that are in `packs` are in this one now, and `packs` are
+        to go ([STO-6]).
+
+        Not checked here: that it holds all blocks of `packs` that have a row. Nobody gives a row a pack that is ready
+        already, so those it was filled with are all there can be.
+        """
+        order = sorted(range(len(self._order)), key=self._order.__getitem__)
+        old = binary.bigint_array(packs)
+        for start in range(0, len(order), _RECORD):
+            part = order[start : start + _RECORD]
+            cids = binary.bytea_array([self._order[i] for i in part])
+            # [PUT-9] rows are locked in the order of CIDs
+            lock = "SELECT FROM blocks WHERE cid = ANY (%s) AND pack = ANY (%s) ORDER BY cid FOR UPDATE"
+            connection.execute(lock, (cids, old))
+            offsets = binary.bigint_array([self._offsets[i] for i in part])
+            connection.execute(_TAKE_OVER, (self.id, cids, offsets, old))
+        self.ready(connection)
+        doom = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = ANY (%s) AND state = 'ready'"
+        if connection.execute(doom, (old,)).rowcount != len(packs):
+            raise PackMoved("a pack was collected, or gathered by somebody else meanwhile")
+
+
+_TAKE_OVER: Final = """
+    UPDATE blocks b SET pack = %s, "offset" = t.o FROM unnest(%s, %s) AS t (c, o) WHERE b.cid = t.c AND b.pack = ANY (%s)
+"""
+
 
 def publish_refs(context: Context, bucket: str) -> None:
     """Write the refs/ blob of every commit of the bucket that has none yet; repeating it is harmless ([FLUSH-9]).
@@ -184,7 +288,7 @@ def publish_refs(context: Context, bucket: str) -> None:
         rows = connection.execute(waiting, (bucket,), binary=True).fetchall()
     for number, identity, seq, cid in rows:
         block = context.blocks.get(cid)
-        name, data = _ref(context, identity, seq, cid, car.header(cid) + car.section(cid, block))
+        name, data = ref_blob(context, identity, seq, cid, car.header(cid) + car.section(cid, block))
         try:
             context.blobs.put(name, data)
         except BlobExists as error:
@@ -196,10 +300,10 @@ def publish_refs(context: Context, bucket: str) -> None:
             connection.execute(done, (number, seq))
 
 
-def _ref(context: Context, identity: str, seq: int, cid: bytes, data: bytes) -> tuple[str, bytes]:
+def ref_blob(context: Context, identity: str, seq: int, cid: bytes, data: bytes) -> tuple[str, bytes]:
     """Name and bytes of the blob that publishes a commit: the same ones every time, encrypted or not ([FRAME-14])."""
     key = context.encoding.key
-    if key is None:
+    if key is None or not context.encoding.encrypts:
         return ref_name(identity, seq, to_text(cid)), data
     pseudonym = key.pseudonym(cid)
     encoder = context.encoding.encoder(Kind.AES, pseudonym)

@@ -12,6 +12,7 @@ from mstbucket.services import expiring
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.flushing import flush
+from mstbucket.services.gathering import Gatherer
 from mstbucket.services.uploads import expire_uploads, forget_answers
 
 FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
@@ -40,8 +41,10 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
+        gatherer = Gatherer(self._context)
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
+            self._attempt("the gathering of packs", gatherer.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
             if self._uploads_age is not None:

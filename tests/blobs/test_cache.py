@@ -84,7 +84,7 @@ def held(path: Path) -> int:
 def test_every_range_is_right_whatever_is_kept(
     ranges: list[tuple[int, int]], pages: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """[BLOB-7]: and never more is kept than the bound."""
+    """[BLOB-7], [STO-17]: and never more is kept than the bound."""
     path = tmp_path_factory.mktemp("property")
     blobs = CachedBlobs(Remote(), path / "cache", pages * (PAGE + 8))
     for start, length in ranges:
@@ -111,6 +111,7 @@ def test_only_missing_pages_are_fetched_neighbours_together(remote: Remote, cach
 
 
 def test_the_least_used_go_first(remote: Remote, cached: Callable[[int], CachedBlobs], tmp_path: Path) -> None:
+    """[STO-17]"""
     blobs = cached(3)
     for number in (0, 1, 2, 0, 3):  # 1 is the one not used for longest
         blobs.get_range(NAME, number * PAGE, 1)
@@ -148,6 +149,7 @@ def test_what_is_gone_behind_the_cache_is_gone(remote: Remote, cached: Callable[
 def test_a_damaged_page_is_fetched_again(
     damage: Callable[[bytes], bytes], remote: Remote, cached: Callable[[int], CachedBlobs], tmp_path: Path
 ) -> None:
+    """[STO-16]"""
     blobs = cached(10)
     blobs.get_range(NAME, 0, len(BODY))
     for file in (tmp_path / "cache").iterdir():
@@ -160,6 +162,7 @@ def test_a_damaged_page_is_fetched_again(
 def test_a_cache_that_vanishes_or_cannot_be_written_is_no_reason_to_fail(
     remote: Remote, cached: Callable[[int], CachedBlobs], tmp_path: Path
 ) -> None:
+    """[STO-16]"""
     blobs = cached(10)
     blobs.get_range(NAME, 0, len(BODY))
     for file in (tmp_path / "cache").iterdir():

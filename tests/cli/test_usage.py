@@ -20,14 +20,23 @@ Process = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    (group,) = (action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction))
-    yield from group.choices.items()
+    yield from below(make_parser(), "")
+
+
+def below(parser: argparse.ArgumentParser, above: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    (group,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for name, command in group.choices.items():
+        if command.get_default("run") is None:
+            yield from below(command, f"{above}{name} ")
+        else:
+            yield above + name, command
 
 
 def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> None:
     assert [name for name, _ in commands()] == [
         "mb", "rb", "ls", "versioning", "lock", "lifecycle", "status", "cp", "sync", "rm", "cat", "stat", "tag", "uploads",
-        "flush", "log", "export", "import", "verify", "store", "demo", "completion",
+        "flush", "log", "export", "import", "verify", "store validate", "store copy", "store reencode", "store gather",
+        "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
         module, _, function = parser.get_default("run").partition(":")
@@ -37,7 +46,7 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
 
 def test_every_command_has_help(run: Any) -> None:
     for name, _ in commands():
-        ran = run(name, "--help")
+        ran = run(*name.split(), "--help")
         assert ran.code == 0
         assert ran.out.startswith(f"usage: mstbucket {name}".encode())
         assert ran.err == ""

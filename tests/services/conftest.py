@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,3 +72,44 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for module in (putting, copying, deleting, completing, uploads):
         monkeypatch.setattr(module, "now_ms", clock)
     return clock
+
+
+KILLED = """
+import os, sys, mstbucket
+program, point, database, blobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+places = ("blobs/local.py", "pg/database.py", "services/packing.py", "services/publishing.py")
+count, times = 0, {}
+def watch(frame, event, argument):
+    global count
+    if event in ("call", "return") and frame.f_code.co_filename.endswith(places):
+        times[event, frame.f_code] = times.get((event, frame.f_code), 0) + 1
+        count += times[event, frame.f_code] <= 4  # what goes over all blocks must not crowd out the rest
+        if count == point != 0:
+            os.kill(os.getpid(), 9)
+store = mstbucket.open(database=database, blobs=blobs, background=False)
+sys.setprofile(watch)
+exec(program)
+sys.setprofile(None)
+store.close()
+print(count)
+"""
+
+
+@pytest.fixture
+def run_killed() -> Callable[..., int]:
+    """Runs a line of Python on a `store` in a process of its own, which kills itself at the n-th event.
+
+    Events are calls of what works on the media, and returns from it; a point of 0 is none. Returns how many there were,
+    or 0 if it was killed.
+    """
+
+    def run(program: str, point: int, database: str, blobs: str) -> int:
+        environment = {**os.environ, "PYTHONPATH": str(Path(mstbucket.__file__).parents[1])}
+        command = [sys.executable, "-c", KILLED, program, str(point), database, blobs]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == -signal.SIGKILL:
+            return 0
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    return run

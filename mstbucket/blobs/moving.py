@@ -1,0 +1,140 @@
+"""Copying a blob store to another place, blob by blob and byte for byte ([STO-11] to [STO-14])."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from mstbucket.blobs.base import BlobInfo, BlobStore
+from mstbucket.blobs.names import KEYS, REFS, is_key, is_pack, parse_ref, parse_secret_ref
+from mstbucket.errors import BlobExists, HashMismatch, NoSuchBlob, NotFound
+from mstbucket.limits import KIB, MIB
+
+PIECE: Final = 8 * MIB  # read and written at a time
+COMPARED: Final = 64 * KIB  # of the end of a blob that is there already: a small one whole, of frames all their checksums
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What was done.
+
+    Attributes:
+        copied, bytes: blobs that were written to the target, and their bytes.
+        present: blobs that the target had already.
+        extra: blobs of the target that the source does not have (any more).
+        removed: how many of these were removed.
+    """
+
+    copied: int = 0
+    bytes: int = 0
+    present: int = 0
+    extra: int = 0
+    removed: int = 0
+
+
+def copy_blobs(source: BlobStore, target: BlobStore, progress: Callable[[int], object] | None = None) -> CopyReport:
+    """Copy every blob that `target` does not have, verified, and return what was done.
+
+    Keys come first and refs last, so a target that has a ref has what the ref needs, as far as the source had it. What was
+    copied is durable and read back. Ended at any moment, another call copies the rest. The source may be in use: blobs
+    that go meanwhile are passed over, and some that come meanwhile are left for the next call.
+
+    Raises:
+        NotFound: the source holds nothing; probably it is the wrong place.
+        BlobExists: the target has another blob under a name. Nothing of it is changed: choose another target.
+        HashMismatch: what the target gives back is not what was written; the bad copy was removed. Repeat the call.
+        StorageError: one of the media failed; repeat the call.
+    """
+    report = CopyReport()
+    empty = True
+    for info in _in_order(source):
+        empty = False
+        try:
+            if _is_there(source, target, info):
+                report.present += 1
+                continue
+            _copy(source, target, info)
+        except NoSuchBlob:
+            continue  # deleted at the source since it was listed
+        report.copied += 1
+        report.bytes += info.size
+        if progress is not None:
+            progress(report.bytes)
+    if empty:
+        raise NotFound("there are no blobs at the source: it is not the place of a store's blobs, or the store is empty")
+    report.extra = sum(1 for _ in _extra(source, target))
+    return report
+
+
+def remove_extra(source: BlobStore, target: BlobStore) -> int:
+    """Remove the packs, refs and keys of `target` that `source` does not have, and return how many they were.
+
+    For a target that was filled while the source was in use. What has no name of a store's blob is left alone.
+
+    Raises:
+        NotFound: the source holds nothing: everything would go.
+        StorageError: one of the media failed; repeat the call.
+    """
+    if not any(_is_ours(info.name) for info in source.list()):
+        raise NotFound("there are no blobs at the source: nothing is removed from the target")
+    names = list(_extra(source, target))
+    for start in range(0, len(names), 1000):
+        target.delete_many(names[start : start + 1000])
+    return len(names)
+
+
+def _in_order(blobs: BlobStore) -> Iterator[BlobInfo]:
+    """[STO-12]"""
+    yield from (info for info in blobs.list(KEYS) if _is_ours(info.name))
+    yield from (info for info in blobs.list() if not info.name.startswith((KEYS, REFS)) and _is_ours(info.name))
+    yield from (info for info in blobs.list(REFS) if _is_ours(info.name))
+
+
+def _is_ours(name: str) -> bool:
+    return is_pack(name) or is_key(name) or parse_ref(name) is not None or parse_secret_ref(name) is not None
+
+
+def _extra(source: BlobStore, target: BlobStore) -> Iterator[str]:
+    """Names that only the target has; both listings are in the order of names."""
+    rest = (info.name for info in source.list())
+    here = next(rest, None)
+    for info in target.list():
+        while here is not None and here < info.name:
+            here = next(rest, None)
+        if here != info.name and _is_ours(info.name):
+            yield info.name
+
+
+def _is_there(source: BlobStore, target: BlobStore, info: BlobInfo) -> bool:
+    """Whether the target has the blob already ([STO-13]: by its size and its end)."""
+    try:
+        size = target.head(info.name).size
+    except NoSuchBlob:
+        return False
+    length = min(COMPARED, info.size)
+    place = (info.name, info.size - length, length)
+    if size != info.size or target.get_range(*place) != source.get_range(*place):
+        raise BlobExists(f"the target has another blob under the name {info.name}: is it the place of another store?")
+    return True
+
+
+def _copy(source: BlobStore, target: BlobStore, info: BlobInfo) -> None:
+    written = sha256()
+    with target.open_write(info.name) as writer:
+        for piece in _pieces(source, info):
+            written.update(piece)
+            writer.write(piece)
+        size = writer.commit()
+    read = sha256()
+    for piece in _pieces(target, info):
+        read.update(piece)
+    if (size, target.head(info.name).size, read.digest()) != (info.size, info.size, written.digest()):  # [STO-11]
+        target.delete(info.name)
+        raise HashMismatch(f"blob {info.name} was written to the target, and other bytes came back: check the medium")
+
+
+def _pieces(blobs: BlobStore, info: BlobInfo) -> Iterator[bytes]:
+    for start in range(0, info.size, PIECE):
+        yield blobs.get_range(info.name, start, min(PIECE, info.size - start))

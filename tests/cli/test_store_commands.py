@@ -1,0 +1,90 @@
+"""`store copy`, `store reencode` and `store gather`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mstbucket
+
+
+@pytest.fixture
+def own(database_url: str, home: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of the test's own with a bucket; the directory of its blobs."""
+    monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
+    monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "packs"))
+    monkeypatch.setenv("TEST_KEY", "5e" * 32)
+    assert run("mb", "mst://abc").code == 0
+    for n in range(3):
+        assert run("cp", "-", f"mst://abc/{n}", stdin=b"%d" % n * 9).code == 0
+        assert run("flush").code == 0
+    return home / "packs"
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*.*") if file.is_file()}
+
+
+def test_copy_moves_a_store(own: Path, home: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[STO-11] and the words that say how to switch."""
+    ran = run("store", "copy", own, home / "there")
+    assert ran.code == 0
+    assert ran.lines[0].startswith("6 blobs copied (")
+    assert f"MSTBUCKET_BLOBS={home / 'there'}" in ran.lines[1]
+    assert files(home / "there") == files(own)
+    assert run("store", "gather").code == 0
+    (record,) = run("store", "copy", own, f"file://{home / 'there'}", "--delete", "--json").records
+    assert {name: record[name] for name in ("copied", "present", "removed")} == {"copied": 1, "present": 3, "removed": 3}
+    own.rename(home / "away")
+    monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "there"))
+    assert run("verify", "mst://abc").code == 0
+    assert run("cat", "mst://abc/1").out == b"1" * 9
+
+
+def test_copy_says_what_is_wrong_with_its_places(own: Path, home: Path, run: Any) -> None:
+    """[STO-14] no directory is made of a mistyped source."""
+    ran = run("store", "copy", home / "nothing", home / "there")
+    assert (ran.code, "there is no directory" in ran.error) == (3, True)
+    assert sorted(path.name for path in home.iterdir()) == ["packs"]
+    with mstbucket.open(home / "whole"):
+        ran = run("store", "copy", home / "whole", home / "there")
+    assert (ran.code, str(home / "whole" / "blobs") in ran.error) == (2, True)
+    (home / "empty").mkdir()
+    assert run("store", "copy", home / "empty", home / "there").code == 3
+
+
+def test_reencode_switches_on_and_off(own: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[STO-1]: and may be repeated."""
+    (record,) = run("store", "reencode", "--compression", "zstd", "--json").records
+    assert (record["packs"], record["damaged"]) == (3, {})
+    assert run("store", "reencode", "--compression", "zstd:9").lines[0].startswith("0 packs written again")
+    assert run("store", "reencode", "--encryption", "env:TEST_KEY").lines[0].startswith("3 packs written again")
+    assert all(name.endswith((".aes", ".key")) for name in files(own))
+    assert "MSTBUCKET_KEY" in run("ls", "mst://abc").error
+    monkeypatch.setenv("MSTBUCKET_KEY", "5e" * 32)
+    assert run("verify", "mst://abc").code == 0
+    for again in ("3", "0"):
+        ran = run("store", "reencode", "--encryption", "none", "--compression", "none")
+        assert (ran.code, ran.lines[0].split()[0]) == (0, again)
+    monkeypatch.delenv("MSTBUCKET_KEY")
+    assert run("verify", "mst://abc").code == 0
+    assert all(name.count(".") == 1 for name in files(own))
+
+
+def test_what_is_damaged_is_told_and_the_exit_code_says_so(own: Path, run: Any) -> None:
+    """[STO-7]."""
+    victim = sorted((own / "packs").rglob("*.car"))[0]
+    victim.write_bytes(victim.read_bytes()[:-3] + b"bad")
+    for command in (["reencode", "--compression", "zstd"], ["gather"]):
+        ran = run("store", *command)
+        assert ran.code == 1
+        assert victim.name in ran.error
+
+
+def test_gather_makes_one_pack_of_many(own: Path, run: Any) -> None:
+    """[STO-5]."""
+    assert run("store", "gather").lines == ["3 small packs gathered into 1"]
+    assert len(list((own / "packs").rglob("*.car"))) == 1
+    assert run("verify", "mst://abc").code == 0
