@@ -275,6 +275,7 @@ class Store:
         if self._worker is not None:
             self._worker.close()
         self._context.db.close()
+        self._context.blobs.release()
         if self._server is not None:
             self._server.close()
             if not self._server.is_shared():

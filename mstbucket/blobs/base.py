@@ -166,6 +166,12 @@ class BlobStore(ABC):
         Nothing happens on the medium, and nothing at all in a store that keeps nothing. Never fails.
         """
 
+    def release(self) -> None:  # noqa: B027 - most stores keep nothing
+        """Let go of what is kept open for the next call, such as files. Whoever calls again finds everything as it was.
+
+        `Store.close` calls it. Never fails.
+        """
+
 
 def whole(data: bytes, name: str, start: int, length: int) -> bytes:
     """Return `data`, which a blob store gave for this range, or raise `StorageError` where it is not all of it.

@@ -85,6 +85,9 @@ class CachedBlobs(BlobStore):
     def list(self, prefix: str = "", after: str = "") -> Iterator[BlobInfo]:
         return self._blobs.list(prefix, after)
 
+    def release(self) -> None:
+        self._blobs.release()
+
     def delete(self, name: str) -> None:
         self._blobs.delete(name)
         self._forget(name)

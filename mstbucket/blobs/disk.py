@@ -181,6 +181,11 @@ class OpenFiles:
             while len(self._files) > OPEN_FILES:
                 self._files.popitem(last=False)
 
+    def clear(self) -> None:
+        """Close all that nobody reads from."""
+        with self._lock:
+            self._files.clear()
+
     def drop(self, name: str) -> None:
         """Forget a file."""
         with self._lock:

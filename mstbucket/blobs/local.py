@@ -119,6 +119,9 @@ class LocalBlobs(BlobStore):
         self._files.keep(name, handle)
         return handle, size
 
+    def release(self) -> None:
+        self._files.clear()
+
     def _list(self, parts: tuple[str, ...], prefix: str, after: str) -> Iterator[BlobInfo]:
         """Depth first in the order of whole names: a folder sorts as its name with the '/' behind it."""
         base = "".join(part + "/" for part in parts)
@@ -217,6 +220,7 @@ class _Writer(BlobWriter):
         with suppress(OSError):  # what stays is invisible, and swept
             os.unlink(self._hidden, dir_fd=self._writing.fd)
         self._handle = None
+        del self._folder, self._writing  # who keeps the writer longer does not keep their descriptors
 
     def _link(self) -> None:
         taken = False

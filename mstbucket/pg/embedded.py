@@ -320,7 +320,9 @@ def _job_text(job: dict[str, str | list[str]]) -> bytes:
 def _read_report(fd: int) -> str:
     """What the supervisor says before it closes its end: "ready", a reason, or nothing when it was killed."""
     said = b""
-    while select.select([fd], [], [], START_SECONDS)[0]:
+    waiting = select.poll()  # and not `select`, which takes no descriptor above 1,023
+    waiting.register(fd, select.POLLIN)
+    while waiting.poll(START_SECONDS * 1000):
         part = os.read(fd, 65536)
         if not part:
             return said.decode(errors="replace")

@@ -58,7 +58,9 @@ class Asking:
         pgconn = self._pgconn
         pgconn.send_query_prepared(self._name, arguments, self._formats, result_format=_BINARY)
         while pgconn.flush():  # only where a socket takes less than a thousand bytes at a time
-            select.select([], [pgconn.socket], [])
+            writable = select.poll()
+            writable.register(pgconn.socket, select.POLLOUT)
+            writable.poll()
         result = None
         while True:
             if pgconn.is_busy():

@@ -64,8 +64,8 @@ def _encrypt(db: Database, blobs: BlobStore, wrapper: KeyWrapper) -> DataKey:
         query = "UPDATE encoding SET key_id = %s, wrapped_key = %s, key_blob = %s WHERE key_id IS NULL"
         if connection.execute(query, (key.id, wrapped, name)).rowcount == 1:
             return key
-        _, key_id, wrapped, _ = one_row(connection, _READ)
-    if found is None:
+        key_id, wrapped, recorded = one_row(connection, "SELECT key_id, wrapped_key, key_blob FROM encoding")
+    if found is None and name != recorded:  # somebody may have found our blob, and been faster with it than we were
         blobs.delete(name)
     return unwrapped(wrapper, wrapped, key_id)
 

@@ -135,6 +135,9 @@ class FaultyBlobs(BlobStore):
     def distrust(self, name: str) -> None:
         self._blobs.distrust(name)
 
+    def release(self) -> None:
+        self._blobs.release()
+
     # --- what goes wrong ---
 
     def _write(self, what: str, effect: Callable[[], object], refused: Callable[[], object] | None = None) -> None:

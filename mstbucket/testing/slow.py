@@ -97,6 +97,9 @@ class SlowBlobs(BlobStore):
     def distrust(self, name: str) -> None:
         self._blobs.distrust(name)
 
+    def release(self) -> None:
+        self._blobs.release()
+
     def _wait(self, calls: int, size: int) -> None:
         latency = self._latency
         with self._lock:

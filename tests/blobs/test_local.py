@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 import tracemalloc
@@ -532,3 +533,20 @@ def test_a_range_of_a_store_that_is_asked_wrongly_is_the_callers_fault(tmp_path:
     """[BLOB-7] also where there is no such blob"""
     with pytest.raises(InvalidInput, match="-1 bytes"):
         LocalBlobs(tmp_path).get_range("packs/a", 0, -1)
+
+
+def test_released_it_holds_no_file_and_goes_on(tmp_path: Path) -> None:
+    """What was read stays open for the next reader, until it is let go; a writer that has ended holds nothing either."""
+    blobs = LocalBlobs(tmp_path / "blobs")
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    writers = []
+    for number in range(5):
+        with blobs.open_write(f"packs/{number:02x}/{number}.car") as writer:
+            writer.write(b"x")
+            writer.commit()
+        writers.append(writer)
+        assert blobs.get_range(f"packs/{number:02x}/{number}.car", 0, 1) == b"x"
+    blobs.release()
+    if sys.platform == "linux":
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert blobs.get_range("packs/03/3.car", 0, 1) == b"x"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ from mstbucket.blobs.scrub import scrub
 from mstbucket.core import cid as cids
 from mstbucket.core.car import CarReader
 from mstbucket.limits import CHUNK_SIZE
+from mstbucket.services import encoding as encoding_service
 
 Open = Callable[..., mstbucket.Store]
 SETTINGS = {
@@ -257,10 +259,10 @@ def test_who_opened_a_store_before_it_was_encrypted_cannot_write_plain_packs(ope
     bucket.put_object("plain", b"p" * 100_000)
     new = opened(encryption="env:TEST_KEY")
     before = [info.name for info in blobs.list(PACKS)]
-    with pytest.raises(errors.WrongKey, match="made an encrypted one since"):
+    with pytest.raises(errors.WrongKey, match="switched on or off since"):
         bucket.put_object("k", b"v" * 100_000)
     bucket.put_object("small", b"in the database")
-    with pytest.raises(errors.WrongKey, match="made an encrypted one since"):
+    with pytest.raises(errors.WrongKey, match="switched on or off since"):
         bucket.flush()
     assert [info.name for info in blobs.list(PACKS)] == before
     new.bucket("things").put_object("k", b"v" * 100_000)
@@ -293,6 +295,27 @@ def test_of_two_who_encrypt_a_store_at_once_one_key_stays(opened: Open, blobs: B
         running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
         ids = {process.communicate()[0].strip() for process in running}
     assert len(ids) == 1
+    assert len(list(blobs.list(KEYS))) == 1
+
+
+def test_a_key_that_somebody_else_found_and_recorded_first_stays(
+    opened: Open, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[FRAME-10]: the second process finds the blob of the first one, and is faster with it."""
+    opened()
+    put_key = encoding_service.put_key
+
+    def overtaken(*arguments: Any) -> Any:
+        made = put_key(*arguments)
+        monkeypatch.setattr(encoding_service, "put_key", put_key)
+        others.append(opened(encryption="env:TEST_KEY"))
+        return made
+
+    others: list[mstbucket.Store] = []
+    monkeypatch.setattr(encoding_service, "put_key", overtaken)
+    mine = opened(encryption="env:TEST_KEY")
+    keys = [store._context.encoding.key for store in (mine, *others)]
+    assert [key.id for key in keys if key is not None] == [keys[0].id] * 2 if keys[0] is not None else []
     assert len(list(blobs.list(KEYS))) == 1
 
 
