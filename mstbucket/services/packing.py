@@ -200,7 +200,8 @@ def _register(context: Context, name: str, kind: Kind) -> int:
     with context.db.connection() as connection:
         row = connection.execute(query, (name, now_ms(), ENCODINGS[kind], *rule)).fetchone()
     if row is None:  # [FRAME-18] [STO-1]
-        raise WrongKey("the store's encryption was switched on or off since it was opened here: open it again, with its key")
+        raise WrongKey("the store was made an encrypted one since it was opened here, or a plain one again: open it again, "
+                       "with its key")  # fmt: skip
     return int(row[0])
 
 

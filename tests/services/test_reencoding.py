@@ -182,9 +182,11 @@ def test_a_reader_that_knows_the_old_blob_finds_the_new_one(opened: Open) -> Non
     for settings in (STEPS["compressed"][0], {"compression": "none"}):
         reader = bucket.get_object("noise 3")
         start = reader.read(10)
+        late = opened().bucket("things").get_object("text 3")  # knows the place, and nothing of the pack's frames
         scan = bucket._context.blocks.scan()
         opened(**settings).reencode()
         assert start + reader.read() == held["noise 3"]
+        assert late.read() == held["text 3"]
         assert shown(bucket) == held
         content = rows(bucket, "SELECT content FROM objects WHERE key = 'one 3'")[0][0]
         assert scan.get(bytes(content)) == b"1"
