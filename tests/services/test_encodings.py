@@ -259,10 +259,10 @@ def test_who_opened_a_store_before_it_was_encrypted_cannot_write_plain_packs(ope
     bucket.put_object("plain", b"p" * 100_000)
     new = opened(encryption="env:TEST_KEY")
     before = [info.name for info in blobs.list(PACKS)]
-    with pytest.raises(errors.WrongKey, match="switched on or off since"):
+    with pytest.raises(errors.WrongKey, match="made an encrypted one since"):
         bucket.put_object("k", b"v" * 100_000)
     bucket.put_object("small", b"in the database")
-    with pytest.raises(errors.WrongKey, match="switched on or off since"):
+    with pytest.raises(errors.WrongKey, match="made an encrypted one since"):
         bucket.flush()
     assert [info.name for info in blobs.list(PACKS)] == before
     new.bucket("things").put_object("k", b"v" * 100_000)
