@@ -33,6 +33,8 @@ def settle(db: Database, blobs: BlobStore, compression: str | None, encryption: 
     with db.reading() as connection:
         level, key_id, wrapped, encrypts = one_row(connection, _READ)
     if compression is not None and wanted != level:
+        if wanted is not None:
+            Compressor(wanted)  # what cannot be done here must not be recorded: nothing would open any more
         with db.connection() as connection:
             connection.execute("UPDATE encoding SET compression = %s", (wanted,))
         level = wanted

@@ -442,3 +442,21 @@ def test_a_damaged_frame_is_named_and_its_neighbours_are_read(encoding: str, ope
     for part in ("things", "'k'", cids.to_text(block)):
         assert part in str(caught.value)
     assert [damage.name for damage in scrub(blobs).damaged] == [info.name]
+
+
+def test_a_compression_that_is_not_installed_is_refused_and_not_recorded(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[FRAME-15]: the store opens as before, and where it is recorded already it can be switched off."""
+    opened()
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "zstandard", None)
+        with pytest.raises(errors.Unsupported, match=r"mstbucket\[zstd\]"):
+            opened(compression="zstd")
+        opened().create_bucket("things").put_object("k", b"x")
+    opened(compression="zstd")
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "zstandard", None)
+        with pytest.raises(errors.Unsupported):
+            opened()
+        assert opened(compression="none").bucket("things").get_object("k").read() == b"x"
