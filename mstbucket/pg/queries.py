@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,3 +31,21 @@ def one_row(connection: Connection, query: str, arguments: Sequence[Any] = ()) -
     row = connection.execute(query, arguments, binary=True).fetchone()
     assert row is not None, query  # a function's result, an INSERT … RETURNING, an aggregate: always one
     return row
+
+
+@contextmanager
+def server_cursor(connection: Connection, name: str, batch: int) -> Iterator[Any]:
+    """A cursor on the server, whose rows come `batch` at a time; closed at the end, also where the session has died."""
+    import psycopg
+
+    cursor = connection.cursor(name, binary=True)
+    cursor.itersize = batch
+    try:
+        yield cursor
+    finally:
+        try:
+            cursor.close()
+        except psycopg.Error:
+            # Whatever killed the session is on its way out, or will be told by the next statement.
+            connection.close()
+            cursor.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any, Final
 
 from mstbucket.core import car
@@ -13,6 +14,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import NoSuchCommit, Untrue
 from mstbucket.model import CheckReport
+from mstbucket.pg.queries import server_cursor
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
 from mstbucket.services.naming import naming
@@ -38,8 +40,10 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
         commit, tree, versions, tags, versioning, tags_dirty = row
         with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
-        dirty = _compare(context, bucket, tree, _objects(connection, number))
-        dirty += _compare(context, bucket, versions, _versions(connection, number)) + (tags_dirty is not None)
+        dirty = int(tags_dirty is not None)
+        for root, read in ((tree, _objects), (versions, _versions)):
+            with closing(read(connection, number)) as rows:  # before the connection is given back
+                dirty += _compare(context, bucket, root, rows)
         if tags_dirty is None and dict(report.commit.tags) != (tags or {}):  # [TAG-6]
             raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(commit)}")
         if tags_dirty is None and report.commit.versioning != versioning:  # [VSN-8]
@@ -87,28 +91,26 @@ class _Sections(io.RawIOBase):
 _Row = tuple[bytes, bytes | None, bool]
 
 
-def _objects(connection: Any, number: int) -> Iterator[_Row]:
+def _objects(connection: Any, number: int) -> Generator[_Row, None, None]:
     query = """
         SELECT coalesce(o.key, d.key), o.manifest, d.key IS NOT NULL
         FROM (SELECT key, manifest FROM objects WHERE bucket = %(bucket)s) o
         FULL JOIN (SELECT key FROM dirty WHERE bucket = %(bucket)s) d ON d.key = o.key
         ORDER BY coalesce(o.key, d.key) COLLATE "C"
     """
-    with connection.cursor("checking", binary=True) as cursor:
-        cursor.itersize = _FETCH
+    with server_cursor(connection, "checking", _FETCH) as cursor:
         for key, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
             yield key.encode(), manifest, is_dirty
 
 
-def _versions(connection: Any, number: int) -> Iterator[_Row]:
+def _versions(connection: Any, number: int) -> Generator[_Row, None, None]:
     query = """
         SELECT coalesce(v.key, d.key), coalesce(v.seq, d.seq), v.manifest, d.key IS NOT NULL
         FROM (SELECT key, seq, manifest FROM versions WHERE bucket = %(bucket)s) v
         FULL JOIN (SELECT key, seq FROM dirty_versions WHERE bucket = %(bucket)s) d ON d.key = v.key AND d.seq = v.seq
         ORDER BY coalesce(v.key, d.key) COLLATE "C", coalesce(v.seq, d.seq) DESC
     """
-    with connection.cursor("checking", binary=True) as cursor:
-        cursor.itersize = _FETCH
+    with server_cursor(connection, "checking", _FETCH) as cursor:
         for key, seq, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
             yield version_key(key.encode(), seq), manifest, is_dirty
 

@@ -31,7 +31,7 @@ from mstbucket.errors import CommitMoved, Conflict
 from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo
 from mstbucket.pg.binary import bigint_array, bytea_array, text_array
-from mstbucket.pg.queries import one_row
+from mstbucket.pg.queries import one_row, server_cursor
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
 from mstbucket.services.context import Context
@@ -202,8 +202,7 @@ def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
 
 def _read(connection: Any, query: str, snapshot: _Snapshot, changes: _Changes, last: str) -> None:
     """Take the dirty rows up to the key *last*, as many as fit."""
-    with connection.cursor("folding", binary=True) as cursor:  # on the server: rows come a batch at a time
-        cursor.itersize = _BATCH
+    with server_cursor(connection, "folding", _BATCH) as cursor:
         for key, seq, generation, cid, *row in cursor.execute(query, (snapshot.bucket, last, FLUSH_KEYS + 1)):
             if len(changes.keys) >= FLUSH_KEYS or changes.held >= FLUSH_MANIFESTS:
                 snapshot.more = True
