@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,9 +19,10 @@ from mstbucket.bucket import Bucket
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import GIB
 from mstbucket.model import BucketInfo
-from mstbucket.pg.database import Database
+from mstbucket.pg.database import Database, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import migrate
+from mstbucket.pg.places import make_private
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
@@ -97,16 +99,19 @@ def open(
     try:
         if path is not None:
             root = Path(path)
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin)
+            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
             blobs = root / _BLOBS if blobs is None else blobs
         assert blobs is not None
         db = _database(server, database)
         try:
-            migrate(db)
+            outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
+            if path is not None and blobs == Path(path) / _BLOBS:
+                with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
+                    make_private(blobs)
             store = blobs if isinstance(blobs, BlobStore) else open_blobs(blobs)
             if cache is not None:
                 store = CachedBlobs(store, cache, cache_size)
-            encoding = settle(db, store, compression, encryption)
+            encoding = outlast(lambda: settle(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             return Store(Context(db, store, blocks, encoding), server, background, abort_uploads_after)
         except BaseException:
@@ -121,7 +126,7 @@ def open(
 def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
     if server is not None:
         server.start()
-        return Database(server.start)  # asked again for each new connection: a server that was killed comes back
+        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
     assert conninfo is not None
     return Database(conninfo)
 
