@@ -33,7 +33,7 @@ if not __package__:
         sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
 
 from mstbucket.pg import processes  # noqa: E402
-from mstbucket.pg.identity import OVERFLOW_ID, enter_namespace, nobody  # noqa: E402
+from mstbucket.pg.identity import become, enter_namespace, nobody  # noqa: E402
 from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
 
 POLL_SECONDS: Final = 0.001  # while waiting for "ready" in postmaster.pid
@@ -188,7 +188,7 @@ class Supervisor:
                 kind = Crashed if os.WIFSIGNALED(self.await_end()) else Failed
                 raise kind("the server did not start" + self.log_tail())
             if time.monotonic() > deadline:
-                processes.end(self.data, self.signal, lambda: self.has_ended(pid), processes.WAITED_FOR_SECONDS)
+                processes.end(self.data, self.signal, lambda: self.has_ended(pid), processes.HURRIED)
                 self.await_end()
                 raise Failed(f"the server has not come up within {START_SECONDS:.0f} seconds" + self.log_tail())
             time.sleep(POLL_SECONDS)
@@ -250,9 +250,7 @@ class Supervisor:
             if not enter_namespace():
                 raise OSError("user namespaces were withdrawn")
         elif self.owner:
-            os.setgroups([])
-            os.setgid(OVERFLOW_ID)
-            os.setuid(self.owner)
+            become(self.owner)
 
     def spawn(self, argv: list[str]) -> int:
         """Start a program that holds server.lock and ends when we end. Its output goes to the log."""
@@ -339,7 +337,7 @@ class Supervisor:
         fcntl.flock(clients, fcntl.LOCK_EX)
         with self.mutex:
             self.ending = True
-        processes.end(self.data, self.signal, lambda: self.pid is None, processes.CHECKPOINT_SECONDS)
+        processes.end(self.data, self.signal, lambda: self.pid is None, processes.UNHURRIED)
 
     def leave(self, code: int) -> NoReturn:
         """End this process. Releases every lock; what it made outside the directory is removed."""
