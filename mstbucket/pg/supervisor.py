@@ -85,6 +85,8 @@ class Supervisor:
         if not os.path.exists(self.data):
             self.initialise()
         self.own_tree(self.data)
+        if os.stat(self.data).st_mode & 0o077:
+            os.chmod(self.data, 0o700)  # copied or unpacked here; PostgreSQL would refuse it
         self.make_socket_directory()
         with self.mutex:
             if self.ending:
@@ -167,8 +169,8 @@ class Supervisor:
             if place != self.run and private and found.st_uid in {os.geteuid(), self.owner}:
                 remove_sockets(place)
                 os.rmdir(place)
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, ValueError):
+            pass  # ValueError: garbage was written down, with NUL in it
         except OSError as error:
             os.write(2, f"cannot remove {place}: {error}\n".encode(errors="replace"))
 
@@ -381,6 +383,9 @@ def main() -> NoReturn:
     except (Failed, OSError) as error:
         os.write(pipe, str(error).encode(errors="replace"))
         supervisor.leave(1)
+    except Exception as error:  # a defect, which must not be taken for a kill
+        os.write(pipe, f"{type(error).__name__} in its supervisor: {error}".encode(errors="replace"))
+        raise
     os.write(pipe, b"ready")
     os.close(pipe)
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
