@@ -1,6 +1,6 @@
 """CARv1: blocks one after another in a file, each under its CID. Writing sections, and reading them strictly.
 
-`spec/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
+`spec/format/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
 is not known here (`verify.car` replays it), nor is what the blocks mean. Offsets count from the first byte of the
 file; that of a section's block is the one an index stores, and the block's end is where the next section starts.
 """

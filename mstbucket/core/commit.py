@@ -1,6 +1,6 @@
 """Commits: the one block that names and proves the whole state of a bucket.
 
-Written and read through the generic strict codec, since there is one per flush. `spec/06-commit.md` is normative.
+Written and read through the generic strict codec, since there is one per flush. `spec/format/06-commit.md` is normative.
 A signature is kept, never checked here: `Commit.signature` says so in the words that every report has to use.
 """
 

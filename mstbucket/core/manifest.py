@@ -2,7 +2,7 @@
 
 The bytes are a pure function of the fields, written by hand in the one order DAG-CBOR allows. `encode` checks every
 field while it writes; `decode` reads with the fast decoder, writes again and compares, so both sides have the same
-rules and there is one spelling of every manifest. `spec/04-manifest.md` is normative.
+rules and there is one spelling of every manifest. `spec/format/04-manifest.md` is normative.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The judge of one tree node: reads it with a parser of its own and refuses whatever is not exactly as it has to be.
 
 Shares no code with `core.mst`, which writes these nodes: an error there must not be one here too. The format is that of
-`spec/03-tree.md`; what is checked, in which order, and what is not, is `spec/11-verification.md`.
+`spec/format/03-tree.md`; what is checked, in which order, and what is not, is `spec/format/11-verification.md`.
 
 A node is judged at its place: its parent says which height it has and between which keys all of its keys have to lie.
 Where every node of a tree passes at its place, the keys ascend through the whole tree, no key and no node comes twice,

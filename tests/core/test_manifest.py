@@ -1,4 +1,4 @@
-"""Manifests: round trip, an independent encoder as oracle, and everything that is refused. spec/04-manifest.md."""
+"""Manifests: round trip, an independent encoder as oracle, and everything that is refused. spec/format/04-manifest.md."""
 
 from __future__ import annotations
 

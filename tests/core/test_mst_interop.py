@@ -102,7 +102,7 @@ def test_the_worked_example_of_the_specification(oracle):
     value = from_text("bafyreie5cvv4h45feadgeuwhbcutmh6t2ceseocckahdoe6uat64zmz454")
     blocks: dict[bytes, bytes] = {}
     root = build([(b"a/21", value), (b"a/23", value), (b"a/25", value)], blocks.__setitem__)
-    text = (oracle.fixtures.parent / "spec" / "03-tree.md").read_text(encoding="utf-8")
+    text = (oracle.fixtures.parent / "spec" / "format" / "03-tree.md").read_text(encoding="utf-8")
     assert len(blocks) == 3
     for cid in blocks:
         assert to_text(cid) in text
