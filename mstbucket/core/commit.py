@@ -180,7 +180,7 @@ def _checked(c: Commit) -> dict[str, Any]:
         _refuse("key", None, "present where there is a signature")
     if c.key is not None and c.sig is None:
         _refuse("sig", None, "present where there is a key")
-    if {name: c.config[name] for name in _CONFIG} != _CONFIG:  # [COM-9] [COM-13] after all that is malformed
+    if {name: c.config[name] for name in _CONFIG} != _CONFIG:  # [COM-9] [COM-20] after all that is malformed
         raise Unsupported(f"bodies laid out by {dict(c.config)} are not supported; only {_CONFIG} is")
     return _to_value(c)
 

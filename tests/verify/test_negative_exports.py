@@ -105,7 +105,7 @@ def test_a_file_gets_the_answer_of_its_clause(row: Row, file: str, made: Any) ->
 
 @pytest.mark.parametrize(("file", "clause", "error"), FIRST)
 def test_of_two_defects_the_first_is_reported(file: str, clause: str, error: str) -> None:
-    """[VER-30] [COM-13] The index names the clause."""
+    """[VER-30] [COM-20] The index names the clause."""
     assert type(refusal((FILES / f"{file}.car").read_bytes())).__name__ == error
     assert (INDEX[file]["clause"], INDEX[file]["error"]) == (clause, error)
 
