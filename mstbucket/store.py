@@ -252,7 +252,7 @@ class Store:
         stop_encryption(self._context.db)
 
     def gather(self) -> GatherReport:
-        """Gather small packs into few large ones, and remove what crashes have left; see `spec/23-store.md`.
+        """Gather small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
 
         The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
         and nothing is lost wherever it ends. Does nothing while another process gathers.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def copy(arguments: argparse.Namespace, out: Output) -> int:
-    """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/13-cli.md`."""
+    """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/store/13-cli.md`."""
     source, target = parse_place(arguments.source), parse_place(arguments.target)
     extras = upload.Extras(
         arguments.content_type, pairs("metadata", arguments.metadata), pairs("header", arguments.header),
