@@ -15,7 +15,9 @@ from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
 from mstbucket.blobs.places import is_url
+from mstbucket.blobs.zstd import parse_compression
 from mstbucket.bucket import Bucket
+from mstbucket.edge import guarded, verbs
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.limits import GIB
 from mstbucket.model import BucketInfo
@@ -39,6 +41,7 @@ _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
+@guarded
 def open(
     path: str | os.PathLike[str] | None = None,
     *,
@@ -93,13 +96,15 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs, cache):
+    for place in (path, blobs, cache, postgres_bin):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
         raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
+    if compression is not None:
+        parse_compression(compression)  # what it cannot be is said before anything is made
     server, is_new = None, False
     try:
         if path is not None:
@@ -141,6 +146,7 @@ def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database
     return Database(conninfo)
 
 
+@verbs
 class Store:
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
