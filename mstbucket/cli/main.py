@@ -46,7 +46,7 @@ def _fill_closed_streams() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; see `spec/13-cli.md`.
+    """Run one command and return its exit code; see `spec/store/13-cli.md`.
 
     Args:
         argv: the arguments without the program's name; by default those of the process.
