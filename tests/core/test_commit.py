@@ -18,6 +18,7 @@ from multiformats import CID as LibraryCid
 from mstbucket.core.cid import DAG_CBOR_PREFIX, dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import EMPTY_TREE, Commit, bucket_id, check_bucket_id, decode, encode, signing_bytes
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
+from mstbucket.limits import COMMIT_SEQ_MAX
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -44,7 +45,7 @@ SIGNATURES = st.tuples(st.none(), st.none()) | st.tuples(
 
 @st.composite
 def commits(draw: st.DrawFn) -> Commit:
-    seq = draw(st.integers(1, 3) | st.integers(1, 2**63 - 1))
+    seq = draw(st.integers(1, 3) | st.integers(1, COMMIT_SEQ_MAX))
     key, sig = draw(SIGNATURES)
     return Commit(
         bucket=bucket_id(draw(st.binary(min_size=16, max_size=16))),
@@ -136,6 +137,7 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
     "a name of bytes": (FIRST, {"name": b"a"}, "name is b'a'"),
     "sequence 0": (FIRST, {"seq": 0}, "seq is 0"),
     "a sequence that is a truth value": (FIRST, {"seq": True}, "seq is True"),
+    "a sequence above 2^53 - 1": (FIRST, {"seq": COMMIT_SEQ_MAX + 1}, "an integer from 1 to 9007199254740991"),
     "a time before 1970": (FIRST, {"time": -1}, "time is -1"),
     "2^63 objects": (FIRST, {"objects": 2**63}, "objects is 9223372036854775808"),
     "bytes as a float": (FIRST, {"bytes": 0.0}, "bytes is float"),
