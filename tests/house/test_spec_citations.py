@@ -93,6 +93,31 @@ def test_the_numbers_of_a_prefix_stand_in_one_file(clauses: list[Clause]) -> Non
     assert {prefix: found for prefix, found in places.items() if len(found) > 1} == {}
 
 
+def test_the_index_names_every_document_and_every_prefix(root: Path, clauses: list[Clause]) -> None:
+    index = (root / "spec" / "README.md").read_text(encoding="utf-8")
+    documents = {path.relative_to(root / "spec").as_posix() for path in (root / "spec").rglob("[0-9]*.md")}
+    shelved = {name for name in documents if not name.startswith("decisions/")}
+    rows = dict(re.findall(r"^\| \[[\w.-]+\]\(([\w./-]+)\) \|([^|]*)\|", index, re.MULTILINE))
+    assert set(rows) == shelved
+    listed = {prefix for cell in rows.values() for prefix in re.findall(r"\w+", cell)}
+    assert {clause.number.partition("-")[0] for clause in clauses} == listed
+
+
+PATH = re.compile(r"\bspec/[\w./-]+\.(?:md|sql)\b")
+
+
+def test_every_path_of_the_specification_that_is_cited_is_there(root: Path, repository: list[Path]) -> None:
+    """Not in migrations: a store records their checksums, so their comments stay as they were written."""
+    dead = [
+        f"{path.relative_to(root)}: {cited}"
+        for path in repository
+        if path.suffix in {".py", ".md", ".toml"}
+        for cited in PATH.findall(path.read_text(encoding="utf-8"))
+        if not (root / cited).exists()
+    ]
+    assert not dead, "\n".join(dead)
+
+
 def test_the_patterns_read_what_the_specification_writes() -> None:
     text = "# T\n\n"
     text += "[XY-1] One MUST\nrun on.\n\nProse, see\n[XY-1] and so on.\n\n"
