@@ -74,6 +74,19 @@ def test_every_number_that_is_cited_is_a_clause(clauses: list[Clause], citations
     assert not unknown, "\n".join(unknown)
 
 
+def test_every_number_that_the_specification_mentions_without_brackets_is_a_clause(root: Path, clauses: list[Clause]) -> None:
+    """In tables and in "as in PUT-6"."""
+    known = {clause.number for clause in clauses}
+    prefixes = {number.partition("-")[0] for number in known}
+    unknown = [
+        f"{path.name} mentions {number}"
+        for path in sorted((root / "spec").rglob("*.md"))
+        for number in re.findall(r"\b[A-Z][A-Z0-9]*-[0-9]+\b", path.read_text(encoding="utf-8"))
+        if number.partition("-")[0] in prefixes and number not in known
+    ]
+    assert not unknown, "\n".join(unknown)
+
+
 def test_every_clause_with_a_must_is_cited_by_a_test(clauses: list[Clause], citations: dict[str, set[str]]) -> None:
     tested = set[str]().union(*(cited for place, cited in citations.items() if place.startswith("tests/")))
     untested = [
