@@ -74,7 +74,7 @@ def test_every_number_that_is_cited_is_a_clause(clauses: list[Clause], citations
     assert not unknown, "\n".join(unknown)
 
 
-def test_every_number_that_the_specification_mentions_without_brackets_is_a_clause(root: Path, clauses: list[Clause]) -> None:
+def test_every_number_that_is_mentioned_without_brackets_is_a_clause(root: Path, clauses: list[Clause]) -> None:
     """In tables and in "as in PUT-6"."""
     known = {clause.number for clause in clauses}
     prefixes = {number.partition("-")[0] for number in known}
