@@ -193,3 +193,11 @@ def generators() -> Iterator[Callable[[str], ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "fixtures"))
         yield importlib.import_module
+
+
+@pytest.fixture(scope="session")
+def second_reader() -> Iterator[ModuleType]:
+    """The verifier that shares nothing with the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        yield importlib.import_module("second_reader")
