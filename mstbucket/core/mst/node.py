@@ -226,6 +226,54 @@ def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     return keys, values, links
 
 
+def read_keys(block: bytes) -> tuple[list[bytes], list[dict[str, Any]], Any]:
+    """Return the keys of the node in *block*, its entries as decoded, and its `l`; for an edit that patches the block.
+
+    Checked are the keys, as `read_node` does. `value_of` and `link_of` check what they take out of the rest.
+
+    Raises:
+        InvalidBlock: as `decode_node`.
+    """
+    keys: list[bytes] = []
+    before = b""
+    decode = decode_bare if len(block) <= VERSION_KEY_MAX else _decode_large
+    try:
+        node = decode(block)
+        left = node["l"]
+        entries = node["e"]
+        for entry in entries:
+            key = entry["k"]
+            shared = entry["p"]
+            if shared:
+                # [MST-4] within the key before
+                if not 0 < shared <= len(before):
+                    _refuse(block, f"an entry shares {shared} bytes with {before[:40]!r}")
+                key = before[:shared] + key
+            # [MST-7]
+            if key <= before:
+                _refuse(block, f"the entry after key {before[:40]!r} is out of order")
+            keys.append(key)
+            before = key
+    except _SHAPE_ERRORS as error:
+        _refuse(block, f"it has another shape ({error})", error)
+    return keys, entries, left
+
+
+def value_of(block: bytes, entry: dict[str, Any]) -> CID:
+    """Return the value of an *entry* that `read_keys` gave for *block*."""
+    value = entry.get("v")
+    if type(value) is not bytes or len(value) != CID_SIZE:
+        _refuse(block, "an entry has no CID")
+    return value
+
+
+def link_of(block: bytes, link: Any) -> CID | None:
+    """Return *link*, the `l` or the `t` of an entry that `read_keys` gave for *block*."""
+    if link is not None and (type(link) is not bytes or len(link) != CID_SIZE):
+        _refuse(block, "a link to a subtree is no CID")
+    return link
+
+
 def _decode_large(block: bytes) -> Any:
     """Return the value of *block*, which is longer than a key, once it cannot expand to more than the limits allow."""
     # [MST-10]
