@@ -168,17 +168,18 @@ class _Fold:
             divide(gap, level, self.replaced)
         else:
             change_lowest(gap, self.replaced)
+        gap.bare = not gap.keys
         # What has nothing below it is done; its lists are dropped at once, for the garbage collector's sake.
         if not gap.places:
-            gap.rest = None if gap.keys else cast("CID | None", gap.inner[0])
+            gap.rest = None if not gap.bare else cast("CID | None", gap.inner[0])
             write(gap)
-            del gap.parts, gap.inner, gap.changes, gap.stale
+            del gap.parts, gap.inner, gap.changes, gap.stale, gap.keys
 
     def collect(self, levels: list[list[Gap]]) -> Applied:
         """Write the nodes of *levels* that have others below them, lowest first, and collect those that are new."""
         start = 0
         # [MST-6] levels at the top that have no key left are trimmed; each is one gap
-        while not levels[start][0].keys:
+        while levels[start][0].bare:
             only = levels[start][0]
             if not only.places:
                 return self.trim(only.rest)

@@ -27,7 +27,7 @@ class Gap:
     """The place of one subtree that has something to do, and the node that comes to stand there."""
 
     __slots__ = (
-        "above", "below", "block", "changes", "cut", "fragments", "inner", "keys", "parts", "patches", "places",
+        "above", "bare", "below", "block", "changes", "cut", "fragments", "inner", "keys", "parts", "patches", "places",
         "rest", "result", "stale",
     )  # fmt: skip
 
@@ -39,6 +39,7 @@ class Gap:
     places: list[tuple[int, Gap]]  # those of `inner` that are gaps, with their index
     stale: Collection[int]  # entries to be made again, as their neighbours are others now; may point past the ends
     result: CID | None
+    bare: bool  # no key is left in it
     rest: CID | None  # where there is neither a key nor a place: the only subtree
     block: bytes  # of `result`; while `patch` waits for what is below, the old one
     patches: list[tuple[bytes, bytes]] | None  # where `patch` does it: bytes of the block, and what they become

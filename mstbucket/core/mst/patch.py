@@ -76,7 +76,7 @@ def open_inner(gap: Gap, block: bytes, level: int, replaced: list[CID]) -> bool:
     replaced += before
     if not keys and not places:
         gap.rest = link_of(block, left)
-    gap.keys, gap.places, gap.block, gap.patches = keys, places, block, patches
+    gap.bare, gap.places, gap.block, gap.patches = not keys, places, block, patches
     return True
 
 
@@ -93,12 +93,13 @@ def close_inner(gap: Gap) -> None:
         elif old != new:
             patches.append((_LINK + old, _LINK + new) if at else (LEFT_HEAD + old, LEFT_HEAD + new))
     if shaped:
-        for old_bytes, new_bytes in patches:
-            # Equal values stand there twice, and bytes may happen to look like a link.
-            if block.find(old_bytes, block.find(old_bytes) + 1) >= 0:
+        for was, becomes in patches:
+            pieces = block.split(was)
+            # Equal values stand there twice, and bytes of a key may look like a link.
+            if len(pieces) != 2:
                 shaped = False
                 break
-            block = block.replace(old_bytes, new_bytes)
+            block = becomes.join(pieces)
     if not shaped:
         keys, values, links = read_node(gap.block)
         links = links or [None] * (len(keys) + 1)
@@ -143,7 +144,7 @@ def change_leaf(gap: Gap, block: bytes, replaced: list[CID]) -> None:
             left = left and _spliced(left, keys, values, at, (key, value))
             keys.insert(at, key)
             values.insert(at, value)
-    gap.keys, gap.places = keys, NO_PLACES
+    gap.bare, gap.places = not keys, NO_PLACES
     if not keys:
         gap.result = None
         return
