@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from mstbucket.core.blocks import BlockSource
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.gap import Change, Gap, change_lowest, divide, gather, stand_in, write
 from mstbucket.core.mst.node import (
@@ -33,7 +33,7 @@ from mstbucket.core.mst.node import (
 )
 from mstbucket.core.mst.patch import change_leaf, close_inner, open_inner
 from mstbucket.errors import InvalidInput, Untrue
-from mstbucket.limits import TREE_HEIGHT_MAX
+from mstbucket.limits import TREE_HEIGHT_MAX, VERSION_KEY_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ def _check(changes: Sequence[tuple[bytes, CID | None]]) -> list[Change]:
     wanted = []
     before = b""
     for key, value in changes:
-        check_pair(key, EMPTY_ROOT if value is None else value)
-        # [MST-7]
-        if key <= before:
+        # [MST-2] [MST-7]
+        if key <= before or len(key) > VERSION_KEY_MAX or (value is not None and len(value) != CID_SIZE):
+            check_pair(key, EMPTY_ROOT if value is None else value)
             raise InvalidInput(f"the change of {key[:40]!r} comes after {before[:40]!r}: sort them, without repeats")
         before = key
         wanted.append((key, value, key_height(key)))

@@ -53,8 +53,11 @@ Node = tuple[list[bytes], list[CID | None], list[bytes]]
 
 def key_height(key: bytes) -> int:
     """Return the height at which *key* stands in every tree: the leading zero bits of its sha2-256, halved."""
-    # [MST-1]
-    return (256 - int.from_bytes(sha256(key).digest(), "big").bit_length()) // 2
+    # [MST-1] the first byte tells, but for one key in 256
+    digest = sha256(key).digest()
+    if digest[0]:
+        return (8 - digest[0].bit_length()) // 2
+    return (256 - int.from_bytes(digest, "big").bit_length()) // 2
 
 
 def common_prefix(a: bytes, b: bytes) -> int:
@@ -283,10 +286,12 @@ def _decode_large(block: bytes) -> Any:
     entries = node["e"]
     if len(entries) > NODE_ENTRIES_MAX:
         _refuse(block, f"it has {len(entries)} entries, above the limit of {NODE_ENTRIES_MAX}")
-    # [MST-2] before the prefix is expanded
-    for entry in entries:
-        if not 0 <= entry["p"] <= VERSION_KEY_MAX - len(entry["k"]):
-            _refuse(block, f"a key of {entry['p']} shared bytes and {len(entry['k'])} more: {VERSION_KEY_MAX} are allowed")
+    # [MST-2] before the prefix is expanded: no key is longer than the longest `p` and the longest `k` together
+    shared = max([entry["p"] for entry in entries], default=0)
+    if not 0 <= shared <= VERSION_KEY_MAX - max([len(entry["k"]) for entry in entries], default=0):
+        for entry in entries:
+            if not 0 <= entry["p"] <= VERSION_KEY_MAX - len(entry["k"]):
+                _refuse(block, f"a key of {entry['p']} shared bytes and {len(entry['k'])} more is above {VERSION_KEY_MAX}")
     return node
 
 
