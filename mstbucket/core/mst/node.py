@@ -1,4 +1,4 @@
-"""One node of the tree: its bytes, its parts, and the height of a key (`spec/03-tree.md`).
+"""One node of the tree: its bytes, its parts, and the height of a key (`spec/format/03-tree.md`).
 
 In memory a node is three lists, because that is what is fast to read and to edit in place: `keys` (whole, not
 suffixes), `links` (one more than keys: `links[i]` is the subtree left of `keys[i]`, the last one right of all keys),
