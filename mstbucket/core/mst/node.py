@@ -185,7 +185,7 @@ def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     A node without subtrees has an empty list of links. Checked are limits, names, types, lengths, that
     `p` is within the key before, and the order of keys. Not checked: the order of fields, shortest forms, that `p` is
     all that is shared, that a link is not bytes, codecs, heights: `decode_node` and `verify.tree` do that. For nodes
-    that were judged when they entered the store, from a source that hashes them on each read ([MST-12]).
+    that were judged when they entered the store, from a source that hashes them on each read ([FLUSH-10]).
 
     Raises:
         InvalidBlock: as `decode_node`.

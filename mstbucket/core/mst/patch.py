@@ -2,7 +2,7 @@
 
 An update changes 36 bytes of each node on the way, an insertion or a deletion at height 0 two entries of one. All
 other bytes are those that the node had; they were judged when it entered the store, and hashed when it was read
-([MST-12]). Where a patch is not possible, the node is written from its keys, or `gap` does the whole of it.
+([FLUSH-10]). Where a patch is not possible, the node is written from its keys, or `gap` does the whole of it.
 """
 
 from __future__ import annotations
