@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def copy(arguments: argparse.Namespace, out: Output) -> int:
-    """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/13-cli.md`."""
+    """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/store/13-cli.md`."""
     source, target = parse_place(arguments.source), parse_place(arguments.target)
     extras = are_given(arguments)
     if isinstance(source, Address):

@@ -169,7 +169,7 @@ def _sync(add: _Adder) -> None:
     command = add(
         "sync", "sync:sync", "make a directory or a prefix like another: only what differs is copied",
         "One side is mst://BUCKET/PREFIX, the other a directory or mst://. What has the same size is taken for equal where "
-        "the times say so, and is compared byte by byte where they do not; spec/21-sync.md has the rules.",
+        "the times say so, and is compared byte by byte where they do not; spec/store/21-sync.md has the rules.",
     )  # fmt: skip
     command.add_argument("source", metavar="SOURCE")
     command.add_argument("target", metavar="TARGET")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def sync(arguments: argparse.Namespace, out: Output) -> int:
-    """Make one folder, of a directory or a bucket, like another; see `spec/21-sync.md`."""
+    """Make one folder, of a directory or a bucket, like another; see `spec/store/21-sync.md`."""
     from mstbucket.sync.run import Options, sync
 
     extras = extras_of(arguments)

@@ -7,7 +7,7 @@ the *other* form is used: `%+`, with everything but a few lower-case ASCII chara
 one component is cut: `%~` components come before the last one.
 
 A component that only looks like an escape, and that no copy out would have written, stands for itself. So copying in
-needs no flag, and no ordinary file name is ever changed by it. `spec/13-cli.md` is normative.
+needs no flag, and no ordinary file name is ever changed by it. `spec/store/13-cli.md` is normative.
 """
 
 from __future__ import annotations

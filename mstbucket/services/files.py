@@ -35,7 +35,11 @@ def failed(what: str, error: OSError) -> StorageError:
 def check_path(path: str | os.PathLike[str]) -> None:
     """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
     name = os.fsdecode(path)
-    if not name or "\0" in name:
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError as error:  # a lone surrogate that stands for no byte
+        raise InvalidInput(f"{name!r} is no path: it has no form in bytes (character {error.start})") from error
+    if not encoded or b"\0" in encoded:
         raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
 
 

@@ -144,7 +144,9 @@ def test_checksums_are_asked_for(cli: Any, bucket: str, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_an_interrupted_run_leaves_no_half_of_a_file(cli: Any, bucket: str, tmp_path: Path, number: int) -> None:
+def test_an_interrupted_run_leaves_no_half_of_a_file(
+    cli: Any, bucket: str, tmp_path: Path, number: int, start_child: Any
+) -> None:
     """[CLI-26], [SYNC-13]: and what comes next is what was missing."""
     source = tmp_path / "large"
     source.mkdir()
@@ -154,7 +156,7 @@ def test_an_interrupted_run_leaves_no_half_of_a_file(cli: Any, bucket: str, tmp_
     out = tmp_path / "out"
     command = [sys.executable, "-m", "mstbucket.cli", "sync", f"mst://{bucket}", str(out), "--workers", "2", "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    child = start_child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert child.stdout is not None
     first = json.loads(child.stdout.readline())
     child.send_signal(number)
