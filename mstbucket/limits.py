@@ -34,7 +34,8 @@ COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB
 LINKS_PER_NODE: Final = 1024
-OBJECT_SIZE_MAX: Final = 5 * 1024 * GIB  # what most S3 stores take; S3 itself took the same until 2025, now 48.8 TiB
+OBJECT_SIZE_MAX: Final = 50_000 * GIB  # S3's rule since 2025, 48.8 TiB: PARTS_MAX parts of PART_SIZE_MAX
+PUT_SIZE_MAX: Final = 5 * 1024 * GIB  # of one put: one blob, and most S3 stores take no larger; its places are 1 GB here
 UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their sizes, and room
 
 # --- CAR ---
