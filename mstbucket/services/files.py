@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.files.paths import temporary_name
 
 _ADVICE: Final = {
     errno.ENOSPC: "free some space and repeat the call",
@@ -62,7 +62,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     check_path(path)
     if not path.name:
         raise InvalidInput(f"{path} names no file")
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+    # Not made of the name that it will have: that may be as long as a name can be.
+    beside = path.with_name(temporary_name().decode())
     try:
         file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
     except OSError as error:

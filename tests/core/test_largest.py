@@ -75,13 +75,13 @@ def test_every_node_of_it_stays_far_below_the_limit() -> None:
 
 
 def test_the_nodes_of_it_are_as_many_as_the_specification_says() -> None:
-    """The table of spec/05-body.md."""
+    """The table of spec/format/05-body.md."""
     chunks = OBJECT_SIZE_MAX // CHUNK_SIZE
     nodes = 0
     while chunks > 1:
         chunks = -(-chunks // LINKS_PER_NODE)
         nodes += chunks
-    text = (Path(__file__).parents[2] / "spec" / "05-body.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "spec" / "format" / "05-body.md").read_text(encoding="utf-8")
     assert f"| up to 48.8 TiB | 3 | up to {nodes:,} |" in text
 
 
