@@ -31,7 +31,7 @@ __all__ = ["Event", "Kind", "Replay"]
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
-_SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
+_SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
 
 
@@ -202,17 +202,18 @@ class Replay:
                 continue
             block = self._take(cid, "body")
             links = open_block(block, size, height)  # [VER-17]
-            self._add(cid, height << _SIZE_BITS | size)
+            self._add(cid, height * _SIZES + size)
             yield _event(Event, (Kind.BODY, cid, block, self.offset, None))
             pending += [(child, below, height - 1) for child, below in reversed(links)]
 
     def _compare(self, cid: CID, size: int, height: int) -> None:
         """Check a link to a body block that came before: [VER-17] its size and height hold for this link, too."""
         known = self._known(cid, "body")
-        if known != height << _SIZE_BITS | size:
+        if known != height * _SIZES + size:
+            was, bytes_ = divmod(known, _SIZES)
             raise Untrue(
-                f"body block {to_text(cid)}, which came before, has {known & (1 << _SIZE_BITS) - 1} bytes at height "
-                f"{known >> _SIZE_BITS}; a link states {size} at height {height}"
+                f"body block {to_text(cid)}, which came before, has {bytes_} bytes at height {was}; a link states {size} at "
+                f"height {height}"
             )
 
     def _take(self, cid: CID, what: str) -> bytes:
