@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Final
 
 from mstbucket.core.cid import raw_cid
@@ -13,7 +13,7 @@ from mstbucket.files.types import guess_type
 from mstbucket.files.walk import open_file
 from mstbucket.model import PutRequest
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
-from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, as_copy, content_of
+from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, always, as_copy, content_of
 from mstbucket.sync.objects import Objects
 
 _READ: Final = 1 << 20  # bytes of one read of a large file
@@ -24,9 +24,11 @@ class Inward(Mover):
 
     together = 64
 
-    def __init__(self, target: Objects, meter: Meter) -> None:
+    def __init__(self, target: Objects, meter: Meter, trusted: Callable[[Entry], bool] = always) -> None:
+        """*trusted* says of an object whose CID is that of the file whether nothing has to be sent."""
         self._target = target
         self.meter = meter
+        self._trusted = trusted
 
     def move(self, step: Copy | Compare) -> Outcome:
         """Read the file; a small one is returned to be put, a large one is put."""
@@ -47,7 +49,7 @@ class Inward(Mover):
             if not write and isinstance(step, Copy):
                 return Moved(step)
             data = b"".join(file)
-        if isinstance(step, Compare) and raw_cid(data) == step.target.content:
+        if isinstance(step, Compare) and raw_cid(data) == step.target.content and self._trusted(step.target):
             return Same(step.target)
         if not write:
             return Moved(as_copy(step))
@@ -55,7 +57,7 @@ class Inward(Mover):
 
     def _large(self, step: Copy | Compare, key: str, file: _Watched, *, write: bool) -> Outcome:
         if isinstance(step, Compare):
-            if content_of(file) == step.target.content:
+            if content_of(file) == step.target.content and self._trusted(step.target):
                 return Same(step.target)
             file.rewind()
         if write:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mstbucket.bucket import Bucket
-from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.services.contents import contents
 from mstbucket.sync.entry import Entry
@@ -40,6 +40,16 @@ class Objects:
     def key(self, entry: Entry) -> str:
         """The whole key of an entry of either side."""
         return self.prefix + entry.key
+
+    def reads_well(self, target: Entry) -> bool:
+        """Read an object to its end; whether every byte of it is there. What is not is known as damaged then ([PUT-13])."""
+        try:
+            with self.bucket.get_object(self.key(target)) as reader:
+                for _ in reader:
+                    pass
+        except (CorruptionError, FormatError, NoSuchKey):
+            return False
+        return True
 
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove objects, up to 1,000 in one transaction."""

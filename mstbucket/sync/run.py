@@ -10,9 +10,10 @@ from typing import Final
 from mstbucket.errors import InvalidInput, Unsupported
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.engine import Engine, Event, Summary
+from mstbucket.sync.entry import Entry
 from mstbucket.sync.fetching import Fetching
 from mstbucket.sync.inward import Inward
-from mstbucket.sync.mover import Meter, Mover
+from mstbucket.sync.mover import Meter, Mover, always
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.outward import Outward
 from mstbucket.sync.plan import How, plan, rule_for
@@ -61,7 +62,7 @@ def sync(
         InvalidInput: one side lies inside the other, or an option is wrong.
         StorageError: a medium failed; what was told is done. Repair it and repeat the call.
     """
-    mover = _mover(source, target, Meter())
+    mover = _mover(source, target, Meter(), options.how)
     if not 1 <= options.workers <= WORKERS_MAX:
         raise InvalidInput(f"{options.workers} workers are too few or too many: from 1 to {WORKERS_MAX}")
     _refuse_overlap(source, target)
@@ -77,19 +78,24 @@ def sync(
     return engine.run(steps, target.bucket if isinstance(target, Objects) else None)
 
 
-def _mover(source: Side, target: Side, meter: Meter) -> Mover:
+def _mover(source: Side, target: Side, meter: Meter, how: How) -> Mover:
     match source, target:
         case Directory(), Objects():
-            return Inward(target, meter)
+            return Inward(target, meter, _trusted(target, how))
         case Objects(), Directory():
             return Outward(source, target, meter)
         case Objects(), Objects():
             return Within(source, target, meter)
         case Remote(), Objects():
-            return Fetching(source, target, meter)
+            return Fetching(source, target, meter, _trusted(target, how))
         case Objects(), Remote():
             return Sending(source, target, meter)
     raise Unsupported("neither side is in a bucket of this store: one has to be mst://bucket/prefix")
+
+
+def _trusted(target: Objects, how: How) -> Callable[[Entry], bool]:
+    """[SYNC-5] What --checksum calls unchanged was read at the target too, so that damage there is found, and mended."""
+    return target.reads_well if how is How.CHECKSUM else always
 
 
 def _refuse_overlap(source: Side, target: Side) -> None:
