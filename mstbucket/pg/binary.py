@@ -22,10 +22,6 @@ _HEAD: Final = struct.Struct(">iiIii").pack
 _BYTEA_OID, _INT8_OID, _INT4_OID, _TEXT_OID, _JSONB_OID = 17, 20, 23, 25, 3802  # pg_type.dat; fixed for ever
 
 
-#: A whole row of (CID, bigint, integer) at once, each field behind its length: BLOCK_ROW(3, 36, cid, 8, n, 4, n).
-BLOCK_ROW: Final = struct.Struct(">hi36siqii").pack
-
-
 def row(*fields: bytes) -> bytes:
     """One row of fields made by the functions below."""
     return _COUNT(len(fields)) + b"".join(fields)

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from mstbucket.blobs.reader import Location
+from mstbucket.core.cid import CID_SIZE
 from mstbucket.errors import BlocksMoved
 from mstbucket.limits import CHUNK_SIZE, MIB
 from mstbucket.pg import binary
@@ -69,6 +70,23 @@ class Incoming:
         self._settle()
         if self._pack is not None:
             self._pack.seal()
+
+    def sign(self) -> None:
+        """Say now and then that the call lives ([STO-9])."""
+        if self._pack is not None:
+            self._pack.sign()
+
+    def stow(self) -> tuple[bytes, bytes, bytes]:
+        """Of what is sealed, all that `record` needs; forgotten here, for those who seal many before they record them."""
+        stowed = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.stow()
+        self._counted, self._proven = set(), set()
+        return stowed
+
+    def unstow(self, counted: bytes, proven: bytes, written: bytes) -> None:
+        """Know again what `stow` gave."""
+        self._counted, self._proven = _cids(counted), _cids(proven)
+        if self._pack is not None:
+            self._pack.unstow(written)
 
     def record(self, connection: Any, epoch: int) -> None:
         """Inside the caller's transaction: every block is there, and stays.
@@ -134,6 +152,10 @@ class Incoming:
                 query = "SELECT * FROM hold_blocks(%s)"
                 rows = connection.execute(query, (binary.bytea_array(cids),), binary=True).fetchall()
         return rows
+
+
+def _cids(joined: bytes) -> set[bytes]:
+    return {joined[at : at + CID_SIZE] for at in range(0, len(joined), CID_SIZE)}
 
 
 def repeating(work: Callable[[], _Done]) -> _Done:

@@ -14,7 +14,7 @@ from mstbucket.blobs.framing import FrameWriter
 from mstbucket.blobs.names import Kind, framed, pack_name, ref_name, secret_ref_name
 from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
-from mstbucket.core.cid import raw_cid, to_text
+from mstbucket.core.cid import CID_SIZE, raw_cid, to_text
 from mstbucket.errors import BlobExists, Conflict, HashMismatch, OutcomeUnknown, StorageError, WrongKey
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
@@ -293,6 +293,20 @@ class PackInProgress(RegisteredPack):
         """The transaction has committed."""
         if self._live:
             super().keep()
+
+    def stow(self) -> bytes:
+        """Where its blocks are, in 48 bytes each, and forget it: for those who seal many before they record them."""
+        data = b"".join(self._order) + self._offsets.tobytes() + self._lengths.tobytes()
+        self._order, self._offsets, self._lengths, self.cids = [], array("q"), array("i"), set()
+        return data
+
+    def unstow(self, data: bytes) -> None:
+        """Know again what `stow` gave."""
+        count = len(data) // (CID_SIZE + 12)
+        offsets, lengths = count * CID_SIZE, count * (CID_SIZE + 8)
+        self._order = [data[at : at + CID_SIZE] for at in range(0, offsets, CID_SIZE)]
+        self._offsets.frombytes(data[offsets:lengths])
+        self._lengths.frombytes(data[lengths:])
 
     def take_over(self, connection: Any, packs: Sequence[int]) -> None:
         """Inside the caller's transaction: those of its blocks that are in `packs` are in this one now, and `packs` are

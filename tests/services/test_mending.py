@@ -16,11 +16,10 @@ from mstbucket.core import car
 from mstbucket.core.cid import from_text, raw_cid
 from mstbucket.errors import CorruptionError, HashMismatch
 from mstbucket.limits import KIB, MIB, PART_SIZE_MIN
+from mstbucket.services.importing import import_car
 
 BODY: Final = random.Random(1).randbytes(3 * MIB)
 SMALL: Final = random.Random(2).randbytes(1000)
-#: A wrong body of one chunk more than what the other parts of an upload need.
-LAST: Final = random.Random(3).randbytes(100 * KIB)
 
 
 def flip(pack: Path) -> None:
@@ -72,11 +71,12 @@ def blobs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def written(bucket: mstbucket.Bucket) -> mstbucket.Bucket:
+def written(bucket: mstbucket.Bucket, blobs: Path) -> mstbucket.Bucket:
     """A large and a small object, flushed, so that both are in packs."""
     bucket.put_object("large", BODY)
     bucket.put_object("small", SMALL)
     bucket.flush()
+    bucket.export_car(blobs.parent / "good.car")
     return bucket
 
 
@@ -118,6 +118,11 @@ def copy_across(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
             bucket.copy_object(key, f"copied/{key}", source_bucket=there)
 
 
+def import_again(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
+    import_car(bucket._context, tmp_path / "good.car", "imported", None)
+    assert bucket.verify().objects == 2  # the nodes of the tree came too
+
+
 def files(tmp_path: Path) -> Path:
     folder = tmp_path / "files"
     folder.mkdir()
@@ -133,6 +138,7 @@ BRINGERS: Final[dict[str, Callable[[mstbucket.Bucket, Path], None]]] = {
     "put small ones in bulk": put_small_ones_in_bulk,
     "put in parts": put_in_parts,
     "copy from another store": copy_across,
+    "import": import_again,
 }
 
 
