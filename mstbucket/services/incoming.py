@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -43,14 +43,16 @@ class Incoming:
         self._context = context
         self._waiting: dict[bytes, bytes | memoryview] = {}
         self._held = 0
+        self._seen: set[bytes] = set()
         self._counted: set[bytes] = set()
         self._proven: set[bytes] = set()
         self._pack: PackInProgress | None = None
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
         """Take a block; the same one again is no more than that."""
-        if cid in self._waiting or cid in self._counted or cid in self._proven or cid in self._written:
+        if cid in self._seen:
             return
+        self._seen.add(cid)
         self._waiting[cid] = block
         self._held += len(block)
         if self._pack is None and self._held >= CHUNK_SIZE:
@@ -59,11 +61,7 @@ class Incoming:
             self._settle()
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._counted) + len(self._proven) + len(self._written)
-
-    @property
-    def _written(self) -> Collection[bytes]:
-        return () if self._pack is None else self._pack.cids
+        return len(self._seen)
 
     def seal(self) -> None:
         """Make what was written durable; nothing can be added afterwards."""
@@ -79,7 +77,7 @@ class Incoming:
     def stow(self) -> tuple[bytes, bytes, bytes]:
         """Of what is sealed, all that `record` needs; forgotten here, for those who seal many before they record them."""
         stowed = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.stow()
-        self._counted, self._proven = set(), set()
+        self._seen, self._counted, self._proven = set(), set(), set()
         return stowed
 
     def unstow(self, counted: bytes, proven: bytes, written: bytes) -> None:
@@ -99,7 +97,7 @@ class Incoming:
             order = sorted(cids)
             for start in range(0, len(order), _COUNTED):
                 part = order[start : start + _COUNTED]
-                arguments = (epoch, binary.bytea_array(part), proven)
+                arguments = (epoch, binary.cid_array(part), proven)
                 if one_row(connection, "SELECT keep_blocks(%s, %s, %s)", arguments)[0] != len(part):
                     raise BlocksMoved("blocks that were there have been collected, or found damaged, meanwhile: repeat it")
         if self._pack is not None:
@@ -146,11 +144,11 @@ class Incoming:
             self._pack.sign()
             with self._context.db.connection() as connection:
                 query = "SELECT * FROM find_blocks(%s)"
-                rows = connection.execute(query, (binary.bytea_array(cids),), binary=True).fetchall()
+                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
         while any(row[-1] for row in rows):  # more than once only if a collection began meanwhile
             with self._context.db.connection() as connection:
                 query = "SELECT * FROM hold_blocks(%s)"
-                rows = connection.execute(query, (binary.bytea_array(cids),), binary=True).fetchall()
+                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
         return rows
 
 

@@ -226,7 +226,7 @@ def _register(context: Context, name: str, kind: Kind, cids: Sequence[bytes]) ->
     with context.db.connection() as connection:
         if cids:
             query = "SELECT * FROM register_and_find(%s, %s, %s, %s, %s)"
-            arguments = (name, ENCODINGS[kind], *rule, binary.bytea_array(cids))
+            arguments = (name, ENCODINGS[kind], *rule, binary.cid_array(cids))
             first, *rows = connection.execute(query, arguments, binary=True).fetchall()
         else:
             first, *rows = [one_row(connection, "SELECT register_pack(%s, %s, %s, %s)", (name, ENCODINGS[kind], *rule))]
@@ -278,7 +278,7 @@ class PackInProgress(RegisteredPack):
             arguments = (
                 epoch,
                 self.id,
-                binary.bytea_array([self._order[i] for i in part]),
+                binary.cid_array([self._order[i] for i in part]),
                 binary.bigint_array([self._offsets[i] for i in part]),
                 binary.integer_array([self._lengths[i] for i in part]),
             )
@@ -319,7 +319,7 @@ class PackInProgress(RegisteredPack):
         old = binary.bigint_array(packs)
         for start in range(0, len(order), _RECORD):
             part = order[start : start + _RECORD]
-            cids = binary.bytea_array([self._order[i] for i in part])
+            cids = binary.cid_array([self._order[i] for i in part])
             # [PUT-9] rows are locked in the order of CIDs
             lock = "SELECT FROM blocks WHERE cid = ANY (%s) AND pack = ANY (%s) ORDER BY cid FOR UPDATE"
             connection.execute(lock, (cids, old))
