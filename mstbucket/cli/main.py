@@ -25,8 +25,10 @@ def entry() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # a key may hold what the terminal's encoding cannot show
     _fill_closed_streams()
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+        number = getattr(signal, name, None)
+        # [CLI-26] what nohup, or a shell in the background, has told us to ignore stays ignored
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     sys.exit(main())
 
 
@@ -44,7 +46,7 @@ def _fill_closed_streams() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; see `spec/13-cli.md`.
+    """Run one command and return its exit code; see `spec/store/13-cli.md`.
 
     Args:
         argv: the arguments without the program's name; by default those of the process.

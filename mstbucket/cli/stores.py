@@ -31,7 +31,7 @@ def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
     """
     place = place_of(arguments)
     require(place)
-    return _open(place, **settings)
+    return _open(place, create=False, **settings)
 
 
 def open_or_make_store(arguments: argparse.Namespace) -> Store:
@@ -44,7 +44,7 @@ def open_or_make_store(arguments: argparse.Namespace) -> Store:
     path = place.path
     if path is not None and not is_store(path) and path.is_dir() and any(path.iterdir()):
         raise InvalidInput(f"{path} is not empty and is no store ({place.source} names it): name another directory")
-    return _open(place)
+    return _open(place, create=True)
 
 
 def is_store(path: Path) -> bool:
@@ -60,7 +60,7 @@ def require(place: StorePlace) -> None:
                        "'mstbucket mb mst://BUCKET', or name another with --store")  # fmt: skip
 
 
-def _open(place: StorePlace, compression: str | None = None, encryption: str | None = None) -> Store:
+def _open(place: StorePlace, create: bool, compression: str | None = None, encryption: str | None = None) -> Store:
     import mstbucket
 
     # No background flush: a command's own end is no reason for a commit, and `flush` is a command.
@@ -72,4 +72,5 @@ def _open(place: StorePlace, compression: str | None = None, encryption: str | N
         background=False,
         compression=compression,
         encryption=encryption,
+        create=create,
     )

@@ -1,6 +1,6 @@
 """CARv1: blocks one after another in a file, each under its CID. Writing sections, and reading them strictly.
 
-`spec/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
+`spec/format/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
 is not known here (`verify.car` replays it), nor is what the blocks mean. Offsets count from the first byte of the
 file; that of a section's block is the one an index stores, and the block's end is where the next section starts.
 """
@@ -102,7 +102,7 @@ class CarReader:
         if not 0 < length <= CAR_HEADER_MAX:
             raise InvalidCar(f"a CAR header of {length} bytes: 1 to {CAR_HEADER_MAX} are allowed", 0)
         data = self._fill(data, start + length)
-        if len(data) < start + length:
+        if len(data) < start + length:  # [CAR-8]
             raise InvalidCar("the file ends inside the CAR header", len(data))
         self.roots: tuple[CID, ...] = _parse_header(data[start : start + length], start)
         self._sections = self._read(data[start + length :], start + length)
@@ -222,7 +222,7 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     root = data[len(_HEADER_START) : -len(_HEADER_END)]
     if data == _HEADER_START + root + _HEADER_END and root[:4] == _PREFIX_OF[root[1]]:
         return (root,)  # the form of every file written here, without the generic decoder, whose import costs 60 ms
-    if data == _CARV2_PRAGMA:
+    if data == _CARV2_PRAGMA:  # [CAR-12]
         raise InvalidCar("an indexed CAR (CARv2): take the CARv1 out of it first, e.g. with `car extract`", at)
     try:
         value = decode(data)

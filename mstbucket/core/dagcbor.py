@@ -15,8 +15,8 @@ import libipld
 
 from mstbucket.core.cid import CID, check_cid
 from mstbucket.errors import InvalidBlock, InvalidCid
+from mstbucket.limits import CBOR_DEPTH_MAX
 
-DEPTH_MAX: Final = 32  # the deepest block of this project nests 4 levels; bounds every recursion below
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 
@@ -131,12 +131,12 @@ def decode_fast(block: bytes) -> Any:
 
 
 def _to_library(value: Any, depth: int) -> Any:
-    """Return *value* as the library wants it, links as its CIDs; recursion ends at `DEPTH_MAX`."""
+    """Return *value* as the library wants it, links as its CIDs; recursion ends at `CBOR_DEPTH_MAX`."""
     from multiformats import CID as LibraryCid
 
     # [CBOR-8] lists, maps and links count as levels
-    if depth > DEPTH_MAX and isinstance(value, (list, tuple, dict, Link)):
-        raise InvalidBlock(f"the value nests deeper than {DEPTH_MAX} levels: flatten it")
+    if depth > CBOR_DEPTH_MAX and isinstance(value, (list, tuple, dict, Link)):
+        raise InvalidBlock(f"the value nests deeper than {CBOR_DEPTH_MAX} levels: flatten it")
     match value:
         case None | bool() | str() | bytes():
             return value
@@ -176,7 +176,7 @@ def _from_library(value: Any) -> Any:
 
 
 def _check_shape(block: bytes) -> None:
-    """Raise `InvalidBlock` unless *block* is one item within its bytes that nests at most `DEPTH_MAX` deep.
+    """Raise `InvalidBlock` unless *block* is one item within its bytes that nests at most `CBOR_DEPTH_MAX` deep.
 
     Only lengths and nesting are looked at, without recursion and without allocating: what the library does with the
     bytes afterwards is bounded by their number. Everything else is left to the library and the comparison.
@@ -208,8 +208,8 @@ def _check_shape(block: bytes) -> None:
             if major != 6 and n > size - pos:
                 raise InvalidBlock(f"the block claims {n} items that it does not hold (at byte {pos})")
             # [CBOR-8] lists, maps and tags count as levels
-            if len(open_items) >= DEPTH_MAX + 1:
-                raise InvalidBlock(f"the block nests deeper than {DEPTH_MAX} levels (at byte {pos})")
+            if len(open_items) >= CBOR_DEPTH_MAX + 1:
+                raise InvalidBlock(f"the block nests deeper than {CBOR_DEPTH_MAX} levels (at byte {pos})")
             open_items.append(1 if major == 6 else n * (major - 3))
     if pos != size:
         raise InvalidBlock(f"the block goes on after its one item ({size - pos} bytes from byte {pos})")

@@ -1,7 +1,7 @@
 """Bodies as UnixFS files under the profile `unixfs-v1-2025`: build them from a stream, read their nodes strictly.
 
 Size and height determine everything in a node but the CIDs in it (`unixfs_shape`). So the decoder takes CIDs and size
-out of a block, writes the only node they can be in, and compares. `spec/05-body.md` is normative. Directories are not
+out of a block, writes the only node they can be in, and compares. `spec/format/05-body.md` is normative. Directories are not
 made here.
 """
 
@@ -76,7 +76,7 @@ def decode_file(block: bytes) -> FileNode:
         heights = [h for h in range(2, body_height(OBJECT_SIZE_MAX) + 1) if child_sizes(size, h)[0] == len(cids)]
     for height in heights:
         count, each, last = child_sizes(size, height)
-        # [BODY-9] the whole node is written again and compared
+        # [BODY-9] the whole node is written again and compared: links, Tsize, type, block sizes
         if count == len(cids) and encode_node(cids, size, height) == block:
             sizes = [each] * (count - 1) + [last]
             return FileNode(tuple(zip(cids, sizes, strict=True)), size, height)

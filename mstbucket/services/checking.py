@@ -52,7 +52,7 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
         wrong = check_history(connection, number)
         if wrong is not None:
             raise Untrue(f"bucket {bucket!r}: {wrong}")
-    look_again(context.db, context.blocks.pack)  # [PUT-14]
+    look_again(context.db, context.blocks.pack)  # [PUT-15]
     return CheckReport(to_text(commit), report.blocks, report.objects, report.bytes, dirty)
 
 

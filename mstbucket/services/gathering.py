@@ -197,7 +197,7 @@ def remove_leftovers(context: Context) -> int:
 
 
 def remove_healed(context: Context) -> list[str]:
-    """Remove the damaged packs of which good bytes have come for every block ([PUT-14]); their names."""
+    """Remove the damaged packs of which good bytes have come for every block ([PUT-15]); their names."""
     names = doom_healed(context.db)
     remove_doomed(context, names)
     return names

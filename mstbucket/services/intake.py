@@ -18,6 +18,7 @@ from mstbucket.core.checksums import Hasher, hasher
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import InvalidInput
+from mstbucket.files.watched import Watched
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.model import Body
 from mstbucket.services.files import reading
@@ -54,6 +55,7 @@ def take(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] 
 
     Raises:
         InvalidInput: it is none of the kinds of body, or its `read` returns something other than bytes.
+        Conflict: the file at a path changed while it was read ([PUT-14]).
         StorageError: a path that cannot be read. What the reader of a file object raises goes through as it is.
     """
     if isinstance(body, (bytes, bytearray, memoryview)):
@@ -63,7 +65,7 @@ def take(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] 
         return _large(iter((data,)), open_pack(), algorithms)
     if isinstance(body, os.PathLike):
         with reading(body, buffering=0) as file:
-            return _take_stream(file.read, open_pack, algorithms)
+            return _take_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms)
     read = getattr(body, "read", None)
     if read is None:
         raise InvalidInput(f"a body is bytes, a path object, or has read(); {type(body).__name__} is none of these")

@@ -5,7 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import translate
-from typing import Final
+from typing import Final, Protocol
+
+
+class Wanted(Protocol):
+    """Which keys below the root of a side are given."""
+
+    def __call__(self, key: str, /) -> bool:
+        """Whether this one is."""
+
+    def leaves_out_all_below(self, folder: str, /) -> bool:
+        """Whether surely no key below *folder* is."""
+
+
+class Everything:
+    """Every key, the root itself included: what a copy takes."""
+
+    def __call__(self, _key: str) -> bool:
+        """Whether this one is: yes."""
+        return True
+
+    def leaves_out_all_below(self, _folder: str) -> bool:
+        """Whether surely no key below is: no."""
+        return False
 
 
 class Filters:
@@ -22,8 +44,8 @@ class Filters:
         ]
 
     def __call__(self, key: str) -> bool:
-        """Whether the sync is about that key."""
-        return next((include for include, pattern, _ in self._rules if pattern.match(key)), True)
+        """Whether the sync is about that key. The root itself, "", is no key below it ([SYNC-2])."""
+        return key != "" and next((include for include, pattern, _ in self._rules if pattern.match(key)), True)
 
     def leaves_out_all_below(self, folder: str) -> bool:
         """Whether surely no key below *folder* is included. It may be that none is, and False is returned."""

@@ -17,7 +17,16 @@ from mstbucket.core.cid import CID, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
-from mstbucket.errors import ExtraBlock, InvalidBlock, MissingBlock, Untrue
+from mstbucket.errors import (
+    ExtraBlock,
+    HashMismatch,
+    InvalidBlock,
+    InvalidCar,
+    MissingBlock,
+    MstBucketError,
+    Unsupported,
+    Untrue,
+)
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.manifest import read as read_manifest
@@ -28,6 +37,7 @@ from mstbucket.verify.tree import Pair, check_node_cid, steps
 __all__ = ["Event", "Kind", "Replay"]
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
+_BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
 _SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
 
@@ -61,13 +71,18 @@ class Replay:
     def __init__(self, stream: BinaryIO) -> None:
         reader = CarReader(stream)
         self.root: CID = reader.root
-        check_node_cid(self.root)
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
         self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
         self._sections = iter(reader)
-        self._next = next(self._sections, _END)
-        block = self._take(self.root, "commit")
-        self.commit: Commit = commits.decode(block)
+        self._damage: InvalidCar | HashMismatch | None = None
+        self._next = _END
+        try:
+            check_node_cid(self.root)
+            self._go_on()
+            block = self._take(self.root, "commit")
+            self.commit: Commit = commits.decode(block)
+        except (InvalidBlock, Unsupported) as error:
+            raise self._placed(error) from error
         self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None))
 
     def __iter__(self) -> Iterator[Event]:
@@ -97,15 +112,14 @@ class Replay:
             if commit.versions is not None:
                 yield from self._tree(commit.versions, VERSION_KEY_MAX, Kind.VERSION)
         except (InvalidBlock, Untrue) as error:
-            # [VER-18] what reads a single block does not know where it stands
-            raise type(error)(f"{error} (noticed at byte {self.offset} of the file)") from error
-        if self._next is not _END:
+            raise self._placed(error) from error
+        if self._next is not _END:  # [VER-18]
             raise self._extra()
         # [VER-19] the totals
         if (commit.objects, commit.bytes) != (self.objects, self.bytes):
             raise Untrue(
-                f"the commit states {commit.objects} objects of {commit.bytes} bytes; "
-                f"its tree has {self.objects} of {self.bytes}"
+                f"the commit states {commit.objects} objects of {commit.bytes} bytes; its tree has {self.objects} of "
+                f"{self.bytes} (noticed at the end of the file, after the block at byte {self.offset})"
             )
 
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
@@ -190,11 +204,18 @@ class Replay:
     def _take(self, cid: CID, what: str) -> bytes:
         """Return the block of the next section, if it is the one of *cid*, and go on to the section after."""
         found, block, offset = self._next
-        if found != cid:
+        if found != cid:  # [CAR-11] [VER-18]
             raise self._missing(cid, what)
         self.offset = offset
-        self._next = next(self._sections, _END)
+        self._go_on()
         return block
+
+    def _go_on(self) -> None:
+        """Look at the section after. [VER-30] What is wrong with it is said when its turn comes, not before."""
+        try:
+            self._next = next(self._sections, _END)
+        except (InvalidCar, HashMismatch) as error:
+            self._next, self._damage = _BROKEN, error
 
     def _add(self, cid: CID, number: int) -> None:
         if not self._numbers.add(cid, number):
@@ -203,12 +224,14 @@ class Replay:
     def _known(self, cid: CID, what: str) -> int:
         """Return the number of a block that came before and is linked to again."""
         number = self._numbers.get(cid)
-        if number is None:
+        if number is None:  # [VER-18]
             raise self._missing(cid, what)
         return number
 
-    def _missing(self, cid: CID, what: str) -> MissingBlock | ExtraBlock:
+    def _missing(self, cid: CID, what: str) -> MissingBlock | ExtraBlock | InvalidCar | HashMismatch:
         """Return the error for a link whose block is neither next nor came before."""
+        if self._damage is not None:
+            return self._damage
         # [VER-18]
         found, _, offset = self._next
         if self._next is _END:
@@ -219,11 +242,17 @@ class Replay:
             f"{what} {to_text(cid)} is missing: at byte {offset}, where it has to be, there is {to_text(found)}"
         )
 
+    def _placed(self, error: MstBucketError) -> MstBucketError:
+        """Return *error* with its place. [VER-31] What reads a single block does not know where that stands."""
+        return type(error)(f"{error} (noticed at byte {self.offset} of the file)")
+
     def _repeated(self, cid: CID, offset: int) -> ExtraBlock:
         # [VER-18]
         return ExtraBlock(f"block {to_text(cid)} at byte {offset} came before: an export holds every block once")
 
-    def _extra(self) -> ExtraBlock:
+    def _extra(self) -> ExtraBlock | InvalidCar | HashMismatch:
+        if self._damage is not None:
+            return self._damage
         # [VER-18]
         found, _, offset = self._next
         return ExtraBlock(f"block {to_text(found)} at byte {offset} is not part of the bucket, or came before")

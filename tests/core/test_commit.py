@@ -1,4 +1,4 @@
-"""Commits: round trip, golden blocks, everything that is refused. spec/06-commit.md."""
+"""Commits: round trip, golden blocks, everything that is refused. spec/format/06-commit.md."""
 
 from __future__ import annotations
 

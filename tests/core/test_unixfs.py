@@ -1,4 +1,4 @@
-"""Bodies: building, strict reading, range plans. spec/05-body.md; the published CIDs are in test_unixfs_profile.py."""
+"""Bodies: building, strict reading, range plans. spec/format/05-body.md; published CIDs are in test_unixfs_profile.py."""
 
 from __future__ import annotations
 

