@@ -103,6 +103,33 @@ class Incoming:
         if self._pack is not None:
             self._pack.record(connection, epoch)
 
+    def commit(self, work: Callable[[], _Done]) -> _Done:
+        """The result of `work`, a transaction that calls `record`; then keep what was written.
+
+        Where a pack was found damaged since the question, and what is counted on there is sound, `work` is done again.
+        """
+        try:
+            done = work()
+        except BlocksMoved:
+            if not self._prove():
+                raise
+            done = work()
+        self.keep()
+        return done
+
+    def _prove(self) -> bool:
+        """Look once more at what is counted on: whether all of it is there, and sound."""
+        rest = sorted(self._counted)
+        for start in range(0, len(rest), ASK_BLOCKS):
+            part = rest[start : start + ASK_BLOCKS]
+            rows = self._find(part)
+            suspect = {cid: Location(name, offset, length) for cid, name, offset, length, damaged, _ in rows if damaged}
+            if len(rows) != len(part) or len(self._context.blocks.sound(suspect)) != len(suspect):
+                return False
+            self._proven |= suspect.keys()
+        self._counted -= self._proven
+        return True
+
     def keep(self) -> None:
         """The transaction is through."""
         if self._pack is not None:

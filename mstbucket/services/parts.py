@@ -140,14 +140,13 @@ def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Par
 
         incoming.seal()
         try:
-            context.db.run(record)
+            incoming.commit(lambda: context.db.run(record))
         except BlocksMoved:
             if taken.inline is None or chunks.digests:
                 raise
             chunks.add(taken.content, taken.inline)  # [PUT-13] a small chunk that is in a damaged pack
             incoming.seal()
-            context.db.run(record)
-        incoming.keep()
+            incoming.commit(lambda: context.db.run(record))
     return part
 
 

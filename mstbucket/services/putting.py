@@ -149,10 +149,9 @@ class _Batch:
                 pack.add(content, body)
             self._small.clear()
             pack.seal()
-        results = self._context.db.run(self._record)
-        if self._pack is not None:
-            self._pack.keep()
-        return results
+        if self._pack is None:
+            return self._context.db.run(self._record)
+        return self._pack.commit(lambda: self._context.db.run(self._record))
 
     def _record(self, connection: Any) -> list[PutResult]:
         """The transaction; repeated as a whole when two of them have waited for each other."""

@@ -65,8 +65,7 @@ class Staged:
             one = self._sealed[0]
             sizes = _SIZES.unpack(self._places.read(_SIZES.size))
             one.unstow(*(self._places.read(size) for size in sizes))
-            self._context.db.run(partial(_record, one))
-            one.keep()
+            one.commit(partial(self._context.db.run, partial(_record, one)))
             del self._sealed[0]
             one.__exit__(None, None, None)
             self.sign()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import mstbucket
 from mstbucket.cli.main import main
 from mstbucket.core import car
 from mstbucket.core.cid import from_text, raw_cid
-from mstbucket.errors import CorruptionError, HashMismatch
+from mstbucket.errors import BlocksMoved, CorruptionError, HashMismatch
 from mstbucket.limits import KIB, MIB, PART_SIZE_MIN
 from mstbucket.services.importing import import_car
+from mstbucket.services.incoming import Incoming
 
 BODY: Final = random.Random(1).randbytes(3 * MIB)
 SMALL: Final = random.Random(2).randbytes(1000)
@@ -302,3 +304,29 @@ def test_a_record_of_damage_holds_for_other_processes(
     assert from_text(other.put_object("small", SMALL).content) == from_text(written.head_object("small").content)
     assert other.get_object("large").read() == BODY
     assert written.get_object("small").read() == SMALL
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_what_was_counted_on_in_a_pack_that_is_found_damaged_meanwhile_is_read_before_the_end(
+    sound: bool, written: mstbucket.Bucket, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PUT-10] [PUT-13]: in one pass over a stream where it is sound, and else the caller is told."""
+    seal = Incoming.seal
+
+    def meanwhile(self: Incoming) -> None:
+        seal(self)
+        if not sound:
+            harm(blobs, "flip")
+        with written._context.db.connection() as connection:
+            connection.execute("UPDATE packs SET damaged = true WHERE state = 'ready'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Incoming, "seal", meanwhile)
+        if sound:
+            written.put_object("again", io.BytesIO(BODY))
+            assert len(packs(blobs)) == 2
+        else:
+            with pytest.raises(BlocksMoved):
+                written.put_object("again", io.BytesIO(BODY))
+    written.put_object("again", io.BytesIO(BODY))
+    assert written.get_object("again").read() == BODY
