@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
 from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, following, read_block, read_blocks
 from mstbucket.blobs.streams import pack_stream
 from mstbucket.core.cid import CID, to_text
-from mstbucket.errors import MissingBlock
+from mstbucket.errors import CorruptionError, MissingBlock, StorageError
 from mstbucket.pg.binary import bytea_array
 from mstbucket.pg.database import Database
+from mstbucket.services.damage import record
 
 #: Columns of `blocks b LEFT JOIN packs p` that say where a block is, in the order `StoreBlocks.at` takes them.
 LOCATION_COLUMNS: Final = 'p.name, b."offset", b.length, b.body'
@@ -34,7 +36,11 @@ class StoreBlocks:
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """The blocks of `cids`, for one question to the index and few reads."""
-        return following(lambda: self._locate(list(cids)), self._read)
+        try:
+            return following(lambda: self._locate(list(cids)), self._read)
+        except CorruptionError:
+            self.judge(cids)
+            raise
 
     def at(self, cid: CID, place: Sequence[Any]) -> bytes:
         """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
@@ -45,7 +51,7 @@ class StoreBlocks:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         try:
             return read_block(self._blobs, cid, Location(pack, offset, length))
-        except MissingBlock:  # [STO-3] lost, or elsewhere since that query: the index knows
+        except CorruptionError:  # [STO-3] damaged, or elsewhere since that query: the index knows
             return self.get(cid)
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
@@ -54,9 +60,32 @@ class StoreBlocks:
             rows = connection.execute(_BODIES, (bytea_array(sorted(cids)),), binary=True).fetchall()
         return {cid: checked(cid, body, "in the database") for cid, body in rows}
 
-    def scan(self) -> PackScan:
+    def scan(self) -> Scan:
         """A source for one pass over a whole closure, which reads ahead; for one thread."""
-        return PackScan(self._blobs, self._locate)
+        return Scan(self, PackScan(self._blobs, self._locate))
+
+    def sound(self, places: Mapping[CID, Location]) -> set[CID]:
+        """Those blocks that can be read at their places."""
+        good = set()
+        for cid, place in places.items():
+            with suppress(CorruptionError, StorageError):
+                read_block(self._blobs, cid, place)
+                good.add(cid)
+        return good
+
+    def judge(self, cids: Collection[CID]) -> None:
+        """Look at blocks again of which one could not be read, and record where the damage is ([PUT-13])."""
+        # The damage itself is on its way to the caller, and matters more than a failure to record it.
+        with suppress(CorruptionError, StorageError):
+            places = {cid: at for cid, at in self._find(cids).items() if isinstance(at, Location)}
+            damaged = set()
+            for cid, place in places.items():
+                if place.pack not in damaged:
+                    try:
+                        read_block(self._blobs, cid, place)
+                    except CorruptionError:
+                        damaged.add(place.pack)
+            record(self._db, damaged)
 
     def pack(self, name: str) -> BinaryIO:
         """The CAR in the pack `name` as a stream, whatever was done to it. Not verified: read it with a `CarReader`."""
@@ -68,6 +97,14 @@ class StoreBlocks:
         return found | read_blocks(self._blobs, wanted)
 
     def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
+        found = self._find(cids)
+        for cid in cids:
+            if cid not in found:
+                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+        return found
+
+    def _find(self, cids: Collection[CID]) -> dict[CID, Location | bytes]:
+        """What the index knows of these blocks."""
         if not cids:
             return {}
         with self._db.reading() as connection:
@@ -75,7 +112,24 @@ class StoreBlocks:
         found: dict[CID, Location | bytes] = {}
         for cid, pack, offset, length, body in rows:
             found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
-        for cid in cids:
-            if cid not in found:
-                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         return found
+
+
+class Scan:
+    """A `PackScan` that records the damage it meets."""
+
+    def __init__(self, blocks: StoreBlocks, scan: PackScan) -> None:
+        self._blocks = blocks
+        self._scan = scan
+
+    def get(self, cid: CID) -> bytes:
+        """See `PackScan`."""
+        return self.get_many((cid,))[cid]
+
+    def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
+        """See `PackScan`."""
+        try:
+            return self._scan.get_many(cids)
+        except CorruptionError:
+            self._blocks.judge(cids)
+            raise

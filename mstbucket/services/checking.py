@@ -17,6 +17,7 @@ from mstbucket.model import CheckReport
 from mstbucket.pg.queries import server_cursor
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
+from mstbucket.services.damage import look_again
 from mstbucket.services.naming import naming
 from mstbucket.services.versions import check_history
 from mstbucket.verify.car import verify_car
@@ -51,6 +52,7 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
         wrong = check_history(connection, number)
         if wrong is not None:
             raise Untrue(f"bucket {bucket!r}: {wrong}")
+    look_again(context.db, context.blocks.pack)  # [PUT-15]
     return CheckReport(to_text(commit), report.blocks, report.objects, report.bytes, dirty)
 
 

@@ -15,7 +15,9 @@ from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.services.context import Context
+from mstbucket.services.damage import record
 from mstbucket.services.encoding import forget_key
+from mstbucket.services.gathering import remove_healed
 from mstbucket.services.packing import ENCODINGS, PackMoved, RegisteredPack, remove_doomed
 from mstbucket.services.publishing import reencode_refs
 
@@ -51,6 +53,7 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             except (CorruptionError, FormatError, NotFound) as error:
                 if _is_there(context, name):
                     report.damaged[name] = str(error)
+                    record(context.db, [name])
                 continue
             report.packs += 1
             report.before += size
@@ -58,6 +61,8 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             if progress is not None:
                 progress(report.before)
         last = packs[-1][0]
+    for name in remove_healed(context):
+        report.damaged.pop(name, None)
     report.damaged |= reencode_refs(context)
     if not report.damaged:
         forget_key(context.db, context.blobs)
