@@ -322,10 +322,17 @@ class InvalidCar(FormatError):
 
 
 class CorruptionError(MstBucketError):
-    """Bytes that are well-formed but untrue. Stop: nothing that depends on them can be trusted."""
+    """Bytes that are well-formed but untrue. Stop: nothing that depends on them can be trusted.
+
+    Attributes:
+        blocks: CIDs of the blocks that cannot be had, where a pack of a store is what is wrong.
+        pack: the name of that pack.
+    """
 
     code = "Corruption"
     status = 500
+    blocks: tuple[bytes, ...] = ()
+    pack: str | None = None
 
 
 class HashMismatch(CorruptionError):
