@@ -23,7 +23,7 @@ from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
-from mstbucket.services.files import failed, reading
+from mstbucket.services.files import Reading, failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, json_of
 from mstbucket.verify.replay import Kind, Replay
@@ -82,14 +82,11 @@ class _Copying:
     """A stream whose every byte also goes into a blob."""
 
     def __init__(self, stream: BinaryIO, writer: BlobWriter) -> None:
-        self._stream = stream
+        self._stream = Reading(stream)
         self._writer = writer
 
     def read(self, size: int) -> bytes:
-        try:
-            data = self._stream.read(size)
-        except OSError as error:
-            raise failed("the CAR cannot be read", error) from error
+        data = self._stream.read(size)
         self._writer.write(data)
         return data
 

@@ -14,11 +14,20 @@ from typing import BinaryIO, Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
-from mstbucket.errors import ExtraBlock, FormatError, InvalidCar, MissingBlock, Unsupported, Untrue
+from mstbucket.errors import (
+    ExtraBlock,
+    ForeignCar,
+    FormatError,
+    InvalidBlock,
+    InvalidCar,
+    MissingBlock,
+    Unsupported,
+    Untrue,
+)
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.history import History
@@ -32,6 +41,14 @@ __all__ = ["Event", "Kind", "Replay"]
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
+
+
+def _foreign(root: CID, what: str) -> ForeignCar:
+    # [VER-22]
+    return ForeignCar(
+        f"this is no bucket export: its root is {to_text(root)}, {what}, and not the commit of a bucket; perhaps a tool of "
+        "IPFS reads it"
+    )
 
 
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
@@ -54,6 +71,7 @@ class Replay:
 
     Raises, from the constructor, which reads the commit, and while iterating:
         InvalidCar, HashMismatch: the container is damaged.
+        ForeignCar: it is the container of something else.
         InvalidBlock, Untrue: a block is not what it has to be at its place; the message says where.
         MissingBlock, ExtraBlock: the file is not complete, or holds more than that; the message says where.
         Unsupported: a newer format, or a bucket that nothing could follow in.
@@ -63,14 +81,16 @@ class Replay:
     def __init__(self, stream: BinaryIO) -> None:
         reader = CarReader(stream)
         self.root: CID = reader.root
-        check_node_cid(self.root)
+        if codec(self.root) != DAG_CBOR:
+            what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
+            raise _foreign(self.root, what)
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
         self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
         self._sections = iter(reader)
         self._next = next(self._sections, _END)
         block = self._take(self.root, "commit")
         with self._placed():
-            self.commit: Commit = commits.decode(block)
+            self.commit: Commit = self._commit(block)
             commits.check_followed(self.commit)
         self._history = None if self.commit.versions is None else History()
         self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None))
@@ -112,16 +132,28 @@ class Replay:
                 f"its tree has {self.objects} of {self.bytes}"
             )
 
+    def _commit(self, block: bytes) -> Commit:
+        try:
+            return commits.decode(block)
+        except InvalidBlock as error:
+            if commits.resembles(block):
+                raise
+            # [VER-22]
+            raise _foreign(self.root, "a block of another kind") from error
+
     @contextmanager
     def _placed(self) -> Iterator[None]:
         """Say where in the file an error about a block was noticed."""
         try:
             yield
         except (FormatError, Untrue, Unsupported) as error:
-            if isinstance(error, InvalidCar):
-                raise  # it knows
+            if isinstance(error, (InvalidCar, ForeignCar)):
+                raise  # it knows, or it is about the whole file
             # [VER-18] what reads a single block does not know where it stands
-            raise type(error)(f"{error} (noticed at byte {self.offset} of the file)") from error
+            text, within = str(error), 0
+            if isinstance(error, InvalidBlock) and error.offset is not None:
+                text, within = error.message, error.offset
+            raise type(error)(f"{text} (noticed at byte {self.offset + within} of the file)") from error
 
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""

@@ -168,22 +168,22 @@ def decode_node(block: bytes) -> Node:
         if NODE_HEADS[len(keys)] + b"".join(parts) + tail != block:
             _refuse(block, "it is not in canonical form")
     except (TypeError, ValueError, IndexError, AttributeError) as error:
-        _refuse(block, f"it has another shape ({error})", error)
+        _refuse(block, "it has another shape", error)
     return keys, links, parts
 
 
 def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     """Return the keys, values and links of the node in *block*, fast and without proof of its canonical form.
 
-    A node without subtrees has an empty list of links. Checked are limits, types, lengths and the order of keys. Names
-    of map entries, shortest forms, codecs and heights are not: `decode_node` and `verify.tree` do that.
+    A node without subtrees has an empty list of links. Checked are limits, types, lengths, prefixes and the order of
+    keys. Names of map entries, shortest forms, codecs and heights are not: `decode_node` and `verify.tree` do that.
 
     Raises:
         InvalidBlock: as `decode_node`.
     """
     keys: list[bytes] = []
     values: list[CID] = []
-    before = b""
+    before, length = b"", 0
     # [MST-10]
     if len(block) > NODE_BLOCK_MAX:
         _refuse(block, f"it has {len(block)} bytes, above the limit of {NODE_BLOCK_MAX}")
@@ -194,22 +194,27 @@ def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
             _refuse(block, f"it has {len(entries)} entries, above the limit of {NODE_ENTRIES_MAX}")
         links = [left]
         for suffix, shared, link, value in map(_values_of, entries):
-            key = before[:shared] + suffix
-            # [MST-2] [MST-7]
-            if key <= before or len(key) > VERSION_KEY_MAX or len(value) != CID_SIZE:
-                _refuse(block, f"the entry after key {before[:40]!r} is out of order, too long, or has no CID")
-            keys.append(key)
+            # [MST-4] [MST-7] as in `decode_node`: p is the whole of what is shared, and the key ascends
+            if type(shared) is not int or not 0 <= shared <= length:
+                _refuse(block, f"the entry after key {before[:40]!r} shares another number of bytes than it can")
+            if not suffix or (shared < length and suffix[0] <= before[shared]):
+                _refuse(block, f"the entry after key {before[:40]!r} is out of order, or shares more than it states")
+            before = before[:shared] + suffix
+            length = len(before)
+            # [MST-2]
+            if length > VERSION_KEY_MAX or len(value) != CID_SIZE:
+                _refuse(block, f"the key {before[:40]!r} is too long, or has no CID")
+            keys.append(before)
             values.append(value)
             links.append(link)
-            before = key
         b"".join(values)  # a TypeError for whatever else has a length of 36
         if links.count(None) == len(links):
             return keys, values, []
         for link in links:
             if link is not None and (type(link) is not bytes or len(link) != CID_SIZE):
                 _refuse(block, "a link to a subtree is no CID")
-    except (TypeError, ValueError, AttributeError) as error:
-        _refuse(block, f"it has another shape ({error})", error)
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        _refuse(block, "it has another shape", error)
     return keys, values, links
 
 
