@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
+from mstbucket.edge import guarded
 from mstbucket.services.files import Reading, reading
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
 
+@guarded
 def verify_car(
     source: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
 ) -> CarReport:

@@ -6,7 +6,7 @@
     │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
     │   ├── BadDigest, InvalidDigest
     │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
-    │   └── WrongKey
+    │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
     │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
@@ -148,6 +148,12 @@ class WrongKey(InvalidInput):
 
     code = "WrongKey"
     status = 403
+
+
+class WrongPlace(InvalidInput):
+    """The blobs at that place are not this store's, or there are none. Nothing was made: name the right place."""
+
+    code = "WrongPlace"
 
 
 # --- not there -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,14 +14,17 @@ from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
-from mstbucket.blobs.places import is_url, open_blobs
+from mstbucket.blobs.places import is_url
+from mstbucket.blobs.zstd import parse_compression
 from mstbucket.bucket import Bucket
-from mstbucket.errors import InvalidInput
+from mstbucket.edge import guarded, verbs
+from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.limits import GIB
 from mstbucket.model import BucketInfo
-from mstbucket.pg.database import Database
+from mstbucket.pg.database import Database, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import migrate
+from mstbucket.pg.places import make_private
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
@@ -28,6 +32,7 @@ from mstbucket.services.encoding import rotate, settle, stop_encryption
 from mstbucket.services.files import check_path
 from mstbucket.services.frames import StoreFrames
 from mstbucket.services.gathering import Gatherer, GatherReport
+from mstbucket.services.identity import join, require
 from mstbucket.services.reencoding import ReencodeReport, reencode
 from mstbucket.services.worker import Worker
 
@@ -36,6 +41,7 @@ _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
+@guarded
 def open(
     path: str | os.PathLike[str] | None = None,
     *,
@@ -48,8 +54,9 @@ def open(
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int = CACHE_SIZE,
+    create: bool = True,
 ) -> Store:
-    """Open a store, and make it if it is not there.
+    """Open a store, and make it if it is not there: if neither the database nor the place of the blobs has one.
 
     With `path`, one directory holds everything: a real Postgres that runs while anybody has the store open, and the
     packs. Any number of processes may open it at once; the server ends with the last of them, however that ends.
@@ -74,10 +81,13 @@ def open(
         cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
             Processes and stores may share it. Packs that are not encrypted stand there in plain.
         cache_size: bytes that it holds at most; a little over 1 MiB is the least.
+        create: whether a store is made where there is none; without, nothing is made anywhere.
 
     Raises:
         InvalidInput: neither `path` nor both of `database` and `blobs` were given, one of them is no path, or an age is
             negative.
+        NotFound: there is no store, and none was to be made.
+        WrongPlace: the blobs at that place are not those of this database's store, or there are none. Nothing was made.
         WrongKey: the store is encrypted, and the key was not given, or another one.
         StorageError: the directory or the server cannot be used; the message says why.
         Unsupported: the store was made by a newer version of this package, or of Postgres; or a library is not installed.
@@ -86,29 +96,39 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs, cache):
+    for place in (path, blobs, cache, postgres_bin):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
         raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
-    server = None
+    if compression is not None:
+        parse_compression(compression)  # what it cannot be is said before anything is made
+    server, is_new = None, False
     try:
         if path is not None:
             root = Path(path)
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin)
+            is_new = not (root / _POSTGRES / "run").is_dir()
+            if is_new and not create:
+                raise NotFound(f"there is no store at {root}")
+            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
             blobs = root / _BLOBS if blobs is None else blobs
         assert blobs is not None
         db = _database(server, database)
         try:
-            migrate(db)
-            store = blobs if isinstance(blobs, BlobStore) else open_blobs(blobs)
+            if not create:
+                outlast(lambda: require(db))
+            outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
+            if is_new and path is not None and blobs == Path(path) / _BLOBS:
+                with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
+                    make_private(blobs)
+            store, identity = outlast(lambda: join(db, blobs, create))
             if cache is not None:
                 store = CachedBlobs(store, cache, cache_size)
-            encoding = settle(db, store, compression, encryption)
+            encoding = outlast(lambda: settle(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            return Store(Context(db, store, blocks, encoding), server, background, abort_uploads_after)
+            return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
         except BaseException:
             db.close()
             raise
@@ -121,11 +141,12 @@ def open(
 def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
     if server is not None:
         server.start()
-        return Database(server.start)  # asked again for each new connection: a server that was killed comes back
+        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
     assert conninfo is not None
     return Database(conninfo)
 
 
+@verbs
 class Store:
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
@@ -247,7 +268,7 @@ class Store:
         stop_encryption(self._context.db)
 
     def gather(self) -> GatherReport:
-        """Gather small packs into few large ones, and remove what crashes have left; see `spec/23-store.md`.
+        """Gather small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
 
         The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
         and nothing is lost wherever it ends. Does nothing while another process gathers.
@@ -256,6 +277,14 @@ class Store:
             StorageError: the database or the blob store failed; repeat the call.
         """
         return Gatherer(self._context).run(least=2)
+
+    @property
+    def identity(self) -> str:
+        """Which store this is: 32 hexadecimal digits, drawn when it was made, in its database and beside its blobs.
+
+        A copy of the blobs at another place has the same.
+        """
+        return self._context.identity
 
     @property
     def conninfo(self) -> str:

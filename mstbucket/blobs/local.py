@@ -48,6 +48,9 @@ class LocalBlobs(BlobStore):
             self._folders = Folders(self._path)
             self._sweep()
 
+    def __repr__(self) -> str:
+        return f"LocalBlobs({str(self._path)!r})"
+
     def open_write(self, name: str) -> BlobWriter:
         *parts, last = check_name(name).split("/")
         with declared("a blob cannot be started", self._path / name):

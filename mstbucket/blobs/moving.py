@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import Final
 
 from mstbucket.blobs.base import BlobInfo, BlobStore
-from mstbucket.blobs.names import KEYS, REFS, is_key, is_pack, parse_ref, parse_secret_ref
-from mstbucket.errors import BlobExists, HashMismatch, NoSuchBlob, NotFound
+from mstbucket.blobs.identity import put_identity, read_identity
+from mstbucket.blobs.names import KEYS, REFS, STORE, is_ours
+from mstbucket.errors import BlobExists, HashMismatch, NoSuchBlob, NotFound, WrongPlace
 from mstbucket.limits import KIB, MIB
 
 PIECE: Final = 8 * MIB  # read and written at a time
@@ -39,14 +40,17 @@ def copy_blobs(source: BlobStore, target: BlobStore, progress: Callable[[int], o
 
     Keys come first and refs last, so a target that has a ref has what the ref needs, as far as the source had it. What was
     copied is durable and read back. Ended at any moment, another call copies the rest. The source may be in use: blobs
-    that go meanwhile are passed over, and some that come meanwhile are left for the next call.
+    that go meanwhile are passed over, and some that come meanwhile are left for the next call. The store's identity comes
+    at the very end, so that a place which was never copied whole is nobody's.
 
     Raises:
         NotFound: the source holds nothing; probably it is the wrong place.
+        WrongPlace: the target has the blobs of another store. Nothing was copied: choose another target.
         BlobExists: the target has another blob under a name. Nothing of it is changed: choose another target.
         HashMismatch: what the target gives back is not what was written; the bad copy was removed. Repeat the call.
         StorageError: one of the media failed; repeat the call.
     """
+    identity = _require_same(source, target)
     report = CopyReport()
     empty = True
     for info in _in_order(source):
@@ -64,6 +68,13 @@ def copy_blobs(source: BlobStore, target: BlobStore, progress: Callable[[int], o
             progress(report.bytes)
     if empty:
         raise NotFound("there are no blobs at the source: it is not the place of a store's blobs, or the store is empty")
+    if identity is not None:  # [STO-12] last: a place that was never copied whole is nobody's
+        if read_identity(target) is None:
+            put_identity(target, identity)
+            report.copied += 1
+            report.bytes += source.head(STORE).size
+        else:
+            report.present += 1
     report.extra = sum(1 for _ in _extra(source, target))
     return report
 
@@ -75,9 +86,11 @@ def remove_extra(source: BlobStore, target: BlobStore) -> int:
 
     Raises:
         NotFound: the source holds nothing: everything would go.
+        WrongPlace: the target has the blobs of another store.
         StorageError: one of the media failed; repeat the call.
     """
-    if not any(_is_ours(info.name) for info in source.list()):
+    _require_same(source, target)
+    if not any(is_ours(info.name) for info in source.list()):
         raise NotFound("there are no blobs at the source: nothing is removed from the target")
     names = list(_extra(source, target))
     for start in range(0, len(names), 1000):
@@ -87,13 +100,18 @@ def remove_extra(source: BlobStore, target: BlobStore) -> int:
 
 def _in_order(blobs: BlobStore) -> Iterator[BlobInfo]:
     """[STO-12]"""
-    yield from (info for info in blobs.list(KEYS) if _is_ours(info.name))
-    yield from (info for info in blobs.list() if not info.name.startswith((KEYS, REFS)) and _is_ours(info.name))
-    yield from (info for info in blobs.list(REFS) if _is_ours(info.name))
+    yield from (info for info in blobs.list(KEYS) if is_ours(info.name))
+    yield from (info for info in blobs.list() if not info.name.startswith((KEYS, REFS)) and is_ours(info.name))
+    yield from (info for info in blobs.list(REFS) if is_ours(info.name))
 
 
-def _is_ours(name: str) -> bool:
-    return is_pack(name) or is_key(name) or parse_ref(name) is not None or parse_secret_ref(name) is not None
+def _require_same(source: BlobStore, target: BlobStore) -> str | None:
+    """The identity of the source's store. A target that is another's is refused before anything is done ([STO-13])."""
+    here, there = read_identity(source), read_identity(target)
+    if there is not None and there != here:
+        whose = "no store that is known" if here is None else f"store {here}"
+        raise WrongPlace(f"the target has the blobs of store {there}, and the source those of {whose}: name another target")
+    return here
 
 
 def _extra(source: BlobStore, target: BlobStore) -> Iterator[str]:
@@ -103,7 +121,7 @@ def _extra(source: BlobStore, target: BlobStore) -> Iterator[str]:
     for info in target.list():
         while here is not None and here < info.name:
             here = next(rest, None)
-        if here != info.name and _is_ours(info.name):
+        if here != info.name and is_ours(info.name):
             yield info.name
 
 

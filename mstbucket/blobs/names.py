@@ -5,6 +5,7 @@
     refs/<identity>/<16 hex>-<cid>.car     a commit: its sequence number, so that the newest is listed last, and its CID
     refs/<identity>/<16 hex>-<32 hex>.car.aes   the same in an encrypted store: a pseudonym in the place of the CID
     keys/<32 hex>.key                      the data key of an encrypted store, wrapped
+    store.id                               which store this is
 
 The random part means that a late delete, or one repeated by a machine that was thought dead, can never hit new data. A
 ref has the CID of what it holds instead: publishing it again gives the same blob.
@@ -23,6 +24,7 @@ from mstbucket.limits import BLOB_NAME_MAX, SEQ_MAX
 PACKS: Final = "packs/"
 REFS: Final = "refs/"
 KEYS: Final = "keys/"
+STORE: Final = "store.id"
 
 _NAME: Final = re.compile(r"(?!.*(?:^|/)\.)[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _PACK: Final = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{30})(\.car(?:\.zst)?(?:\.aes)?)")
@@ -91,6 +93,11 @@ def key_name() -> str:
 def is_key(name: str) -> bool:
     """Whether `name` is one that `key_name` gives."""
     return _KEY.fullmatch(name) is not None
+
+
+def is_ours(name: str) -> bool:
+    """Whether `name` is that of a pack, a ref or a key; not of STORE, of which there is one for all of them."""
+    return is_pack(name) or is_key(name) or parse_ref(name) is not None or parse_secret_ref(name) is not None
 
 
 def ref_name(identity: str, seq: int, commit: str) -> str:

@@ -49,15 +49,33 @@ def open_blobs(place: str | os.PathLike[str]) -> BlobStore:
 
 
 def open_existing_blobs(place: str | os.PathLike[str]) -> BlobStore:
-    """As `open_blobs`, but no directory is made.
+    """As `open_blobs`, but nothing is made: no directory, and no mark on a service ([STO-20]).
 
     Raises:
         NotFound: there is no such directory.
     """
-    path = _path(os.fsdecode(place))
-    if path is not None and not path.is_dir():
-        raise NotFound(f"there is no directory {path}: name the one where the blobs are")
+    text = os.fsdecode(place)
+    if text[:5].lower() == "s3://":
+        from mstbucket.blobs.s3 import S3Blobs
+
+        return S3Blobs(text, make=False)
+    path = _path(text)
+    if path is not None:
+        from mstbucket.blobs.disk import declared
+
+        with declared("the directory of the blobs cannot be used", path):
+            there = path.is_dir()
+        if not there and not path.is_symlink() and not path.exists():
+            raise NotFound(f"there is no directory {path}: name the one where the blobs are")
     return open_blobs(place)
+
+
+def shown(place: str | os.PathLike[str] | BlobStore) -> str:
+    """A place, which has the form of one, as it may be told to people; a directory from the root on."""
+    if not isinstance(place, str | os.PathLike):
+        return repr(place)
+    text = os.fsdecode(place)
+    return os.fsencode(text if is_url(text) else os.path.abspath(text)).decode("utf-8", "backslashreplace")
 
 
 def _path(text: str) -> Path | None:

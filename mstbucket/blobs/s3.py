@@ -47,6 +47,7 @@ class S3Blobs(BlobStore):
     Args:
         url: `s3://BUCKET/PREFIX?endpoint=URL&region=NAME`. The prefix is that of a folder, also without a "/" at its end.
             Credentials come from boto3's default chain: the environment, a profile, or the machine's role.
+        make: whether a store may be made there. Without, nothing is asked and nothing written before the first use.
 
     Raises:
         InvalidInput: the URL is none of that form.
@@ -57,11 +58,12 @@ class S3Blobs(BlobStore):
     # A request takes as long as a MiB does: read over more, and fetch more at once.
     reading = Reading(gap=256 * KIB, scan_gap=256 * KIB, limit=8 * MIB, ahead=2 * MIB)
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, make: bool = True) -> None:
         place = parse_place(url)
         self._prefix = place.prefix.strip("/") + "/" if place.prefix.strip("/") else ""
         self._bucket = S3Bucket(place)
-        self._open()
+        if make:
+            self._open()
         with suppress(StorageError, Unsupported):  # not allowed or not offered: it is invisible, and only takes room
             self._bucket.abort_old_uploads(self._prefix, ABANDONED)  # [S3B-10]
 

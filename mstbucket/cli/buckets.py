@@ -6,6 +6,7 @@ import argparse
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from mstbucket.blobs.places import shown
 from mstbucket.cli.address import SCHEME, parse_bucket
 from mstbucket.cli.config import redact
 from mstbucket.cli.output import Output, count, local_time
@@ -43,14 +44,16 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     """Say which store is used, who named it, and what is in it."""
     place = place_of(arguments)
     record: dict[str, object] = {"store": place.shown, "kind": place.kind, "named_by": place.source}
-    if place.blobs is not None:
-        record["blobs"] = redact(str(place.blobs))
     lines = [f"store     {place.shown} ({place.kind}; named by {place.source})"]
     if place.path is not None and not is_store(place.path):
         out.emit(record | {"exists": False, "buckets": []}, "\n".join([*lines, "          there is none yet"]))
         return
     with open_store(arguments) as store:
         infos = store.list_buckets()
+        record["identity"] = store.identity
+    where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
+    record["blobs"] = None if where is None else redact(shown(where))
+    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}"]
     lines.append(f"buckets   {len(infos)}")
     lines += [_line(info) for info in infos]
     out.emit(record | {"exists": True, "buckets": [bucket_record(info) for info in infos]}, "\n".join(lines))

@@ -7,20 +7,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.cli.config import StorePlace, find_store
+from mstbucket.cli.config import StorePlace, find_store, home_directory
 from mstbucket.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from mstbucket import Store
 
 # What an embedded store is known by: made before anything else, and nothing that another server's directory has.
-_MARK: Final = Path("postgres", "run")
+_MARK: Final = Path("postgres", "run", "clients.lock")
 
 
 def place_of(arguments: argparse.Namespace) -> StorePlace:
     """Where the store of this command is; see `find_store`."""
-    home = Path(os.path.expanduser("~"))
-    return find_store(arguments.store, os.environ, home if home.is_absolute() else None)
+    return find_store(arguments.store, os.environ, home_directory(os.environ))
 
 
 def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
@@ -31,7 +30,7 @@ def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
     """
     place = place_of(arguments)
     require(place)
-    return _open(place, **settings)
+    return _open(place, create=False, **settings)
 
 
 def open_or_make_store(arguments: argparse.Namespace) -> Store:
@@ -44,12 +43,12 @@ def open_or_make_store(arguments: argparse.Namespace) -> Store:
     path = place.path
     if path is not None and not is_store(path) and path.is_dir() and any(path.iterdir()):
         raise InvalidInput(f"{path} is not empty and is no store ({place.source} names it): name another directory")
-    return _open(place)
+    return _open(place, create=True)
 
 
 def is_store(path: Path) -> bool:
     """Whether there is an embedded store at *path*."""
-    return (path / _MARK).is_dir()
+    return (path / _MARK).is_file()
 
 
 def require(place: StorePlace) -> None:
@@ -60,7 +59,7 @@ def require(place: StorePlace) -> None:
                        "'mstbucket mb mst://BUCKET', or name another with --store")  # fmt: skip
 
 
-def _open(place: StorePlace, compression: str | None = None, encryption: str | None = None) -> Store:
+def _open(place: StorePlace, create: bool, compression: str | None = None, encryption: str | None = None) -> Store:
     import mstbucket
 
     # No background flush: a command's own end is no reason for a commit, and `flush` is a command.
@@ -72,4 +71,5 @@ def _open(place: StorePlace, compression: str | None = None, encryption: str | N
         background=False,
         compression=compression,
         encryption=encryption,
+        create=create,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from mstbucket.cli.address import parse_address
-from mstbucket.cli.copying import pairs
 from mstbucket.cli.exits import one_line
+from mstbucket.cli.extras import pairs
 from mstbucket.cli.output import Output
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput, NoSuchTagSet

@@ -1,6 +1,6 @@
 """CARv1: blocks one after another in a file, each under its CID. Writing sections, and reading them strictly.
 
-`spec/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
+`spec/format/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
 is not known here (`verify.car` replays it), nor is what the blocks mean. Offsets count from the first byte of the
 file; that of a section's block is the one an index stores, and the block's end is where the next section starts.
 """
@@ -103,7 +103,7 @@ class CarReader:
         if not 0 < length <= CAR_HEADER_MAX:
             raise InvalidCar(f"a CAR header of {length} bytes: 1 to {CAR_HEADER_MAX} are allowed", 0)
         data = self._fill(data, start + length)
-        if len(data) < start + length:
+        if len(data) < start + length:  # [CAR-8]
             raise InvalidCar("the file ends inside the CAR header", len(data))
         self.roots: tuple[CID, ...] = _parse_header(data[start : start + length], start)
         self._sections = self._read(data[start + length :], start + length)
@@ -223,12 +223,12 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     root = data[len(_HEADER_START) : -len(_HEADER_END)]
     if data == _HEADER_START + root + _HEADER_END and root[:4] == _PREFIX_OF[root[1]]:
         return (root,)  # the form of every file written here, without the generic decoder, whose import costs 60 ms
-    if data == _CARV2_PRAGMA:
+    if data == _CARV2_PRAGMA:  # [CAR-12]
         raise InvalidCar("an indexed CAR (CARv2): take the CARv1 out of it first, e.g. with `car extract`", at)
     try:
         value = decode(data)
     except InvalidBlock as error:
-        _refuse_foreign(data)
+        _refuse_foreign(data, at)
         where = at if error.offset is None else at + error.offset
         why = f"no CAR, or a damaged one: the CAR header is not strict DAG-CBOR: {error.message}"
         raise InvalidCar(why, where) from error
@@ -240,7 +240,7 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     raise InvalidCar('the CAR header is not {"roots": [link, …], "version": 1}: another format, or damaged', at)
 
 
-def _refuse_foreign(data: bytes) -> None:
+def _refuse_foreign(data: bytes, at: int) -> None:
     """Raise `ForeignCar` where a header names a root whose CID is sound, and of a form that no bucket has [VER-22]."""
     try:
         value = decode_fast(data)
@@ -252,7 +252,7 @@ def _refuse_foreign(data: bytes) -> None:
         if text is not None and not (len(root) == CID_SIZE and root[:4] == _PREFIX_OF[root[1]]):
             raise ForeignCar(
                 f"this is no bucket export: its root is {text}, and CIDs of this form are not read here; perhaps a tool of "
-                "IPFS reads it"
+                f"IPFS reads it (at byte {at})"
             )
 
 

@@ -1,6 +1,6 @@
 """Commits: the one block that names and proves the whole state of a bucket.
 
-Written and read through the generic strict codec, since there is one per flush. `spec/06-commit.md` is normative.
+Written and read through the generic strict codec, since there is one per flush. `spec/format/06-commit.md` is normative.
 A signature is kept, never checked here: `Commit.signature` says so in the words that every report has to use.
 """
 
@@ -115,7 +115,7 @@ def decode(block: bytes) -> Commit:
         again = encode(commit)
     except (InvalidCid, InvalidInput) as error:
         raise InvalidBlock(f"{here}: {error}") from None
-    if again != block:  # [COM-1] an empty map, a null: the same commit is written without
+    if again != block:  # [COM-1]
         raise InvalidBlock(f"{here} is not written as its fields demand")
     return commit
 
@@ -215,7 +215,7 @@ def _checked(c: Commit) -> dict[str, Any]:
     if (c.prev is None) != (c.seq == 1):  # [COM-8]
         _refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
     _check_tags(c.tags)
-    _check_config(c.config)
+    _check_form_of_config(c.config)
     for name, length in (("key", 32), ("sig", 64)):  # [COM-10]
         data = getattr(c, name)
         if data is not None and (type(data) is not bytes or len(data) != length):
@@ -224,6 +224,8 @@ def _checked(c: Commit) -> dict[str, Any]:
         _refuse("key", None, "present where there is a signature")
     if c.key is not None and c.sig is None:
         _refuse("sig", None, "present where there is a key")
+    if {name: c.config[name] for name in _CONFIG} != _CONFIG:  # [COM-9] [COM-20] after all that is malformed
+        raise Unsupported(f"bodies laid out by {dict(c.config)} are not supported; only {_CONFIG} is")
     return _to_value(c)
 
 
@@ -245,6 +247,9 @@ def _from_value(value: dict[str, Any]) -> Commit:
     missing = {"bucket", "name", "seq", "tree", "time", "objects", "bytes", "config"} - value.keys()
     if missing:  # [COM-1]
         raise InvalidInput(f"fields are missing: {sorted(missing)}")
+    unwritten = sorted(name for name, item in value.items() if item is None or (name == "tags" and item == {}))
+    if unwritten:  # [COM-1]
+        raise InvalidInput(f"fields that are absent are written: {unwritten}")
     read = dict(value)
     for name in _LINKS:
         if name in read:
@@ -266,15 +271,13 @@ def _check_tags(tags: Mapping[str, str]) -> None:
             _refuse("tags", name, "a map of texts without NUL, no name empty")
 
 
-def _check_config(config: Mapping[str, int | str]) -> None:
+def _check_form_of_config(config: Mapping[str, int | str]) -> None:
     if not isinstance(config, Mapping) or config.keys() - {"versioning"} != _CONFIG.keys():  # [COM-9]
         _refuse("config", config, "a map of chunk and layout, and of versioning where it was set")
     if type(config["chunk"]) is not int or not isinstance(config["layout"], str):
         _refuse("config", config, "an integer chunk and a text layout")
     if "versioning" in config and config["versioning"] not in _VERSIONING:  # [COM-12]
         _refuse("config", config["versioning"], f"one of {', '.join(_VERSIONING)} as its versioning")
-    if {name: config[name] for name in _CONFIG} != _CONFIG:  # [COM-9]
-        raise Unsupported(f"bodies laid out by {dict(config)} are not supported; only {_CONFIG} is")
 
 
 def config(versioning: str | None) -> dict[str, int | str]:

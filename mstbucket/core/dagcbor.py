@@ -8,6 +8,7 @@ hand and compares the bytes, which is the whole of strictness. This is the only 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ import libipld
 
 from mstbucket.core.cid import CID, check_cid
 from mstbucket.errors import InvalidBlock, InvalidCid
+from mstbucket.limits import CBOR_DEPTH_MAX
 
-DEPTH_MAX: Final = 32  # the deepest block of this project nests 4 levels; bounds every recursion below
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 
@@ -144,13 +145,18 @@ def link_text(data: bytes) -> str | None:
         return None
 
 
+#: What `decode_fast` calls: the same value, and for what it refuses a ValueError or RecursionError, for callers that
+#: catch these already and are called millions of times.
+decode_bare: Final[Callable[[bytes], Any]] = libipld.decode_dag_cbor
+
+
 def _to_library(value: Any, depth: int) -> Any:
-    """Return *value* as the library wants it, links as its CIDs; recursion ends at `DEPTH_MAX`."""
+    """Return *value* as the library wants it, links as its CIDs; recursion ends at `CBOR_DEPTH_MAX`."""
     from multiformats import CID as LibraryCid
 
     # [CBOR-8] lists, maps and links count as levels
-    if depth > DEPTH_MAX and isinstance(value, (list, tuple, dict, Link)):
-        raise InvalidBlock(f"the value nests deeper than {DEPTH_MAX} levels: flatten it")
+    if depth > CBOR_DEPTH_MAX and isinstance(value, (list, tuple, dict, Link)):
+        raise InvalidBlock(f"the value nests deeper than {CBOR_DEPTH_MAX} levels: flatten it")
     match value:
         case None | bool() | str() | bytes():
             return value
@@ -190,7 +196,7 @@ def _from_library(value: Any) -> Any:
 
 
 def _check_shape(block: bytes) -> None:
-    """Raise `InvalidBlock` unless *block* is one item within its bytes that nests at most `DEPTH_MAX` deep.
+    """Raise `InvalidBlock` unless *block* is one item within its bytes that nests at most `CBOR_DEPTH_MAX` deep.
 
     Only heads and nesting are looked at, without recursion and without allocating: what the library does with the
     bytes afterwards is bounded by their number. Everything else is left to the library and the comparison.
@@ -228,8 +234,8 @@ def _check_shape(block: bytes) -> None:
             if major != 6 and n > size - pos:
                 raise InvalidBlock(f"the block claims {n} items that it does not hold", pos)
             # [CBOR-8] lists, maps and tags count as levels
-            if len(open_items) >= DEPTH_MAX + 1:
-                raise InvalidBlock(f"the block nests deeper than {DEPTH_MAX} levels", pos)
+            if len(open_items) >= CBOR_DEPTH_MAX + 1:
+                raise InvalidBlock(f"the block nests deeper than {CBOR_DEPTH_MAX} levels", pos)
             open_items.append(1 if major == 6 else n * (major - 3))
     if pos != size:
         raise InvalidBlock(f"the block goes on after its one item, for {size - pos} bytes", pos)

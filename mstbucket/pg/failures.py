@@ -87,11 +87,13 @@ def worth_repeating(error: MstBucketError) -> bool:
     if isinstance(cause, sql.SerializationFailure | sql.DeadlockDetected):
         return True
     # Only a plain StorageError says that nothing was done; OutcomeUnknown does not.
-    return (
-        type(error) is StorageError
-        and isinstance(cause, psycopg.OperationalError)
-        and (cause.sqlstate is None or cause.sqlstate in ENDED)
-    )
+    return type(error) is StorageError and went_away(error)
+
+
+def went_away(error: MstBucketError) -> bool:
+    """Whether the server, or our session with it, ended under a statement."""
+    cause = error.__cause__
+    return isinstance(cause, psycopg.OperationalError) and (cause.sqlstate is None or cause.sqlstate in ENDED)
 
 
 def said(error: psycopg.Error) -> str:

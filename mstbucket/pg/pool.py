@@ -17,6 +17,7 @@ from typing import Any, Final
 import psycopg
 
 from mstbucket.errors import StorageError
+from mstbucket.pg.settings import CLOSED
 
 WAIT_SECONDS: Final = 60.0  # for a connection when all are in use
 _PASSING: Final = (
@@ -24,6 +25,9 @@ _PASSING: Final = (
     "Connection refused",
     "No such file or directory",  # of the socket
     "server closed the connection",
+    "terminating connection",  # by a shutdown or a crash, when we were nearly through
+    "Connection reset",
+    "Broken pipe",
 )
 
 
@@ -49,6 +53,7 @@ class Pool:
         self._connect = connect
         self._limit = limit
         self._inherited: list[Connection] = []
+        self._closed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -59,7 +64,6 @@ class Pool:
         for _ in range(self._limit):
             self._slots.put(None)
         self._lock = threading.Lock()
-        self._closed = False
 
     def take(self) -> Connection:
         """An idle connection that is still alive, or a new one; waits when *limit* are in use."""
@@ -78,7 +82,7 @@ class Pool:
             while True:
                 with self._lock:
                     if self._closed:
-                        raise StorageError("the store is closed: open it again")
+                        raise StorageError(CLOSED)
                     connection = self._idle.pop() if self._idle else None
                 if connection is None:
                     return self._connect()

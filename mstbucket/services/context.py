@@ -16,6 +16,7 @@ class Context:
 
     Attributes:
         encoding: what is done to new packs, and the key of those that are encrypted.
+        identity: which store it is.
         versioning: what this process last knew of each bucket's versioning; `services.versions` reads and corrects it.
     """
 
@@ -23,4 +24,5 @@ class Context:
     blobs: BlobStore
     blocks: StoreBlocks
     encoding: Encoding
+    identity: str
     versioning: dict[str, str | None] = field(default_factory=dict)

@@ -41,7 +41,7 @@ from mstbucket.services.packing import PackInProgress, publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
 
 # Of each of the two trees:
-FLUSH_KEYS: Final = 250_000  # folded into one commit at most; 100 MB of keys, CIDs and generations held meanwhile
+FLUSH_KEYS: Final = 50_000  # folded into one commit at most; 1.3 KB held for each meanwhile, and more is not faster
 FLUSH_MANIFESTS: Final = 64 * MIB  # of manifests held from the snapshot to the pack; reached first if they are large
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
 _BATCH: Final = 1000  # rows or blocks asked for at a time

@@ -17,8 +17,9 @@ from typing import Any, Final
 from mstbucket.core.checksums import Hasher, hasher
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.unixfs import BodyBuilder
-from mstbucket.errors import InvalidInput
-from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
+from mstbucket.errors import EntityTooLarge, InvalidInput
+from mstbucket.files.watched import Watched
+from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 from mstbucket.model import Body
 from mstbucket.services.files import reading
 from mstbucket.services.packing import PackInProgress
@@ -48,6 +49,7 @@ def take(body: Body, open_pack: Callable[[], PackInProgress], algorithms: Collec
 
     Raises:
         InvalidInput: it is none of the kinds of body, or its `read` returns something other than bytes.
+        Conflict: the file at a path changed while it was read ([PUT-14]).
         StorageError: a path that cannot be read. What the reader of a file object raises goes through as it is.
     """
     if isinstance(body, (bytes, bytearray, memoryview)):
@@ -57,7 +59,9 @@ def take(body: Body, open_pack: Callable[[], PackInProgress], algorithms: Collec
         return _large(iter((data,)), open_pack(), algorithms)
     if isinstance(body, os.PathLike):
         with reading(body, buffering=0) as file:
-            return _take_stream(file.read, open_pack, algorithms)
+            if os.fstat(file.fileno()).st_size > PUT_SIZE_MAX:  # which the reading would find days later
+                raise EntityTooLarge(f"{os.fspath(body)} has more than {PUT_SIZE_MAX} bytes: send it in parts")
+            return _take_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms)
     read = getattr(body, "read", None)
     if read is None:
         raise InvalidInput(f"a body is bytes, a path object, or has read(); {type(body).__name__} is none of these")

@@ -1,4 +1,4 @@
-"""Object lock: the retention and the legal hold of versions. spec/19-lock.md is normative.
+"""Object lock: the retention and the legal hold of versions. spec/store/19-lock.md is normative.
 
 Locks are service state: rows of `locks`, in no manifest. Who sets one holds the key, and so does who removes a version,
 so each of them sees what the other has done ([LOCK-6]). Time is that of the database's server, here as there.

@@ -15,11 +15,11 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.limits import MIB, OBJECT_TAGS_MAX
+from mstbucket.limits import MIB
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.attributes import folded, tag_set, user_metadata
+from mstbucket.services.attributes import folded, tags_of, user_metadata
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.conditions import ANYTHING, Expected, expected
 from mstbucket.services.context import Context
@@ -231,7 +231,7 @@ def check(request: PutRequest) -> None:
     user_metadata(request.metadata, request.key)
     folded(request.headers, "headers", request.key)
     folded({"content-type": request.content_type or ""}, "headers", request.key)
-    tag_set(request.tags, OBJECT_TAGS_MAX, repr(request.key))
+    tags_of(request)
 
 
 def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -> Manifest:
@@ -247,7 +247,7 @@ def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -
         checksums=checksums,
         headers=lower(request.headers),
         metadata=lower(request.metadata),
-        tags=dict(request.tags),
+        tags=tags_of(request),
     )
 
 

@@ -39,8 +39,8 @@ class CarReport:
 def verify_car(stream: BinaryIO, progress: Callable[[int], object] | None = None) -> CarReport:
     """Check that *stream* is the export of one bucket, complete and with nothing else in it, and return its figures.
 
-    What is checked, in which order, and what is not, is in `spec/11-verification.md`. One pass, without seeking. Memory
-    is bounded; a set of the blocks seen, 16 bytes each, goes to temporary files when it is large. Nothing is changed.
+    What is checked, in which order, and what is not, is in `spec/format/11-verification.md`. One pass, without seeking.
+    Memory is bounded; a set of the blocks seen, 16 bytes each, goes to temporary files when it is large. Nothing is changed.
     About 200,000 small blocks a second (`tests/bench/bench_car.py`).
 
     Args:

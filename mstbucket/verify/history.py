@@ -77,7 +77,7 @@ class History:
             Unsupported: it has the last sequence there is.
         """
         key, seq = split_version_key(stored)
-        if seq == SEQ_MAX:  # [VSN-9]
+        if seq == SEQ_MAX:  # [VER-21] [VSN-9]
             raise Unsupported(f"a version of key {key.decode()!r} has the last sequence there is: nothing could follow it")
         self._identify(key, cid)
         needs = not marker and sha256(key).digest() not in self._objects
@@ -85,7 +85,7 @@ class History:
             self._open[stored] = needs
         elif stored in self._newest:
             self._newest.remove(stored)
-            if needs:
+            if needs:  # [VER-21] [VSN-4]
                 raise _nothing_above(key)
 
     def _follows(self, before: bytes, stored: bytes) -> None:
@@ -95,14 +95,14 @@ class History:
         if needs is None:
             if newest:
                 self._newest.add(stored)
-        elif newest and needs:
+        elif newest and needs:  # [VER-21] [VSN-4]
             raise _nothing_above(stored[: -_SEQ_SIZE - 1])
 
     def _identify(self, key: bytes, cid: CID) -> None:
         high = self._high.get(cid)
         low = self._low.get(cid)
         token = _NULL if high is None or low is None else (high, low)
-        # [VSN-2] The NUL ends the key: no two pairs of key and id are the same bytes.
+        # [VER-21] [VSN-2] The NUL ends the key: no two pairs of key and id are the same bytes.
         if not self._ids.add(sha256(b"%b\0%012x%012x" % (key, *token)).digest()):
             of = "two null versions" if token == _NULL else "two versions of one id"
             raise Untrue(f"key {key.decode()!r} has {of}")
@@ -114,5 +114,4 @@ def _same(one: bytes, other: bytes) -> bool:
 
 
 def _nothing_above(key: bytes) -> Untrue:
-    # [VSN-4]
     return Untrue(f"key {key.decode()!r} has versions, but neither an object nor a delete marker above them")

@@ -22,6 +22,7 @@ from mstbucket.errors import (
     ExtraBlock,
     ForeignCar,
     FormatError,
+    HashMismatch,
     InvalidBlock,
     InvalidCar,
     MissingBlock,
@@ -39,7 +40,8 @@ from mstbucket.verify.tree import Pair, check_node_cid, steps
 __all__ = ["Event", "Kind", "Replay"]
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
-_SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
+_BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
+_SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
 
 
@@ -81,15 +83,17 @@ class Replay:
     def __init__(self, stream: BinaryIO) -> None:
         reader = CarReader(stream)
         self.root: CID = reader.root
-        if codec(self.root) != DAG_CBOR:
-            what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
-            raise _foreign(self.root, what)
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
         self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
         self._sections = iter(reader)
-        self._next = next(self._sections, _END)
-        block = self._take(self.root, "commit")
+        self._damage: InvalidCar | HashMismatch | None = None
+        self._next = _END
         with self._placed():
+            if codec(self.root) != DAG_CBOR:  # [VER-22]
+                what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
+                raise _foreign(self.root, what)
+            self._go_on()
+            block = self._take(self.root, "commit")
             self.commit: Commit = self._commit(block)
             commits.check_followed(self.commit)
         self._history = None if self.commit.versions is None else History()
@@ -123,13 +127,13 @@ class Replay:
             yield from self._tree(commit.tree, KEY_MAX, Kind.OBJECT)
             if commit.versions is not None:
                 yield from self._tree(commit.versions, VERSION_KEY_MAX, Kind.VERSION)
-        if self._next is not _END:
+        if self._next is not _END:  # [VER-18]
             raise self._extra()
         # [VER-19] the totals
         if (commit.objects, commit.bytes) != (self.objects, self.bytes):
             raise Untrue(
-                f"the commit states {commit.objects} objects of {commit.bytes} bytes; "
-                f"its tree has {self.objects} of {self.bytes}"
+                f"the commit states {commit.objects} objects of {commit.bytes} bytes; its tree has {self.objects} of "
+                f"{self.bytes} (noticed at the end of the file, after the block at byte {self.offset})"
             )
 
     def _commit(self, block: bytes) -> Commit:
@@ -147,13 +151,11 @@ class Replay:
         try:
             yield
         except (FormatError, Untrue, Unsupported) as error:
-            if isinstance(error, (InvalidCar, ForeignCar)):
-                raise  # it knows, or it is about the whole file
-            # [VER-18] what reads a single block does not know where it stands
-            text, within = str(error), 0
-            if isinstance(error, InvalidBlock) and error.offset is not None:
-                text, within = error.message, error.offset
-            raise type(error)(f"{text} (noticed at byte {self.offset + within} of the file)") from error
+            if isinstance(error, InvalidCar):
+                raise  # it knows
+            # [VER-31] what reads a single block does not know where it stands
+            text = error.message if isinstance(error, InvalidBlock) else str(error)
+            raise type(error)(f"{text} (noticed at byte {self.offset} of the file)") from error
 
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""
@@ -231,27 +233,35 @@ class Replay:
                 continue
             block = self._take(cid, "body")
             links = open_block(block, size, height)  # [VER-17]
-            self._add(cid, height << _SIZE_BITS | size)
+            self._add(cid, height * _SIZES + size)
             yield _event(Event, (Kind.BODY, cid, block, self.offset, None))
             pending += [(child, below, height - 1) for child, below in reversed(links)]
 
     def _compare(self, cid: CID, size: int, height: int) -> None:
         """Check a link to a body block that came before: [VER-17] its size and height hold for this link, too."""
         known = self._known(cid, "body")
-        if known != height << _SIZE_BITS | size:
+        if known != height * _SIZES + size:
+            was, bytes_ = divmod(known, _SIZES)
             raise Untrue(
-                f"body block {to_text(cid)}, which came before, has {known & (1 << _SIZE_BITS) - 1} bytes at height "
-                f"{known >> _SIZE_BITS}; a link states {size} at height {height}"
+                f"body block {to_text(cid)}, which came before, has {bytes_} bytes at height {was}; a link states {size} at "
+                f"height {height}"
             )
 
     def _take(self, cid: CID, what: str) -> bytes:
         """Return the block of the next section, if it is the one of *cid*, and go on to the section after."""
         found, block, offset = self._next
-        if found != cid:
+        if found != cid:  # [CAR-11] [VER-18]
             raise self._missing(cid, what)
         self.offset = offset
-        self._next = next(self._sections, _END)
+        self._go_on()
         return block
+
+    def _go_on(self) -> None:
+        """Look at the section after. [VER-30] What is wrong with it is said when its turn comes, not before."""
+        try:
+            self._next = next(self._sections, _END)
+        except (InvalidCar, HashMismatch) as error:
+            self._next, self._damage = _BROKEN, error
 
     def _add(self, cid: CID, number: int) -> None:
         if not self._numbers.add(cid, number):
@@ -260,12 +270,14 @@ class Replay:
     def _known(self, cid: CID, what: str) -> int:
         """Return the number of a block that came before and is linked to again."""
         number = self._numbers.get(cid)
-        if number is None:
+        if number is None:  # [VER-18]
             raise self._missing(cid, what)
         return number
 
-    def _missing(self, cid: CID, what: str) -> MissingBlock | ExtraBlock:
+    def _missing(self, cid: CID, what: str) -> MissingBlock | ExtraBlock | InvalidCar | HashMismatch:
         """Return the error for a link whose block is neither next nor came before."""
+        if self._damage is not None:
+            return self._damage
         # [VER-18]
         found, _, offset = self._next
         if self._next is _END:
@@ -280,7 +292,9 @@ class Replay:
         # [VER-18]
         return ExtraBlock(f"block {to_text(cid)} at byte {offset} came before: an export holds every block once")
 
-    def _extra(self) -> ExtraBlock:
+    def _extra(self) -> ExtraBlock | InvalidCar | HashMismatch:
+        if self._damage is not None:
+            return self._damage
         # [VER-18]
         found, _, offset = self._next
         return ExtraBlock(f"block {to_text(found)} at byte {offset} is not part of the bucket, or came before")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import mstbucket
+from mstbucket.blobs.names import STORE
 
 
 @pytest.fixture
@@ -31,12 +32,12 @@ def test_copy_moves_a_store(own: Path, home: Path, run: Any, monkeypatch: pytest
     """[STO-11] and the words that say how to switch."""
     ran = run("store", "copy", own, home / "there")
     assert ran.code == 0
-    assert ran.lines[0].startswith("6 blobs copied (")
+    assert ran.lines[0].startswith("7 blobs copied (")
     assert f"MSTBUCKET_BLOBS={home / 'there'}" in ran.lines[1]
     assert files(home / "there") == files(own)
     assert run("store", "gather").code == 0
     (record,) = run("store", "copy", own, f"file://{home / 'there'}", "--delete", "--json").records
-    assert {name: record[name] for name in ("copied", "present", "removed")} == {"copied": 1, "present": 3, "removed": 3}
+    assert {name: record[name] for name in ("copied", "present", "removed")} == {"copied": 1, "present": 4, "removed": 3}
     own.rename(home / "away")
     monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "there"))
     assert run("verify", "mst://abc").code == 0
@@ -61,7 +62,7 @@ def test_reencode_switches_on_and_off(own: Path, run: Any, monkeypatch: pytest.M
     assert (record["packs"], record["damaged"]) == (3, {})
     assert run("store", "reencode", "--compression", "zstd:9").lines[0].startswith("0 packs written again")
     assert run("store", "reencode", "--encryption", "env:TEST_KEY").lines[0].startswith("3 packs written again")
-    assert all(name.endswith((".aes", ".key")) for name in files(own))
+    assert all(name.endswith((".aes", ".key", STORE)) for name in files(own))
     assert "MSTBUCKET_KEY" in run("ls", "mst://abc").error
     monkeypatch.setenv("MSTBUCKET_KEY", "5e" * 32)
     assert run("verify", "mst://abc").code == 0

@@ -39,7 +39,7 @@ class Dribble(io.BytesIO):
 
 
 def test_the_worked_example_of_the_specification() -> None:
-    """[CAR-1] [CAR-2] The bytes that spec/07-car.md shows."""
+    """[CAR-1] [CAR-2] The bytes that spec/format/07-car.md shows."""
     assert header(ROOT).hex(" ") == (
         "3a a2 65 72 6f 6f 74 73 81 d8 2a 58 25 00 "
         "01 71 12 20 c1 9a 79 7f a1 fd 59 0c d2 e5 b4 2d 1c f5 f2 46 e2 9b 91 68 4e 2f 87 40 4b 81 dc 34 5c 7a 56 a0 "

@@ -14,6 +14,7 @@ from mstbucket.core import dagcbor
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.dagcbor import Link
 from mstbucket.errors import InvalidBlock
+from mstbucket.limits import CBOR_DEPTH_MAX
 
 CID = raw_cid(b"x")
 LINK = dagcbor.link_item(CID)
@@ -99,13 +100,13 @@ def nested(depth: int) -> list[object]:
 
 def test_nesting_up_to_the_limit_is_kept_and_one_more_is_refused_both_ways():
     """[CBOR-8]"""
-    deepest = nested(dagcbor.DEPTH_MAX)
+    deepest = nested(CBOR_DEPTH_MAX)
     assert dagcbor.decode(dagcbor.encode(deepest)) == deepest
     with pytest.raises(InvalidBlock, match="deeper"):
         dagcbor.encode([deepest])
     with pytest.raises(InvalidBlock, match=r"deeper than 32 levels \(at byte"):
         dagcbor.decode(b"\x81" + dagcbor.encode(deepest))
-    inner = nested(dagcbor.DEPTH_MAX - 1)
+    inner = nested(CBOR_DEPTH_MAX - 1)
     leaf = inner
     while leaf:
         leaf = leaf[0]

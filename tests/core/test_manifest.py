@@ -1,4 +1,4 @@
-"""Manifests: round trip, an independent encoder as oracle, and everything that is refused. spec/04-manifest.md."""
+"""Manifests: round trip, an independent encoder as oracle, and everything that is refused. spec/format/04-manifest.md."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from multiformats import CID as LibraryCid
 from mstbucket.core.cid import DAG_PB_PREFIX, RAW_PREFIX, dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.manifest import HEADERS, Manifest, decode, encode
 from mstbucket.errors import InvalidBlock, InvalidInput
+from mstbucket.verify.manifest import read as judged
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -279,6 +280,34 @@ def test_refused_blocks(block: bytes) -> None:
     """[MAN-1] [MAN-2] [MAN-5] [MAN-6] [MAN-12] [MAN-14]"""
     with pytest.raises(InvalidBlock):
         decode(block)
+
+
+@pytest.mark.parametrize(
+    ("size", "parts"), [(0, (0,)), (5, (5, 0)), (5, (0, 5)), (5, (1, 4))], ids=["only", "last", "first", "small"]
+)
+def test_sizes_of_parts_are_looked_at_for_their_sum_alone(size: int, parts: tuple[int, ...]) -> None:
+    """[MAN-13] [MAN-16] A part may have no bytes, and be smaller than S3 wants it."""
+    made = dataclasses.replace(OBJECT, size=size, parts=parts)
+    assert decode(encode(made)) == made
+
+
+FOREIGN: dict[str, dict[str, Any]] = {
+    "metadata beyond 2 KB": {"metadata": {"a": "b" * 5000}},
+    "a name of metadata in upper case": {"metadata": {"Camera": "x", "camera": "y"}},
+    "a line break in metadata and headers": {"metadata": {"a": "b\r\nc"}, "headers": {"expires": "\n"}},
+    "eleven tags": {"tags": {str(n): "" for n in range(11)}},
+    "a long tag": {"tags": {"a" * 129: "b" * 257}},
+    "a checksum of no known algorithm": {"checksums": {"xxh3": "?"}},
+    "a checksum that is no base64": {"checksums": {"crc32": "not base64"}},
+}
+
+
+@pytest.mark.parametrize("fields", FOREIGN.values(), ids=FOREIGN)
+def test_rules_for_who_stores_an_object_do_not_bind_a_reader(fields: dict[str, Any]) -> None:
+    """[MAN-16]"""
+    made = dataclasses.replace(OBJECT, **fields)
+    assert decode(encode(made)) == made
+    assert judged(encode(made)) == (made.content, made.size, made.sha256, made.version_id)
 
 
 def test_size_is_looked_at_before_the_block_is_read() -> None:

@@ -1,4 +1,4 @@
-"""Bodies: building, strict reading, range plans. spec/05-body.md; the published CIDs are in test_unixfs_profile.py."""
+"""Bodies: building, strict reading, range plans. spec/format/05-body.md; published CIDs are in test_unixfs_profile.py."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def tiny(chunk: int = 4, width: int = 3, largest: int = 1000) -> Iterator[None]:
             patch.setattr(module, "CHUNK_SIZE", chunk)
             patch.setattr(module, "LINKS_PER_NODE", width)
         patch.setattr(unixfs, "OBJECT_SIZE_MAX", largest)
+        patch.setattr(unixfs, "PUT_SIZE_MAX", largest)
         unixfs_shape._tree_length.cache_clear()
         yield
     unixfs_shape._tree_length.cache_clear()

@@ -32,7 +32,7 @@ NEVER_RAISED = {"Exception", "BaseException", "ValueError", "KeyError", "IndexEr
 # One ends in a process that nobody calls, one is a signal on its way to the end of the command line, one ends in the
 # thread that it was raised in, as an outcome, and one with the work on a pack that somebody else was faster with.
 INTERNAL = {
-    "mstbucket.pg.supervisor.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
+    "mstbucket.pg.processes.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
     "mstbucket.services.packing.PackMoved",
 }  # fmt: skip
 

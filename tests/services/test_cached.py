@@ -13,7 +13,7 @@ from mstbucket import errors
 from mstbucket.blobs.base import BlobInfo
 from mstbucket.blobs.cache import PAGE, CachedBlobs
 from mstbucket.blobs.memory import MemoryBlobs
-from mstbucket.blobs.names import pack_name, ref_name
+from mstbucket.blobs.names import STORE, pack_name, ref_name
 from mstbucket.core.cid import raw_cid, to_text
 
 
@@ -106,5 +106,5 @@ def test_a_store_with_a_cache_reads_packs_once(
         store.bucket("things").export_car(again)
         assert again.getvalue() == target.getvalue()
         assert len(store.bucket("things").get_object("large").read()) == 3_000_000
-    assert blobs.ranges == []
+    assert blobs.ranges == [(0, len(blobs.blobs[STORE]))]  # which store it is, asked of the place itself ([STO-18])
     assert blobs.heads <= len(blobs.blobs)

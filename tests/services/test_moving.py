@@ -18,7 +18,7 @@ from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter
 from mstbucket.blobs.local import LocalBlobs
 from mstbucket.blobs.memory import MemoryBlobs
 from mstbucket.blobs.moving import COMPARED, copy_blobs, remove_extra
-from mstbucket.blobs.names import REFS, pack_name
+from mstbucket.blobs.names import REFS, STORE, pack_name
 from mstbucket.blobs.places import open_blobs
 from mstbucket.blobs.s3 import S3Blobs
 
@@ -114,19 +114,20 @@ def test_from_a_directory_to_a_service_and_back(opened: Open, s3_service: Any, t
 
 @pytest.mark.parametrize("room", [0, 1, 5, 9])
 def test_a_copy_that_was_ended_goes_on_with_the_rest(opened: Open, room: int, tmp_path: Path) -> None:
-    """[STO-12]: refs are last, so what is there never names what is not."""
+    """[STO-12]: refs are last, so what is there never names what is not; then the identity, so a part is nobody's place."""
     source, target = LocalBlobs(tmp_path / "a"), Watched()
     fill(opened(source).create_bucket("things"))
     target.room = room
     with pytest.raises(errors.StorageError, match="full"):
         copy_blobs(source, target)
     if any(name.startswith(REFS) for name in target.blobs):
-        assert {name for name in content(source) if not name.startswith(REFS)} <= set(target.blobs)
+        assert {name for name in content(source) if not name.startswith((REFS, STORE))} <= set(target.blobs)
+    assert STORE not in target.blobs
     target.room = 10**9
     report = copy_blobs(source, target)
     assert (report.copied, report.present) == (len(list(source.list())) - room, room)
     assert content(target) == content(source)
-    assert sorted(target.written) == sorted(content(source))
+    assert sorted([*target.written, STORE]) == sorted(content(source))
     assert [name.startswith(REFS) for name in target.written] == sorted(name.startswith(REFS) for name in target.written)
 
 

@@ -301,7 +301,7 @@ def test_bytes_go_to_the_store_as_they_arrive(bucket: mstbucket.Bucket, tmp_path
 
     class Stream(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
-            written = sum(path.stat().st_size for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+            written = sum(path.stat().st_size for path in (tmp_path / "blobs").rglob("*/*") if path.is_file())
             if self.tell() >= CHUNK_SIZE:
                 with bucket._context.db.reading() as connection:
                     pending = connection.execute("SELECT count(*) FROM packs WHERE state = 'pending'").fetchone()

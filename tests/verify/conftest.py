@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -182,3 +185,19 @@ def keys_of_height() -> Any:
 @pytest.fixture(scope="session")
 def forge_type() -> type[Forge]:
     return Forge
+
+
+@pytest.fixture(scope="session")
+def generators() -> Iterator[Callable[[str], ModuleType]]:
+    """A function that imports a generator of fixtures by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "fixtures"))
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="session")
+def second_reader() -> Iterator[ModuleType]:
+    """The verifier that shares nothing with the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        yield importlib.import_module("second_reader")

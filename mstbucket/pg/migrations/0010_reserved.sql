@@ -1,0 +1,1 @@
+-- Nothing. Whatever takes this number replaces this file.
