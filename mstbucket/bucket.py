@@ -338,7 +338,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
 
         Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
         checked as for a CAR (`mstbucket.verify_car`); each key without unflushed changes must have in the index
-        exactly the manifest that the tree holds for it.
+        exactly the manifest that the tree holds for it. Writers and flushes may go on meanwhile; no snapshot of the
+        database is held while blocks are read.
 
         Raises:
             NoSuchCommit: the bucket was never flushed.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 from mstbucket.blobs.reader import Location, PackScan, Ranges, checked, following, read_block, read_blocks
-from mstbucket.blobs.streams import pack_stream
+from mstbucket.blobs.streams import read_pack
 from mstbucket.core.cid import CID, to_text
-from mstbucket.errors import CorruptionError, MissingBlock, StorageError
+from mstbucket.errors import CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.pg.binary import bytea_array
 from mstbucket.pg.database import Database
 from mstbucket.services.damage import record
@@ -21,6 +21,9 @@ _LOCATE: Final = f"""
     SELECT b.cid, {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = ANY (%s)
 """
 _BODIES: Final = "SELECT cid, body FROM blocks WHERE cid = ANY (%s) AND body IS NOT NULL"
+
+_Made = TypeVar("_Made")
+
 
 
 class StoreBlocks:
@@ -36,11 +39,7 @@ class StoreBlocks:
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """The blocks of `cids`, for one question to the index and few reads."""
-        try:
-            return following(lambda: self._locate(list(cids)), self._read)
-        except CorruptionError:
-            self.judge(cids)
-            raise
+        return following(lambda: self._locate(list(cids)), self._read, self._condemn)
 
     def at(self, cid: CID, place: Sequence[Any]) -> bytes:
         """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
@@ -60,9 +59,9 @@ class StoreBlocks:
             rows = connection.execute(_BODIES, (bytea_array(sorted(cids)),), binary=True).fetchall()
         return {cid: checked(cid, body, "in the database") for cid, body in rows}
 
-    def scan(self) -> Scan:
+    def scan(self) -> PackScan:
         """A source for one pass over a whole closure, which reads ahead; for one thread."""
-        return Scan(self, PackScan(self._blobs, self._locate))
+        return PackScan(self._blobs, self._locate, self._condemn)
 
     def sound(self, places: Mapping[CID, Location]) -> set[CID]:
         """Those blocks that can be read at their places."""
@@ -73,23 +72,38 @@ class StoreBlocks:
                 good.add(cid)
         return good
 
-    def judge(self, cids: Collection[CID]) -> None:
-        """Look at blocks again of which one could not be read, and record where the damage is ([PUT-13])."""
-        # The damage itself is on its way to the caller, and matters more than a failure to record it.
-        with suppress(CorruptionError, StorageError):
-            places = {cid: at for cid, at in self._find(cids).items() if isinstance(at, Location)}
-            damaged = set()
-            for cid, place in places.items():
-                if place.pack not in damaged:
-                    try:
-                        read_block(self._blobs, cid, place)
-                    except CorruptionError:
-                        damaged.add(place.pack)
-            record(self._db, damaged)
+    def of_pack(self, name: str, work: Callable[[BinaryIO], _Made]) -> _Made | None:
+        """What `work` makes of the CAR in pack `name`, whatever was done to that; None if there is no such pack any more.
 
-    def pack(self, name: str) -> BinaryIO:
-        """The CAR in the pack `name` as a stream, whatever was done to it. Not verified: read it with a `CarReader`."""
-        return pack_stream(self._blobs, name)
+        See `read_pack` for what `work` may do. A pack has another name when it was written again, and none when it was
+        gathered.
+
+        Raises:
+            CorruptionError, FormatError, NoSuchBlob: the pack is damaged, or its blob is lost.
+        """
+        try:
+            return read_pack(self._blobs, name, work)
+        except (CorruptionError, FormatError, NoSuchBlob):
+            with self._db.reading() as connection:
+                query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
+                if connection.execute(query, (name,)).fetchone() is None:  # [STO-3]
+                    return None
+            self._mark(name)
+            raise
+
+    def _condemn(self, error: CorruptionError) -> None:
+        """Hear the verdict that blocks of this store are lost or damaged: every one falls here, before it is raised.
+
+        By then they were read a second time, past every cache ([PACK-10]), and the index has no other place for them.
+        """
+        if error.pack is not None:
+            self._mark(error.pack)
+
+    def _mark(self, pack: str) -> None:
+        """Record that a pack is damaged ([PUT-13])."""
+        # The damage is on its way to the caller, and matters more than a failure to record it.
+        with suppress(CorruptionError, StorageError):
+            record(self._db, [pack])
 
     def _read(self, places: Mapping[CID, Location | bytes]) -> dict[CID, bytes]:
         found = {cid: place for cid, place in places.items() if isinstance(place, bytes)}
@@ -97,14 +111,6 @@ class StoreBlocks:
         return found | read_blocks(self._blobs, wanted)
 
     def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
-        found = self._find(cids)
-        for cid in cids:
-            if cid not in found:
-                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
-        return found
-
-    def _find(self, cids: Collection[CID]) -> dict[CID, Location | bytes]:
-        """What the index knows of these blocks."""
         if not cids:
             return {}
         with self._db.reading() as connection:
@@ -112,24 +118,7 @@ class StoreBlocks:
         found: dict[CID, Location | bytes] = {}
         for cid, pack, offset, length, body in rows:
             found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
+        for cid in cids:
+            if cid not in found:
+                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         return found
-
-
-class Scan:
-    """A `PackScan` that records the damage it meets."""
-
-    def __init__(self, blocks: StoreBlocks, scan: PackScan) -> None:
-        self._blocks = blocks
-        self._scan = scan
-
-    def get(self, cid: CID) -> bytes:
-        """See `PackScan`."""
-        return self.get_many((cid,))[cid]
-
-    def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        """See `PackScan`."""
-        try:
-            return self._scan.get_many(cids)
-        except CorruptionError:
-            self._blocks.judge(cids)
-            raise

@@ -27,19 +27,23 @@ def record(db: Database, names: Collection[str]) -> None:
             log.warning("damage was found in %s", ", ".join(sorted(names)))
 
 
-def look_again(db: Database, open_pack: Callable[[str], BinaryIO]) -> None:
+def look_again(db: Database, of_pack: Callable[[str, Callable[[BinaryIO], bool]], bool | None]) -> None:
     """Read every pack that was recorded as damaged, and clear those that are whole: somebody has restored them."""
     with db.reading() as connection:
         rows = connection.execute("SELECT name FROM packs WHERE damaged AND state = 'ready' ORDER BY id").fetchall()
     for (name,) in rows:
         try:
-            with open_pack(name) as stream:
-                for _ in CarReader(stream):
-                    pass  # it hashes every block
+            of_pack(name, _read_whole)
         except (CorruptionError, FormatError, NotFound, StorageError):
             continue
         with db.connection() as connection:
             connection.execute("UPDATE packs SET damaged = false WHERE name = %s AND state = 'ready'", (name,))
+
+
+def _read_whole(stream: BinaryIO) -> bool:
+    for _ in CarReader(stream):
+        pass  # it hashes every block
+    return True
 
 
 def doom_healed(db: Database) -> list[str]:

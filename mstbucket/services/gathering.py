@@ -22,7 +22,7 @@ from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.limits import KIB, MIB
 from mstbucket.pg.binary import bytea_array
 from mstbucket.services.context import Context
-from mstbucket.services.damage import doom_healed, record
+from mstbucket.services.damage import doom_healed
 from mstbucket.services.packing import PackInProgress, PackMoved, remove_doomed
 from mstbucket.services.publishing import trim_refs
 
@@ -134,7 +134,8 @@ class Gatherer:
                     log.warning("pack %s cannot be gathered, and is left as it is: %s", name, error)
                     self._bad.add(number)
                     report.damaged[name] = str(error)
-                    record(context.db, [name])
+                    continue
+                if blocks is None:  # written again or gathered by somebody else meanwhile
                     continue
                 for cid, block in blocks:
                     new.add(cid, block)
@@ -156,10 +157,15 @@ class Gatherer:
         report.packs += len(taken)
         report.made += bool(new.cids)
 
-    def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]]:
-        """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export."""
-        with self._context.blocks.pack(name) as stream:
-            blocks = [(cid, block) for cid, block, _ in CarReader(stream)]
+    def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]] | None:
+        """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export.
+
+        None if there is no pack of that name any more.
+        """
+        read = lambda stream: [(cid, block) for cid, block, _ in CarReader(stream)]  # noqa: E731
+        blocks = self._context.blocks.of_pack(name, read)
+        if blocks is None:
+            return None
         query = "SELECT cid FROM blocks WHERE cid = ANY (%s) AND pack = %s"
         with self._context.db.reading() as connection:
             cids = bytea_array([cid for cid, _ in blocks])

@@ -28,7 +28,7 @@ from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
-from mstbucket.services.files import failed, reading
+from mstbucket.services.files import Reading, failed, reading
 from mstbucket.services.packing import publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, json_of
 from mstbucket.services.staging import Staged
@@ -49,7 +49,7 @@ def import_car(
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
     with ExitStack() as stack:
         stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-        replay = stack.enter_context(Replay(cast("BinaryIO", _Reading(stream))))
+        replay = stack.enter_context(Replay(cast("BinaryIO", Reading(stream))))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(_Rows(_reserve(context)))
@@ -83,19 +83,6 @@ def _reserve(context: Context) -> int:
     with context.db.connection() as connection:
         query = "SELECT nextval(pg_get_serial_sequence('mstbucket.buckets', 'id'))"
         return int(one_row(connection, query)[0])
-
-
-class _Reading:
-    """A stream whose failures are declared errors."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except OSError as error:
-            raise failed("the CAR cannot be read", error) from error
 
 
 class _Spool:
