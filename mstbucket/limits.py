@@ -30,6 +30,7 @@ TREE_HEIGHT_MAX: Final = 64  # sha256 has 128 pairs of bits; 64 would take 4**64
 CBOR_DEPTH_MAX: Final = 32  # levels; the deepest block of this project has 4, and readers that recurse stay safe
 MANIFEST_BLOCK_MAX: Final = 1 * MIB  # 10,000 parts, 2 KB of metadata and 10 tags stay well below it
 COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 KB
+COMMIT_SEQ_MAX: Final = 2**53 - 1  # exact in every JSON reader; a flush each microsecond gets there in 285 years
 COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other stores' names fit
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---

@@ -8,6 +8,7 @@ hand and compares the bytes, which is the whole of strictness. This is the only 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -128,6 +129,11 @@ def decode_fast(block: bytes) -> Any:
         return libipld.decode_dag_cbor(block)
     except Exception as error:  # ValueError for what it knows, RecursionError for deep nesting
         raise InvalidBlock(f"the block is not DAG-CBOR: {error}") from error
+
+
+#: What `decode_fast` calls: the same value, and for what it refuses a ValueError or RecursionError, for callers that
+#: catch these already and are called millions of times.
+decode_bare: Final[Callable[[bytes], Any]] = libipld.decode_dag_cbor
 
 
 def _to_library(value: Any, depth: int) -> Any:

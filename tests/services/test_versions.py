@@ -722,3 +722,10 @@ def test_every_acknowledged_write_of_a_race_is_a_version(
     assert [version.key for version in there if version.is_latest] == sorted({version.key for version in there})
     versioned.flush()
     assert versioned.verify().dirty == 0
+
+
+def test_no_version_id_of_ours_looks_like_an_option_of_a_command(versioned: mstbucket.Bucket) -> None:
+    versioned.put_objects(PutRequest("k", b"%d" % number) for number in range(2000))
+    ids = [version.version_id for version in everything(versioned)]
+    assert len(set(ids)) == 2000  # of as many random texts, thirty would have started with a dash
+    assert not [one for one in ids if one is None or one.startswith("-")]
