@@ -47,6 +47,8 @@ def import_car(
     progress: Callable[[int], object] | None,
 ) -> str:
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
+    if name is not None:
+        _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
         stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
         replay = stack.enter_context(Replay(cast("BinaryIO", Reading(stream))))
