@@ -104,7 +104,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             PreconditionFailed: the object there is not what the conditions ask for; nothing was stored.
             NoSuchKey: `if_match`, and there is no object.
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
-            EntityTooLarge: the body has more than 5 TiB.
+            EntityTooLarge: the body has more than 5 TiB: send it in parts.
             Conflict: the file that `body` names changed while it was read; nothing was stored. Repeat the call.
             Unsupported: another storage class.
             InvalidRequest: a lock, and the bucket has no object lock.

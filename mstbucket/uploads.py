@@ -212,7 +212,8 @@ class MultipartUploads:
             InvalidPart: a part was not uploaded, or has another ETag or checksum.
             InvalidPartOrder: the numbers do not ascend.
             EntityTooSmall: a part but the last has less than 5 MiB.
-            EntityTooLarge: all parts together have more than 5 TiB.
+            EntityTooLarge: all parts together have more than 48.8 TiB; or more than 5 TiB of them would have to be cut
+                anew, since parts are no multiples of 1 MiB.
             Conflict: a part was uploaded again and again meanwhile (`ConditionalRequestConflict`, where there is a
                 condition). Repeat the call when the uploads have ended. After every error the upload is open as before.
         """

@@ -17,7 +17,11 @@ file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_B
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line in the form of all others."""
+    """An argument parser whose complaints are one line in the form of all others, and whose help gets out or fails."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse's own lets a full disk pass in silence
+            (sys.stderr if file is None else file).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint and end with the exit code for usage."""

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
+from mstbucket.core.commit import tags_size
 from mstbucket.core.keys import encode_key
 from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, MethodNotAllowed, NoSuchTagSet, Unsupported
 from mstbucket.limits import (
@@ -74,11 +75,6 @@ def bucket_tag_set(tags: Tags, bucket: str) -> dict[str, str]:
     if size > BUCKET_TAGS_SIZE_MAX:  # [TAG-7] a commit that could not be written would stop every later flush
         raise InvalidTag(f"the tags of bucket {bucket!r} have {size} bytes of UTF-8; at most {BUCKET_TAGS_SIZE_MAX} fit")
     return found
-
-
-def tags_size(tags: Mapping[str, str]) -> int:
-    """Bytes of UTF-8 of all names and values."""
-    return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())
 
 
 def folded(pairs: Mapping[str, str], what: str, key: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
@@ -30,7 +31,7 @@ from mstbucket.errors import (
     InvalidPart,
     InvalidPartOrder,
 )
-from mstbucket.limits import OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX
+from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX, PUT_SIZE_MAX
 from mstbucket.model import EMPTY, PutResult
 from mstbucket.model_uploads import NamedPart
 from mstbucket.pg import binary
@@ -177,11 +178,22 @@ def _choose(connection: Any, upload_id: str, wanted: Sequence[NamedPart]) -> _Ch
     for number, _, _ in wanted[:-1]:
         if rows[number][2] < PART_SIZE_MIN:  # [MPU-6]
             raise EntityTooSmall(f"part {number} has {rows[number][2]} bytes; all but the last need {PART_SIZE_MIN}")
-    size = sum(row[2] for row in rows.values())
-    if size > OBJECT_SIZE_MAX:
-        raise EntityTooLarge(f"the parts have {size} bytes together; an object has up to {OBJECT_SIZE_MAX}")
+    check_sizes([rows[number][2] for number, _, _ in wanted])
     columns = list(zip(*(rows[number] for number, _, _ in wanted), strict=True))
     return _Chosen(*(list(column) for column in columns))
+
+
+def check_sizes(sizes: Sequence[int]) -> None:
+    """Refuse parts of which no object can be made; nothing was read of them."""
+    size = sum(sizes)
+    if size > OBJECT_SIZE_MAX:
+        raise EntityTooLarge(f"the parts have {size} bytes together; an object has up to {OBJECT_SIZE_MAX}")
+    anew = sum(part for part, end in zip(sizes, accumulate(sizes), strict=True) if (end - part) % CHUNK_SIZE)
+    if anew > PUT_SIZE_MAX:  # [MPU-22]
+        raise EntityTooLarge(
+            f"{anew} bytes would have to be cut anew, since parts before them have no whole number of MiB; up to "
+            f"{PUT_SIZE_MAX} can be: send parts of whole MiB"
+        )
 
 
 # --- 2. and 3. -----------------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
-from mstbucket.errors import CommitMoved, Conflict
-from mstbucket.limits import MIB
+from mstbucket.errors import CommitMoved, Conflict, Unsupported
+from mstbucket.limits import COMMIT_SEQ_MAX, MIB
 from mstbucket.model import CommitInfo
 from mstbucket.pg.binary import bigint_array, bytea_array, text_array
 from mstbucket.pg.queries import one_row, server_cursor
@@ -143,6 +143,11 @@ def flush(context: Context, bucket: str) -> CommitInfo:
 
 
 def _fold_once(context: Context, snapshot: _Snapshot) -> None:
+    if snapshot.seq >= COMMIT_SEQ_MAX:  # [COM-13]
+        raise Unsupported(
+            f"bucket {snapshot.name!r} has had commit {snapshot.seq}, the last there can be; what was written since is "
+            "durable, and in no commit: copy the objects to a new bucket"
+        )
     folded = _fold(context.blocks, snapshot)
     with PackInProgress(context) as pack:
         _write_pack(context, pack, snapshot, folded)

@@ -21,7 +21,6 @@ from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.limits import KIB, MIB
 from mstbucket.pg.binary import bytea_array
-from mstbucket.pg.queries import one_row
 from mstbucket.services.context import Context
 from mstbucket.services.packing import PACK_ROOT, PackInProgress, PackMoved, remove_doomed
 from mstbucket.services.publishing import trim_refs
@@ -97,13 +96,8 @@ class Gatherer:
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether nobody else gathers. For thrift, not for safety: two would read the same, and one's work be in vain."""
-        with self._context.db.connection() as connection:
-            alone = bool(one_row(connection, "SELECT pg_try_advisory_lock(%s)", (_LOCK,))[0])
-            try:
-                yield alone
-            finally:
-                if alone and not connection.closed:
-                    connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        with self._context.db.holding(_LOCK) as alone:
+            yield alone
 
     def _due(self, least: int) -> list[tuple[int, str]]:
         """Packs of one class of sizes, newest first; none if there are too few of any."""

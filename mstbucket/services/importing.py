@@ -17,17 +17,15 @@ from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name, split_version_key
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError, Unsupported, Untrue
-from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB, SEQ_MAX
+from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
+from mstbucket.limits import MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.attributes import tags_size
 from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
-from mstbucket.services.rows import MANIFEST_COLUMNS, NULL_VERSION, json_of
-from mstbucket.services.versions import check_history
+from mstbucket.services.rows import MANIFEST_COLUMNS, json_of
 from mstbucket.verify.replay import Kind, Replay
 
 _SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of four tables; then on disk
@@ -49,7 +47,6 @@ def import_car(
         replay = stack.enter_context(Replay(cast("BinaryIO", _Copying(stream, pack.writer))))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
-        _check_tags(replay.commit)
         rows = stack.enter_context(_Rows(_reserve(context)))
         for number, (kind, cid, block, offset, key) in enumerate(replay):
             if block is not None:
@@ -207,28 +204,17 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
         _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", rows.repeats)
         connection.execute(_ADD_REPEATED_OBJECTS, {"bucket": rows.bucket})
         if commit.versions is not None:
-            _add_versions(connection, commit, rows)
+            _add_versions(connection, rows)
         pack.ready(connection)
 
 
-def _add_versions(connection: Any, commit: Commit, rows: _Rows) -> None:
-    """The noncurrent versions and markers; what no bucket of a store can hold is refused ([VSN-9])."""
-    if commit.versioning is None:
-        raise Untrue("the commit has versions, and says that its bucket's versioning was never set")
+def _add_versions(connection: Any, rows: _Rows) -> None:
+    """The noncurrent versions and markers; the replay has refused what no bucket of a store can hold ([VSN-9])."""
     connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
     _copy(connection, "COPY past FROM STDIN (FORMAT binary)", rows.versions)
     connection.execute(_ADD_REPEATED_VERSIONS, {"bucket": rows.bucket})
-    twice = connection.execute(_SAME_ID, {"bucket": rows.bucket}).fetchone()
-    if twice is not None:
-        raise Untrue(f"key {twice[0]!r} has two versions with the id {twice[1] or NULL_VERSION!r}")
-    last = connection.execute("SELECT key FROM past WHERE seq = %s LIMIT 1", (SEQ_MAX,)).fetchone()
-    if last is not None:
-        raise Unsupported(f"a version of key {last[0]!r} has the last sequence there is: nothing could follow it")
     connection.execute("INSERT INTO versions SELECT * FROM past")
     connection.execute(_PLACE_OBJECTS, {"bucket": rows.bucket})
-    wrong = check_history(connection, rows.bucket)
-    if wrong is not None:
-        raise Untrue(wrong)
 
 
 _ADD_INCOMING: Final = """
@@ -259,13 +245,6 @@ _PLACE_OBJECTS: Final = """
     UPDATE objects o SET seq = v.newest + 1
     FROM (SELECT key, max(seq) AS newest FROM past GROUP BY key) v WHERE o.bucket = %(bucket)s AND o.key = v.key
 """
-_SAME_ID: Final = """
-    SELECT a.key, a.version_id FROM (
-        SELECT p.key, p.version_id FROM past p
-        UNION ALL
-        SELECT o.key, o.version_id FROM objects o WHERE o.bucket = %(bucket)s AND o.key IN (SELECT key FROM past)) a
-    GROUP BY a.key, a.version_id HAVING count(*) > 1 LIMIT 1
-"""
 
 
 def _copy(connection: Any, statement: str, rows: _Spool) -> None:
@@ -279,12 +258,3 @@ def _check_name(context: Context, name: str) -> None:
     check_bucket_name(name)
     if exists(context.db, name):
         raise BucketAlreadyExists(f"a bucket named {name!r} exists already: import under another name")
-
-
-def _check_tags(commit: Commit) -> None:
-    """[TAG-7] The next commit of the bucket holds these tags too, and more than this one beside them."""
-    if tags_size(commit.tags) > BUCKET_TAGS_SIZE_MAX:
-        raise Unsupported(
-            f"the bucket in the CAR has {tags_size(commit.tags)} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: remove "
-            "some where it comes from, and export it again"
-        )

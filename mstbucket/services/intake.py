@@ -17,9 +17,9 @@ from typing import Any, Final
 from mstbucket.core.checksums import Hasher, hasher
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.unixfs import BodyBuilder
-from mstbucket.errors import InvalidInput
+from mstbucket.errors import EntityTooLarge, InvalidInput
 from mstbucket.files.watched import Watched
-from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
+from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 from mstbucket.model import Body
 from mstbucket.services.files import reading
 from mstbucket.services.packing import PackInProgress
@@ -59,6 +59,8 @@ def take(body: Body, open_pack: Callable[[], PackInProgress], algorithms: Collec
         return _large(iter((data,)), open_pack(), algorithms)
     if isinstance(body, os.PathLike):
         with reading(body, buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > PUT_SIZE_MAX:  # which the reading would find days later
+                raise EntityTooLarge(f"{os.fspath(body)} has more than {PUT_SIZE_MAX} bytes: send it in parts")
             return _take_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms)
     read = getattr(body, "read", None)
     if read is None:

@@ -307,7 +307,7 @@ def test_rules_for_who_stores_an_object_do_not_bind_a_reader(fields: dict[str, A
     """[MAN-16]"""
     made = dataclasses.replace(OBJECT, **fields)
     assert decode(encode(made)) == made
-    assert judged(encode(made)) == (made.content, made.size, made.sha256)
+    assert judged(encode(made)) == (made.content, made.size, made.sha256, made.version_id)
 
 
 def test_size_is_looked_at_before_the_block_is_read() -> None:

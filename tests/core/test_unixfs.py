@@ -66,6 +66,7 @@ def tiny(chunk: int = 4, width: int = 3, largest: int = 1000) -> Iterator[None]:
             patch.setattr(module, "CHUNK_SIZE", chunk)
             patch.setattr(module, "LINKS_PER_NODE", width)
         patch.setattr(unixfs, "OBJECT_SIZE_MAX", largest)
+        patch.setattr(unixfs, "PUT_SIZE_MAX", largest)
         unixfs_shape._tree_length.cache_clear()
         yield
     unixfs_shape._tree_length.cache_clear()

@@ -15,7 +15,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core import cid as cids
 from mstbucket.core.unixfs import BodyBuilder
-from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
+from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 
 SIZES = [
     0, 1, 100, INLINE_MAX - 1, INLINE_MAX, INLINE_MAX + 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7,
@@ -279,6 +279,15 @@ def test_a_range_outside_is_refused(
         bucket.get_object("k", range=span)
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
+    """[PUT-4]: a file says how long it is; this one is a hole, which no test could read to its end."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(PUT_SIZE_MAX + 1)
+    with pytest.raises(errors.EntityTooLarge, match="send it in parts"):
+        bucket.put_object("k", tmp_path / "large")
+    assert list(bucket.objects()) == []
+
+
 def test_reading_in_steps_and_by_chunks_gives_the_same_bytes(bucket: mstbucket.Bucket) -> None:
     data = pattern(2 * CHUNK_SIZE + 3)
     bucket.put_object("k", data)
@@ -381,7 +390,7 @@ def test_a_body_above_the_largest_size_is_refused_and_leaves_nothing(
     bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PUT-4]: noticed on the way, since a stream does not say how long it is; 5 TiB are more than a test can send."""
-    monkeypatch.setattr("mstbucket.core.unixfs.OBJECT_SIZE_MAX", 2 * CHUNK_SIZE)
+    monkeypatch.setattr("mstbucket.core.unixfs.PUT_SIZE_MAX", 2 * CHUNK_SIZE)
     bucket.put_object("k", pattern(2 * CHUNK_SIZE))
     before = sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
     for body in (pattern(2 * CHUNK_SIZE + 1), io.BytesIO(pattern(2 * CHUNK_SIZE + 1))):

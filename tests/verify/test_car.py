@@ -43,14 +43,14 @@ def verify(data: bytes) -> CarReport:
 
 
 def plain(forge: Any, count: int = 9) -> bytes:
-    """A bucket with shared manifests, a shared body, an empty body, versions and a delete marker."""
+    """A bucket with shared manifests, a shared body, an empty body, versions and delete markers."""
     objects = {b"k%02d" % n: forge.manifest(b"body %d" % (n // 2), created=n // 3) for n in range(count)}
     objects[b"empty"] = forge.manifest(b"")
     objects["schlüssel".encode()] = objects[b"k00"]
     versions = {
-        version_key(b"k00", 1): objects[b"k01"],
-        version_key(b"k00", 2): forge.marker(),
-        version_key(b"z", 7): (forge.manifest(b"old")),
+        version_key(b"k00", 1): forge.manifest(b"older", version_id="a"),
+        version_key(b"k00", 2): forge.marker(version_id="b"),
+        version_key(b"z", 7): forge.marker(),
     }
     return forge.bucket(objects, versions)
 
@@ -88,13 +88,62 @@ def test_any_bucket_passes(forge_type: Any, live: dict[int, int], old: dict[tupl
     """Numbers stand for bodies, so that many are shared, between the trees too; -1 is a delete marker."""
     forge = forge_type()
     objects = {b"key/%d" % key: forge.manifest(b"%d" % body * body) for key, body in live.items()}
+    old |= {(key, 100): -1 for key, _ in old if key not in live}
     versions = {
-        version_key(b"key/%d" % key, seq): forge.marker(seq) if body < 0 else forge.manifest(b"%d" % body * body)
+        version_key(b"key/%d" % key, seq): forge.marker(seq, f"{seq}")
+        if body < 0
+        else forge.manifest(b"%d" % body * body, version_id=f"{seq}")
         for (key, seq), body in old.items()
     }
     root = forge.bucket(objects, versions)
     report = verify(forge.car(root))
     assert (report.objects, report.versions, report.blocks) == (len(live), len(old), len(forge.order(root)))
+
+
+# A version: its key, its sequence, its id (0 is the null version), and whether it is a delete marker.
+VERSIONS = st.dictionaries(
+    st.tuples(st.integers(0, 30), st.integers(0, 40)), st.tuples(st.integers(0, 25), st.booleans()), max_size=80
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.dictionaries(st.integers(0, 30), st.integers(0, 25), max_size=30), VERSIONS, st.booleans(), st.data())
+def test_a_history_passes_if_it_is_one(
+    forge_type: Any, live: dict[int, int], old: dict[tuple[int, int], tuple[int, bool]], mend: bool, data: Any
+) -> None:
+    """[VSN-2] [VSN-4] [VER-21] Against the definition, on trees of several levels; equal manifests come in many places."""
+    forge = forge_type()
+    if mend:  # until nothing is wrong but, perhaps, one thing
+        ids = set(live.items())
+        for place, (name, _) in list(old.items()):
+            if (place[0], name) in ids:
+                del old[place]
+            ids.add((place[0], name))
+        for key in {key for key, _ in old} - live.keys():
+            newest = max(seq for other, seq in old if other == key)
+            old[key, newest] = (old[key, newest][0], True)
+        if old and data.draw(st.booleans()):
+            place = data.draw(st.sampled_from(sorted(old)))
+            name, marker = old[place]
+            old[place] = data.draw(st.sampled_from([(name, not marker), (live.get(place[0], 3), marker)]))
+    name_of = lambda name: f"id {name}" if name else None  # noqa: E731
+    objects = {b"%02d" % key: forge.manifest(b"x", version_id=name_of(name)) for key, name in live.items()}
+    versions = {
+        version_key(b"%02d" % key, seq): (forge.marker if marker else forge.manifest)(
+            *(() if marker else (b"x",)), version_id=name_of(name)
+        )
+        for (key, seq), (name, marker) in old.items()
+    }
+    names = [*live.items(), *((key, name) for (key, _), (name, _) in old.items())]
+    newest = {key: max(seq for other, seq in old if other == key) for key, _ in old}
+    ids_differ = len(names) == len(set(names)) or not old
+    topped = all(key in live or old[key, seq][1] for key, seq in newest.items())
+    source = forge.car(forge.bucket(objects, versions))
+    if ids_differ and topped:
+        assert verify(source).versions == len(old)
+    else:
+        with pytest.raises(Untrue, match=r"two (null versions|versions of one id)|above them"):
+            verify(source)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -309,7 +358,7 @@ def test_a_tree_that_is_wrong_in_a_good_file(forge: Any, keys_of_height: Any) ->
 def test_the_two_trees_may_not_be_one(forge: Any) -> None:
     tree = forge.tree({b"k": forge.manifest(b"abc")})
     with pytest.raises((InvalidBlock, MissingBlock)):
-        verify(forge.car(forge.commit(tree, 1, 3, versions=tree)))
+        verify(forge.car(forge.commit(tree, 1, 3, versions=tree, config=commits.config("Enabled"))))
 
 
 def test_a_manifest_of_the_bytes_of_a_body(forge: Any) -> None:

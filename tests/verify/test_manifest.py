@@ -46,7 +46,7 @@ def both(block: bytes) -> None:
         with pytest.raises(InvalidBlock):
             quick.read(block)
         return
-    assert quick.read(block) == (full.content, full.size, full.sha256)
+    assert quick.read(block) == (full.content, full.size, full.sha256, full.version_id)
 
 
 @settings(deadline=None, max_examples=300)
@@ -76,7 +76,7 @@ def test_every_byte_changed_every_way() -> None:
 
 def test_a_delete_marker_has_no_content() -> None:
     block = encode(Manifest(None, None, None, None, 1, 2, delete_marker=True))
-    assert quick.read(block) == (None, None, None)
+    assert quick.read(block) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("size", [5, 24, 4096, 70_000, 2**20, 2**20 + 1, 2**33])
