@@ -191,7 +191,7 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
     with context.db.transaction() as connection:
         bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
         epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)[0]
-        insert_commit(connection, rows.bucket, root, commit)
+        insert_commit(connection, rows.bucket, root, commit, whole=True)
         if commit.tags:  # [TAG-8]
             tags = "UPDATE buckets SET tags = %s WHERE id = %s"
             connection.execute(tags, (json_of(commit.tags), rows.bucket))
