@@ -188,7 +188,7 @@ def _record(context: Context, blocks: Staged, root: bytes, commit: Commit, name:
         # [IMP-5] The barrier is taken here and not before. The rows above are nobody else's, so that nobody waits for them.
         bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
         connection.execute("SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)
-        insert_commit(connection, rows.bucket, root, commit)
+        insert_commit(connection, rows.bucket, root, commit, whole=True)
         if commit.tags:  # [TAG-8]
             tags = "UPDATE buckets SET tags = %s WHERE id = %s"
             connection.execute(tags, (json_of(commit.tags), rows.bucket))
