@@ -106,6 +106,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
             EntityTooLarge: the body has more than 5 TiB: send it in parts.
             Conflict: the file that `body` names changed while it was read; nothing was stored. Repeat the call.
+            BlocksMoved: what the store had was lost while a stream came that cannot be read again; nothing was stored.
             Unsupported: another storage class.
             InvalidRequest: a lock, and the bucket has no object lock.
             NoSuchBucket: the bucket has gone.

@@ -13,7 +13,7 @@
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
-    │   ├── ConditionalRequestConflict, VersioningChanged, MethodNotAllowed
+    │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, MethodNotAllowed
     │   └── AccessDenied, InvalidBucketState
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
@@ -248,6 +248,10 @@ class BucketNotEmpty(Conflict):
 
 class CommitMoved(Conflict):
     """Somebody else advanced the bucket's commit. Read again, fold again, retry."""
+
+
+class BlocksMoved(Conflict):
+    """Blocks that the call counted on were collected, or found damaged, meanwhile. Nothing was stored: repeat the call."""
 
 
 class VersioningChanged(Conflict):

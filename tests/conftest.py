@@ -6,6 +6,8 @@ runs for the session. One that is named and does not answer is an error, never a
 The tests marked `s3` need a real S3 service: MSTBUCKET_TEST_S3_ENDPOINT with the usual AWS variables names one of
 yours; else the gateway of `tests/servers/rgw.py` is started, where its packages are installed. Without either they are
 deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
+
+The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required.
 """
 
 from __future__ import annotations
@@ -189,16 +191,23 @@ def s3_is_there() -> bool:
     return asked or all(shutil.which(program) is not None for program in _load("rgw").PROGRAMS)
 
 
+def pooler_is_there() -> bool:
+    """Whether there is a PgBouncer, or has to be one."""
+    return os.environ.get("MSTBUCKET_TEST_POOLER") == "required" or _load("pgbouncer").found() is not None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if s3_is_there():
-        return
-    out = [item for item in items if item.get_closest_marker("s3") is not None]
+    missing = {name for name, there in (("s3", s3_is_there()), ("pooler", pooler_is_there())) if not there}
+    out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:
-        items[:] = [item for item in items if item.get_closest_marker("s3") is None]
+        gone = set(out)
+        items[:] = [item for item in items if item not in gone]
         config.hook.pytest_deselected(items=out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not pooler_is_there():
+        terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
     if not s3_is_there():
         terminalreporter.write_line(
             "S3 was NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "

@@ -148,14 +148,15 @@ class CarReader:
                     raise _wrong_block(cid, block, base + pos)
                 yield (cid, block, base + at)
                 pos = end
-            if need and at <= size and length > WINDOW >> 1:
-                # A large block is read into its place, not through the window: each copy would cost a tenth. After
-                # it another is likely, so no more is read than its length, of three bytes, and its CID.
+            if need and at <= size:
+                # The block that the window cuts is read to its end, not moved into a window of its own: that copy of all
+                # bytes would cost a tenth where blocks are large.
                 cid, block = data[start:at], data[at:] + self._exactly(need, base + pos)
                 if prefix_of[cid[1]] + sha256(block).digest() != cid:
                     raise _wrong_block(cid, block, base + pos)
                 yield (cid, block, base + at)
-                data, base = self._stream.read(3 + CID_SIZE), base + end
+                # After a large one another is likely, so no more is read than its length, of three bytes, and its CID.
+                data, base = self._stream.read(3 + CID_SIZE if length > WINDOW >> 1 else WINDOW), base + end
                 continue
             more = self._stream.read(WINDOW)
             if not more:

@@ -93,7 +93,7 @@ class Database:
             StorageError: nothing was done; repeat it when the cause is mended.
         """
         with self._lent(StorageError) as connection:
-            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}", prepare=False)  # one message, like COMMIT below
+            connection.begin(f"ISOLATION LEVEL {isolation} READ WRITE")
             try:
                 yield connection
             except BaseException:
@@ -105,11 +105,42 @@ class Database:
     def snapshot(self) -> Iterator[Connection]:
         """Run the block on one unchanging, read-only view of the whole database. Hold it briefly: it keeps old rows."""
         with self._lent(StorageError) as connection:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
+            connection.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield connection
             finally:
                 _abandon(connection)  # nothing to commit
+
+    @contextlib.contextmanager
+    def holding(self, *lock: int) -> Iterator[bool]:
+        """Hold an advisory lock for the block, if it is free, and give whether it is held.
+
+        For thrift, not for safety: it is lost with its connection, which is noticed by nobody. It takes one of the pool, but
+        only where half of them are left for what is done meanwhile; else it is as if somebody else held the lock. It is
+        a transaction's, for a pooler knows no locks of a session.
+
+        Args:
+            lock: one number, or two.
+        """
+        connection = self._pool.take_spare()
+        if connection is None:
+            yield False
+            return
+        import psycopg
+
+        from mstbucket.pg import failures
+
+        try:
+            try:
+                connection.begin("ISOLATION LEVEL READ COMMITTED READ WRITE")
+                query = f"SELECT pg_try_advisory_xact_lock({', '.join(['%s'] * len(lock))})"
+                row = connection.execute(query, lock).fetchone()
+            except psycopg.Error as error:
+                raise failures.declared(error, lost=StorageError) from error
+            yield row == (True,)
+        finally:
+            _abandon(connection)
+            self._pool.give(connection)
 
     def run(self, work: Callable[[Connection], _T], isolation: Isolation = "READ COMMITTED") -> _T:
         """Call *work* in a transaction and return what it returns; repeat it when PostgreSQL says that this can help.

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors as sql
 
 from mstbucket.errors import (
+    BlocksMoved,
     BucketAlreadyExists,
     BucketNotEmpty,
     CommitMoved,
@@ -35,6 +36,7 @@ OWN: Final[dict[str, type[MstBucketError]]] = {
     "MB420": PreconditionFailed,
     "MB421": VersioningChanged,
     "MB423": InvalidBucketState,
+    "MB424": BlocksMoved,
     "MB501": Unsupported,
 }
 
@@ -77,8 +79,8 @@ def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketErro
     return kind(f"{advice} ({text}; SQLSTATE {state})")
 
 
-# The server ended our session under a statement; it may have been a COMMIT that is done.
-ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006"})
+# The server, or a pooler before it, ended our session under a statement; it may have been a COMMIT that is done.
+ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006", "08P01"})
 
 
 def worth_repeating(error: MstBucketError) -> bool:

@@ -15,6 +15,7 @@ from mstbucket.errors import NoSuchBucket, NoSuchCommit, Untrue
 from mstbucket.model import CheckReport
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
+from mstbucket.services.damage import look_again
 from mstbucket.services.naming import naming
 from mstbucket.services.versions import check_history
 from mstbucket.verify.car import verify_car
@@ -44,6 +45,7 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
             wrong = check_history(connection, head.number)
         if wrong is not None:
             raise Untrue(f"bucket {bucket!r}: {wrong}")
+    look_again(context.db, context.blocks.of_pack)  # [PUT-15]
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
 
 

@@ -21,9 +21,9 @@ from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.limits import KIB, MIB
 from mstbucket.pg.binary import bytea_array
-from mstbucket.pg.queries import one_row
 from mstbucket.services.context import Context
-from mstbucket.services.packing import PACK_ROOT, PackInProgress, PackMoved, remove_doomed
+from mstbucket.services.damage import doom_healed
+from mstbucket.services.packing import PackInProgress, PackMoved, remove_doomed
 from mstbucket.services.publishing import trim_refs
 
 #: Bounds of the sizes of small packs, of which each class is gathered by itself: a block is written at most once more per
@@ -49,7 +49,7 @@ class GatherReport:
     Attributes:
         packs: small packs that are gone.
         made: packs that hold their blocks now.
-        leftovers: blobs that crashes had left, and that are gone.
+        leftovers: blobs that crashes had left, or of which every block was damaged and came again, and that are gone.
         refs: blobs of old commits that are gone; the commits are not.
         damaged: packs that could not be read, by name. They were left alone.
     """
@@ -59,6 +59,15 @@ class GatherReport:
     leftovers: int = 0
     refs: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
+
+
+def gather(context: Context) -> GatherReport:
+    """Gather whatever there are two of, and remove what nobody needs; see `Store.gather`."""
+    report = Gatherer(context).run(least=2)
+    for name in remove_healed(context):
+        report.damaged.pop(name, None)
+        report.leftovers += 1
+    return report
 
 
 class Gatherer:
@@ -97,13 +106,8 @@ class Gatherer:
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether nobody else gathers. For thrift, not for safety: two would read the same, and one's work be in vain."""
-        with self._context.db.connection() as connection:
-            alone = bool(one_row(connection, "SELECT pg_try_advisory_lock(%s)", (_LOCK,))[0])
-            try:
-                yield alone
-            finally:
-                if alone and not connection.closed:
-                    connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        with self._context.db.holding(_LOCK) as alone:
+            yield alone
 
     def _due(self, least: int) -> list[tuple[int, str]]:
         """Packs of one class of sizes, newest first; none if there are too few of any."""
@@ -151,7 +155,7 @@ class Gatherer:
             new.keep()
         remove_doomed(context, [name for _, name in taken])
         report.packs += len(taken)
-        report.made += 1
+        report.made += bool(new.cids)
 
     def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]] | None:
         """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export.
@@ -166,7 +170,6 @@ class Gatherer:
         with self._context.db.reading() as connection:
             cids = bytea_array([cid for cid, _ in blocks])
             here = {bytes(row[0]) for row in connection.execute(query, (cids, number), binary=True)}
-        here.discard(PACK_ROOT)  # the new pack has it already
         return [(cid, block) for cid, block in blocks if cid in here]
 
 
@@ -191,3 +194,10 @@ def remove_leftovers(context: Context) -> int:
             return count
         remove_doomed(context, names)
         count += len(names)
+
+
+def remove_healed(context: Context) -> list[str]:
+    """Remove the damaged packs of which good bytes have come for every block ([PUT-15]); their names."""
+    names = doom_healed(context.db)
+    remove_doomed(context, names)
+    return names

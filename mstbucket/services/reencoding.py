@@ -16,6 +16,7 @@ from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.services.context import Context
 from mstbucket.services.encoding import forget_key
+from mstbucket.services.gathering import remove_healed
 from mstbucket.services.packing import ENCODINGS, PackMoved, RegisteredPack, remove_doomed
 from mstbucket.services.publishing import reencode_refs
 
@@ -59,6 +60,8 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             if progress is not None:
                 progress(report.before)
         last = packs[-1][0]
+    for name in remove_healed(context):
+        report.damaged.pop(name, None)
     report.damaged |= reencode_refs(context)
     if not report.damaged:
         forget_key(context.db, context.blobs)

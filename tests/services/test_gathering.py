@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.blobs import names
 from mstbucket.core.cid import raw_cid
+from mstbucket.pg.database import Database
 from mstbucket.services import gathering, packing, publishing
 from mstbucket.services.gathering import GATHER_LEAST, Gatherer, remove_leftovers
 from mstbucket.services.packing import PackInProgress
@@ -250,7 +251,7 @@ def test_two_that_gather_at_once_do_not_get_into_each_others_way(
     monkeypatch.setattr(gathering, "_switch", together)
     monkeypatch.setattr(gathering, "_LOCK", None)  # of NULL: not taken by anybody, and not refused to anybody
     reports = []
-    monkeypatch.setattr(gathering, "one_row", lambda *_: (True,))
+    monkeypatch.setattr(Database, "holding", lambda *_: nullcontext(True))
     threads = [threading.Thread(target=lambda g=g: reports.append(g.run(2))) for g in both]
     for thread in threads:
         thread.start()
