@@ -13,6 +13,8 @@ publishes.
 
 from __future__ import annotations
 
+import random
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +46,9 @@ from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
 FLUSH_KEYS: Final = 50_000  # folded into one commit at most; 1.3 KB held for each meanwhile, and more is not faster
 FLUSH_MANIFESTS: Final = 64 * MIB  # of manifests held from the snapshot to the pack; reached first if they are large
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
+FLUSH_TURN_SECONDS: Final = 60.0  # waited for another flush of the bucket; one that takes longer may be stopped, or hang
+_PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
+_TURN: Final = 0x6D7376  # class of advisory locks, with the id of the bucket that is being flushed; next to those of 0001
 _BATCH: Final = 1000  # rows or blocks asked for at a time
 
 
@@ -120,26 +125,56 @@ class _Folded:
 
 def flush(context: Context, bucket: str) -> CommitInfo:
     """Fold everything dirty and return the commit that holds it; see `Bucket.flush`."""
-    lost = 0
-    while True:
-        snapshot = _take_snapshot(context, bucket)
-        if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
-            break
-        try:
-            with naming(context, bucket):
-                _fold_once(context, snapshot)
-        except Conflict:
-            lost += 1
-            if lost == FLUSH_ATTEMPTS:
-                raise
-        else:
-            if not snapshot.more:
-                break
+    number, seq = _before(context, bucket)
+    turn = time.monotonic() + FLUSH_TURN_SECONDS
+    pause, lost, done = 0.005, 0, False
+    while not done:
+        with context.db.holding(_TURN, number) as mine:  # [FLUSH-11]
+            if mine or time.monotonic() >= turn:
+                try:
+                    _fold_rest(context, bucket)
+                    done = True
+                except Conflict:
+                    lost += 1
+                    if lost == FLUSH_ATTEMPTS:
+                        raise
+        done = done or _is_joined(context, number, seq)
+        if not done:
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = min(_PAUSE_MAX, pause * 2)
     with naming(context, bucket):
         publish_refs(context, bucket)
     commit = current_commit(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
     return commit
+
+
+def _fold_rest(context: Context, bucket: str) -> None:
+    """Fold until everything that was dirty at the call is folded, in one commit or in several."""
+    while True:
+        snapshot = _take_snapshot(context, bucket)
+        if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
+            return
+        with naming(context, bucket):
+            _fold_once(context, snapshot)
+        if not snapshot.more:
+            return
+
+
+def _before(context: Context, bucket: str) -> tuple[int, int]:
+    """The bucket's row number, and the number of its commit before anything is done."""
+    with context.db.reading() as connection:
+        row = connection.execute("SELECT id, seq FROM buckets WHERE name = %s", (bucket,)).fetchone()
+    if row is None:
+        raise no_such_bucket(bucket)
+    return int(row[0]), int(row[1])
+
+
+def _is_joined(context: Context, number: int, seq: int) -> bool:
+    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-12])."""
+    query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
+    with context.db.reading() as connection:
+        return bool(one_row(connection, query, (number, seq + 2))[0])
 
 
 def _fold_once(context: Context, snapshot: _Snapshot) -> None:
@@ -329,7 +364,7 @@ def _advance(connection: Any, snapshot: _Snapshot, folded: _Folded) -> None:
     moved = connection.execute(move, was | {"cid": cid}).rowcount
     if moved != 1:  # [FLUSH-5] exactly one row, or nothing has happened
         raise CommitMoved(f"somebody else flushed bucket {snapshot.name!r} meanwhile")
-    insert_commit(connection, snapshot.bucket, cid, folded.commit)
+    insert_commit(connection, snapshot.bucket, cid, folded.commit, whole=not snapshot.more)
 
 
 def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, epoch: int) -> None:

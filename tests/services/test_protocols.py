@@ -70,7 +70,7 @@ class _WatchingWriter(BlobWriter):
 
 
 def test_a_pack_is_registered_before_and_its_blocks_are_recorded_after(
-    database_url: str, tmp_path: Path, outside: psycopg.Connection[tuple[Any, ...]]
+    database_url: str, tmp_path: Path, outside: psycopg.Connection[tuple[Any, ...]], second_store: mstbucket.Store
 ) -> None:
     """[PUT-1], [PUT-2], [PUT-3], [FLUSH-2], [FLUSH-3]: and no transaction is open while a pack is written."""
     steps: list[str] = []
@@ -92,7 +92,11 @@ def test_a_pack_is_registered_before_and_its_blocks_are_recorded_after(
     blobs.look = look
     with mstbucket.open(database=database_url, blobs=blobs, background=False) as store:
         bucket = store.create_bucket("things")
+        elsewhere = second_store.create_bucket("elsewhere")  # of what is here an import would write nothing
+        elsewhere.put_object("large", LARGE[::-1])
+        elsewhere.flush()
         car_file = io.BytesIO()
+        elsewhere.export_car(car_file)
         for call in (
             lambda: bucket.put_object("large", LARGE),
             lambda: bucket.put_objects(mstbucket.PutRequest(f"many/{n}", b"%d" % n * 9000) for n in range(200)),
@@ -101,8 +105,6 @@ def test_a_pack_is_registered_before_and_its_blocks_are_recorded_after(
         ):
             before = visible()
             steps.clear()
-            if bucket.commit is not None:
-                bucket.export_car(car_file)
             call()
             assert (steps[0], steps[1], steps[-2:]) == ("begin", "write", ["commit", "committed"])
             assert visible() != before
