@@ -23,8 +23,7 @@
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
 
-`code` is the S3 error code where S3 has one, and never changes once released. `status` is the HTTP status S3 answers
-with for that code, for gateways.
+`code` is the S3 error code where S3 has one, and never changes once released. `status` is S3's HTTP status for it.
 """
 
 from __future__ import annotations

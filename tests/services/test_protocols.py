@@ -21,7 +21,6 @@ from mstbucket.core import car
 from mstbucket.core.cid import from_text, raw_cid
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.pg import database as pg_database
-from mstbucket.services import flushing
 
 PATIENCE: Final = 30.0  # seconds for what takes milliseconds; only a failing test waits that long
 LARGE: Final = bytes(range(256)) * (3 * CHUNK_SIZE // 256) + b"end"
@@ -354,7 +353,7 @@ def test_a_dirty_row_that_a_writer_holds_is_left_to_the_next_flush(
 def test_a_flush_folds_one_moment(bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """[FLUSH-2]: what is written between reading the commit and reading the rows is in neither."""
     bucket.put_object("a", b"1")
-    encode = flushing.manifests.encode
+    encode = snapshot.manifests.encode
     wrote: list[str] = []
 
     def interrupted(manifest: Any) -> bytes:
@@ -364,7 +363,7 @@ def test_a_flush_folds_one_moment(bucket: mstbucket.Bucket, monkeypatch: pytest.
         return encode(manifest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(flushing.manifests, "encode", interrupted)
+        patch.setattr(snapshot.manifests, "encode", interrupted)
         commit = bucket.flush()
     assert wrote
     assert (commit.objects, commit.bytes) == (1, 1)
