@@ -34,8 +34,9 @@ from mstbucket.limits import MIB
 from mstbucket.model import CommitInfo
 from mstbucket.pg.binary import bigint_array, bytea_array, text_array
 from mstbucket.pg.queries import one_row, server_cursor
+from mstbucket.services import turns
 from mstbucket.services.blocks import StoreBlocks
-from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
+from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP
 from mstbucket.services.naming import naming
@@ -46,9 +47,7 @@ from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
 FLUSH_KEYS: Final = 250_000  # folded into one commit at most; 100 MB of keys, CIDs and generations held meanwhile
 FLUSH_MANIFESTS: Final = 64 * MIB  # of manifests held from the snapshot to the pack; reached first if they are large
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
-FLUSH_TURN_SECONDS: Final = 60.0  # waited for another flush of the bucket; one that takes longer may be stopped, or hang
 _PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
-_TURN: Final = 0x6D7376  # class of advisory locks, with the id of the bucket that is being flushed; next to those of 0001
 _BATCH: Final = 1000  # rows or blocks asked for at a time
 
 
@@ -88,6 +87,7 @@ class _Snapshot:
     tags: dict[str, str]  # of the bucket
     tags_dirty: int | None  # generation of a change of them, or of the versioning, that no commit has yet
     versioning: str | None
+    time: int  # by the database's clock
     # CID -> manifest block, CID of the body, its size; the last two None for a delete marker
     blocks: dict[bytes, tuple[bytes, bytes | None, int | None]] = field(default_factory=dict)
     more: bool = False  # there were more dirty rows than one flush folds
@@ -125,11 +125,11 @@ class _Folded:
 
 def flush(context: Context, bucket: str) -> CommitInfo:
     """Fold everything dirty and return the commit that holds it; see `Bucket.flush`."""
-    number, seq = _before(context, bucket)
-    turn = time.monotonic() + FLUSH_TURN_SECONDS
+    number, seq = turns.before(context, bucket)
+    turn = time.monotonic() + turns.WAIT_SECONDS
     pause, lost, done = 0.005, 0, False
     while not done:
-        with context.db.holding(_TURN, number) as mine:  # [FLUSH-10]
+        with context.db.holding(turns.LOCK, number) as mine:  # [FLUSH-10]
             if mine or time.monotonic() >= turn:
                 try:
                     _fold_rest(context, bucket)
@@ -138,7 +138,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
                     lost += 1
                     if lost == FLUSH_ATTEMPTS:
                         raise
-        done = done or _is_joined(context, number, seq)
+        done = done or turns.is_joined(context, number, seq)
         if not done:
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(_PAUSE_MAX, pause * 2)
@@ -161,22 +161,6 @@ def _fold_rest(context: Context, bucket: str) -> None:
             return
 
 
-def _before(context: Context, bucket: str) -> tuple[int, int]:
-    """The bucket's row number, and the number of its commit before anything is done."""
-    with context.db.reading() as connection:
-        row = connection.execute("SELECT id, seq FROM buckets WHERE name = %s", (bucket,)).fetchone()
-    if row is None:
-        raise no_such_bucket(bucket)
-    return int(row[0]), int(row[1])
-
-
-def _is_joined(context: Context, number: int, seq: int) -> bool:
-    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-11])."""
-    query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
-    with context.db.reading() as connection:
-        return bool(one_row(connection, query, (number, seq + 2))[0])
-
-
 def _fold_once(context: Context, snapshot: _Snapshot) -> None:
     folded = _fold(context.blocks, snapshot)
     with PackInProgress(context) as pack:
@@ -194,7 +178,7 @@ def _fold_once(context: Context, snapshot: _Snapshot) -> None:
 
 
 _HEAD: Final = """
-    SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, b.versioning,
+    SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, b.versioning, now_ms(),
            c.tree, c.versions, c.objects, c.bytes
     FROM buckets b LEFT JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
 """
@@ -215,11 +199,12 @@ def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
         row = connection.execute(_HEAD, (bucket,), binary=True).fetchone()
         if row is None:
             raise no_such_bucket(bucket)
-        number, identity, name, seq, commit, tags, tags_dirty, versioning, tree, versions, objects, size = row
+        number, identity, name, seq, commit, tags, tags_dirty, versioning, time, tree, versions, objects, size = row
         live, past = _Changes(tree or EMPTY_ROOT), _Changes(versions or EMPTY_ROOT)
         snapshot = _Snapshot(
-            number, identity, name, seq, commit, live, past, objects or 0, size or 0, tags or {}, tags_dirty, versioning
-        )
+            number, identity, name, seq, commit, live, past, objects or 0, size or 0,
+            tags or {}, tags_dirty, versioning, time,
+        )  # fmt: skip
         # Where not all fits, the cut is between two keys: in no commit does an object miss that became a version.
         _read(connection, _VERSIONS, snapshot, past, TOP)
         last = TOP
@@ -287,7 +272,7 @@ def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
         tree=applied.root,
         versions=None if versions.root == EMPTY_ROOT else versions.root,  # [COM-7]
         prev=snapshot.commit,
-        time=now_ms(),
+        time=snapshot.time,
         objects=snapshot.objects - len(old) + len(new),
         bytes=snapshot.size - _sizes(blocks, old) + sum(new),
         tags=snapshot.tags,

@@ -22,7 +22,7 @@ from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, MIB, SEQ_MAX
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import tags_size
-from mstbucket.services.buckets import exists, insert_commit, now_ms
+from mstbucket.services.buckets import exists, insert_commit
 from mstbucket.services.context import Context
 from mstbucket.services.files import failed, reading
 from mstbucket.services.packing import RegisteredPack, publish_refs
@@ -189,8 +189,8 @@ def _map(value: dict[str, str] | None) -> bytes:
 def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit, name: str, rows: _Rows) -> None:
     """The one transaction of [IMP-3]."""
     with context.db.transaction() as connection:
-        bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
-        epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)[0]
+        bucket = (rows.bucket, name, commit.bucket, root, commit.seq)
+        epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, now_ms(), %s, %s)", bucket)[0]
         insert_commit(connection, rows.bucket, root, commit, whole=True)
         if commit.tags:  # [TAG-8]
             tags = "UPDATE buckets SET tags = %s WHERE id = %s"

@@ -17,7 +17,6 @@ from mstbucket.core import car
 from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import BlobExists, Conflict, HashMismatch, OutcomeUnknown, StorageError, WrongKey
 from mstbucket.pg import binary
-from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.frames import insert_frames
 
@@ -193,12 +192,12 @@ def _register(context: Context, name: str, kind: Kind) -> int:
     """The row number of a new pending pack ([PUT-2])."""
     key = context.encoding.key
     query = """
-        INSERT INTO packs (name, state, created, encoding) SELECT %s, 'pending', %s, %s
+        INSERT INTO packs (name, state, created, encoding) SELECT %s, 'pending', now_ms(), %s
         WHERE (SELECT (e.key_id IS NOT DISTINCT FROM %s) AND e.encrypts = %s FROM encoding e) RETURNING id
     """
     rule = (None if key is None else key.id, context.encoding.encrypts)
     with context.db.connection() as connection:
-        row = connection.execute(query, (name, now_ms(), ENCODINGS[kind], *rule)).fetchone()
+        row = connection.execute(query, (name, ENCODINGS[kind], *rule)).fetchone()
     if row is None:  # [FRAME-18] [STO-1]
         raise WrongKey("the store was made an encrypted one since it was opened here, or a plain one again: open it again, "
                        "with its key")  # fmt: skip

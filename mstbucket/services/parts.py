@@ -15,7 +15,7 @@ from mstbucket.model import EMPTY, Body
 from mstbucket.model_uploads import Part
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.buckets import bucket_id
 from mstbucket.services.conditions import Conditions
 from mstbucket.services.context import Context
 from mstbucket.services.intake import Taken, take
@@ -191,7 +191,7 @@ def _store(context: Context, target: Target, body: Body, claimed: Claims, pack: 
         taken = take(body, lambda: cast("PackInProgress", pack), claimed.algorithms)
         checksums = claimed.check(f"part {target.number} of {target.key!r}", taken)  # [SUM-8] else nothing is stored
         pack.seal()
-        part = Part(target.number, taken.etag, taken.size, moment(now := now_ms()), checksums)
+        part = Part(target.number, taken.etag, taken.size, moment(now := context.db.now_ms()), checksums)
         context.db.run(lambda connection: _record(connection, target, taken, pack, now, checksums))
         pack.keep()
     return part
