@@ -11,6 +11,7 @@ from typing import BinaryIO
 from mstbucket.bucket_attributes import BucketAttributes
 from mstbucket.bucket_lifecycle import BucketLifecycle
 from mstbucket.bucket_locks import BucketLocks
+from mstbucket.edge import verbs
 from mstbucket.errors import NoSuchCommit
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import (
@@ -36,6 +37,7 @@ from mstbucket.uploads import MultipartUploads
 from mstbucket.versions import BucketVersions
 
 
+@verbs
 class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
@@ -82,7 +84,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             content_type: kept and returned; `binary/octet-stream` by default, as in S3.
             metadata: names and values together up to 2,048 bytes; names are kept in lower case.
             headers: any of cache-control, content-disposition, content-encoding, content-language, expires.
-            tags: up to 10, as a map or as pairs; keys up to 128 characters, values up to 256.
+            tags: up to 10, as a map, as pairs, or as boto3's `[{"Key": …, "Value": …}]`; keys up to 128 characters,
+                values up to 256.
             if_match: store only if the object there now has this ETag (or one of these, with commas between; quotes
                 may be left out). `*` is any ETag. Decided in the commit: two writers cannot both be right.
             if_none_match: store only if there is no object with this ETag; `*`, if there is none at all.
@@ -101,7 +104,9 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             PreconditionFailed: the object there is not what the conditions ask for; nothing was stored.
             NoSuchKey: `if_match`, and there is no object.
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
-            EntityTooLarge: the body has more than 5 TiB.
+            EntityTooLarge: the body has more than 5 TiB: send it in parts.
+            Conflict: the file that `body` names changed while it was read; nothing was stored. Repeat the call.
+            BlocksMoved: what the store had was lost while a stream came that cannot be read again; nothing was stored.
             Unsupported: another storage class.
             InvalidRequest: a lock, and the bucket has no object lock.
             NoSuchBucket: the bucket has gone.
@@ -333,7 +338,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
 
         Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
         checked as for a CAR (`mstbucket.verify_car`); each key without unflushed changes must have in the index
-        exactly the manifest that the tree holds for it.
+        exactly the manifest that the tree holds for it. Writers and flushes may go on meanwhile; no snapshot of the
+        database is held while blocks are read.
 
         Raises:
             NoSuchCommit: the bucket was never flushed.

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NoReturn
 
+from mstbucket.edge import verbs
+from mstbucket.edge.plain import bucket_name, wrong
 from mstbucket.errors import Unsupported
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import EMPTY, MarkerPage, ObjectAttributes, PutRequest, PutResult, Tags
@@ -16,6 +18,7 @@ from mstbucket.services.context import Context
 from mstbucket.services.reading import Source
 
 
+@verbs
 class BucketAttributes:
     """The verbs of a `Bucket` on copies, tags and attributes."""
 
@@ -80,8 +83,7 @@ class BucketAttributes:
             Unsupported: another storage class.
         """
         check_storage_class(storage_class)
-        there = self if source_bucket is None or isinstance(source_bucket, str) else source_bucket
-        name = source_bucket if isinstance(source_bucket, str) else there.name
+        there, name = self._place_of(source_bucket)
         source = Source(name, source_key, source_version_id)
         request = PutRequest(
             key, b"", content_type, metadata, headers, tags, if_match, if_none_match,
@@ -102,6 +104,15 @@ class BucketAttributes:
         return copying.copy(
             self._context, source, self.name, request, metadata_directive, tagging_directive, wanted, expectation
         )
+
+    def _place_of(self, bucket: str | BucketAttributes | None) -> tuple[BucketAttributes, str]:
+        """A bucket in whose store the source of a copy is, and the name of the source's bucket."""
+        if bucket is None or isinstance(bucket, BucketAttributes):
+            there = self if bucket is None else bucket
+            return there, there.name
+        if not isinstance(bucket, str):
+            raise wrong("source_bucket", bucket, "the name of a bucket of this store, or a Bucket")
+        return self, bucket_name("source_bucket", bucket)
 
     def list_objects_v1(
         self,
@@ -143,7 +154,8 @@ class BucketAttributes:
 
         Args:
             key: the object.
-            tags: up to 10, as a map or as pairs; keys of 1 to 128 characters, values up to 256.
+            tags: up to 10, as a map, as pairs, or as boto3's `[{"Key": …, "Value": …}]`; keys of 1 to 128 characters,
+                values up to 256.
 
         Raises:
             InvalidTag: the set is outside these limits, or names a key twice.

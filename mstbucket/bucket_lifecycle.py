@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from mstbucket.policies import LifecycleReport, LifecycleRule
+from mstbucket.edge import verbs
+from mstbucket.edge.rules import lifecycle_rules
+from mstbucket.policies import LifecycleReport, LifecycleRule, LifecycleRules
 from mstbucket.services import expiring, lifecycle
 from mstbucket.services.context import Context
 
 
+@verbs
 class BucketLifecycle:
     """The verbs of a `Bucket` on lifecycle rules. Rules are of this store: they do not travel with an export."""
 
     _context: Context
     name: str
 
-    def put_bucket_lifecycle_configuration(self, rules: Iterable[LifecycleRule]) -> None:
+    def put_bucket_lifecycle_configuration(self, rules: LifecycleRules) -> None:
         """Replace the bucket's lifecycle rules, durably.
 
         The background work of every store that has the bucket open carries them out, soon and then once a day after
         midnight UTC. What has expired by one rule goes, whatever others say; locked versions stay.
 
         Args:
-            rules: 1 to 1,000.
+            rules: 1 to 1,000, as `LifecycleRule` or as boto3's maps, also as `{"Rules": […]}`.
 
         Raises:
             InvalidInput, InvalidRequest, InvalidTag: S3 would refuse a rule; the message says which. None was changed.
+            Unsupported: a rule moves objects to another storage class.
             NoSuchBucket: the bucket has gone.
         """
-        lifecycle.put_rules(self._context.db, self.name, list(rules))
+        lifecycle.put_rules(self._context.db, self.name, lifecycle_rules(rules))
 
     def get_bucket_lifecycle_configuration(self) -> list[LifecycleRule]:
         """Return the bucket's lifecycle rules, in the order given.

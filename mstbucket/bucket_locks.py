@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mstbucket.edge import verbs
+from mstbucket.edge.shapes import default_retention as default_retention_of
+from mstbucket.edge.shapes import legal_hold
+from mstbucket.edge.shapes import retention as retention_of
 from mstbucket.policies import DefaultRetention, Retention
 from mstbucket.services import locking
 from mstbucket.services.context import Context
 
 
+@verbs
 class BucketLocks:
     """The verbs of a `Bucket` on object lock. Locks are of this store: they do not travel with an export."""
 
     _context: Context
     name: str
 
-    def put_object_lock_configuration(self, default_retention: DefaultRetention | None = None) -> None:
+    def put_object_lock_configuration(
+        self, default_retention: DefaultRetention | Mapping[str, object] | None = None
+    ) -> None:
         """Enable object lock on a bucket whose versioning is enabled, durably and for good; or change its default.
 
         Versions that are written afterwards get the default retention, those that are there keep what they have. Waits
         for the writes under way.
 
         Args:
-            default_retention: None for none.
+            default_retention: None for none. boto3's `{"Mode": …, "Days": …}` is taken too, and its whole configuration.
 
         Raises:
             InvalidBucketState: versioning is not enabled.
             InvalidInput: a mode or a period that cannot be.
             NoSuchBucket: the bucket has gone.
         """
-        locking.set_configuration(self._context.db, self.name, default_retention)
+        locking.set_configuration(self._context.db, self.name, default_retention_of(default_retention))
 
     def get_object_lock_configuration(self) -> DefaultRetention | None:
         """Return the default retention of a bucket with object lock, or None where it has none.
@@ -41,7 +50,7 @@ class BucketLocks:
     def put_object_retention(
         self,
         key: str,
-        retention: Retention | None,
+        retention: Retention | Mapping[str, object] | None,
         *,
         version_id: str | None = None,
         bypass_governance_retention: bool = False,
@@ -53,7 +62,8 @@ class BucketLocks:
 
         Args:
             key: the object.
-            retention: mode and time by the clock of the database's server; None ends a retention.
+            retention: mode and time by the clock of the database's server; None ends a retention. boto3's
+                `{"Mode": …, "RetainUntilDate": …}` is taken too.
             version_id: one version; by default the current one.
             bypass_governance_retention: shorten, end or change a retention in governance mode.
 
@@ -64,9 +74,8 @@ class BucketLocks:
             MethodNotAllowed: that version is a delete marker.
             NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such version.
         """
-        locking.set_retention(
-            self._context.db, self.name, key, version_id, retention, bypass_governance_retention
-        )
+        wanted = retention_of(retention)
+        locking.set_retention(self._context.db, self.name, key, version_id, wanted, bypass_governance_retention)
 
     def get_object_retention(self, key: str, *, version_id: str | None = None) -> Retention:
         """Return the retention of a version, also one that has ended.
@@ -79,12 +88,14 @@ class BucketLocks:
         """
         return locking.retention(self._context.db, self.name, key, version_id)
 
-    def put_object_legal_hold(self, key: str, on: bool, *, version_id: str | None = None) -> None:
+    def put_object_legal_hold(
+        self, key: str, on: bool | Mapping[str, object], *, version_id: str | None = None
+    ) -> None:
         """Put a version under a legal hold, or lift it, durably; it has no end, and no bypass reaches past it.
 
         Args:
             key: the object.
-            on: whether it is held.
+            on: whether it is held; boto3's `{"Status": "ON"}` is taken too.
             version_id: one version; by default the current one.
 
         Raises:
@@ -92,7 +103,7 @@ class BucketLocks:
             MethodNotAllowed: that version is a delete marker.
             NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such version.
         """
-        locking.set_hold(self._context.db, self.name, key, version_id, on)
+        locking.set_hold(self._context.db, self.name, key, version_id, legal_hold(on))
 
     def get_object_legal_hold(self, key: str, *, version_id: str | None = None) -> bool:
         """Return whether a version is under a legal hold.

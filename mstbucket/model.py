@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
@@ -14,8 +14,15 @@ from mstbucket.errors import MstBucketError
 #: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
 Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
 
-#: What tags may be given as: a map, or pairs of key and value, in which a key that is there twice is noticed.
-Tags = Mapping[str, str] | Sequence[tuple[str, str]]
+#: Tags in one shape: a map, or pairs of key and value, in which a key that is there twice is noticed.
+PlainTags = Mapping[str, str] | Sequence[tuple[str, str]]
+
+#: What tags may be given as: besides those two, boto3's `[{"Key": …, "Value": …}]`, also as `{"TagSet": […]}`, and the
+#: text `a=1&b=2`.
+Tags = PlainTags | Sequence[Mapping[str, str]] | Mapping[str, Sequence[Mapping[str, str]]] | str
+
+#: What to delete: keys, pairs of a key and a version id, or boto3's `{"Objects": [{"Key": …, "VersionId": …}]}`.
+DeleteItems = Iterable[str | tuple[str, str | None] | Mapping[str, str]] | Mapping[str, object]
 
 #: What the checksums of an object are of: all of its bytes, or the checksums of its parts.
 ChecksumType = Literal["FULL_OBJECT", "COMPOSITE"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from mstbucket.model import EMPTY, ChecksumType
 
-#: A part as a completion names it: its number, its ETag, and, where they are to be compared too, its checksums.
-PartName = tuple[int, str] | tuple[int, str, Mapping[str, str]]
+#: A part as a completion names it: its number, its ETag, and its checksums, which are compared where there are any.
+NamedPart = tuple[int, str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +75,11 @@ class UploadsPage:
     is_truncated: bool
     next_key_marker: str | None
     next_upload_id_marker: str | None
+
+
+#: What a completion may name a part by: (number, ETag), with the part's checksums by algorithm as a third item; the `Part`
+#: itself; or boto3's `{"PartNumber": …, "ETag": …}`.
+PartName = tuple[int, str] | tuple[int, str, Mapping[str, str]] | Part | Mapping[str, object]
+
+#: What the parts of a completion may be given as: one after the other, or boto3's `{"Parts": […]}`.
+PartNames = Iterable[PartName] | Mapping[str, object]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -74,6 +74,10 @@ class LifecycleRule:
     noncurrent_days: int | None = None
     newer_noncurrent_versions: int | None = None
     abort_incomplete_multipart_upload_days: int | None = None
+
+
+#: What rules may be given as: ours or boto3's, one after the other, or boto3's `{"Rules": […]}`.
+LifecycleRules = Iterable[LifecycleRule | Mapping[str, object]] | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,20 +15,23 @@ from mstbucket.blobs.cache import CachedBlobs
 from mstbucket.blobs.framed import Packs
 from mstbucket.blobs.keys import KeySource
 from mstbucket.blobs.places import is_url
+from mstbucket.blobs.zstd import parse_compression
 from mstbucket.bucket import Bucket
+from mstbucket.edge import guarded, verbs
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.limits import GIB
 from mstbucket.model import BucketInfo
-from mstbucket.pg.database import Database
+from mstbucket.pg.database import Database, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import migrate
+from mstbucket.pg.places import make_private
 from mstbucket.services import buckets, importing
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.context import Context
 from mstbucket.services.encoding import rotate, settle, stop_encryption
 from mstbucket.services.files import check_path
 from mstbucket.services.frames import StoreFrames
-from mstbucket.services.gathering import Gatherer, GatherReport
+from mstbucket.services.gathering import GatherReport, gather
 from mstbucket.services.identity import join, require
 from mstbucket.services.reencoding import ReencodeReport, reencode
 from mstbucket.services.worker import Worker
@@ -37,6 +41,7 @@ _POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
+@guarded
 def open(
     path: str | os.PathLike[str] | None = None,
     *,
@@ -91,31 +96,37 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs, cache):
+    for place in (path, blobs, cache, postgres_bin):
         if isinstance(place, (str, os.PathLike)):
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
         raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
-    server = None
+    if compression is not None:
+        parse_compression(compression)  # what it cannot be is said before anything is made
+    server, is_new = None, False
     try:
         if path is not None:
             root = Path(path)
-            if not create and not (root / _POSTGRES / "run").is_dir():
+            is_new = not (root / _POSTGRES / "run").is_dir()
+            if is_new and not create:
                 raise NotFound(f"there is no store at {root}")
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin)
+            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
             blobs = root / _BLOBS if blobs is None else blobs
         assert blobs is not None
         db = _database(server, database)
         try:
             if not create:
-                require(db)
-            migrate(db)
-            store, identity = join(db, blobs, create)
+                outlast(lambda: require(db))
+            outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
+            if is_new and path is not None and blobs == Path(path) / _BLOBS:
+                with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
+                    make_private(blobs)
+            store, identity = outlast(lambda: join(db, blobs, create))
             if cache is not None:
                 store = CachedBlobs(store, cache, cache_size)
-            encoding = settle(db, store, compression, encryption)
+            encoding = outlast(lambda: settle(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
         except BaseException:
@@ -130,11 +141,12 @@ def open(
 def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
     if server is not None:
         server.start()
-        return Database(server.start)  # asked again for each new connection: a server that was killed comes back
+        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
     assert conninfo is not None
     return Database(conninfo)
 
 
+@verbs
 class Store:
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
@@ -256,7 +268,7 @@ class Store:
         stop_encryption(self._context.db)
 
     def gather(self) -> GatherReport:
-        """Gather small packs into few large ones, and remove what crashes have left; see `spec/23-store.md`.
+        """Gather small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
 
         The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
         and nothing is lost wherever it ends. Does nothing while another process gathers.
@@ -264,7 +276,7 @@ class Store:
         Raises:
             StorageError: the database or the blob store failed; repeat the call.
         """
-        return Gatherer(self._context).run(least=2)
+        return gather(self._context)
 
     @property
     def identity(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
+from mstbucket.edge import verbs
+from mstbucket.edge.shapes import named_parts
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model import EMPTY, Body, PutRequest, PutResult
-from mstbucket.model_uploads import Part, PartName, PartsPage, Upload, UploadsPage
+from mstbucket.model import EMPTY, Body, PutRequest, PutResult, Tags
+from mstbucket.model_uploads import Part, PartNames, PartsPage, Upload, UploadsPage
 from mstbucket.services import completing, parts, uploads
 from mstbucket.services.conditions import expected
 from mstbucket.services.context import Context
@@ -15,6 +17,7 @@ from mstbucket.services.part_checksums import kind
 from mstbucket.services.reading import Source
 
 
+@verbs
 class MultipartUploads:
     """A large object in parts: any order, any number of threads, processes and days, each part repeatable by itself.
 
@@ -32,7 +35,7 @@ class MultipartUploads:
         content_type: str | None = None,
         metadata: Mapping[str, str] = EMPTY,
         headers: Mapping[str, str] = EMPTY,
-        tags: Mapping[str, str] = EMPTY,
+        tags: Tags = EMPTY,
         checksum_algorithm: str | None = None,
         checksum_type: str | None = None,
         object_lock_mode: str | None = None,
@@ -181,7 +184,7 @@ class MultipartUploads:
         self,
         key: str,
         upload_id: str,
-        parts: Iterable[PartName],
+        parts: PartNames,
         *,
         checksums: Mapping[str, str] = EMPTY,
         if_match: str | None = None,
@@ -196,7 +199,8 @@ class MultipartUploads:
         Args:
             key, upload_id: of the upload.
             parts: (number, ETag) of each part, numbers ascending; the ETag with or without quotes. A third item, the
-                part's checksums by algorithm, is compared too.
+                part's checksums by algorithm, is compared too. The `Part`s themselves are taken as well, and boto3's
+                `{"PartNumber": …, "ETag": …}`, also as `{"Parts": […]}`.
             checksums: what the object's checksum has to be, by the upload's algorithm; `-N` may be left out.
             if_match, if_none_match: what must be under `key`, as for `put_object`. Not looked at by a repetition.
 
@@ -208,12 +212,15 @@ class MultipartUploads:
             InvalidPart: a part was not uploaded, or has another ETag or checksum.
             InvalidPartOrder: the numbers do not ascend.
             EntityTooSmall: a part but the last has less than 5 MiB.
-            EntityTooLarge: all parts together have more than 5 TiB.
+            EntityTooLarge: all parts together have more than 48.8 TiB; or more than 5 TiB of them would have to be cut
+                anew, since parts are no multiples of 1 MiB.
             Conflict: a part was uploaded again and again meanwhile (`ConditionalRequestConflict`, where there is a
                 condition). Repeat the call when the uploads have ended. After every error the upload is open as before.
         """
         expectation = expected(if_match, if_none_match)
-        return completing.complete(self._context, self.name, key, upload_id, parts, checksums, expectation)
+        return completing.complete(
+            self._context, self.name, key, upload_id, named_parts(parts), checksums, expectation
+        )
 
     def abort_multipart_upload(self, key: str, upload_id: str) -> None:
         """End an upload and drop its parts, durably. Of an abort and a completion at once exactly one succeeds.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-from mstbucket.errors import InvalidInput
-from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX
-from mstbucket.model import DeleteReport, DeleteResult, VersionsPage
+from mstbucket.edge import verbs
+from mstbucket.edge.shapes import delete_items, versioning_status
+from mstbucket.limits import LIST_KEYS_MAX
+from mstbucket.model import DeleteItems, DeleteReport, DeleteResult, VersionsPage
 from mstbucket.services import deleting, listing_versions, versions
 from mstbucket.services.conditions import expected
 from mstbucket.services.context import Context
 
 
+@verbs
 class BucketVersions:
     """The verbs of a `Bucket` on versions and deletes."""
 
     _context: Context
     name: str
 
-    def put_bucket_versioning(self, status: str) -> None:
+    def put_bucket_versioning(self, status: str | Mapping[str, object]) -> None:
         """Enable or suspend versioning, durably; it waits for the writes under way, and the later ones follow it.
 
         Enabled, each write makes a version with an id of its own, and a delete without a version id puts a delete marker;
@@ -27,14 +29,14 @@ class BucketVersions:
         travels with an export. Repeating it is harmless.
 
         Args:
-            status: `Enabled` or `Suspended`. Once set there is no way back to a bucket without.
+            status: `Enabled` or `Suspended`, or boto3's `{"Status": …}`. Once set there is no way back to a bucket without.
 
         Raises:
             InvalidInput: neither of the two.
             InvalidBucketState: suspended, and the bucket has object lock.
             NoSuchBucket: the bucket has gone.
         """
-        versions.set_state(self._context, self.name, status)
+        versions.set_state(self._context, self.name, versioning_status(status))
 
     def get_bucket_versioning(self) -> str | None:
         """Return `Enabled`, `Suspended`, or None where versioning was never set.
@@ -117,22 +119,20 @@ class BucketVersions:
         )
 
     def delete_objects(
-        self, items: Iterable[str | tuple[str, str | None]], *, bypass_governance_retention: bool = False
+        self, items: DeleteItems, *, bypass_governance_retention: bool = False
     ) -> DeleteReport:
         """Delete up to 1,000 objects or versions in one transaction, and return what became of each, in order.
 
         A version that a lock protects stays, and is the report's `errors`; all others go.
 
         Args:
-            items: keys, or pairs of a key and a version id; as for `delete_object`.
+            items: keys, or pairs of a key and a version id; as for `delete_object`. A single key stands in a list, too.
+                boto3's `{"Objects": [{"Key": …, "VersionId": …}]}` is taken as well.
             bypass_governance_retention: as for `delete_object`.
 
         Raises:
-            InvalidInput: more than 1,000; split them.
+            InvalidInput: more than 1,000; split them. Or none of these shapes; none was deleted.
             InvalidKey, KeyTooLong: one of them cannot be a key; none was deleted.
             NoSuchBucket: the bucket has gone.
         """
-        wanted = [(item, None) if isinstance(item, str) else item for item in items]
-        if len(wanted) > DELETE_KEYS_MAX:
-            raise InvalidInput(f"delete_objects takes up to {DELETE_KEYS_MAX} items at a time, not {len(wanted)}")
-        return deleting.delete_many(self._context, self.name, wanted, bypass_governance_retention)
+        return deleting.delete_many(self._context, self.name, delete_items(items), bypass_governance_retention)

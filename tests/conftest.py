@@ -17,6 +17,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,33 @@ def second_database_url(databases: Databases, template: str) -> str:
 def empty_database_url(databases: Databases) -> str:
     """The connection string of a fresh database without any migration."""
     return databases.url(databases.create())
+
+
+# --- children -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start_child() -> Callable[..., subprocess.Popen[Any]]:
+    """`subprocess.Popen`, of a child that signals end even where this run ignores them, as under `nohup` or after `&`.
+
+    A child inherits what is ignored, and nothing else. *ignoring* names signals that it is to ignore.
+    """
+
+    def start(command: list[str], *, ignoring: tuple[signal.Signals, ...] = (), **options: Any) -> subprocess.Popen[Any]:
+        ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        before = {number: signal.getsignal(number) for number in ends}
+        for number in ends:
+            if number in ignoring:
+                signal.signal(number, signal.SIG_IGN)
+            elif before[number] is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        try:
+            return subprocess.Popen(command, **options)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    return start
 
 
 # --- a real S3 service -----------------------------------------------------------------------------------------------

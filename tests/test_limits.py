@@ -32,3 +32,18 @@ def test_every_row_of_the_table_is_one_the_pattern_reads() -> None:
     """[LIM-2] a row with a missing reason would otherwise vanish from both tests above, and be blamed on the code."""
     rows = [line for line in SPEC.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     assert len(rows) == len(IN_SPEC)
+
+
+UNIT_OF = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+BRACKETS = re.compile(r"`([A-Z][A-Z0-9_]+)` \(([0-9,]+)(?: ([KMGT]iB))?(?: \+ ([0-9]+))?\)")
+
+
+def test_a_value_in_brackets_behind_a_limit_is_its_value() -> None:
+    """[LIM-1] In all of the specification."""
+    found = [
+        (name, int(number.replace(",", "")) * UNIT_OF[unit] + int(more or 0))
+        for path in sorted(SPEC.parent.rglob("*.md"))
+        for name, number, unit, more in BRACKETS.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > 10
+    assert [(name, value) for name, value in found if IN_SPEC.get(name) != value] == []

@@ -74,7 +74,7 @@ class BlobWriter(ABC):
 
 
 class BlobStore(ABC):
-    """Named, immutable files on some medium (`spec/09-blobs.md`, [BLOB-1] to [BLOB-13]).
+    """Named, immutable files on some medium (`spec/store/09-blobs.md`, [BLOB-1] to [BLOB-13]).
 
     *Atomic*: a blob is there whole or not at all, under any crash of any machine. *Durable*: when a method that writes
     or deletes returns, its effect survives the loss of power. *Immutable*: a name, once taken, keeps its bytes until it
@@ -121,6 +121,9 @@ class BlobStore(ABC):
         except BlobExists:
             if self.head(name).size != len(data):
                 raise
+            if whole(self.get_range(name, 0, len(data)), name, 0, len(data)) == data:
+                return
+            self.distrust(name)  # [PACK-10]
             if whole(self.get_range(name, 0, len(data)), name, 0, len(data)) != data:
                 raise
 

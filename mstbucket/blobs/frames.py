@@ -1,7 +1,7 @@
 """Frames: the pieces of a compressed or encrypted pack, their index, and the trailer that holds it. No I/O.
 
 A frame holds a run of the plain CAR; all frames in a row hold all of it. So the index is a list of lengths, and neither
-order nor overlap can be stated wrongly. `spec/20-frames.md` is normative.
+order nor overlap can be stated wrongly. `spec/store/20-frames.md` is normative.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mstbucket.blobs.s3 import S3Blobs
-from mstbucket.errors import BlobExists, MstBucketError, NoSuchBlob, NoSuchKey, StorageError, Unsupported
+from mstbucket.errors import BlobExists, InvalidInput, MstBucketError, NoSuchBlob, NoSuchKey, StorageError, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.s3 import S3Bucket, S3Place, parse_place
 
@@ -49,6 +49,8 @@ def validate_blobs(url: str) -> Generator[BlobCheck, None, None]:
         Unsupported: boto3 is not installed.
         StorageError: what was written could not be removed.
     """
+    if not isinstance(url, str):
+        raise InvalidInput(f"url is of type {type(url).__name__}; it has to be a text: s3://BUCKET/PREFIX")
     place = parse_place(url)
     folder = place.prefix.strip("/") + "/" if place.prefix.strip("/") else ""
     corner = replace(place, prefix=f"{folder}.validate-{secrets.token_hex(8)}/")

@@ -32,7 +32,7 @@ def parse_compression(text: str) -> int | None:
     name, colon, level = text.partition(":")
     if text == "none":
         return None
-    if name != "zstd" or (colon and not (level.isascii() and level.isdigit() and 1 <= int(level) <= LEVEL_MAX)):
+    if name != "zstd" or (colon and level not in map(str, range(1, LEVEL_MAX + 1))):
         raise InvalidInput(f"compression={text!r} is unknown: use 'zstd', 'zstd:1' to 'zstd:{LEVEL_MAX}', or 'none'")
     return int(level) if colon else LEVEL_DEFAULT
 

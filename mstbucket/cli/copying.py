@@ -1,55 +1,54 @@
-"""`cp`: which of the directions it is, and the names on both sides."""
+"""`cp`: which of the directions it is, and the names on both sides. `mstbucket.sync` does the work, as for `sync`."""
 
 from __future__ import annotations
 
 import argparse
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mstbucket.cli import download, upload
+from mstbucket.cli import progress
 from mstbucket.cli.address import Address, Local, Stream, folder, parse_object, parse_place
-from mstbucket.cli.exits import FAILED, OK, describe
-from mstbucket.cli.output import Output, complain, count
+from mstbucket.cli.copied import Copied
+from mstbucket.cli.exits import OK
+from mstbucket.cli.extras import are_given, extras_of
+from mstbucket.cli.output import Output
 from mstbucket.cli.stores import open_store
 from mstbucket.cli.streams import standard_input
-from mstbucket.errors import InvalidInput, NoSuchKey, NotFound
+from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.files.paths import unescape
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, Store
+    from mstbucket import Bucket
+    from mstbucket.sync.mover import Meter
+    from mstbucket.sync.objects import Objects
 
 
 def copy(arguments: argparse.Namespace, out: Output) -> int:
-    """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/13-cli.md`."""
+    """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/store/13-cli.md`."""
     source, target = parse_place(arguments.source), parse_place(arguments.target)
-    extras = upload.Extras(
-        arguments.content_type, pairs("metadata", arguments.metadata), pairs("header", arguments.header),
-        pairs("tag", arguments.tag),
-    )  # fmt: skip
+    extras = are_given(arguments)
     if isinstance(source, Address):
-        if extras != upload.Extras():
+        if extras:
             raise InvalidInput("--content-type, --metadata, --header and --tag are for copying in only")
         if isinstance(target, Address):
             return _within(arguments, out, source, target)
         return _out_of(arguments, out, source, target)
     if not isinstance(target, Address):
         raise InvalidInput("neither side is in a bucket: one of them has to be mst://bucket/key")
-    return _into(arguments, out, source, target, extras)
+    return _into(arguments, out, source, target)
 
 
 # --- into a bucket ---------------------------------------------------------------------------------------------------
 
 
-def _into(
-    arguments: argparse.Namespace, out: Output, source: Local | Stream, target: Address, extras: upload.Extras
-) -> int:
+def _into(arguments: argparse.Namespace, out: Output, source: Local | Stream, target: Address) -> int:
     if isinstance(source, Stream):
-        if arguments.recursive or target.key == "" or target.key.endswith("/"):
+        if arguments.recursive or _is_folder(target):
             raise InvalidInput("what comes from standard input needs the whole key: mst://bucket/key, without -r")
-        with open_store(arguments) as store:
-            upload.put_stream(store.bucket(target.bucket), target, standard_input(), extras, out)
-        return OK
+        return _stream_into(arguments, out, target)
     if not os.path.exists(source.path):
         raise FileNotFoundError(errno.ENOENT, "there is no such file or directory", source.path)
     if arguments.recursive != os.path.isdir(source.path):  # [CLI-21]
@@ -58,26 +57,42 @@ def _into(
             if arguments.recursive
             else f"{source.path!r} is a directory: copy what is below it with -r"
         )
+    return (_tree_into if arguments.recursive else _file_into)(arguments, out, source, target)
+
+
+def _stream_into(arguments: argparse.Namespace, out: Output, target: Address) -> int:
+    from mstbucket.sync import single
+
+    extras = extras_of(arguments)
+    with open_store(arguments) as store, _meter(f"upload to {target}", None, out) as meter:
+        put = single.put_stream(store.bucket(target.bucket), target.key, standard_input(), extras, meter)
+    Copied(Stream(), target, out).uploaded("-", put)
+    return OK
+
+
+def _file_into(arguments: argparse.Namespace, out: Output, source: Local, target: Address) -> int:
+    from mstbucket.sync import single
+
+    extras = extras_of(arguments)
+    name = unescape([os.path.basename(os.path.abspath(source.path))])  # [CLI-14]
+    to = target.child(name) if _is_folder(target) else target
+    size = os.stat(source.path).st_size or None
+    with open_store(arguments) as store, _meter(f"upload to {to}", size, out) as meter:
+        put = single.put_file(store.bucket(target.bucket), to.key, source.path, extras, meter)
+    Copied(source, to, out).uploaded(source.path, put)
+    return OK
+
+
+def _tree_into(arguments: argparse.Namespace, out: Output, source: Local, target: Address) -> int:
+    from mstbucket.sync.directory import Directory
+    from mstbucket.sync.filters import Everything
+    from mstbucket.sync.run import copy as copy_all
+
+    extras = extras_of(arguments)
+    told = Copied(source, target, out)
+    files = Directory(source.path, Everything(), told.skipped, follow=not arguments.no_follow_symlinks)
     with open_store(arguments) as store:
-        bucket = store.bucket(target.bucket)
-        if not arguments.recursive:
-            name = os.path.basename(os.path.abspath(source.path))
-            whole = target.key == "" or target.key.endswith("/")  # [CLI-20]
-            upload.put_file(bucket, target.child(name) if whole else target, source.path, extras, out)
-            return OK
-        done = upload.put_tree(bucket, target, source.path, extras, out, follow=not arguments.no_follow_symlinks)
-    return _ended(done.failed, done.objects)
-
-
-def pairs(option: str, given: list[str]) -> Mapping[str, str]:
-    """`NAME=VALUE` options as a map."""
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise InvalidInput(f"--{option} takes NAME=VALUE, not {text!r}")
-        found[name] = value
-    return found
+        return told.ended(copy_all(files, _objects(store.bucket(target.bucket), target), told.tell, extras))
 
 
 # --- out of a bucket -------------------------------------------------------------------------------------------------
@@ -85,69 +100,98 @@ def pairs(option: str, given: list[str]) -> Mapping[str, str]:
 
 def _out_of(arguments: argparse.Namespace, out: Output, source: Address, target: Local | Stream) -> int:
     if isinstance(target, Stream):
-        if arguments.recursive:
-            raise InvalidInput("standard output takes one object, not a folder: leave -r out")
-        from mstbucket.cli.objects import write_out
-
-        with open_store(arguments) as store:
-            write_out(store, parse_object(str(source)))
-        return OK
+        return _to_standard_output(arguments, out, source)
     if arguments.recursive:
         with open_store(arguments) as store:
-            done = download.get_tree(store.bucket(source.bucket), source, target.path, out)
-        return _ended(done.failed, done.objects)
+            return _tree_out(store.bucket(source.bucket), source, target, out)
     if source.key == "":
         raise InvalidInput(f"mst://{source.bucket} is a whole bucket: copy what is in it with -r")
+    from mstbucket.sync import single
+
     with open_store(arguments) as store:
         bucket = store.bucket(source.bucket)
-        if target.names_folder or os.path.isdir(target.path):
-            download.get_into(bucket, source, target.path, out)
-        else:
-            download.get_as(bucket, source, target.path, out)
+        with _meter(f"download {source}", None, out) as meter:
+            if target.names_folder or os.path.isdir(target.path):
+                info, path = single.get_into(bucket, source.key, target.path, meter)
+            else:
+                info, path = single.get_as(bucket, source.key, target.path, meter), target.path
+        Copied(source, target, out).downloaded(source, path, info)
     return OK
+
+
+def _to_standard_output(arguments: argparse.Namespace, out: Output, source: Address) -> int:
+    from mstbucket.cli.objects import write_out
+
+    if arguments.recursive:
+        raise InvalidInput("standard output takes one object, not a folder: leave -r out")
+    if out.as_json:  # [CLI-8] as for `cat`
+        raise InvalidInput("standard output takes the object's bytes: --json is not for it")
+    with open_store(arguments) as store:
+        write_out(store, parse_object(str(source)))
+    return OK
+
+
+def _tree_out(bucket: Bucket, source: Address, target: Local, out: Output) -> int:
+    from mstbucket.sync.directory import Directory
+    from mstbucket.sync.filters import Everything
+    from mstbucket.sync.run import copy as copy_all
+
+    told = Copied(source, target, out)
+    files = Directory(target.path, Everything(), told.skipped, follow=False)
+    summary = copy_all(_objects(bucket, source), files, told.tell)
+    if summary.copied + summary.failed == 0:
+        raise _nothing(source)
+    return told.ended(summary)
 
 
 # --- from key to key -------------------------------------------------------------------------------------------------
 
 
 def _within(arguments: argparse.Namespace, out: Output, source: Address, target: Address) -> int:
+    from mstbucket.sync import single
+    from mstbucket.sync.run import copy as copy_all
+
     with open_store(arguments) as store:
-        bucket = store.bucket(target.bucket)
+        here, there = store.bucket(source.bucket), store.bucket(target.bucket)
         if not arguments.recursive:
             name = parse_object(str(source)).key.rpartition("/")[2]
-            whole = target.key == "" or target.key.endswith("/")
-            _copy_one(bucket, source, target.child(name) if whole else target, out)
+            to = target.child(name) if _is_folder(target) else target
+            put = single.copy_object(here, source.key, there, to.key, here.head_object(source.key).size)
+            Copied(source, to, out).copied(source, to, put)
             return OK
-        return _copy_tree(store, bucket, source, target, out)
+        start = folder(source.key)
+        if source.bucket == target.bucket and folder(target.key).startswith(start):
+            raise InvalidInput(f"{target} lies inside {source}: the copy would find its own results, without end")
+        told = Copied(source, target, out)
+        summary = copy_all(_objects(here, source), _objects(there, target), told.tell)
+        if summary.copied + summary.failed == 0:
+            raise _nothing(source)
+        return told.ended(summary)
 
 
-def _copy_tree(store: Store, bucket: Bucket, source: Address, target: Address, out: Output) -> int:
-    start = folder(source.key)
-    if source.bucket == target.bucket and folder(target.key).startswith(start):
-        raise InvalidInput(f"{target} lies inside {source}: the copy would find its own results, without end")
-    objects = failed = 0
-    for summary in store.bucket(source.bucket).objects(start):
-        found = Address(source.bucket, summary.key)
-        try:
-            _copy_one(bucket, found, target.child(summary.key[len(start) :]), out)
-            objects += 1
-        except (InvalidInput, NotFound) as error:
-            complain(f"{found}: {describe(error)}")
-            failed += 1
-    if objects + failed == 0:
-        raise NoSuchKey(f"there is nothing under {Address(source.bucket, start)}")
-    return _ended(failed, objects)
+# --- both sides ------------------------------------------------------------------------------------------------------
 
 
-def _copy_one(bucket: Bucket, source: Address, target: Address, out: Output) -> None:
-    put = bucket.copy_object(source.key, target.key, source_bucket=source.bucket)
-    record = {"action": "copy", "source": str(source), "target": str(target), "size": put.size, "etag": put.etag}
-    out.report(record, f"copy: {source} to {target}")
+def _objects(bucket: Bucket, place: Address) -> Objects:
+    from mstbucket.sync.filters import Everything
+    from mstbucket.sync.objects import Objects
+
+    return Objects(bucket, folder(place.key), Everything())
 
 
-def _ended(failed: int, objects: int) -> int:
-    """[CLI-5] what failed was said line by line; the end says how many, and the exit code that there were any."""
-    if failed == 0:
-        return OK
-    complain(f"{count(failed, 'object')} not copied, {count(objects, 'object')} copied; the reasons are above")
-    return FAILED
+def _is_folder(target: Address) -> bool:
+    """[CLI-20] The target is a place to copy into, and not a whole new name."""
+    return target.key == "" or target.key.endswith("/")
+
+
+def _nothing(source: Address) -> NoSuchKey:
+    """[CLI-21]"""
+    return NoSuchKey(f"there is nothing under {Address(source.bucket, folder(source.key))}")
+
+
+@contextmanager
+def _meter(label: str, size: int | None, out: Output) -> Iterator[Meter]:
+    from mstbucket.sync.mover import Meter
+
+    with progress.bar(label, size, quiet=out.quiet) as tick:
+        yield Meter(tick)

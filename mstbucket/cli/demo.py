@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import mstbucket
-from mstbucket.cli import upload
-from mstbucket.cli.address import Address
+from mstbucket.cli.address import Address, Local
+from mstbucket.cli.copied import Copied
 from mstbucket.cli.exits import FAILED, OK
 from mstbucket.cli.output import Output, count, human_size
 from mstbucket.core.car import CarReader
@@ -29,6 +29,10 @@ from mstbucket.errors import HashMismatch, InvalidInput, InvalidKey, NotFound, U
 from mstbucket.files.walk import Skipped, open_file, walk
 from mstbucket.limits import MIB
 from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.sync.directory import Directory
+from mstbucket.sync.filters import Everything
+from mstbucket.sync.objects import Objects
+from mstbucket.sync.run import copy
 
 if TYPE_CHECKING:
     from mstbucket import Bucket, CommitInfo
@@ -102,13 +106,13 @@ class _Demo:
         return failed
 
     def _put(self, bucket: Bucket) -> int:
-        quiet = Output(as_json=False, quiet=True)
-        done = upload.put_tree(
-            bucket, Address(NAME), self.root, upload.Extras(), quiet, follow=True, leave_out=self.left_out
-        )
-        self._step("put", f"{count(done.objects, 'file')}, {human_size(done.bytes)}, each an object of the bucket",
-                   objects=done.objects, bytes=done.bytes, failed=done.failed)  # fmt: skip
-        return done.failed
+        told = Copied(Local(self.root), Address(NAME), Output(as_json=False, quiet=True))
+        files = Directory(self.root, Everything(), told.skipped, follow=True, leave_out=self.left_out)
+        done = copy(files, Objects(bucket, "", Everything()), told.tell)
+        failed = done.failed + told.unlisted
+        self._step("put", f"{count(done.copied, 'file')}, {human_size(done.bytes)}, each an object of the bucket",
+                   objects=done.copied, bytes=done.bytes, failed=failed)  # fmt: skip
+        return failed
 
     def _list(self, bucket: Bucket) -> int:
         objects = sum(1 for _ in bucket.objects())

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import Final
 
 AFTER: Final = 0.7  # seconds of work before a bar appears
 
@@ -72,19 +72,3 @@ class _Bar:
 
         self._stop = stop
         progress.start()
-
-
-class Counted:
-    """A reader that reports how many bytes went through it."""
-
-    def __init__(self, file: BinaryIO, tell: Callable[[int], None]) -> None:
-        self._file = file
-        self._tell = tell
-        self._done = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """What the file's `read` gives."""
-        data = self._file.read(size)
-        self._done += len(data)
-        self._tell(self._done)
-        return data

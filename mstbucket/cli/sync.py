@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mstbucket.cli import progress
 from mstbucket.cli.address import SCHEME, Address, Local, folder, parse_place
 from mstbucket.cli.exits import FAILED, OK, describe, one_line
+from mstbucket.cli.extras import extras_of
 from mstbucket.cli.output import Output, complain, count, human_size, warn
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 
 def sync(arguments: argparse.Namespace, out: Output) -> int:
-    """Make one folder, of a directory or a bucket, like another; see `spec/21-sync.md`."""
+    """Make one folder, of a directory or a bucket, like another; see `spec/store/21-sync.md`."""
     from mstbucket.sync.run import Options, sync
 
-    options = Options(_how(arguments), arguments.delete, arguments.dry_run, arguments.workers)
+    extras = extras_of(arguments)
+    options = Options(_how(arguments), arguments.delete, arguments.dry_run, arguments.workers, extras)
     with ExitStack() as stack:
         store = stack.enter_context(open_store(arguments))
         report = _Report(arguments.source, arguments.target, options, out)

@@ -1,6 +1,6 @@
 """Content identifiers: 36 raw bytes inside, base32 text at the edge.
 
-Every CID of this project is `01 <codec> 12 20` and a sha2-256 digest; `spec/02-blocks.md` says why nothing else is
+Every CID of this project is `01 <codec> 12 20` and a sha2-256 digest; `spec/format/02-blocks.md` says why nothing else is
 allowed. Functions that make CIDs trust their argument; `check_cid` and `from_text` are the gates for bytes and text
 that came from elsewhere. This is the only module that knows the `multiformats` library.
 """

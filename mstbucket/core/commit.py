@@ -1,6 +1,6 @@
 """Commits: the one block that names and proves the whole state of a bucket.
 
-Written and read through the generic strict codec, since there is one per flush. `spec/06-commit.md` is normative.
+Written and read through the generic strict codec, since there is one per flush. `spec/format/06-commit.md` is normative.
 A signature is kept, never checked here: `Commit.signature` says so in the words that every report has to use.
 """
 
@@ -17,14 +17,22 @@ from mstbucket.core import dagcbor
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, dag_cbor_cid, from_text, to_text
 from mstbucket.core.dagcbor import INT_MAX, Link
 from mstbucket.core.unixfs_shape import LAYOUT
-from mstbucket.errors import InvalidBlock, InvalidCid, InvalidInput, Unsupported
-from mstbucket.limits import CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_NAME_MAX
+from mstbucket.errors import InvalidBlock, InvalidCid, InvalidInput, Unsupported, Untrue
+from mstbucket.limits import (
+    BUCKET_NAME_MAX,
+    BUCKET_TAGS_SIZE_MAX,
+    CHUNK_SIZE,
+    COMMIT_BLOCK_MAX,
+    COMMIT_NAME_MAX,
+    COMMIT_SEQ_MAX,
+)
 
 FORMAT_VERSION: Final = 1
 EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
 _CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
 _VERSIONING: Final = ("Enabled", "Suspended")
+_NUMBERS: Final = (("seq", 1, COMMIT_SEQ_MAX), ("time", 0, INT_MAX), ("objects", 0, INT_MAX), ("bytes", 0, INT_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +115,45 @@ def decode(block: bytes) -> Commit:
         again = encode(commit)
     except (InvalidCid, InvalidInput) as error:
         raise InvalidBlock(f"{here}: {error}") from None
-    if again != block:  # [COM-1] an empty map, a null: the same commit is written without
+    if again != block:  # [COM-1]
         raise InvalidBlock(f"{here} is not written as its fields demand")
     return commit
+
+
+def resembles(block: bytes) -> bool:
+    """Whether *block*, which `decode` refuses, may have been meant to be a commit: it is not sound, or has its fields."""
+    try:
+        value = dagcbor.decode(block)
+    except InvalidBlock:
+        return True
+    return isinstance(value, dict) and not value.keys().isdisjoint({"bucket", "tree", "version"})
+
+
+def check_followed(commit: Commit) -> None:
+    """Raise unless a store can hold the bucket of *commit* and go on: what a judge asks of a commit that is well-formed.
+
+    Raises:
+        Untrue: it has versions, and says that its bucket's versioning was never set.
+        Unsupported: its tags leave no room for the commit that follows it.
+    """
+    if commit.versions is not None and commit.versioning is None:  # [COM-12]
+        raise Untrue("the commit has versions, and says that its bucket's versioning was never set")
+    # [COM-14] The next commit holds these tags too, and more than this one beside them.
+    size = tags_size(commit.tags)
+    advice = "remove some where it comes from, and export it again"
+    if size > BUCKET_TAGS_SIZE_MAX:
+        raise Unsupported(f"the bucket has {size} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: {advice}")
+    largest = replace(
+        commit, name="n" * BUCKET_NAME_MAX, seq=COMMIT_SEQ_MAX, prev=commit.tree, versions=dag_cbor_cid(b""), time=INT_MAX,
+        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), key=None, sig=None,
+    )  # fmt: skip
+    if len(dagcbor.encode(_checked(largest))) > COMMIT_BLOCK_MAX:
+        raise Unsupported(f"the bucket's {len(commit.tags)} tags leave no room for another commit: {advice}")
+
+
+def tags_size(tags: Mapping[str, str]) -> int:
+    """Bytes of UTF-8 of all names and values."""
+    return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())
 
 
 def signing_bytes(commit: Commit) -> bytes:
@@ -158,10 +202,10 @@ def _checked(c: Commit) -> dict[str, Any]:
     check_bucket_id(c.bucket)
     if not _is_text(c.name) or not 1 <= len(c.name.encode()) <= COMMIT_NAME_MAX:  # [COM-5]
         _refuse("name", c.name, f"a text of 1 to {COMMIT_NAME_MAX} bytes without NUL")
-    for name, least in (("seq", 1), ("time", 0), ("objects", 0), ("bytes", 0)):  # [COM-6]
+    for name, least, most in _NUMBERS:  # [COM-6]
         number = getattr(c, name)
-        if type(number) is not int or not least <= number <= INT_MAX:
-            _refuse(name, number, f"an integer from {least} to 2^63 - 1")
+        if type(number) is not int or not least <= number <= most:
+            _refuse(name, number, f"an integer from {least} to {most}")
     for name in ("tree", "versions", "prev"):  # [COM-7]
         cid = getattr(c, name)
         if (cid is not None or name == "tree") and not _is_dag_cbor_cid(cid):
@@ -171,7 +215,7 @@ def _checked(c: Commit) -> dict[str, Any]:
     if (c.prev is None) != (c.seq == 1):  # [COM-8]
         _refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
     _check_tags(c.tags)
-    _check_config(c.config)
+    _check_form_of_config(c.config)
     for name, length in (("key", 32), ("sig", 64)):  # [COM-10]
         data = getattr(c, name)
         if data is not None and (type(data) is not bytes or len(data) != length):
@@ -180,6 +224,8 @@ def _checked(c: Commit) -> dict[str, Any]:
         _refuse("key", None, "present where there is a signature")
     if c.key is not None and c.sig is None:
         _refuse("sig", None, "present where there is a key")
+    if {name: c.config[name] for name in _CONFIG} != _CONFIG:  # [COM-9] [COM-20] after all that is malformed
+        raise Unsupported(f"bodies laid out by {dict(c.config)} are not supported; only {_CONFIG} is")
     return _to_value(c)
 
 
@@ -201,6 +247,9 @@ def _from_value(value: dict[str, Any]) -> Commit:
     missing = {"bucket", "name", "seq", "tree", "time", "objects", "bytes", "config"} - value.keys()
     if missing:  # [COM-1]
         raise InvalidInput(f"fields are missing: {sorted(missing)}")
+    unwritten = sorted(name for name, item in value.items() if item is None or (name == "tags" and item == {}))
+    if unwritten:  # [COM-1]
+        raise InvalidInput(f"fields that are absent are written: {unwritten}")
     read = dict(value)
     for name in _LINKS:
         if name in read:
@@ -222,15 +271,13 @@ def _check_tags(tags: Mapping[str, str]) -> None:
             _refuse("tags", name, "a map of texts without NUL, no name empty")
 
 
-def _check_config(config: Mapping[str, int | str]) -> None:
+def _check_form_of_config(config: Mapping[str, int | str]) -> None:
     if not isinstance(config, Mapping) or config.keys() - {"versioning"} != _CONFIG.keys():  # [COM-9]
         _refuse("config", config, "a map of chunk and layout, and of versioning where it was set")
     if type(config["chunk"]) is not int or not isinstance(config["layout"], str):
         _refuse("config", config, "an integer chunk and a text layout")
     if "versioning" in config and config["versioning"] not in _VERSIONING:  # [COM-12]
         _refuse("config", config["versioning"], f"one of {', '.join(_VERSIONING)} as its versioning")
-    if {name: config[name] for name in _CONFIG} != _CONFIG:  # [COM-9]
-        raise Unsupported(f"bodies laid out by {dict(config)} are not supported; only {_CONFIG} is")
 
 
 def config(versioning: str | None) -> dict[str, int | str]:

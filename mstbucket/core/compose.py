@@ -2,7 +2,7 @@
 
 Every part was cut into chunks from its own start. Where a part begins at a multiple of the chunk size its full chunks are
 the body's own, and only their CIDs are needed. From a boundary that lies elsewhere the bytes are read and cut again, up
-to the next boundary that fits. `spec/16-multipart.md` is normative.
+to the next boundary that fits. `spec/store/16-multipart.md` is normative.
 """
 
 from __future__ import annotations

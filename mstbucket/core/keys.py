@@ -3,7 +3,7 @@
 A key is text for callers and its exact UTF-8 bytes in the tree. Nothing is normalised, trimmed or folded: two texts
 that differ in one code point are two keys. Byte order of UTF-8 is code point order, so a listing sorted by either is
 the same.
-`spec/01-keys.md` is normative.
+`spec/format/01-keys.md` is normative.
 """
 
 from __future__ import annotations

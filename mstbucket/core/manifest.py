@@ -2,7 +2,7 @@
 
 The bytes are a pure function of the fields, written by hand in the one order DAG-CBOR allows. `encode` checks every
 field while it writes; `decode` reads with the fast decoder, writes again and compares, so both sides have the same
-rules and there is one spelling of every manifest. `spec/04-manifest.md` is normative.
+rules and there is one spelling of every manifest. `spec/format/04-manifest.md` is normative.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def decode(block: bytes) -> Manifest:
 
 
 def _encode_object(m: Manifest) -> bytes:
+    # [MAN-15] What a manifest has to have is asked for its type: None, for a field that is not there, is of none.
     size, content, etag = m.size, m.content, m.etag
     if type(size) is not int or not 0 <= size <= OBJECT_SIZE_MAX:  # [MAN-7]
         _refuse("size", size, f"an integer from 0 to {OBJECT_SIZE_MAX}")
@@ -151,6 +152,7 @@ def _encode_object(m: Manifest) -> bytes:
 
 
 def _encode_marker(m: Manifest) -> bytes:
+    # [MAN-12] [MAN-15] as for an object
     if m.delete_marker is not True:
         _refuse("delete_marker", m.delete_marker, "true, or absent")
     for name in ("content", "size", "etag", "content_type", "sha256"):  # [MAN-12]

@@ -7,7 +7,10 @@ from typing import Final
 
 from mstbucket.errors import InvalidInput, InvalidRange
 
-_ONE: Final = re.compile(r"\s*([0-9]*)\s*-\s*([0-9]*)\s*")
+_UNIT: Final = "bytes"
+_OWS: Final = " \t"  # RFC 9110, section 5.6.3
+_ONE: Final = re.compile(r"([0-9]*)-([0-9]*)")
+_DIGITS: Final = 20  # more of them than any size has; Python would refuse to read 5,000
 
 
 def parse_range(text: str, size: int) -> tuple[int, int]:
@@ -20,20 +23,33 @@ def parse_range(text: str, size: int) -> tuple[int, int]:
         InvalidRange: no byte of the object lies in it (an empty object has none).
         InvalidInput: it is not a range at all.
     """
-    unit, equals, spec = text.partition("=")
-    parts = [_ONE.fullmatch(part) for part in spec.split(",")]
-    if unit.strip() != "bytes" or not equals or any(part is None or part.groups() == ("", "") for part in parts):
-        raise InvalidInput(f"{text!r} is not a byte range: write it as 'bytes=0-9', 'bytes=10-' or 'bytes=-10'")
-    if len(parts) > 1:
+    unit, _, members = text.partition("=")
+    specs = [spec for member in members.split(",") if (spec := member.strip(_OWS))]  # [GET-5] empty ones do not count
+    ranges = [_one(spec) for spec in specs]
+    if unit.lower() != _UNIT or not ranges or None in ranges:
+        raise InvalidInput(f"{text[:80]!r} is not a byte range: write it as 'bytes=0-9', 'bytes=10-' or 'bytes=-10'")
+    if len(ranges) > 1:
         return 0, size
-    assert parts[0] is not None
-    first, last = parts[0].groups()
-    if first == "":
-        start, stop = max(size - int(last), 0), size
+    assert ranges[0] is not None
+    first, last = ranges[0]
+    if first is None:
+        assert last is not None
+        start, stop = max(size - last, 0), size
     else:
-        start, stop = int(first), size if last == "" else min(int(last) + 1, size)
-        if last != "" and int(last) < start:
-            raise InvalidInput(f"{text!r} is not a byte range: it ends before it starts")
+        start, stop = first, size if last is None else min(last + 1, size)
     if start >= stop:
-        raise InvalidRange(f"range {text!r} lies outside the object, which has {size} bytes")
+        raise InvalidRange(f"range {text[:80]!r} lies outside the object, which has {size} bytes")
     return start, stop
+
+
+def _one(spec: str) -> tuple[int | None, int | None] | None:
+    """First and last byte of one range, or None where it is none; without a first one, the last is a number of bytes."""
+    found = _ONE.fullmatch(spec)
+    if found is None or spec == "-":
+        return None
+    first, last = (_number(digits) for digits in found.groups())
+    return None if first is not None and last is not None and last < first else (first, last)
+
+
+def _number(digits: str) -> int | None:
+    return int(digits.lstrip("0")[:_DIGITS] or "0") if digits else None

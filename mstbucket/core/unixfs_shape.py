@@ -1,7 +1,7 @@
 """The shape of a body under the profile `unixfs-v1-2025`: which its size alone determines, but for the CIDs.
 
 A body of at most one chunk is one raw block. A larger one is a balanced tree of dag-pb nodes over raw chunks of 1 MiB,
-1,024 links a node, filled from the left. `spec/05-body.md` is normative.
+1,024 links a node, filled from the left. `spec/format/05-body.md` is normative.
 """
 
 from __future__ import annotations

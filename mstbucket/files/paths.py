@@ -7,11 +7,13 @@ the *other* form is used: `%+`, with everything but a few lower-case ASCII chara
 one component is cut: `%~` components come before the last one.
 
 A component that only looks like an escape, and that no copy out would have written, stands for itself. So copying in
-needs no flag, and no ordinary file name is ever changed by it. `spec/13-cli.md` is normative.
+needs no flag, and no ordinary file name is ever changed by it. `spec/store/13-cli.md` is normative.
 """
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
@@ -24,7 +26,20 @@ _OTHER: Final = "%+"
 _PART: Final = "%~"
 _MARKS: Final = (_ESCAPED, _OTHER, _PART)
 
+# [CLI-16] A piece before the last one of a long segment is never as short as this: no key can be there.
+_OURS: Final = re.compile(rb"%~\.mstbucket-[0-9a-f]{16}\.partial")
+
 _KEEP: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")  # what the other form leaves as it is
+
+
+def temporary_name() -> bytes:
+    """A name for a file that is being written beside its place: short, used by nobody else, and that of no key."""
+    return f"{_PART}.mstbucket-{secrets.token_hex(8)}.partial".encode()
+
+
+def is_temporary(name: bytes) -> bool:
+    """Whether `temporary_name` may have given *name*: then the file is half of something, and stands for no key."""
+    return _OURS.fullmatch(name) is not None
 
 
 def escape(key: str) -> tuple[str, ...]:

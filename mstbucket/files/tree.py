@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.errors import StorageError, Unsupported
-from mstbucket.files.paths import escape_segment, other_segment
+from mstbucket.files.paths import escape_segment, other_segment, temporary_name
 
 _DIRECTORY: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
@@ -194,9 +193,7 @@ class Tree:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
@@ -235,7 +232,7 @@ def write_named(path: str, chunks: Iterable[bytes]) -> None:
 @contextmanager
 def _temporary(directory: int) -> Iterator[tuple[BinaryIO, bytes]]:
     """A new file in *directory* and its name; removed at the end unless it was renamed ([CLI-16])."""
-    name = f".mstbucket-{secrets.token_hex(8)}.partial".encode()
+    name = temporary_name()
     number = os.open(name, _NEW_FILE, 0o666, dir_fd=directory)
     try:
         with open(number, "wb") as file:
@@ -261,7 +258,7 @@ def _has_exactly(directory: int, name: bytes) -> bool:
 
 def _folds_case(directory: int) -> bool:
     """Whether the file system takes names that differ in case for one."""
-    name = f".mstbucket-{secrets.token_hex(8)}-probe".encode()
+    name = temporary_name()
     os.close(os.open(name, _NEW_FILE, 0o600, dir_fd=directory))
     try:
         return _exists(directory, name.upper())

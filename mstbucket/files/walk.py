@@ -11,7 +11,7 @@ from itertools import islice
 from typing import BinaryIO, Final
 
 from mstbucket.errors import InvalidKey
-from mstbucket.files.paths import unescape
+from mstbucket.files.paths import is_temporary, unescape
 
 _SORTED: Final = 10_000  # names of one directory that are held and sorted at a time
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -85,6 +85,9 @@ def walk(root: str, *, follow: bool, leave_out: frozenset[bytes] = frozenset()) 
             levels.pop()
             continue
         if entry.name in leave_out:
+            continue
+        if is_temporary(entry.name):
+            yield Skipped(entry.path, "half a file that a copy is writing, or left behind when it was killed", False)
             continue
         found = _look(entry, level.names, follow, [above.identity for above in levels])
         if isinstance(found, _Level):

@@ -1,4 +1,4 @@
 """PostgreSQL's edge: find the binaries, keep the embedded server, own psycopg, apply migrations.
 
-`spec/08-postgres.md` is normative.
+`spec/store/08-postgres.md` is normative.
 """

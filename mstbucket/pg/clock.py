@@ -1,4 +1,4 @@
-"""The database's clock, as it is known here without asking each time ([PG-24])."""
+"""The database's clock, as it is known here without asking each time ([PG-26])."""
 
 from __future__ import annotations
 

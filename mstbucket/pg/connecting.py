@@ -2,7 +2,7 @@
 
 A pooler between us and the server may drop the settings of a session, and may give each transaction to another session. So
 each new connection is asked what it is: a session of our own with all settings, or else one on which no session is relied
-upon ([PG-22]).
+upon ([PG-24]).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def connector(source: str | Callable[[], str], return_seconds: float, clock: Clo
                 if connection.direct:
                     return connection
                 connection.close()
-            pooled = True  # [PG-22] from here on for all: a pooler does not go away
+            pooled = True  # [PG-24] from here on for all: a pooler does not go away
         return _opened(PooledConnection, None, parameters, clock)
 
     return connect

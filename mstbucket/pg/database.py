@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown, StorageError
 from mstbucket.pg.clock import ASK, Clock
-from mstbucket.pg.settings import RETURN_SECONDS
+from mstbucket.pg.settings import CLOSED, RETURN_SECONDS
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection, Pool
@@ -33,7 +33,7 @@ class Database:
     """A PostgreSQL database by its connection string. Thread-safe; after a fork the child has connections of its own.
 
     *conninfo* is a libpq connection string or URL, or a function that returns one: it is called for every new
-    connection, so `Database(embedded.start)` brings back an embedded server that has died. Nothing happens before
+    connection, so `Database(embedded.conninfo)` brings back an embedded server that has died. Nothing happens before
     the first use. A password in it appears in no error and no repr.
     """
 
@@ -43,10 +43,17 @@ class Database:
         self._made: Pool | None = None
         self._clock = Clock()
         self._making = threading.Lock()
+        self._closed = False
 
     @property
     def conninfo(self) -> str:
-        """The connection string, as given, or as the function that was given says now. It may hold a password."""
+        """The connection string, as given, or as the function that was given says now. It may hold a password.
+
+        Raises:
+            StorageError: closed, or the function's own.
+        """
+        if self._closed:
+            raise StorageError(CLOSED)
         return self._conninfo() if callable(self._conninfo) else self._conninfo
 
     @contextlib.contextmanager
@@ -138,7 +145,7 @@ class Database:
             self._pool.give(connection)
 
     def now_ms(self) -> int:
-        """The present by the server's clock, in milliseconds since 1970; the one clock of the store ([PG-24]).
+        """The present by the server's clock, in milliseconds since 1970; the one clock of the store ([PG-26]).
 
         It asks the server once a minute at most, and counts on by this machine's own ticks: never ahead of the server,
         and behind it by one answer's way. Do not call it inside a transaction: it may need a connection.
@@ -175,8 +182,10 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; those lent now are closed when they come back. Idempotent."""
-        if self._made is not None:
-            self._made.close()
+        with self._making:
+            self._closed = True
+            if self._made is not None:
+                self._made.close()
 
     def __enter__(self) -> Self:
         return self
@@ -194,6 +203,8 @@ class Database:
             from mstbucket.pg.pool import Pool
 
             with self._making:
+                if self._closed:
+                    raise StorageError(CLOSED)
                 if self._made is None:
                     self._made = Pool(connector(self._conninfo, RETURN_SECONDS, self._clock), self._pool_max)
         return self._made
@@ -251,6 +262,24 @@ class Database:
             raise StorageError("the connection was lost during COMMIT; nothing was done: repeat the call") from error
         raise OutcomeUnknown("the connection was lost during COMMIT and the server cannot say what became of it: "
                              "read before repeating the call") from error  # fmt: skip
+
+
+def outlast(work: Callable[[], _T]) -> _T:
+    """Call *work*, which may be done twice, and again while the server goes away under it and comes back.
+
+    Raises:
+        As *work*; what says that the server went away, only when it has done so for `RETURN_SECONDS`.
+    """
+    deadline = time.monotonic() + RETURN_SECONDS
+    while True:
+        try:
+            return work()
+        except StorageError as error:
+            from mstbucket.pg.failures import went_away
+
+            if time.monotonic() > deadline or not went_away(error):
+                raise
+        time.sleep(0.05)
 
 
 # [PG-13] After a crash a number whose COMMIT was not durable may have been given to a later transaction. "aborted" is

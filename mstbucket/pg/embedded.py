@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import select
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,15 +25,14 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
-from mstbucket.pg import binaries, settings
+from mstbucket.pg import binaries, places, settings
 
-SOCKET_PATH_MAX: Final = 107  # bytes of a unix socket's path: sockaddr_un holds 108 with the NUL
 LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.1, so at most two such files stay
 START_SECONDS: Final = 600.0  # for a server that another process is starting, crash recovery included
 STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
 POLL_SECONDS: Final = 0.002
 _DISK_FULL: Final = ("No space left on device", "Check free disk space")  # the kernel's words and the server's hint
-_SOCKET: Final = ".s.PGSQL.5432"
+KILLED_MAX: Final = 3  # supervisors in a row that are killed before they can say anything; then it is no accident
 # What the server may see of our environment: nothing of PG*, no locale, no preloads.
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
@@ -55,17 +52,20 @@ class EmbeddedPostgres:
         *,
         programs: str | os.PathLike[str] | None = None,
         root_as: Literal["namespace", "nobody"] | None = None,
+        top: str | os.PathLike[str] | None = None,
     ) -> None:
         """Nothing happens before `start`.
 
         *programs* names the directory of `postgres` and `initdb` (default: `binaries.find`). *root_as* fixes how the
-        server runs when we are root; by default in a user namespace, and as `nobody` where there are none.
+        server runs when we are root; by default in a user namespace, and as `nobody` where there are none. *top* is a
+        directory above that belongs to the store alone: `nobody` is let pass through it.
         """
         if "\0" in os.fsdecode(directory):
             raise InvalidInput("a directory's name cannot hold the character NUL")
         self.directory = Path(os.path.realpath(directory))
         self._programs = programs
         self._root_as = root_as
+        self._top = "" if top is None else os.path.realpath(top)
         self._clients: int | None = None
         self._guard = (os.getpid(), threading.Lock())
 
@@ -73,7 +73,8 @@ class EmbeddedPostgres:
         """Return the libpq connection string of the running server, after starting it if it is not running.
 
         Repeating the call is cheap (microseconds), and starts the server again if it has died. Warm about 40 ms, the
-        first time in a directory about 400 ms; a crash recovery takes what it takes.
+        first time in a directory about 400 ms; a crash recovery takes what it takes. What an earlier server has left
+        running is ended first, by force where it does not end by itself: that takes 15 seconds at most.
 
         Raises:
             StorageError: the directory cannot be used or the server does not start; the message holds its log's end.
@@ -92,6 +93,22 @@ class EmbeddedPostgres:
             except Unsupported:
                 self._leave()
                 raise
+
+    def conninfo(self) -> str:
+        """The connection string, as `start` returns it, of a server that is in use; started again if it has died.
+
+        Raises:
+            StorageError: as `start`; or this object was not started, or is closed.
+        """
+        with self._mutex():
+            if self._clients is None:
+                raise StorageError(settings.CLOSED)
+            try:
+                return self._await_server()
+            except StorageError:
+                raise
+            except OSError as error:
+                raise StorageError(f"cannot use {self.directory} for the database: {_reason(error)}") from error
 
     def close(self) -> None:
         """Stop using the server. It ends by itself once no process uses it; `await_stopped` waits for that.
@@ -150,7 +167,9 @@ class EmbeddedPostgres:
         if os.name != "posix":
             raise Unsupported("the embedded server needs a POSIX system: name a PostgreSQL server instead")
         for place in (self.directory, self._run):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            places.make_private(place)
+            if place.stat().st_mode & 0o077:
+                place.chmod(0o700)  # [PG-2] one that was copied or unpacked here may be open to all
         # [PG-3]
         fd = os.open(self._run / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Held exclusively only by a supervisor that is stopping its server: wait for that to end.
@@ -167,13 +186,18 @@ class EmbeddedPostgres:
     def _await_server(self) -> str:
         """Return the connection string once the server is ready; start it if nobody else does."""
         deadline = time.monotonic() + START_SECONDS
+        killed = 0
         while True:
             sockets = self._ready()
             if sockets is not None:
                 return _conninfo(sockets)
             with _opened(self._run / "supervisor.lock") as fd:
                 if _lock_within(fd, fcntl.LOCK_EX, 0):
-                    self._launch(fd)
+                    report = self._launch(fd)
+                    if report == "" and killed < KILLED_MAX:
+                        killed += 1
+                    elif report != "ready":
+                        raise self._failure(report)
                     continue
             if time.monotonic() > deadline:
                 raise StorageError(f"the server has not come up: see {self.directory / 'server.log'}")
@@ -186,8 +210,8 @@ class EmbeddedPostgres:
                 return None
             return os.fsdecode(os.pread(fd, 4096, 0)) or None
 
-    def _launch(self, supervisor_lock: int) -> None:
-        """Start the supervisor, which inherits the lock, and wait for its report."""
+    def _launch(self, supervisor_lock: int) -> str:
+        """Start the supervisor, which inherits the lock, and return its report: "" when it was killed before it had one."""
         job = _job_text(self._job())
         program = str(Path(__file__).with_name("supervisor.py"))
         reading, writing = os.pipe()
@@ -205,18 +229,16 @@ class EmbeddedPostgres:
             )
             os.close(writing)
             started.communicate(job)  # returns when the supervisor has left this process's family
-            report = _read_report(reading)
+            return _read_report(reading)
         finally:
             os.close(reading)
             os.close(log)
-        if report != "ready":
-            raise self._failure(report)
 
     def _job(self) -> dict[str, str | list[str]]:
         place = binaries.runnable(binaries.find(self._programs), self.directory / "programs")
         number = self._data_major()
         major = binaries.major(place) if number is None else number
-        sockets = self._socket_directory()
+        sockets = places.for_socket(self._run)
         arguments = [f"--{name}={value}" for name, value in settings.server(major).items()]
         return {
             "directory": str(self.directory),
@@ -226,6 +248,7 @@ class EmbeddedPostgres:
             "log": str(self.directory / "server.log"),
             "sockets": sockets,
             "root_as": self._root_as or "",
+            "top": self._top,
             "initdb": [str(place / "initdb"), *settings.initdb(major)],
             "postgres": [
                 str(place / "postgres"),
@@ -244,19 +267,6 @@ class EmbeddedPostgres:
             return None
         except ValueError:
             raise StorageError(f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it") from None
-
-    def _socket_directory(self) -> str:
-        """`run`, or a directory of our own name under the temporary one when the path cannot be a socket's."""
-        if _holds_socket(str(self._run)):
-            return str(self._run)
-        short = self._short_directory()
-        if _holds_socket(short):
-            return short
-        raise StorageError(f"the path {self._run} is too long for a socket, and so is {tempfile.gettempdir()}")
-
-    def _short_directory(self) -> str:
-        digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
-        return os.path.join(tempfile.gettempdir(), f"mstbucket-{os.geteuid()}-{digest}")
 
     def _open_log(self) -> int:
         # [PG-20]
@@ -280,11 +290,6 @@ class EmbeddedPostgres:
         if any(sign in report for sign in _DISK_FULL):
             return StorageError(f"the disk of {self.directory} is full: make room, then try again ({report})")
         return StorageError(f"cannot start the database in {self.directory}: {report or 'its supervisor was killed'}")
-
-
-def _holds_socket(place: str) -> bool:
-    """[PG-9] Whether a socket can be in that directory, and libpq be told so: it takes a comma for the end of a name."""
-    return len(os.fsencode(place)) + 1 + len(_SOCKET) <= SOCKET_PATH_MAX and "," not in place
 
 
 def _lock_within(fd: int, operation: int, seconds: float) -> bool:

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors as sql
 
 from mstbucket.errors import (
+    BlocksMoved,
     BucketAlreadyExists,
     BucketNotEmpty,
     CommitMoved,
@@ -35,6 +36,7 @@ OWN: Final[dict[str, type[MstBucketError]]] = {
     "MB420": PreconditionFailed,
     "MB421": VersioningChanged,
     "MB423": InvalidBucketState,
+    "MB424": BlocksMoved,
     "MB501": Unsupported,
 }
 
@@ -87,11 +89,13 @@ def worth_repeating(error: MstBucketError) -> bool:
     if isinstance(cause, sql.SerializationFailure | sql.DeadlockDetected):
         return True
     # Only a plain StorageError says that nothing was done; OutcomeUnknown does not.
-    return (
-        type(error) is StorageError
-        and isinstance(cause, psycopg.OperationalError)
-        and (cause.sqlstate is None or cause.sqlstate in ENDED)
-    )
+    return type(error) is StorageError and went_away(error)
+
+
+def went_away(error: MstBucketError) -> bool:
+    """Whether the server, or our session with it, ended under a statement."""
+    cause = error.__cause__
+    return isinstance(cause, psycopg.OperationalError) and (cause.sqlstate is None or cause.sqlstate in ENDED)
 
 
 def said(error: psycopg.Error) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import psycopg
 
 from mstbucket.errors import StorageError
+from mstbucket.pg.settings import CLOSED
 
 WAIT_SECONDS: Final = 60.0  # for a connection when all are in use
 _PASSING: Final = (
@@ -25,10 +26,13 @@ _PASSING: Final = (
     "Connection refused",
     "No such file or directory",  # of the socket
     "server closed the connection",
+    "terminating connection",  # by a shutdown or a crash, when we were nearly through
+    "Connection reset",
+    "Broken pipe",
 )
 
 
-# [PG-23] the words of the server and of poolers; a failed connection has no SQLSTATE here
+# [PG-25] the words of the server and of poolers; a failed connection has no SQLSTATE here
 _FULL: Final = (
     "too many clients",
     "too many connections for",
@@ -71,6 +75,7 @@ class Pool:
         self._connect = connect
         self._limit = limit
         self._inherited: list[Connection] = []
+        self._closed = False
         self._reset()
 
     def _reset(self) -> None:
@@ -82,7 +87,6 @@ class Pool:
             self._slots.put(None)
         self._lock = threading.Lock()
         self._spare = threading.Lock()  # one at a time looks how many are left, and takes one
-        self._closed = False
 
     def take(self) -> Connection:
         """An idle connection that is still alive, or a new one; waits when *limit* are in use, or the server has no more.
@@ -104,7 +108,7 @@ class Pool:
             while True:
                 with self._lock:
                     if self._closed:
-                        raise StorageError("the store is closed: open it again")
+                        raise StorageError(CLOSED)
                     connection = self._idle.pop() if self._idle else None
                 if connection is not None:
                     if alive(connection):
@@ -114,7 +118,7 @@ class Pool:
                 try:
                     return self._connect()
                 except Full as error:
-                    # [PG-23] others come and go, also those of this pool: one that comes back is taken before a new one
+                    # [PG-25] others come and go, also those of this pool: one that comes back is taken before a new one
                     if time.monotonic() + pause > deadline:
                         raise StorageError(str(error)) from None
                 time.sleep(random.uniform(pause / 2, pause))

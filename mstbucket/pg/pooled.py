@@ -1,4 +1,4 @@
-"""A connection through a pooler, on which no session is relied upon ([PG-22]).
+"""A connection through a pooler, on which no session is relied upon ([PG-24]).
 
 Behind a pooler in transaction mode each transaction may run in another session; in session mode the session's settings may
 have been dropped on the way. So every transaction brings its settings along, in the message that begins it; a statement on

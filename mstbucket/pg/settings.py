@@ -6,6 +6,7 @@ import sys
 from typing import Final
 
 RETURN_SECONDS: Final = 10.0  # for a server that was there before and is coming back (crash recovery, restart)
+CLOSED: Final = "the store is closed: open it again"  # what is said whoever notices it first
 SUPERUSER: Final = "mstbucket"
 DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema of their own inside it
 

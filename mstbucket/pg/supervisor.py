@@ -1,8 +1,9 @@
 """The process that keeps one embedded server: starts it, starts it again after a crash, stops it after the last client.
 
 Run by path (`python -I -S supervisor.py DIRECTORY PIPE LOCK`, the job on its input, see `read_job`), so it
-can import nothing but the standard library, and imports what is cheap there: without json, signal and typing it starts
-in a third of the time. What is true at any time, by locks that the kernel releases however a process ends:
+can import nothing but two files beside it and the standard library, and imports what is cheap there: without json,
+signal and typing it starts in a third of the time. What is true at any time, by locks that the kernel releases however
+a process ends:
 
     clients.lock     shared by every client; this process waits for it exclusively, and then ends the server
     supervisor.lock  exclusive: taken by the client that starts this process, handed over, held until this process ends
@@ -25,20 +26,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final, NoReturn
 
+if not __package__:
+    # Run by path. The package itself would import what is not there without site-packages: stand in for it.
+    for name, folder in (("mstbucket", ".."), ("mstbucket.pg", ".")):
+        sys.modules[name] = type(sys)(name)
+        sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
+
+from mstbucket.pg import processes  # noqa: E402
+from mstbucket.pg.identity import become, enter_namespace, nobody  # noqa: E402
+from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
+
 POLL_SECONDS: Final = 0.001  # while waiting for "ready" in postmaster.pid
 CRASHES_MAX: Final = 5  # restarts; the count starts anew when a server has lived for CRASH_SECONDS
 CRASH_SECONDS: Final = 60.0
-SIGINT, SIGQUIT, SIGKILL = 2, 3, 9  # numbers that POSIX fixes
-# [PG-6] fast shutdown; then without a checkpoint; then by force. Seconds that each is given.
-ENDINGS: Final = ((SIGINT, 60.0), (SIGQUIT, 10.0), (SIGKILL, 10.0))
+START_SECONDS: Final = 580.0  # for initdb, and for recovery; a little less than clients wait
 LOG_TAIL: Final = 2000  # bytes of the log that go into an error message
-CLONE_NEWUSER: Final = 0x10000000
 PR_SET_PDEATHSIG: Final = 1
-OVERFLOW_ID: Final = 65534
 
 
-class Failed(Exception):
-    """What the client that started us will read."""
+class Crashed(Failed):
+    """It was killed, so it may be tried again."""
 
 
 class Supervisor:
@@ -57,6 +64,7 @@ class Supervisor:
         self.ready_lock = -1
         self.log_start = 0
         self.started = 0.0
+        self.crashes = 0  # in a row
         self.private: str | None = None  # the socket's directory, when it is one of ours outside the directory
 
     # --- start ---------------------------------------------------------------------------------------------------
@@ -65,10 +73,10 @@ class Supervisor:
         """Bring the server up, whatever state a crash left behind."""
         self.log_start = os.fstat(2).st_size
         # [PG-4] nothing touches the data while a process of an earlier server is alive
+        if self.server_lock >= 0:
+            os.close(self.server_lock)  # of an attempt that was cut short: it would be in our own way
         self.server_lock = self.open_lock("server.lock")
-        if sys.platform != "linux":
-            self.end_orphan()
-        fcntl.flock(self.server_lock, fcntl.LOCK_EX)
+        processes.clear(self.server_lock, self.data)
         if os.geteuid() == 0:
             self.choose_identity()
             self.own(self.job["directory"])
@@ -77,13 +85,16 @@ class Supervisor:
         if not os.path.exists(self.data):
             self.initialise()
         self.own_tree(self.data)
+        if os.stat(self.data).st_mode & 0o077:
+            os.chmod(self.data, 0o700)  # copied or unpacked here; PostgreSQL would refuse it
         self.make_socket_directory()
         with self.mutex:
             if self.ending:
-                os._exit(0)
+                self.leave(0)
             pid = self.pid = self.spawn(self.job["postgres"])
         self.started = time.monotonic()
         os.close(self.server_lock)  # from here on only the server holds it
+        self.server_lock = -1
         self.await_ready(pid)
         self.publish()
 
@@ -92,36 +103,18 @@ class Supervisor:
 
     def sweep(self) -> None:
         """Remove what a killed predecessor left. server.lock says that none of its processes is alive."""
-        for name in os.listdir(self.run):
-            if name.startswith(".s.PGSQL"):
-                os.unlink(os.path.join(self.run, name))
-        pid_file = os.path.join(self.data, "postmaster.pid")
         # PostgreSQL refuses to start when some unrelated process has the stale number, so do not leave it to choose.
         # A server that was started by other means is another matter: its number is alive and stands in our directory.
-        if os.path.exists(pid_file):
-            if self.server_of(pid_file) is not None:
-                raise Failed("a server that mstbucket did not start is running on this data directory: stop it first")
+        if processes.server_of(self.data) is not None:
+            raise Failed("a server that mstbucket did not start is running on this data directory: stop it first")
+        processes.forget_shared_memory(self.data)
+        remove_sockets(self.run)
+        self.remove_private(self.recorded())
+        pid_file = os.path.join(self.data, "postmaster.pid")
+        if os.path.lexists(pid_file):
             os.unlink(pid_file)
         # [PG-5] an initdb that did not come to its end is thrown away
         self.remove_tree(self.job["data_new"])
-
-    def server_of(self, pid_file: str) -> int | None:
-        """The process that a postmaster.pid names, if it is alive and a server of this data directory."""
-        try:
-            with open(pid_file, "rb") as file:
-                pid = int(file.readline())
-            if sys.platform == "linux":
-                return pid if os.path.samefile(f"/proc/{pid}/cwd", self.data) else None
-            with os.popen(f"ps -o command= -p {pid}") as answer:
-                return pid if self.data in answer.read() else None
-        except (OSError, ValueError):
-            return None  # no such process, or another user's
-
-    def end_orphan(self) -> None:
-        """Where the kernel does not do it: end a server whose supervisor was killed."""
-        pid = self.server_of(os.path.join(self.data, "postmaster.pid"))
-        if pid is not None:
-            os.kill(pid, SIGINT)
 
     def remove_tree(self, top: str) -> None:
         if os.path.isdir(top):
@@ -135,48 +128,75 @@ class Supervisor:
         os.mkdir(fresh, 0o700)
         self.own(fresh)
         pid = self.spawn([*self.job["initdb"], "-D", fresh])
-        _, status = os.waitpid(pid, 0)
-        if status != 0:
-            raise Failed("initdb failed" + self.log_tail())
+        deadline = time.monotonic() + START_SECONDS
+        while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(pid, SIGKILL)  # a child that was not waited for: the number is still its own
+            time.sleep(POLL_SECONDS)
+        if ended[1] != 0:
+            kind = Crashed if os.WIFSIGNALED(ended[1]) else Failed
+            raise kind("initdb failed" + self.log_tail())
         os.rename(fresh, self.data)  # [PG-5] initdb has synced it
         parent = os.open(os.path.dirname(self.data), os.O_RDONLY)
         os.fsync(parent)
         os.close(parent)
 
     def make_socket_directory(self) -> None:
-        """The directory for the socket when it is not `run` itself; refused when somebody else has put it there."""
+        """Make the directory for the socket when it is not `run` itself, and write down which it is."""
         place = self.job["sockets"]
+        with open(os.path.join(self.run, "ready.lock"), "r+b") as file:  # made by the client that asked for the lock
+            file.truncate(0)
+            file.write(os.fsencode(place))  # before there is anything: a successor removes what is written down
         if place != self.run:
-            try:
-                os.mkdir(place, 0o700)
-            except FileExistsError:
-                found = os.lstat(place)
-                allowed = {os.geteuid(), os.geteuid() if self.owner is None else self.owner}
-                if found.st_mode != 0o040700 or found.st_uid not in allowed:
-                    raise Failed(f"{place} is not a private directory of this user: remove it") from None
+            # [PG-9] its name cannot be guessed; if somebody has it all the same, this fails and nothing of theirs is used
+            os.mkdir(place, 0o700)
             self.private = place
         self.own(place)
+
+    def recorded(self) -> str:
+        """The directory of the last server's socket."""
+        try:
+            with open(os.path.join(self.run, "ready.lock"), "rb") as file:
+                return os.fsdecode(file.read(4096))
+        except FileNotFoundError:
+            return self.run
+
+    def remove_private(self, place: str) -> None:
+        """Remove a directory for a socket that lies outside, if it is there and is ours."""
+        try:
+            found = os.lstat(place)
+            private = os.path.basename(place).startswith("mstbucket-") and found.st_mode == 0o040700
+            if place != self.run and private and found.st_uid in {os.geteuid(), self.owner}:
+                remove_sockets(place)
+                os.rmdir(place)
+        except (FileNotFoundError, ValueError):
+            pass  # ValueError: garbage was written down, with NUL in it
+        except OSError as error:
+            os.write(2, f"cannot remove {place}: {error}\n".encode(errors="replace"))
 
     def await_ready(self, pid: int) -> None:
         """Return when postmaster.pid says "ready"; recovery after a crash may take as long as it needs."""
         pid_file = os.path.join(self.data, "postmaster.pid")
+        deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 with open(pid_file, "rb") as file:
                     lines = file.read().split(b"\n")
                 if len(lines) >= 8 and lines[7].strip() == b"ready" and int(lines[0]) > 0:
                     return
-            except FileNotFoundError:
+            except (FileNotFoundError, ValueError):
                 pass  # not written yet
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                kind = Crashed if os.WIFSIGNALED(self.await_end()) else Failed
+                raise kind("the server did not start" + self.log_tail())
+            if time.monotonic() > deadline:
+                processes.end(self.data, self.signal, lambda: self.has_ended(pid), processes.HURRIED)
                 self.await_end()
-                raise Failed("the server did not start" + self.log_tail())
+                raise Failed(f"the server has not come up within {START_SECONDS:.0f} seconds" + self.log_tail())
             time.sleep(POLL_SECONDS)
 
     def publish(self) -> None:
         self.ready_lock = self.open_lock("ready.lock")
-        os.ftruncate(self.ready_lock, 0)
-        os.pwrite(self.ready_lock, os.fsencode(self.job["sockets"]), 0)
         fcntl.flock(self.ready_lock, fcntl.LOCK_EX)  # last: whoever sees it held may read the text
 
     def log_tail(self) -> str:
@@ -201,6 +221,14 @@ class Supervisor:
             raise Failed("this system does not allow user namespaces")
         else:
             self.owner = nobody()
+            self.let_through(self.job["top"])
+
+    def let_through(self, top: str) -> None:
+        """Let the server's user pass the store's directory, which nobody but us may read."""
+        if top:
+            found = os.stat(top)
+            if found.st_uid == os.geteuid() and not found.st_mode & 0o001:
+                os.chmod(top, found.st_mode & 0o7777 | 0o011)
 
     def own(self, path: str) -> None:
         if self.owner is not None and os.lstat(path).st_uid != self.owner:
@@ -224,9 +252,7 @@ class Supervisor:
             if not enter_namespace():
                 raise OSError("user namespaces were withdrawn")
         elif self.owner:
-            os.setgroups([])
-            os.setgid(OVERFLOW_ID)
-            os.setuid(self.owner)
+            become(self.owner)
 
     def spawn(self, argv: list[str]) -> int:
         """Start a program that holds server.lock and ends when we end. Its output goes to the log."""
@@ -236,9 +262,12 @@ class Supervisor:
             return pid
         try:
             self.become()
+            libc = ctypes.CDLL(None)
+            for number in (SIGHUP, SIGINT, SIGQUIT, SIGTERM):
+                libc.signal(number, None)  # the default: what a client ignores, as under nohup, must end the server
             # After every change of identity, since those clear it; then check that it was not too late already.
             if sys.platform == "linux":
-                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGINT, 0, 0, 0)
+                libc.prctl(PR_SET_PDEATHSIG, SIGINT, 0, 0, 0)
                 if os.getppid() != parent:
                     os._exit(1)
             os.set_inheritable(self.server_lock, True)
@@ -249,23 +278,34 @@ class Supervisor:
 
     # --- life and end --------------------------------------------------------------------------------------------
 
+    def bring_up(self) -> None:
+        """Start the server, again when it was killed meanwhile."""
+        # [PG-19] a crash is mended; a server that ended itself had a reason, which the next opener will be told
+        while True:
+            try:
+                return self.start()
+            except Crashed:
+                self.crashes += 1
+                if self.crashes > CRASHES_MAX or self.ending:
+                    raise
+
     def keep(self) -> NoReturn:
         """Wait until the server ends; start it again when it was killed; end with it when it ended itself."""
-        crashes = 0
         while True:
             status = self.await_end()
-            if self.ending:
-                self.leave(0)
             os.close(self.ready_lock)  # nobody may take it for ready
-            # [PG-19] a crash is mended; a server that ended itself had a reason, which the next opener will be told
-            crashes = 1 if time.monotonic() - self.started > CRASH_SECONDS else crashes + 1
-            if not os.WIFSIGNALED(status) or crashes > CRASHES_MAX:
-                self.leave(1)
+            if time.monotonic() - self.started > CRASH_SECONDS:
+                self.crashes = 0
+            self.crashes += 1
             try:
-                self.start()
+                if not self.ending and os.WIFSIGNALED(status) and self.crashes <= CRASHES_MAX:
+                    self.bring_up()
+                    continue
+                # What a killed server has left running must not outlive us, who are waited for.
+                processes.clear(self.open_lock("server.lock"), self.data)
             except (Failed, OSError) as error:
-                os.write(2, f"not started again: {error}\n".encode(errors="replace"))
-                self.leave(1)
+                os.write(2, f"{error}\n".encode(errors="replace"))
+            self.leave(0 if self.ending else 1)
 
     def await_end(self) -> int:
         """Wait for the server's end and give its wait status."""
@@ -278,70 +318,41 @@ class Supervisor:
             self.pid = None
             status = os.waitpid(pid, 0)[1]
         if os.WIFSIGNALED(status):
-            self.forget_shared_memory()
+            processes.forget_shared_memory(self.data)
         return status
 
-    def forget_shared_memory(self) -> None:
-        """Remove the 56 bytes of System V shared memory that a killed server leaves; the kernel would keep them."""
+    def signal(self, number: int) -> None:
+        """Send the server a signal, if there is one."""
+        with self.mutex:
+            if self.pid is not None:
+                os.kill(self.pid, number)
+
+    def has_ended(self, pid: int) -> bool:
+        """Whether our child has ended; it is not reaped by that."""
         try:
-            with open(os.path.join(self.data, "postmaster.pid"), "rb") as file:
-                key_and_number = file.read().split(b"\n")[6].split()
-            with open("/proc/sysvipc/shm", "rb") as table:
-                known = [line.split()[:2] for line in table]
-        except (OSError, IndexError):
-            return  # it had none yet, or the system does not show them
-        if key_and_number in known:
-            ctypes.CDLL(None).shmctl(int(key_and_number[1]), 0, None)  # 0 is IPC_RMID
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
 
     def await_last_client(self, clients: int) -> None:
         """In a thread of its own: block until no process holds clients.lock, then end the server."""
         fcntl.flock(clients, fcntl.LOCK_EX)
         with self.mutex:
             self.ending = True
-        for number, seconds in ENDINGS:
-            with self.mutex:
-                if self.pid is not None:
-                    os.kill(self.pid, number)
-            time.sleep(seconds)
+        processes.end(self.data, self.signal, lambda: self.pid is None, processes.UNHURRIED)
 
     def leave(self, code: int) -> NoReturn:
         """End this process. Releases every lock; what it made outside the directory is removed."""
         if self.private is not None:
-            try:
-                for name in os.listdir(self.private):
-                    os.unlink(os.path.join(self.private, name))
-                os.rmdir(self.private)
-            except OSError as error:
-                os.write(2, f"cannot remove {self.private}: {error}\n".encode(errors="replace"))
+            self.remove_private(self.private)
         os._exit(code)
 
 
-def enter_namespace() -> bool:
-    """Map our user to 65534 inside a new user namespace. Files keep their owner. False where that is not allowed."""
-    user, group = os.geteuid(), os.getegid()
-    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) != 0:
-        return False
-    try:
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{OVERFLOW_ID} {user} 1"),
-            ("gid_map", f"{OVERFLOW_ID} {group} 1"),
-        ):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
-    except OSError:
-        return False
-    return os.geteuid() == OVERFLOW_ID
-
-
-def nobody() -> int:
-    """The number of the user `nobody`."""
-    import pwd
-
-    try:
-        return pwd.getpwnam("nobody").pw_uid
-    except KeyError:
-        return OVERFLOW_ID
+def remove_sockets(place: str) -> None:
+    """Remove what a server leaves where its socket was."""
+    for name in os.listdir(place):
+        if name.startswith(".s.PGSQL"):
+            os.unlink(os.path.join(place, name))
 
 
 def read_job(text: bytes) -> dict[str, Any]:
@@ -368,10 +379,13 @@ def main() -> NoReturn:
     os.close(nothing)
     supervisor = Supervisor(job)
     try:
-        supervisor.start()
+        supervisor.bring_up()
     except (Failed, OSError) as error:
         os.write(pipe, str(error).encode(errors="replace"))
         supervisor.leave(1)
+    except Exception as error:  # a defect, which must not be taken for a kill
+        os.write(pipe, f"{type(error).__name__} in its supervisor: {error}".encode(errors="replace"))
+        raise
     os.write(pipe, b"ready")
     os.close(pipe)
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))

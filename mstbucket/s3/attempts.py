@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Attempts:
-    """The attempts at one call. What is not boto3's own error goes through at once.
+    """The attempts at one call, and at reading its answer. What is a declared error already goes through at once.
 
     Attributes:
         unsure: an attempt failed in a way that may have had its effect.

@@ -6,13 +6,14 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
-from mstbucket.errors import MstBucketError, NoSuchKey, PreconditionFailed, StorageError, Unsupported
+from mstbucket.errors import MstBucketError, NoSuchBucket, NoSuchKey, PreconditionFailed, StorageError, Unsupported
 from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX, MIB
 from mstbucket.s3.attempts import Attempts
 from mstbucket.s3.client import make_client
@@ -24,6 +25,25 @@ from mstbucket.s3.upload import ALWAYS, ONLY_IF_ABSENT, S3Target, S3Writer
 
 # XML 1.0 cannot say these, nor tell a carriage return from a line feed: such keys are deleted one by one.
 _NOT_IN_XML: Final = re.compile("[\0-\x08\x0b-\x1f\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """One page of a listing: its items, whether more follow, how to ask for these, and the service's clock."""
+
+    items: tuple[S3Listed, ...]
+    truncated: bool
+    next: str
+    time: datetime | None
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> _Listing:
+        items = tuple(
+            S3Listed(item["Key"], item["Size"], bare(item.get("ETag")), item["LastModified"])
+            for item in answer.get("Contents", ())
+        )
+        next_, time = answer.get("NextContinuationToken", ""), server_time(answer.get("ResponseMetadata", {}))
+        return cls(items, bool(answer.get("IsTruncated")), next_, time)
 
 
 class S3Bucket:
@@ -59,11 +79,10 @@ class S3Bucket:
         """
         attempts = Attempts("an object cannot be looked at", self._where(key))
         try:
-            answer = attempts.run(lambda: self._client.head_object(**self._bucket, Key=key))
+            return attempts.run(lambda: S3Object.from_answer(key, self._client.head_object(**self._bucket, Key=key)))
         except (NoSuchKey, StorageError):
             self._explain(attempts.code)
             raise
-        return S3Object.from_answer(key, answer["ContentLength"], answer)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Exactly `length` bytes, at least one, from byte `start` on.
@@ -93,22 +112,36 @@ class S3Bucket:
         if after:
             given["StartAfter"] = after
         while True:
-            answer = self._list_page(given)
-            for item in answer.get("Contents", ()):
-                yield S3Listed(item["Key"], item["Size"], bare(item.get("ETag")), item["LastModified"])
-            if not answer.get("IsTruncated"):
+            found = self._list_page(given)
+            yield from found.items
+            if not found.truncated:
                 return
-            given["ContinuationToken"] = answer.get("NextContinuationToken")
-            if not given["ContinuationToken"]:
+            if not found.next:
                 raise StorageError(f"{self._where(prefix)}: the service broke off a listing without saying how to go on")
+            given["ContinuationToken"] = found.next
 
     def check(self) -> None:
         """Return if the bucket can be listed; raises `StorageError` that says why not."""
         self._list_page({"MaxKeys": 1})
 
+    def require(self) -> None:
+        """As `check`, for a bucket that is a source or target and not the place of a store.
+
+        Raises:
+            NoSuchBucket: there is none of that name on the service.
+            StorageError: the service failed.
+        """
+        attempts = Attempts("a bucket cannot be listed", self._where(""))
+        try:
+            self._try_list_page(attempts, {"MaxKeys": 1})
+        except StorageError as error:
+            if attempts.code == "NoSuchBucket":
+                raise NoSuchBucket(str(error)) from error
+            raise
+
     def server_time(self) -> datetime | None:
         """The service's clock, to the second; None where it does not tell."""
-        return server_time(self._list_page({"MaxKeys": 1}).get("ResponseMetadata", {}))
+        return self._list_page({"MaxKeys": 1}).time
 
     def _explain(self, code: str) -> None:
         """The answer to HEAD has no body, so it says little, and a missing bucket looks like a missing key: ask further."""
@@ -121,9 +154,11 @@ class S3Bucket:
         if code in ("400", "403", "301"):
             self.check()
 
-    def _list_page(self, given: dict[str, Any]) -> Any:
-        attempts = Attempts("a bucket cannot be listed", self._where(given.get("Prefix", "")))
-        return attempts.run(lambda: self._client.list_objects_v2(**self._bucket, **given))
+    def _list_page(self, given: dict[str, Any]) -> _Listing:
+        return self._try_list_page(Attempts("a bucket cannot be listed", self._where(given.get("Prefix", ""))), given)
+
+    def _try_list_page(self, attempts: Attempts, given: dict[str, Any]) -> _Listing:
+        return attempts.run(lambda: _Listing.from_answer(self._client.list_objects_v2(**self._bucket, **given)))
 
     # --- writing ---
 
@@ -245,15 +280,24 @@ class S3Bucket:
         aborted = 0
         while True:
             attempts = Attempts("open uploads cannot be listed", self._where(prefix))
-            page = attempts.run(partial(self._client.list_multipart_uploads, **given))
-            now = server_time(page["ResponseMetadata"]) or datetime.now(UTC)
-            for upload in page.get("Uploads", ()):
-                if now - upload["Initiated"] > age:
-                    self._abort(upload["Key"], upload["UploadId"])
-                    aborted += 1
-            if not page.get("IsTruncated"):
+            old, more = attempts.run(partial(self._old_uploads, given, age))
+            for key, upload in old:
+                self._abort(key, upload)
+            aborted += len(old)
+            if more is None:
                 return aborted
-            given |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            given |= more
+
+    def _old_uploads(
+        self, given: Mapping[str, Any], age: timedelta
+    ) -> tuple[Sequence[tuple[str, str]], dict[str, str] | None]:
+        """The key and id of the old ones of one page, and how to ask for the next."""
+        page = self._client.list_multipart_uploads(**given)
+        now = server_time(page.get("ResponseMetadata", {})) or datetime.now(UTC)
+        old = [(one["Key"], one["UploadId"]) for one in page.get("Uploads", ()) if now - one["Initiated"] > age]
+        if not page.get("IsTruncated"):
+            return old, None
+        return old, {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def _abort(self, key: str, upload: str) -> None:
         attempts = Attempts("an upload cannot be aborted", self._where(key))

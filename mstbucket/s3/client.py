@@ -11,12 +11,22 @@ from typing import Any, Final
 
 from mstbucket.errors import StorageError
 from mstbucket.s3.failures import missing_library, understand
+from mstbucket.s3.objects import TEXTS
 from mstbucket.s3.place import S3Place
 
 POOL: Final = 32  # connections kept open; more threads than that wait for one
 CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60  # without a byte; not for a whole body
 DEFAULT_REGION: Final = "us-east-1"  # what other services call theirs, unless told
+
+# [S3B-17] botocore takes Expires for a time: it reads `0` as 1970, loses what is none, and breaks off at an empty one.
+# From an answer that it breaks off at nobody can let go of the connection, so we read the other two ourselves as well.
+_PARSED: Final = ("expires", "last-modified", "content-length")
+# Numbers and times that nobody here asks for: one that is none must not make an object unreadable.
+_UNUSED: Final = (
+    "x-amz-missing-meta", "x-amz-mp-parts-count", "x-amz-tagging-count", "x-amz-object-lock-retain-until-date",
+    "x-amz-delete-marker", "x-amz-server-side-encryption-bucket-key-enabled", "x-amz-object-size",
+)  # fmt: skip
 
 _lock: Final = threading.Lock()
 _loaders: Final[dict[str, Any]] = {}
@@ -63,14 +73,17 @@ def make_client(place: S3Place) -> Any:
                 ),
             )
         except Exception as error:
-            failure = understand(error, "S3 cannot be used", str(place))
-            if failure is None and isinstance(error, ValueError):
+            if isinstance(error, ValueError):
                 raise StorageError(f"S3 cannot be used: {place}: check the endpoint and AWS_ENDPOINT_URL") from error
+            failure = understand(error, "S3 cannot be used", str(place))
             if failure is None:
                 raise
             raise failure.error from error
         # Older services demand it of this call, which newer releases of boto3 no longer send.
         client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
+        client.meta.events.register("before-parameter-build.s3", _take_expires)
+        client.meta.events.register("before-call.s3", _send_expires)
+        client.meta.events.register_first("before-parse.s3.*", _keep_texts)
         _silence()
     return client
 
@@ -83,6 +96,23 @@ def md5_header(digest: bytes) -> str:
 def _add_md5(request: Any, **_: Any) -> None:
     body = request.body if isinstance(request.body, bytes) else str(request.body).encode()
     request.headers["Content-MD5"] = md5_header(hashlib.md5(body, usedforsecurity=False).digest())
+
+
+def _take_expires(params: Any, context: Any, **_: Any) -> None:
+    if "Expires" in params:
+        context["mstbucket_expires"] = params.pop("Expires")
+
+
+def _send_expires(params: Any, context: Any, **_: Any) -> None:
+    if "mstbucket_expires" in context:
+        params["headers"]["Expires"] = context["mstbucket_expires"]
+
+
+def _keep_texts(response_dict: Any, customized_response_dict: Any, **_: Any) -> None:
+    headers = response_dict.get("headers", {})
+    customized_response_dict[TEXTS] = {name: headers.pop(name) for name in _PARSED if name in headers}
+    for name in _UNUSED:
+        headers.pop(name, None)
 
 
 class _NoDebug(logging.Filter):

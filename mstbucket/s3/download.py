@@ -54,9 +54,8 @@ class S3Stream:
         self._where = f"s3://{bucket}/{key}"
         self._at = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
-        answer = Attempts("an object cannot be read", self._where).run(lambda: client.get_object(**self._name))
-        self._body: Any = answer["Body"]
-        self.object = S3Object.from_answer(key, answer["ContentLength"], answer)
+        self._body: Any = None
+        self.object = Attempts("an object cannot be read", self._where).run(self._first)
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, b"" at the end; all that remain if `size` is negative.
@@ -100,6 +99,16 @@ class S3Stream:
             self._body.close()
             self._body = None
             raise
+
+    def _first(self) -> S3Object:
+        answer = self._client.get_object(**self._name)
+        try:
+            found = S3Object.from_answer(self._name["Key"], answer)
+        except BaseException:
+            answer["Body"].close()
+            raise
+        self._body = answer["Body"]
+        return found
 
     def _again(self) -> Any:
         answer = self._client.get_object(**self._name, Range=f"bytes={self._at}-")

@@ -76,9 +76,15 @@ def missing_library() -> Unsupported:
 
 
 def understand(error: Exception, what: str, where: str) -> Failure | None:
-    """What `error`, raised by boto3 in the course of `what` at `where`, means; None for what is not boto3's."""
-    from botocore import exceptions as boto
+    """What `error`, raised by boto3 or by reading its answer in the course of `what` at `where`, means.
 
+    None for what is declared already. Everything else has a meaning: no other error leaves this package ([S3B-18]).
+    """
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, MstBucketError):
+        return None
     if isinstance(error, boto.ClientError):
         return _answered(error.response, what, where)
 
@@ -103,9 +109,10 @@ def understand(error: Exception, what: str, where: str) -> Failure | None:
             return Failure(InvalidInput(f"{what}: {where}: S3 does not take this ({_brief(error)})"))
         case boto.BotoCoreError():
             return Failure(failed(f"boto3 cannot do it ({_brief(error)})"))
-        case OSError() if not isinstance(error, MstBucketError):  # a socket's own, where botocore lets it through
+        case OSError():  # a socket's own, where botocore lets it through
             return Failure(failed(no_answer), again=True, unsure=True)
-    return None
+    odd = f"the service's answer makes no sense ({type(error).__name__}: {_brief(error)})"
+    return Failure(failed(odd), again=isinstance(error, ResponseParserError), unsure=True)
 
 
 def refused_key(code: str, message: str, what: str, where: str) -> Failure:
@@ -149,9 +156,10 @@ def _skew(meta: Mapping[str, Any]) -> str:
 def server_time(meta: Mapping[str, Any]) -> datetime | None:
     """The service's clock, to the second, by an answer's ResponseMetadata; None where it does not say."""
     try:
-        return parsedate_to_datetime(str(meta["HTTPHeaders"]["date"]))
-    except (KeyError, ValueError):
+        found = parsedate_to_datetime(str(meta["HTTPHeaders"]["date"]))
+    except (KeyError, ValueError, OverflowError):
         return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _brief(error: Exception) -> str:

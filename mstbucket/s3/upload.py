@@ -52,7 +52,7 @@ class S3Target:
         self.where = f"s3://{bucket}/{key}"
         self.condition = condition
         self._mark = secrets.token_hex(16)
-        self._attributes = attributes.parameters()
+        self._attributes = attributes.parameters(self.where)
         self._attributes["Metadata"] = {**attributes.metadata, MARK: self._mark} if condition else dict(attributes.metadata)
 
     def put(self, body: Any, size: int, md5: bytes) -> S3Written:
@@ -103,7 +103,7 @@ class S3Target:
     def begin_parts(self) -> str:
         """Begin a multipart upload; its id."""
         attempts = Attempts("an upload cannot be started", self.where)
-        return str(attempts.run(lambda: self.client.create_multipart_upload(**self.name, **self._attributes))["UploadId"])
+        return attempts.run(lambda: str(self.client.create_multipart_upload(**self.name, **self._attributes)["UploadId"]))
 
 
 class S3Writer:
@@ -214,15 +214,15 @@ class S3Writer:
         what = {**target.name, "UploadId": self._upload, "PartNumber": len(self._parts) + 1}
         attempts = Attempts("a part of an object cannot be written", target.where)
 
-        def send() -> Any:
-            return target.client.upload_part(
+        def send() -> str:
+            answer = target.client.upload_part(
                 **what, Body=part.rewound(), ContentLength=part.size, ContentMD5=md5_header(digest)
             )
+            if plain_md5(answer) not in (None, digest.hex()):
+                raise StorageError(f"{target.where}: the service says it holds other bytes than were sent: repeat the call")
+            return str(answer["ETag"])
 
-        answer = attempts.run(send)
-        if plain_md5(answer) not in (None, digest.hex()):
-            raise StorageError(f"{target.where}: the service says it holds other bytes than were sent: repeat the call")
-        self._parts.append({"PartNumber": what["PartNumber"], "ETag": answer["ETag"]})
+        self._parts.append({"PartNumber": what["PartNumber"], "ETag": attempts.run(send)})
         self._digests.update(digest)
         self._size += part.size
         part.close()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
+from mstbucket.core.commit import tags_size
 from mstbucket.core.keys import encode_key
 from mstbucket.errors import InvalidInput, InvalidTag, MetadataTooLarge, MethodNotAllowed, NoSuchTagSet, Unsupported
 from mstbucket.limits import (
@@ -22,7 +23,7 @@ from mstbucket.limits import (
     TAG_KEY_MAX,
     TAG_VALUE_MAX,
 )
-from mstbucket.model import EMPTY, ObjectAttributes, ObjectInfo, Tags
+from mstbucket.model import EMPTY, ObjectAttributes, ObjectInfo, PlainTags, PutRequest, Tags
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import no_such_bucket
@@ -41,8 +42,9 @@ STORAGE_CLASS: Final = "STANDARD"  # the only one there is ([ATTR-7])
 
 
 def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
-    """*tags* as a map, or `InvalidTag` with the rule that is broken ([TAG-1], [TAG-2])."""
-    pairs = list(tags.items() if isinstance(tags, Mapping) else tags)
+    """*tags*, in one of the shapes of `PlainTags`, as a map, or `InvalidTag` with the rule broken ([TAG-1], [TAG-2])."""
+    plain = cast("PlainTags", tags)
+    pairs = list(plain.items() if isinstance(plain, Mapping) else plain)
     if len(pairs) > most:  # [TAG-1]
         raise InvalidTag(f"{whose} would have {len(pairs)} tags; at most {most} are allowed")
     found: dict[str, str] = {}
@@ -61,6 +63,11 @@ def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
     return found
 
 
+def tags_of(request: PutRequest) -> dict[str, str]:
+    """The tags of a request, or `InvalidTag`."""
+    return tag_set(request.tags, OBJECT_TAGS_MAX, repr(request.key))
+
+
 def bucket_tag_set(tags: Tags, bucket: str) -> dict[str, str]:
     """*tags* as a map that a commit of *bucket* has room for, or `InvalidTag`."""
     found = tag_set(tags, BUCKET_TAGS_MAX, f"bucket {bucket!r}")
@@ -70,23 +77,18 @@ def bucket_tag_set(tags: Tags, bucket: str) -> dict[str, str]:
     return found
 
 
-def tags_size(tags: Mapping[str, str]) -> int:
-    """Bytes of UTF-8 of all names and values."""
-    return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())
-
-
 def folded(pairs: Mapping[str, str], what: str, key: str) -> dict[str, str]:
     """A map of metadata or headers with its names in lower case ([ATTR-1]).
 
     Raises:
-        InvalidInput: two names differ in case only, or a line break or NUL would end up in a header ([ATTR-2]).
+        InvalidInput: two names differ in case only, or a header would hold a line break, NUL or a lone surrogate ([ATTR-2]).
     """
     lower = {name.lower(): value for name, value in pairs.items()}
     if len(lower) < len(pairs):
         raise InvalidInput(f"the {what} of {key!r} hold a name twice, in upper and lower case: {sorted(pairs)}")
     for name, value in lower.items():
-        if any(character in name + value for character in "\r\n\0"):
-            raise InvalidInput(f"{what} {name!r} of {key!r} hold a line break or NUL")
+        if any(c in "\r\n\0" or "\ud800" <= c <= "\udfff" for c in name + value):
+            raise InvalidInput(f"{what} {name!r} of {key!r} hold a line break, NUL or a lone surrogate")
     return lower
 
 

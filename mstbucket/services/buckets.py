@@ -11,6 +11,7 @@ from mstbucket.core.commit import Commit
 from mstbucket.core.commit import bucket_id as bucket_identity
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import NoSuchBucket
+from mstbucket.limits import SEQ_MAX
 from mstbucket.model import BucketInfo, CommitInfo
 from mstbucket.pg.database import Database
 from mstbucket.services.rows import commit_info, moment
@@ -83,19 +84,19 @@ def commits(db: Database, name: str) -> Iterator[CommitInfo]:
     query = """
         SELECT b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes
         FROM buckets b JOIN commits c ON c.bucket = b.id
-        WHERE b.id = %s AND c.seq < %s ORDER BY c.seq DESC LIMIT %s
+        WHERE b.id = %s AND c.seq <= %s ORDER BY c.seq DESC LIMIT %s
     """
-    below = 2**63 - 1
+    last = SEQ_MAX
     with db.reading() as connection:
         bucket = bucket_id(connection, name)
     while True:
         with db.reading() as connection:
-            rows = connection.execute(query, (bucket, below, _COMMITS_PAGE), binary=True).fetchall()
+            rows = connection.execute(query, (bucket, last, _COMMITS_PAGE), binary=True).fetchall()
         for identity, cid, prev, called, *row in rows:
             yield commit_info(cid, identity, called, row, prev)
         if len(rows) < _COMMITS_PAGE:
             return
-        below = rows[-1][4]
+        last = rows[-1][4] - 1
 
 
 def current_commit(db: Database, name: str) -> CommitInfo | None:

@@ -11,8 +11,9 @@ Of two completions one makes the object, and the other, if it asks for the same,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
@@ -30,17 +31,17 @@ from mstbucket.errors import (
     InvalidPart,
     InvalidPartOrder,
 )
-from mstbucket.limits import OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX
+from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX, PUT_SIZE_MAX
 from mstbucket.model import EMPTY, PutResult
-from mstbucket.model_uploads import PartName
+from mstbucket.model_uploads import NamedPart
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
+from mstbucket.services.incoming import Incoming, repeating
 from mstbucket.services.locking import place_on_completed
 from mstbucket.services.naming import naming
-from mstbucket.services.packing import PackInProgress
 from mstbucket.services.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.putting import add_rows, result
 from mstbucket.services.rows import json_of
@@ -74,10 +75,6 @@ class _Chosen:
     checksums: list[Mapping[str, str] | None]
 
 
-#: A part as it was asked for: number, ETag without quotes, checksums.
-_Named = tuple[int, str, Mapping[str, str]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What a completion asks for: a digest of its list of parts, and what has to be under the key."""
@@ -91,7 +88,7 @@ def complete(
     bucket: str,
     key: str,
     upload_id: str,
-    parts: Iterable[PartName],
+    parts: Sequence[NamedPart],
     checksums: Mapping[str, str],
     expectation: Expected,
 ) -> PutResult:
@@ -110,7 +107,7 @@ def complete(
         whole = of_object(upload.kind, [sums or EMPTY for sums in chosen.checksums], chosen.sizes)  # [SUM-9] read: nothing
         check_object(checksums, whole)
         try:
-            return _Completion(context, bucket, key, upload, asked, chosen, whole).run()
+            return repeating(_Completion(context, bucket, key, upload, asked, chosen, whole).run)
         except _Replaced as error:
             if attempt == ATTEMPTS:
                 if not expectation.anything:  # [COND-10]
@@ -147,19 +144,16 @@ def _repeated(upload: _Upload, asked: bytes, bucket: str, key: str) -> PutResult
 # --- 1. what is asked for ------------------------------------------------------------------------------------------------
 
 
-def _checked(parts: Iterable[PartName]) -> list[_Named]:
+def _checked(parts: Sequence[NamedPart]) -> list[NamedPart]:
     """The list as it will be compared: numbers ascending, ETags without quotes."""
-    wanted: list[_Named] = []
-    for number, etag, *rest in parts:
-        if type(number) is not int or not isinstance(etag, str) or len(rest) > 1:
-            said = (number, etag, *rest)
-            raise InvalidInput(f"a part to complete is (number, ETag) or (number, ETag, checksums), not {said!r}")
+    wanted: list[NamedPart] = []
+    for number, etag, checksums in parts:
         if wanted and number <= wanted[-1][0]:  # [MPU-6] strictly ascending
             raise InvalidPartOrder(f"part {number} comes after part {wanted[-1][0]}: name each once, in ascending order")
         quoted = len(etag) >= 2 and etag[0] == etag[-1] == '"'
-        wanted.append((number, etag[1:-1] if quoted else etag, *(rest or (EMPTY,))))
+        wanted.append((number, etag[1:-1] if quoted else etag, checksums))
     if not 1 <= len(wanted) <= PARTS_MAX:
-        raise InvalidInput(f"an upload is completed with 1 to {PARTS_MAX} parts, not {len(wanted)}")
+        raise InvalidInput(f"an upload is completed with 1 to {PARTS_MAX} parts, not {'none' if not wanted else 'more'}")
     if not 1 <= wanted[0][0] <= wanted[-1][0] <= PARTS_MAX:
         raise InvalidPart(f"parts are numbered 1 to {PARTS_MAX}, and {wanted[0][0]} to {wanted[-1][0]} are named")
     if any(not etag.isascii() for _, etag, _ in wanted):
@@ -167,7 +161,7 @@ def _checked(parts: Iterable[PartName]) -> list[_Named]:
     return wanted
 
 
-def _choose(connection: Any, upload_id: str, wanted: Sequence[_Named]) -> _Chosen:
+def _choose(connection: Any, upload_id: str, wanted: Sequence[NamedPart]) -> _Chosen:
     query = """
         SELECT number, generation, size, md5, sha256, checksums FROM parts
         WHERE upload = %s AND number = ANY (%s) ORDER BY number
@@ -184,11 +178,22 @@ def _choose(connection: Any, upload_id: str, wanted: Sequence[_Named]) -> _Chose
     for number, _, _ in wanted[:-1]:
         if rows[number][2] < PART_SIZE_MIN:  # [MPU-6]
             raise EntityTooSmall(f"part {number} has {rows[number][2]} bytes; all but the last need {PART_SIZE_MIN}")
-    size = sum(row[2] for row in rows.values())
-    if size > OBJECT_SIZE_MAX:
-        raise EntityTooLarge(f"the parts have {size} bytes together; an object has up to {OBJECT_SIZE_MAX}")
+    check_sizes([rows[number][2] for number, _, _ in wanted])
     columns = list(zip(*(rows[number] for number, _, _ in wanted), strict=True))
     return _Chosen(*(list(column) for column in columns))
+
+
+def check_sizes(sizes: Sequence[int]) -> None:
+    """Refuse parts of which no object can be made; nothing was read of them."""
+    size = sum(sizes)
+    if size > OBJECT_SIZE_MAX:
+        raise EntityTooLarge(f"the parts have {size} bytes together; an object has up to {OBJECT_SIZE_MAX}")
+    anew = sum(part for part, end in zip(sizes, accumulate(sizes), strict=True) if (end - part) % CHUNK_SIZE)
+    if anew > PUT_SIZE_MAX:  # [MPU-22]
+        raise EntityTooLarge(
+            f"{anew} bytes would have to be cut anew, since parts before them have no whole number of MiB; up to "
+            f"{PUT_SIZE_MAX} can be: send parts of whole MiB"
+        )
 
 
 # --- 2. and 3. -----------------------------------------------------------------------------------------------------------
@@ -214,7 +219,7 @@ class _Completion:
         self._asked = asked
         self._chosen = chosen
         self._checksums = checksums
-        self._pack: PackInProgress | None = None
+        self._pack: Incoming | None = None
 
     def run(self) -> PutResult:
         """Compose and record; `_Replaced` if a part changed meanwhile, and then nothing has happened."""
@@ -234,12 +239,13 @@ class _Completion:
         return answer
 
     def _close(self, error: BaseException | None) -> None:
-        if self._pack is not None:
-            self._pack.__exit__(None if error is None else type(error), error, None)
+        pack, self._pack = self._pack, None
+        if pack is not None:
+            pack.__exit__(None if error is None else type(error), error, None)
 
     def _put(self, cid: bytes, block: bytes) -> None:
         if self._pack is None:
-            self._pack = PackInProgress(self._context)
+            self._pack = Incoming(self._context)
         self._pack.add(cid, block)
 
     def _compose(self) -> Body:

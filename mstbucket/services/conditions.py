@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from mstbucket.errors import InvalidInput, NotModified, PreconditionFailed
 from mstbucket.pg import binary
+from mstbucket.services.rows import shown_ms
 
 #: `"…"` or `W/"…"`, or, as S3's clients do it, an ETag without its quotes.
 _ELEMENT: Final = re.compile(r'\s*(?:(W/)?"([^"]*)"|([^",*\s][^",\s]*))\s*(?:,|$)')
@@ -73,7 +74,7 @@ class Conditions:
 
         "changed" is 412 for everybody; "unchanged" is 304 for a read, and 412 for a copy.
         """
-        tag, second = f'"{etag}"', modified // 1000
+        tag, second = f'"{etag}"', shown_ms(modified) // 1000
         # [COND-2] the order of RFC 9110, section 13.2.2: an ETag that is given makes the time of its kind unimportant
         if self.match is not None:
             if "*" not in self.match and tag not in self.match:

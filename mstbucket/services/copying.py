@@ -13,6 +13,7 @@ from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
+from mstbucket.services.attributes import tags_of
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.conditions import Conditions, Expected
 from mstbucket.services.context import Context
@@ -86,7 +87,7 @@ def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: s
             headers=lower(request.headers),
             metadata=lower(request.metadata),
         )
-    return replace(m, tags=dict(request.tags)) if tagging_directive == "REPLACE" else m
+    return replace(m, tags=tags_of(request)) if tagging_directive == "REPLACE" else m
 
 
 def check_directives(request: PutRequest, metadata_directive: str, tagging_directive: str) -> None:

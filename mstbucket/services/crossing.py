@@ -68,7 +68,7 @@ def _in_parts(
             target = parts.Target(bucket, said.key, upload.id, number)
             with _open(there, source, Wanted(source.key, source.version_id, part=number), same) as reader:
                 part = parts.upload_part(context, target, cast("BinaryIO", reader), None, EMPTY, None)
-            named.append((number, part.etag))
+            named.append((number, part.etag, EMPTY))
         expectation = expected(said.if_match, said.if_none_match)
         checksums = info.checksums if kind.type == "FULL_OBJECT" else EMPTY
         return completing.complete(context, bucket, said.key, upload.id, named, checksums, expectation)

@@ -1,4 +1,4 @@
-"""Carrying out lifecycle rules: a pass over a bucket in small transactions. spec/22-lifecycle.md is normative.
+"""Carrying out lifecycle rules: a pass over a bucket in small transactions. spec/store/22-lifecycle.md is normative.
 
 A pass has phases: current objects, noncurrent versions, delete markers that are left alone, open uploads. Each goes through
 its table in the order of its index, a page at a time, from a place that is a key and a sequence. What the rules say is

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.files.paths import temporary_name
 
 _ADVICE: Final = {
     errno.ENOSPC: "free some space and repeat the call",
@@ -35,7 +35,11 @@ def failed(what: str, error: OSError) -> StorageError:
 def check_path(path: str | os.PathLike[str]) -> None:
     """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
     name = os.fsdecode(path)
-    if not name or "\0" in name:
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError as error:  # a lone surrogate that stands for no byte
+        raise InvalidInput(f"{name!r} is no path: it has no form in bytes (character {error.start})") from error
+    if not encoded or b"\0" in encoded:
         raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
 
 
@@ -52,13 +56,37 @@ def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[Binar
         raise failed(f"{os.fsdecode(path)} cannot be read", error) from error
 
 
+class Reading:
+    """A stream of somebody else's, to read: what it fails with are declared errors. Closing it is its owner's affair."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        if not hasattr(stream, "read"):
+            raise InvalidInput(f"a CAR is read from a path or a file, not from a {type(stream).__name__}")
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end."""
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise failed("the CAR cannot be read", error) from error
+        except ValueError as error:  # what Python says of a file that is closed
+            raise InvalidInput("the CAR cannot be read: the file is closed, or not open for reading") from error
+        if not isinstance(data, bytes):
+            raise InvalidInput(f"the CAR is read as {type(data).__name__}: open the file for reading bytes, and blocking")
+        return data
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""
     check_path(path)
     if not path.name:
         raise InvalidInput(f"{path} names no file")
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+    # Not made of the name that it will have: that may be as long as a name can be.
+    beside = path.with_name(temporary_name().decode())
     try:
         file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Object lock: the retention and the legal hold of versions. spec/19-lock.md is normative.
+"""Object lock: the retention and the legal hold of versions. spec/store/19-lock.md is normative.
 
 Locks are service state: rows of `locks`, in no manifest. Who sets one holds the key, and so does who removes a version,
 so each of them sees what the other has done ([LOCK-6]). Time is that of the database's server, here as there.
@@ -261,4 +261,5 @@ def _check_future(until: int | None, now: int) -> None:
 
 
 def _no_lock() -> InvalidRequest:
-    return InvalidRequest("the bucket has no object lock: enable it with put_object_lock_configuration")  # [LOCK-1]
+    # [LOCK-1]
+    return InvalidRequest("the bucket has no object lock: enable it first (put_object_lock_configuration, lock --enable)")

@@ -12,6 +12,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.model import EMPTY, CommitInfo, ObjectInfo
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST_MS: Final = -62135596800000  # the first millisecond of the year 1
 LATEST_MS: Final = 253402300799999  # the last millisecond of the year 9999
 
 #: What S3 calls the version that has no id of its own.
@@ -52,9 +53,14 @@ def json_of(mapping: Mapping[str, str]) -> str | None:
 def moment(ms: int) -> datetime:
     """Milliseconds since 1970 as an aware datetime; exact, which a float division would not be.
 
-    A foreign manifest may state a time that no calendar of Python holds: that is the last moment there is.
+    A foreign manifest may state a time that no calendar of Python holds: that is the first or last moment there is.
     """
-    return _EPOCH + timedelta(milliseconds=ms if ms < LATEST_MS else LATEST_MS)
+    return _EPOCH + timedelta(milliseconds=shown_ms(ms))
+
+
+def shown_ms(ms: int) -> int:
+    """The milliseconds of `moment`: what a caller was shown, and so is what may be compared with what it gives back."""
+    return min(max(ms, EARLIEST_MS), LATEST_MS)
 
 
 def shown_version(versioning: str | None, version_id: str | None) -> str | None:

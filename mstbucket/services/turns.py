@@ -1,4 +1,4 @@
-"""Flushes of one bucket that wait for each other ([FLUSH-10], [FLUSH-11])."""
+"""Flushes of one bucket that wait for each other ([FLUSH-11], [FLUSH-12])."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def before(context: Context, bucket: str) -> tuple[int, int]:
 
 
 def is_joined(context: Context, number: int, seq: int) -> bool:
-    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-11])."""
+    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-12])."""
     query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
     with context.db.reading() as connection:
         return bool(one_row(connection, query, (number, seq + 2))[0])

@@ -14,6 +14,7 @@ from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_A
 from mstbucket.model import EMPTY, PutRequest
 from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
+from mstbucket.services.attributes import tags_of
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP, check_text
@@ -32,7 +33,7 @@ def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> 
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
     check(request)
     wish = wish_of(request)
-    headers, metadata, tags = lower(request.headers), lower(request.metadata), dict(request.tags)
+    headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
     content_type = request.content_type or DEFAULT_TYPE
     now = context.db.now_ms()
     # [MPU-1] what no manifest can hold is refused now, not after all parts have been sent

@@ -61,7 +61,12 @@ def believing(context: Context, bucket: str, work: Callable[[str | None], _T]) -
 
 def new_id(versioning: str | None) -> str | None:
     """The id for a version about to be written: a fresh one, or None for the null version ([VSN-2])."""
-    return secrets.token_urlsafe(_ID_BYTES) if versioning == ENABLED else None
+    if versioning != ENABLED:
+        return None
+    made = secrets.token_urlsafe(_ID_BYTES)
+    while made.startswith("-"):  # a command line would take it for an option
+        made = secrets.token_urlsafe(_ID_BYTES)
+    return made
 
 
 def stored_id(version_id: str) -> str | None:

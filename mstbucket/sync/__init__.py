@@ -7,7 +7,7 @@
         print(sync(source, target, Options(delete=True), tell=print, tick=lambda done: None))
 
 Both places are read as streams of entries in key order; `plan` merges them into steps, which is pure; a *mover*, one per
-direction, carries a step out; `engine` runs movers on threads. `spec/21-sync.md` is normative.
+direction, carries a step out; `engine` runs movers on threads. `spec/store/21-sync.md` is normative.
 """
 
 from __future__ import annotations

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from mstbucket.errors import InvalidInput, InvalidKey
+from mstbucket.files.paths import unescape
 from mstbucket.files.walk import Skipped, walk
 from mstbucket.sync.entry import Entry
-from mstbucket.sync.filters import Filters
+from mstbucket.sync.filters import Wanted
 from mstbucket.sync.order import Row, sort_rows
 from mstbucket.sync.plan import Kind
-
-# What a copy out that was killed leaves behind ([CLI-16]): half of an object, under no key.
-_PARTIAL: Final = re.compile(rb"\.mstbucket-[0-9a-f]{16}\.partial")
 
 
 class Directory:
@@ -29,20 +25,24 @@ class Directory:
 
     kind = Kind.LOCAL
 
-    def __init__(self, root: str, wanted: Filters, tell: Callable[[str, bool], None], *, follow: bool) -> None:
+    def __init__(
+        self, root: str, wanted: Wanted, tell: Callable[[str, bool], None], *, follow: bool,
+        leave_out: frozenset[bytes] = frozenset(),
+    ) -> None:  # fmt: skip
         """Prepare to list *root*.
 
         Args:
             root: the directory.
             wanted: which keys to give.
             tell: called with what is left out and why, and whether it should have been there.
-            follow: as for `walk`.
+            follow, leave_out: as for `walk`.
         """
         self.root = root
         self.incomplete = False
         self._wanted = wanted
         self._tell = tell
         self._follow = follow
+        self._leave_out = leave_out
 
     def require(self) -> None:
         """Raise where there is no such directory.
@@ -57,14 +57,8 @@ class Directory:
             raise InvalidInput(f"{self.root!r} is no directory: copy a file with cp")
 
     def entries(self) -> Iterator[Entry]:
-        """The files in the order of their keys' UTF-8: `a.txt`, `a/b`, `a0`."""
-        last = None
-        for row in sort_rows(self._rows()):
-            key, path, size, modified, touched = row
-            if key == last:  # [CLI-13] both forms of a name, where the key needs only one
-                self._skip(os.fsencode(path), f"another file stands for the key {key!r}", failed=False)
-                continue
-            last = key
+        """The files in the order of their keys' UTF-8: `a.txt`, `a/b`, `a0`; a key twice if two stand for it."""
+        for key, path, size, modified, touched in sort_rows(self._rows()):
             yield Entry(key, size, modified, touched=touched, path=os.fsencode(path))
 
     def names(self, path: bytes) -> list[bytes]:
@@ -74,12 +68,10 @@ class Directory:
     def _rows(self) -> Iterator[Row]:
         if not os.path.lexists(self.root):
             return
-        for found in walk(self.root, follow=self._follow):
+        for found in walk(self.root, follow=self._follow, leave_out=self._leave_out):
             if isinstance(found, Skipped):
                 if self._concerns(found):
                     self._skip(found.path, found.reason, failed=found.failed)
-                continue
-            if _PARTIAL.fullmatch(found.names[-1]):
                 continue
             try:
                 key = found.key
@@ -99,11 +91,17 @@ class Directory:
         """Whether something may be there that the sync is about: of a directory that cannot be read, anything may."""
         name = self._shown(skipped.path)
         if skipped.failed and not (os.path.islink(skipped.path) and not os.path.exists(skipped.path)):
-            return not self._wanted.leaves_out_all_below(name)
+            # A piece of a cut name does not tell the key by itself.
+            return b"%~" in skipped.path or not self._wanted.leaves_out_all_below(name)
         return self._wanted(name)
 
     def _shown(self, path: bytes) -> str:
-        return b"/".join(self.names(path)).decode("utf-8", "backslashreplace")
+        """The key that a path stands for, as far as its name can be read."""
+        names = self.names(path)
+        try:
+            return unescape([name.decode() for name in names])
+        except UnicodeDecodeError:
+            return b"/".join(names).decode("utf-8", "backslashreplace")
 
     def _skip(self, path: bytes, reason: str, *, failed: bool) -> None:
         self.incomplete |= failed

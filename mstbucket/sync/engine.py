@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mstbucket.bucket import Bucket
-from mstbucket.errors import MstBucketError, NoSuchBucket, StorageError
+from mstbucket.errors import Conflict, MstBucketError, NoSuchBucket, StorageError
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model import PutRequest, PutResult
-from mstbucket.sync.entry import Compare, Copy, Delete, Entry, Same, Step
+from mstbucket.sync.entry import Clash, Compare, Copy, Delete, Entry, Same, Step
 from mstbucket.sync.mover import WHOLE, Alone, Failed, Moved, Mover, Outcome, Ready
 
 BATCH_SECONDS: Final = 5.0  # of work that a kill may cost: a batch is closed after that, full or not
@@ -143,6 +144,8 @@ class Engine:
                     group, size = [], 0
             elif isinstance(step, Delete):
                 delete(step.target)
+            elif isinstance(step, Clash):
+                self._note(Failed(Copy(step.entries[0], None, "new"), _clash(step)))
             else:
                 group.append(step)
                 size += step.source.size
@@ -162,7 +165,7 @@ class Engine:
             if isinstance(outcome, Ready):
                 try:
                     outcome.check()
-                except OSError as error:
+                except (Conflict, OSError) as error:
                     self._note(Failed(outcome.step, error))
                 else:
                     self._batched[outcome.request.key] = outcome.step
@@ -177,7 +180,7 @@ class Engine:
                 return
 
     def _stored(self, put: PutResult) -> None:
-        self._note(Moved(self._batched.pop(put.key)))
+        self._note(Moved(self._batched.pop(put.key), put))
 
     # --- deleting ---
 
@@ -210,6 +213,12 @@ class Engine:
         else:
             self.summary.failed += 1
         self._tell(outcome)
+
+
+def _clash(step: Clash) -> Conflict:
+    """[SYNC-16]"""
+    paths = ", ".join(repr(os.fsdecode(entry.path or b"")) for entry in step.entries)
+    return Conflict(f"these files stand for one key, and none is touched: {paths}: rename or remove all but one")
 
 
 def _work(work: Callable[[Copy | Compare], Outcome], group: _Group) -> list[Outcome]:

@@ -64,4 +64,11 @@ class Same:
     target: Entry
 
 
-Step = Copy | Compare | Delete | Same
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Several files of one side stand for one key, so nobody can say which is meant: nothing is done with any."""
+
+    entries: tuple[Entry, ...]
+
+
+Step = Copy | Compare | Delete | Same | Clash

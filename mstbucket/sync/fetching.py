@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from mstbucket.core.cid import raw_cid
@@ -10,12 +10,14 @@ from mstbucket.core.keys import encode_key
 from mstbucket.errors import Conflict
 from mstbucket.model import PutRequest
 from mstbucket.s3 import S3Object, S3Stream
-from mstbucket.services.putting import check
+from mstbucket.services.putting import DEFAULT_TYPE, check
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
-from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, as_copy, content_of
+from mstbucket.sync.extras import Extras
+from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, always, as_copy, content_of
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.plan import by_time
 from mstbucket.sync.remote import Remote
+from mstbucket.sync.single import put
 
 _READ: Final = 1 << 20
 
@@ -23,10 +25,12 @@ _READ: Final = 1 << 20
 class Fetching(Mover):
     """Objects of the service become ours with content type, headers and user metadata ([SYNC-14])."""
 
-    def __init__(self, source: Remote, target: Objects, meter: Meter) -> None:
+    def __init__(self, source: Remote, target: Objects, meter: Meter, trusted: Callable[[Entry], bool] = always) -> None:
+        """*trusted* says of an object whose CID is that of the source whether nothing has to be fetched again."""
         self._source = source
         self._target = target
         self.meter = meter
+        self._trusted = trusted
 
     def move(self, step: Copy | Compare) -> Outcome:
         """Get the object; a small one is returned to be put, a large one is streamed in."""
@@ -40,7 +44,7 @@ class Fetching(Mover):
                 return self._small(step, key, stream)
             if not isinstance(step, Compare):
                 return self._put(step, key, stream)
-            if content_of(self._chunks(stream)) == step.target.content:
+            if content_of(self._chunks(stream)) == step.target.content and self._trusted(step.target):
                 return Same(step.target)
         with self._open(step) as stream:
             return self._put(as_copy(step), key, stream)
@@ -49,7 +53,7 @@ class Fetching(Mover):
         """Look at the object, and read it where it has to be compared."""
         if isinstance(step, Compare):
             with self._open(step) as stream:
-                same = content_of(self._chunks(stream)) == step.target.content
+                same = content_of(self._chunks(stream)) == step.target.content and self._trusted(step.target)
         elif step.target is not None:
             with self._source.asked():
                 same = is_same_by_time(step, self._source.bucket.head(self._source.key(step.source)))
@@ -67,19 +71,21 @@ class Fetching(Mover):
 
     def _small(self, step: Copy | Compare, key: str, stream: S3Stream) -> Outcome:
         data = b"".join(self._chunks(stream))
-        if isinstance(step, Compare) and raw_cid(data) == step.target.content:
+        if isinstance(step, Compare) and raw_cid(data) == step.target.content and self._trusted(step.target):
             return Same(step.target)
-        request = _request(key, data, stream.object)
+        request = self._request(step, key, data, stream.object)
         check(request)  # here, where it is about one object, and not in a batch
         return Ready(as_copy(step), request, _passes)
 
     def _put(self, step: Copy, key: str, stream: S3Stream) -> Outcome:
-        request = _request(key, b"", stream.object)
-        self._target.bucket.put_object(
-            key, _Counted(stream, self._source, self.meter), content_type=request.content_type,  # type: ignore[arg-type]
-            metadata=request.metadata, headers=request.headers,
-        )  # fmt: skip
-        return Moved(step)
+        body = _Counted(stream, self._source, self.meter)
+        return Moved(step, put(self._target.bucket, self._request(step, key, body, stream.object)))
+
+    def _request(self, step: Copy | Compare, key: str, body: bytes | _Counted, found: S3Object) -> PutRequest:
+        """[SYNC-17] Tags do not travel from a service: those of the object that is replaced stay."""
+        said = found.attributes
+        extras = Extras(said.content_type or DEFAULT_TYPE, said.metadata, said.headers)
+        return extras.request(key, body, self._target.there(step.target))  # type: ignore[arg-type]
 
     def _chunks(self, stream: S3Stream) -> Iterator[bytes]:
         return iter(_Counted(stream, self._source, self.meter))
@@ -107,11 +113,6 @@ class _Counted:
     def __iter__(self) -> Iterator[bytes]:
         while data := self.read(_READ):
             yield data
-
-
-def _request(key: str, data: bytes, found: S3Object) -> PutRequest:
-    with_it = found.attributes
-    return PutRequest(key, data, with_it.content_type, with_it.metadata, with_it.headers)
 
 
 def is_same_by_time(step: Copy | Compare, found: S3Object) -> bool:

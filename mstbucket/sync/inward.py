@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterator, Sequence
 
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
-from mstbucket.files.types import guess_type
 from mstbucket.files.walk import open_file
+from mstbucket.files.watched import Watched
 from mstbucket.model import PutRequest
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
-from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, as_copy, content_of
+from mstbucket.sync.extras import NO_EXTRAS, Extras
+from mstbucket.sync.mover import WHOLE, Meter, Metered, Moved, Mover, Outcome, Ready, always, as_copy, content_of
 from mstbucket.sync.objects import Objects
-
-_READ: Final = 1 << 20  # bytes of one read of a large file
+from mstbucket.sync.single import put
 
 
 class Inward(Mover):
@@ -24,9 +21,19 @@ class Inward(Mover):
 
     together = 64
 
-    def __init__(self, target: Objects, meter: Meter) -> None:
+    def __init__(
+        self, target: Objects, meter: Meter, extras: Extras = NO_EXTRAS, trusted: Callable[[Entry], bool] = always
+    ) -> None:
+        """Prepare to copy into *target*; *trusted* says of an object with the file's CID whether nothing has to be sent.
+
+        Raises:
+            InvalidInput: no object could have these *extras*.
+        """
+        extras.check()
         self._target = target
+        self._extras = extras
         self.meter = meter
+        self._trusted = trusted
 
     def move(self, step: Copy | Compare) -> Outcome:
         """Read the file; a small one is returned to be put, a large one is put."""
@@ -41,74 +48,29 @@ class Inward(Mover):
         assert entry.path is not None
         encode_key(key)
         with open_file(entry.path) as opened:
-            file = _Watched(opened, entry.path, self.meter)
-            if file.size > WHOLE:
+            file = Watched(opened, entry.path)  # [SYNC-12]
+            if file.size is None or file.size > WHOLE:
                 return self._large(step, key, file, write=write)
             if not write and isinstance(step, Copy):
                 return Moved(step)
-            data = b"".join(file)
-        if isinstance(step, Compare) and raw_cid(data) == step.target.content:
+            data = b"".join(self.meter.through(file))
+        if isinstance(step, Compare) and raw_cid(data) == step.target.content and self._trusted(step.target):
             return Same(step.target)
         if not write:
             return Moved(as_copy(step))
-        return Ready(as_copy(step), PutRequest(key, data, guess_type(key)), file.check_by_name)
+        return Ready(as_copy(step), self._extras.request(key, data, self._target.there(step.target)), file.check_by_name)
 
-    def _large(self, step: Copy | Compare, key: str, file: _Watched, *, write: bool) -> Outcome:
+    def _large(self, step: Copy | Compare, key: str, file: Watched, *, write: bool) -> Outcome:
         if isinstance(step, Compare):
-            if content_of(file) == step.target.content:
+            if content_of(self.meter.through(file)) == step.target.content and self._trusted(step.target):
                 return Same(step.target)
             file.rewind()
-        if write:
-            self._target.bucket.put_object(key, file, content_type=guess_type(key))  # type: ignore[arg-type]
-        return Moved(as_copy(step))
+        if not write:
+            return Moved(as_copy(step))
+        body = Metered(file, self.meter)
+        request: PutRequest = self._extras.request(key, body, self._target.there(step.target))  # type: ignore[arg-type]
+        return Moved(as_copy(step), put(self._target.bucket, request))
 
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove objects."""
         return self._target.delete(targets)
-
-
-class _Watched:
-    """A file that is read once, and must not change from its opening to its end.
-
-    [SYNC-12] What was read then is what the file was at one moment, and a change after that moment gives it times at
-    which the next sync sees it.
-    """
-
-    def __init__(self, file: BinaryIO, path: bytes, meter: Meter) -> None:
-        self._file = file
-        self._path = path
-        self._meter = meter
-        self._state = _state(os.fstat(file.fileno()))
-        self.size = self._state[0]
-
-    def read(self, size: int) -> bytes:
-        """Up to that many bytes.
-
-        Raises:
-            OSError: the file has changed since it was opened.
-        """
-        data = self._file.read(size)
-        self._meter.add(len(data))
-        if not data:
-            self._check(os.fstat(self._file.fileno()))
-        return data
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self.read(_READ):
-            yield data
-
-    def rewind(self) -> None:
-        """Back to the start, for another pass over the same bytes."""
-        self._file.seek(0)
-
-    def check_by_name(self) -> None:
-        """Raise as `read` does; also where another file has taken the name."""
-        self._check(os.stat(self._path))
-
-    def _check(self, state: os.stat_result) -> None:
-        if _state(state) != self._state:
-            raise OSError(errno.EBUSY, "it changed while it was read: run the command again", self._path)
-
-
-def _state(state: os.stat_result) -> tuple[int, int, int, int]:
-    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Final
+from typing import Final, Protocol
 
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
-from mstbucket.model import PutRequest
+from mstbucket.model import ObjectInfo, PutRequest, PutResult
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 
 WHOLE: Final = 1 << 20  # bytes; what has up to this joins a batch, larger bodies are streamed one by one
@@ -19,9 +19,17 @@ WHOLE: Final = 1 << 20  # bytes; what has up to this joins a batch, larger bodie
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The target has the source's bytes now, durably as far as the target goes."""
+    """The target has the source's bytes now, durably as far as the target goes.
+
+    Attributes:
+        step: what was done.
+        made: what is known of the object that was put, or read, where there is one of ours; None in a rehearsal.
+        path: of the file that was written.
+    """
 
     step: Copy
+    made: PutResult | ObjectInfo | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,10 @@ class _Stopped(BaseException):
 class Meter:
     """How many bytes were moved or compared so far; any thread adds to it, and notices there that the sync ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, tick: Callable[[int], None] = lambda _: None) -> None:
+        """Start at nothing; *tick* is called with the bytes so far by whichever thread adds to them."""
         self.bytes = 0
+        self._tick = tick
         self._lock = Lock()
         self._stop = Event()
 
@@ -74,6 +84,7 @@ class Meter:
             raise _Stopped
         with self._lock:
             self.bytes += count
+        self._tick(self.bytes)
 
     def stop(self) -> None:
         """Have every `add` raise from now on."""
@@ -84,6 +95,27 @@ class Meter:
         for chunk in chunks:
             self.add(len(chunk))
             yield chunk
+
+
+class Reader(Protocol):
+    """Gives bytes until there are none."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to that many bytes; b"" at the end."""
+
+
+class Metered:
+    """A reader whose bytes are counted."""
+
+    def __init__(self, reader: Reader, meter: Meter) -> None:
+        self._reader = reader
+        self._meter = meter
+
+    def read(self, size: int) -> bytes:
+        """What the reader gives."""
+        data = self._reader.read(size)
+        self._meter.add(len(data))
+        return data
 
 
 class Mover(ABC):
@@ -112,8 +144,16 @@ class Mover(ABC):
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove these from the target; yields each with the reason where it could not be removed."""
 
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to make
+        """Make the place where the first object goes, and raise where every object would fail."""
+
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of what is held; nothing is moved any more."""
+
+
+def always(target: Entry) -> bool:
+    """Every object is taken for what its row says."""
+    return True
 
 
 def as_copy(step: Copy | Compare) -> Copy:

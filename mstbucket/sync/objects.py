@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mstbucket.bucket import Bucket
-from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
 from mstbucket.limits import DELETE_KEYS_MAX
+from mstbucket.model import ObjectInfo
 from mstbucket.services.contents import contents
 from mstbucket.sync.entry import Entry
-from mstbucket.sync.filters import Filters
+from mstbucket.sync.filters import Wanted
 from mstbucket.sync.plan import Kind
 
 
@@ -18,7 +19,7 @@ class Objects:
 
     kind = Kind.BUCKET
 
-    def __init__(self, bucket: Bucket, prefix: str, wanted: Filters) -> None:
+    def __init__(self, bucket: Bucket, prefix: str, wanted: Wanted) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self._wanted = wanted
@@ -30,16 +31,35 @@ class Objects:
             raise NoSuchKey(f"there is nothing under {self.prefix!r} in bucket {self.bucket.name!r}")
 
     def entries(self) -> Iterator[Entry]:
-        """The objects in key order, each with the CID of its body. The prefix itself is no key below it."""
+        """The objects in key order, each with the CID of its body. The prefix itself has the key ""."""
         skip = len(self.prefix)
         for key, size, modified, etag, content in contents(self.bucket._context.db, self.bucket.name, self.prefix):
             below = key[skip:]
-            if below and self._wanted(below):
+            if self._wanted(below):
                 yield Entry(below, size, modified, etag, content)
 
     def key(self, entry: Entry) -> str:
         """The whole key of an entry of either side."""
         return self.prefix + entry.key
+
+    def there(self, target: Entry | None) -> ObjectInfo | None:
+        """Everything about the object that is about to be replaced, if it is there still."""
+        if target is None:
+            return None
+        try:
+            return self.bucket.head_object(self.key(target))
+        except NoSuchKey:
+            return None
+
+    def reads_well(self, target: Entry) -> bool:
+        """Read an object to its end; whether every byte of it is there. What is not is known as damaged then ([PUT-13])."""
+        try:
+            with self.bucket.get_object(self.key(target)) as reader:
+                for _ in reader:
+                    pass
+        except (CorruptionError, FormatError, NoSuchKey):
+            return False
+        return True
 
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove objects, up to 1,000 in one transaction."""

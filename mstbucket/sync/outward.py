@@ -10,10 +10,12 @@ from contextlib import nullcontext, suppress
 from mstbucket.errors import StorageError
 from mstbucket.files.tree import Tree
 from mstbucket.files.walk import open_file
+from mstbucket.services.reading import ObjectReader
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of
 from mstbucket.sync.objects import Objects
+from mstbucket.sync.single import write_into
 
 
 class Outward(Mover):
@@ -34,13 +36,12 @@ class Outward(Mover):
         if isinstance(step, Compare) and self._is_same(step):
             return Same(step.target)
         with self._source.bucket.get_object(self._source.key(step.source)) as reader:
-            modified = round(reader.info.last_modified.timestamp() * 1000)
-            path = self._write(step.source.key, self.meter.through(reader), modified)
+            info, path = reader.info, self._write(step.source.key, reader)
         if step.target is not None and step.target.path not in (None, os.fsencode(path)):
             # The key has got the other form of its name: the file under the first one would stand for it too.
             with suppress(FileNotFoundError):
                 self._remove(step.target)
-        return Moved(as_copy(step))
+        return Moved(as_copy(step), info, path)
 
     def probe(self, step: Copy | Compare) -> Outcome:
         """Read the file where it has to be compared."""
@@ -62,6 +63,10 @@ class Outward(Mover):
             else:
                 yield target, None
 
+    def prepare(self) -> None:
+        """Make the directory."""
+        Tree(self._target.root).close()
+
     def close(self) -> None:
         """Let go of the directories."""
         while self._trees:
@@ -76,11 +81,11 @@ class Outward(Mover):
         except (PermissionError, FileNotFoundError):
             return False  # it can be written all the same, where the directory can
 
-    def _write(self, key: str, chunks: Iterator[bytes], modified: int) -> str:
+    def _write(self, key: str, reader: ObjectReader) -> str:
         tree = self._tree()
         # Where `A` and `a` are one name, a look at what is there and the renaming belong together.
         with self._alone if tree.folds else nullcontext():
-            return tree.write(key, chunks, modified)
+            return write_into(tree, key, reader, self.meter)
 
     def _remove(self, target: Entry) -> None:
         assert target.path is not None

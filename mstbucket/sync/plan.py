@@ -8,8 +8,9 @@ from enum import Enum, auto
 from typing import Final
 
 from mstbucket.errors import Unsupported
-from mstbucket.sync.entry import Compare, Copy, Delete, Entry, Same, Step, Why
+from mstbucket.sync.entry import Clash, Compare, Copy, Delete, Entry, Same, Step, Why
 
+CLASH_MAX: Final = 16  # files for one key that are kept in mind; each level of a path may have two forms ([CLI-13])
 SLACK: Final = 2000  # ms that two clocks and the ticks of file systems may be apart (FAT counts in two seconds)
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
@@ -51,36 +52,59 @@ def plan(sources: Iterable[Entry], targets: Iterable[Entry], rule: Rule, *, dele
     source, target = next(left, None), next(right, None)
     while source is not None or target is not None:
         # Texts compare by code points, which is the order of their UTF-8.
-        if target is None or (source is not None and source.key < target.key):
+        if target is None or (source is not None and source[0].key < target[0].key):
             assert source is not None
-            yield Copy(source, None, "new")
+            yield _copy(source)
             source = next(left, None)
-        elif source is None or target.key < source.key:
+        elif source is None or target[0].key < source[0].key:
             if delete:  # [SYNC-10]
-                yield Delete(target)
+                yield from map(Delete, target)
             target = next(right, None)
         else:
-            verdict = rule(source, target)
-            if verdict is None:
-                yield Same(target)
-            elif isinstance(verdict, str):
-                yield Copy(source, target, verdict)
-            else:
-                yield Compare(source, target)
+            yield _both(source, target, rule)
             source, target = next(left, None), next(right, None)
 
 
-def _ordered(entries: Iterable[Entry], side: str) -> Iterator[Entry]:
+def copies(sources: Iterable[Entry]) -> Iterator[Step]:
+    """Yield what copies every source, whatever the target has; of sources for one key none is copied."""
+    return map(_copy, _ordered(sources, "source"))
+
+
+_Same = tuple[Entry, ...]  # the entries of one side for one key: one, but for files that stand for the same
+
+
+def _copy(sources: _Same) -> Step:
+    return Copy(sources[0], None, "new") if len(sources) == 1 else Clash(sources)
+
+
+def _both(sources: _Same, targets: _Same, rule: Rule) -> Step:
+    if len(sources) > 1 or len(targets) > 1:  # [SYNC-16]
+        return Clash(sources if len(sources) > 1 else targets)
+    source, target = sources[0], targets[0]
+    verdict = rule(source, target)
+    if verdict is None:
+        return Same(target)
+    return Copy(source, target, verdict) if isinstance(verdict, str) else Compare(source, target)
+
+
+def _ordered(entries: Iterable[Entry], side: str) -> Iterator[_Same]:
     """[SYNC-2] Checked, since a side in another order would have keys taken for absent, and deleted."""
-    last = None
+    same: _Same = ()
     for entry in entries:
-        if last is not None and entry.key <= last:
+        if not same:
+            same = (entry,)
+        elif entry.key > same[0].key:
+            yield same
+            same = (entry,)
+        elif entry.key == same[0].key and entry.path is not None:
+            same = (*same, entry)[:CLASH_MAX]
+        else:
             raise Unsupported(
-                f"the {side} lists {entry.key!r} behind {last!r}: only listings in the order of the keys' bytes can be "
-                "compared (S3 directory buckets have none); use cp"
+                f"the {side} lists {entry.key!r} behind {same[-1].key!r}: only listings in the order of the keys' bytes "
+                "can be compared (S3 directory buckets have none); use cp"
             )
-        last = entry.key
-        yield entry
+    if same:
+        yield same
 
 
 def rule_for(source: Kind, target: Kind, how: How) -> Rule:

@@ -9,7 +9,7 @@ from datetime import datetime
 from mstbucket.errors import NoSuchKey, StorageError
 from mstbucket.s3 import S3Bucket, S3Place
 from mstbucket.sync.entry import Entry
-from mstbucket.sync.filters import Filters
+from mstbucket.sync.filters import Wanted
 from mstbucket.sync.mover import Alone
 from mstbucket.sync.plan import Kind
 
@@ -19,25 +19,24 @@ class Remote:
 
     kind = Kind.S3
 
-    def __init__(self, place: S3Place, wanted: Filters) -> None:
+    def __init__(self, place: S3Place, wanted: Wanted) -> None:
         self.bucket = S3Bucket(place)
         self.prefix = place.prefix
         self._wanted = wanted
 
     def require(self) -> None:
         """Raise where there is no such bucket, and `NoSuchKey` where nothing is below the prefix."""
-        if self.prefix:
-            if next(self.bucket.list(self.prefix), None) is None:  # [SYNC-1] as for a bucket of ours
-                raise NoSuchKey(f"there is nothing under {self.bucket.place}")
-        else:
-            self.bucket.check()
+        self.bucket.require()
+        if self.prefix and next(self.bucket.list(self.prefix), None) is None:  # [SYNC-1] as for a bucket of ours
+            raise NoSuchKey(f"there is nothing under {self.bucket.place}")
 
     def entries(self) -> Iterator[Entry]:
-        """The objects in key order. The prefix itself is no key below it."""
+        """The objects in key order. The prefix itself has the key ""."""
+        self.bucket.require()
         skip = len(self.prefix)
         for item in self.bucket.list(self.prefix):
             below = item.key[skip:]
-            if below and self._wanted(below):
+            if self._wanted(below):
                 yield Entry(below, item.size, milliseconds(item.modified), item.etag)
 
     def key(self, entry: Entry) -> str:

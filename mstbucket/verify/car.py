@@ -39,8 +39,8 @@ class CarReport:
 def verify_car(stream: BinaryIO, progress: Callable[[int], object] | None = None) -> CarReport:
     """Check that *stream* is the export of one bucket, complete and with nothing else in it, and return its figures.
 
-    What is checked, in which order, and what is not, is in `spec/11-verification.md`. One pass, without seeking. Memory
-    is bounded; a set of the blocks seen, 16 bytes each, goes to temporary files when it is large. Nothing is changed.
+    What is checked, in which order, and what is not, is in `spec/format/11-verification.md`. One pass, without seeking.
+    Memory is bounded; a set of the blocks seen, 16 bytes each, goes to temporary files when it is large. Nothing is changed.
     About 200,000 small blocks a second (`tests/bench/bench_car.py`).
 
     Args:
@@ -50,7 +50,8 @@ def verify_car(stream: BinaryIO, progress: Callable[[int], object] | None = None
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue, MissingBlock, ExtraBlock: it is not; the message says at which
             byte it was noticed. Get another copy; if that is the same, whoever wrote it has to write it again.
-        Unsupported: a newer program wrote it. Update this one.
+        ForeignCar: it is a CAR of something else than a bucket.
+        Unsupported: a newer program wrote it (update this one), or nothing could follow in the bucket.
         StorageError: the temporary directory failed. Free space there and repeat the call.
     """
     with Replay(stream) as replay:

@@ -1,7 +1,7 @@
 """The judge of one tree node: reads it with a parser of its own and refuses whatever is not exactly as it has to be.
 
 Shares no code with `core.mst`, which writes these nodes: an error there must not be one here too. The format is that of
-`spec/03-tree.md`; what is checked, in which order, and what is not, is `spec/11-verification.md`.
+`spec/format/03-tree.md`; what is checked, in which order, and what is not, is `spec/format/11-verification.md`.
 
 A node is judged at its place: its parent says which height it has and between which keys all of its keys have to lie.
 Where every node of a tree passes at its place, the keys ascend through the whole tree, no key and no node comes twice,
@@ -74,7 +74,7 @@ def judge(block: bytes, place: Place, key_max: int) -> Node:
         raise type(error)(f"{_named(cid)}: {error}") from None
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         # A field of another type, or one too many or too few: what `_parse` does with it cannot be but one of these.
-        raise InvalidBlock(f"{_named(cid)} does not have the fields of a node ({error}), or one is too large") from None
+        raise InvalidBlock(f"{_named(cid)} does not have the fields of a node, or one is too large") from error
     _check_keys(cid, keys, key_max)
     if height is None:
         height = _root_height(cid, keys, links)
@@ -114,7 +114,7 @@ def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
             out += (_KEY[len(suffix)], suffix, _SHARED_ALONE[shared], value[4:])
         else:
             out += (_KEY[len(suffix)], suffix, _SHARED[shared], _LINK, subtree[4:], _VALUE, value[4:])
-        # [VER-6] [VER-7] `p` is the whole common prefix and the key ascends: the next byte exists, and is greater
+        # [VER-6] [VER-7] [VER-12] `p` is all that is common and the key ascends: the next byte exists, and is greater
         if shared < length:
             if not suffix or suffix[0] <= previous[shared]:
                 raise _wrong_prefix(previous, shared, suffix)
@@ -137,6 +137,8 @@ def _wrong_prefix(previous: bytes, shared: int, suffix: bytes) -> InvalidBlock |
     """Return why a key that is written as *shared* bytes of the *previous* one and *suffix* is refused."""
     if shared > len(previous):
         return InvalidBlock(f"an entry shares {shared} bytes with a key of {len(previous)} bytes")  # [VER-6]
+    if not previous and not suffix:
+        return InvalidBlock("an entry has an empty key: keys have at least one byte")  # [VER-12]
     if shared < len(previous) and suffix[:1] == previous[shared : shared + 1]:
         # [VER-7]
         return InvalidBlock(f"the entry after {_shown(previous)} shares more than the {shared} bytes it states")

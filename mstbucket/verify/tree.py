@@ -42,8 +42,8 @@ class TreeReport:
 def verify_tree(blocks: BlockSource, root: CID, *, key_max: int = KEY_MAX) -> TreeReport:
     """Check all nodes of the tree at *root* and return its figures.
 
-    What is checked is in `spec/11-verification.md` [VER-1] to [VER-12]. What the values name is not looked at. Nothing
-    is changed; memory is bounded, whatever the tree.
+    What is checked is in `spec/format/11-verification.md` [VER-1] to [VER-12]. What the values name is not looked at.
+    Nothing is changed; memory is bounded, whatever the tree.
 
     Args:
         key_max: `KEY_MAX` for a tree of objects, `VERSION_KEY_MAX` for a tree of versions.

@@ -1,4 +1,7 @@
-"""The tree at 100,000 keys, and building at a million: CPU time, against hashing the same keys and nodes."""
+"""The tree at 100,000 keys, and building at a million: CPU time, against hashing the same keys and nodes.
+
+With MSTBUCKET_BENCH_PEER=DIR also against the prototype in that directory (`tree_peer.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import random
 from hashlib import sha256
 
 from rows import Row, cpu_seconds
+from tree_peer import compare
 
 from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.cid import dag_cbor_cid
@@ -137,4 +141,10 @@ def run() -> list[Row]:
         *batches(store, root, pairs),
         comparing(store, root, pairs),
         *reading(store, root, pairs),
+        *compare(
+            pairs,
+            make_changes(pairs, 900, "mixed"),
+            make_changes(pairs, 1, "update"),
+            make_changes(pairs, 100, "mixed"),
+        ),
     ]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
+import threading
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mstbucket
-from mstbucket.cli.upload import guess_type
+from mstbucket.files.types import guess_type
 
 
 def keys(cli: Any, address: str) -> list[str]:
@@ -237,6 +241,85 @@ def test_a_file_that_fails_while_it_is_read(cli: Any, bucket: str, tmp_path: Pat
     assert keys(cli, f"mst://{bucket}") == ["a", "c"]
 
 
+class Changing:
+    """Writes a file all the time, every time all of it in one call."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._change)
+
+    def _change(self) -> None:
+        with open(self._path, "r+b", buffering=0) as file:
+            for number in itertools.cycle(range(10)):
+                if self._ended.is_set():
+                    return
+                os.pwrite(file.fileno(), b"%d" % number * self._size, 0)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("size", [1000, 4_000_000], ids=["small", "large"])
+def test_a_file_that_changes_while_it_is_read_is_not_copied(cli: Any, bucket: str, tmp_path: Path, size: int) -> None:
+    """[PUT-14] by itself, and one of many: the others are."""
+    root = write(tmp_path / "in", {"a": b"1", "b": b"0" * size, "c": b"3"})
+    with Changing(root / "b", size):
+        one, all_ = cli("cp", root / "b", f"mst://{bucket}/b"), cli("cp", "-r", root, f"mst://{bucket}")
+    assert (one.code, one.error) == (4, f"'{root}/b' changed while it was read: repeat the call once it is at rest "
+                                        "[OperationAborted]")  # fmt: skip
+    assert (all_.code, all_.err.splitlines()[0]) == (1, f"mstbucket: error: {one.error}")
+    assert keys(cli, f"mst://{bucket}") == ["a", "c"]
+    assert cli("cp", "-r", root, f"mst://{bucket}").code == 0
+    assert cli("cat", f"mst://{bucket}/b").out == (root / "b").read_bytes()
+
+
+def test_two_files_for_one_key_are_both_refused(cli: Any, bucket: str, tmp_path: Path) -> None:
+    """[SYNC-16]"""
+    root = write(tmp_path / "in", {"readme": b"1", "%+readme": b"2", "other": b"3"})
+    ran = cli("cp", "-r", root, f"mst://{bucket}")
+    assert ran.code == 1
+    assert ran.err.splitlines()[0] == (
+        f"mstbucket: error: these files stand for one key, and none is touched: '{root}/%+readme', '{root}/readme': "
+        "rename or remove all but one [OperationAborted]"
+    )
+    assert keys(cli, f"mst://{bucket}") == ["other"]
+
+
+def test_one_file_has_the_key_that_it_was_copied_from(cli: Any, bucket: str, store_path: Path, tmp_path: Path) -> None:
+    """[CLI-14] as it has with -r."""
+    put(store_path, bucket, ["a/..", "c/%=x", "b/"])
+    for key in ("a/..", "c/%=x", "b/"):
+        path = cli("cp", f"mst://{bucket}/{key}", f"{tmp_path}/out/", "--json").records[0]["target"]
+        assert cli("cp", path, f"mst://{bucket}/back/", "--json").records[0]["target"] == (
+            f"mst://{bucket}/back/{key.rpartition('/')[2]}"
+        )
+
+
+def test_a_file_copied_out_has_the_objects_time(cli: Any, bucket: str, tmp_path: Path) -> None:
+    """[CLI-32] so that a later sync need not read it."""
+    cli("cp", "-", f"mst://{bucket}/a", stdin=b"1")
+    time.sleep(0.05)
+    cli("cp", f"mst://{bucket}/a", f"{tmp_path}/one/")
+    cli("cp", "-r", f"mst://{bucket}", tmp_path / "all")
+    modified = cli("stat", f"mst://{bucket}/a", "--json").records[0]["last_modified"]
+    for folder in ("one", "all"):
+        moment = datetime.fromtimestamp((tmp_path / folder / "a").stat().st_mtime, UTC)
+        assert moment.isoformat(timespec="milliseconds") == modified.replace("Z", "+00:00")
+
+
+def test_bytes_and_json_do_not_mix(cli: Any, bucket: str) -> None:
+    """[CLI-8]"""
+    cli("cp", "-", f"mst://{bucket}/a", stdin=b"1")
+    ran = cli("cp", f"mst://{bucket}/a", "-", "--json")
+    assert (ran.code, ran.out, "--json is not for it" in ran.error) == (2, b"", True)
+
+
 def test_an_empty_directory_is_no_error(cli: Any, bucket: str, tmp_path: Path) -> None:
     """[CLI-21]"""
     (tmp_path / "in").mkdir()
@@ -318,7 +401,7 @@ def test_content_types_do_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPa
     table.write_text("text/odd txt unheard-of\n")
     code = (
         f"import mimetypes; mimetypes.knownfiles = [{str(table)!r}]; mimetypes.init();"
-        "from mstbucket.cli.upload import guess_type;"
+        "from mstbucket.files.types import guess_type;"
         "assert mimetypes.guess_type('a.unheard-of')[0] == 'text/odd';"
         "assert guess_type('a.txt') == 'text/plain'; assert guess_type('a.unheard-of') is None"
     )

@@ -253,11 +253,11 @@ def await_drained(pipe: IO[bytes]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_command_that_is_told_to_end_leaves_nothing_half_written(
-    cli: Any, filled: str, tmp_path: Path, number: signal.Signals
+    cli: Any, filled: str, tmp_path: Path, number: signal.Signals, start_child: Any
 ) -> None:
     """[CLI-26] [CLI-3] [CLI-16] an upload waits for its input, and is told to end."""
     command = [sys.executable, "-m", "mstbucket.cli", "cp", "-", f"mst://{filled}/half"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with start_child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stderr is not None
         child.stdin.write(b"x" * 3_000_000)
@@ -270,12 +270,42 @@ def test_a_command_that_is_told_to_end_leaves_nothing_half_written(
     assert cli("stat", f"mst://{filled}/half").code == 3
 
 
-def test_an_export_that_is_told_to_end_leaves_no_file(cli: Any, filled: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_command_that_was_started_with_a_signal_ignored_goes_on_ignoring_it(
+    cli: Any, filled: str, number: signal.Signals, start_child: Any
+) -> None:
+    """[CLI-26] `nohup mstbucket …` outlives its terminal, and a job in the background the ^C for another one."""
+    command = [sys.executable, "-m", "mstbucket.cli", "cp", "-", f"mst://{filled}/whole"]
+    with start_child(command, ignoring=(number,), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdin.write(b"x" * 100_000)
+        child.stdin.flush()
+        await_drained(child.stdin)
+        child.send_signal(number)
+        child.stdin.write(b"y")
+        child.stdin.close()
+        assert child.wait(60) == 0
+    assert cli("stat", "--json", f"mst://{filled}/whole").records[0]["size"] == 100_001
+
+
+def test_a_child_that_is_told_to_end_ends_though_the_run_of_the_tests_ignores_it(start_child: Any) -> None:
+    """As in a job in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with start_child([sys.executable, "-c", "print(1, flush=True); input()"], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:  # fmt: skip
+            child.stdout.readline()
+            child.send_signal(signal.SIGINT)
+            assert child.wait(60) != 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_export_that_is_told_to_end_leaves_no_file(cli: Any, filled: str, tmp_path: Path, start_child: Any) -> None:
     """[CLI-26] [CLI-16] copying out to a pipe nobody reads waits; the file beside it is never made."""
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     command = [sys.executable, "-m", "mstbucket.cli", "export", "--force", filled, str(tmp_path / "pipe")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
+    with start_child(command, stderr=subprocess.PIPE) as child:
         select.select([reader], [], [], 60)
         child.send_signal(signal.SIGTERM)
         assert child.wait(60) == 143

@@ -65,7 +65,7 @@ def joined_by_matrix(algorithm: str, first: bytes, second: bytes, length: int) -
 
 def test_the_values_that_the_specification_shows() -> None:
     """[SUM-2]: most significant byte first, in base64."""
-    rows = ROW.findall((Path(__file__).parents[2] / "spec" / "15-conditions.md").read_text(encoding="utf-8"))
+    rows = ROW.findall((Path(__file__).parents[2] / "spec" / "store" / "15-conditions.md").read_text(encoding="utf-8"))
     assert {name: int(size) for name, size, _ in rows} == SIZES
     for name, _, text in rows:
         assert checksum(name, b"123456789") == b64decode(text)

@@ -1,4 +1,4 @@
-"""Keys, version keys, prefixes and bucket names: spec/01-keys.md."""
+"""Keys, version keys, prefixes and bucket names: spec/format/01-keys.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests: round trip, an independent encoder as oracle, and everything that is refused. spec/04-manifest.md."""
+"""Manifests: round trip, an independent encoder as oracle, and everything that is refused. spec/format/04-manifest.md."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from multiformats import CID as LibraryCid
 from mstbucket.core.cid import DAG_PB_PREFIX, RAW_PREFIX, dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.manifest import HEADERS, Manifest, decode, encode
 from mstbucket.errors import InvalidBlock, InvalidInput
+from mstbucket.verify.manifest import read as judged
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -46,7 +47,7 @@ ETAGS = NAMES.filter(lambda text: '"' not in text)
 @st.composite
 def objects(draw: st.DrawFn) -> Manifest:
     parts = tuple(draw(st.lists(st.integers(0, 2**32), max_size=5)))
-    size = sum(parts) if parts else draw(st.integers(0, 5 * 2**40) | st.integers(0, 300))
+    size = sum(parts) if parts else draw(st.integers(0, 50_000 * 2**30) | st.integers(0, 300))
     return Manifest(
         content=(RAW_PREFIX if size <= 2**20 else DAG_PB_PREFIX) + draw(DIGESTS),
         size=size,
@@ -161,7 +162,7 @@ REFUSED_FIELDS: dict[str, tuple[Manifest, dict[str, Any], str]] = {
     "a content of dag-cbor": (OBJECT, {"content": dag_cbor_cid(b"")}, "01 55 12 20"),
     "no size": (OBJECT, {"size": None}, "size is None"),
     "a negative size": (OBJECT, {"size": -1}, "size is -1"),
-    "a size above the largest object": (OBJECT, {"size": 5 * 2**40 + 1, "content": NODE}, "5497558138880"),
+    "a size above the largest object": (OBJECT, {"size": 50_000 * 2**30 + 1, "content": NODE}, "53687091200000"),
     "a size that is a truth value": (OBJECT, {"size": True}, "size is True"),
     "a size that is a float": (OBJECT, {"size": 11.0}, "size is float"),
     "no etag": (OBJECT, {"etag": None}, "etag is None"),
@@ -279,6 +280,34 @@ def test_refused_blocks(block: bytes) -> None:
     """[MAN-1] [MAN-2] [MAN-5] [MAN-6] [MAN-12] [MAN-14]"""
     with pytest.raises(InvalidBlock):
         decode(block)
+
+
+@pytest.mark.parametrize(
+    ("size", "parts"), [(0, (0,)), (5, (5, 0)), (5, (0, 5)), (5, (1, 4))], ids=["only", "last", "first", "small"]
+)
+def test_sizes_of_parts_are_looked_at_for_their_sum_alone(size: int, parts: tuple[int, ...]) -> None:
+    """[MAN-13] [MAN-16] A part may have no bytes, and be smaller than S3 wants it."""
+    made = dataclasses.replace(OBJECT, size=size, parts=parts)
+    assert decode(encode(made)) == made
+
+
+FOREIGN: dict[str, dict[str, Any]] = {
+    "metadata beyond 2 KB": {"metadata": {"a": "b" * 5000}},
+    "a name of metadata in upper case": {"metadata": {"Camera": "x", "camera": "y"}},
+    "a line break in metadata and headers": {"metadata": {"a": "b\r\nc"}, "headers": {"expires": "\n"}},
+    "eleven tags": {"tags": {str(n): "" for n in range(11)}},
+    "a long tag": {"tags": {"a" * 129: "b" * 257}},
+    "a checksum of no known algorithm": {"checksums": {"xxh3": "?"}},
+    "a checksum that is no base64": {"checksums": {"crc32": "not base64"}},
+}
+
+
+@pytest.mark.parametrize("fields", FOREIGN.values(), ids=FOREIGN)
+def test_rules_for_who_stores_an_object_do_not_bind_a_reader(fields: dict[str, Any]) -> None:
+    """[MAN-16]"""
+    made = dataclasses.replace(OBJECT, **fields)
+    assert decode(encode(made)) == made
+    assert judged(encode(made)) == (made.content, made.size, made.sha256, made.version_id)
 
 
 def test_size_is_looked_at_before_the_block_is_read() -> None:

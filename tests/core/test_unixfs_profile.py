@@ -1,4 +1,7 @@
-"""The CIDs that IPIP-0499 publishes for the profile `unixfs-v1-2025`: fixtures/unixfs-v1-2025.json, spec/05-body.md."""
+"""The CIDs that IPIP-0499 publishes for the profile `unixfs-v1-2025`: fixtures/unixfs-v1-2025.json.
+
+spec/format/05-body.md is normative.
+"""
 
 from __future__ import annotations
 

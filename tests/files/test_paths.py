@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mstbucket.files.paths import NAME_MAX, escape, escape_segment, other_segment, unescape
+from mstbucket.files.paths import NAME_MAX, escape, escape_segment, is_temporary, other_segment, temporary_name, unescape
 
 # Keys out of what escapes are made of, so that nearly every example is a hard one.
 HARD = st.lists(
@@ -37,6 +38,40 @@ def test_a_key_comes_back_from_its_path(key: str) -> None:
     components = escape(key)
     check_form(components)
     assert unescape(components) == key
+
+
+LIKE_OURS = st.builds(
+    lambda before, mark, dots, after: before + mark + dots + ".mstbucket-0123456789abcdef.partial" + after,
+    st.sampled_from(["", "a/", "a" * 238, "a" * 240, "%" * 80, "é" * 120, "/"]),
+    st.sampled_from(["", "%=", "%+", "%~", "%~%~"]),
+    st.sampled_from(["", "/"]),
+    st.sampled_from(["", "/x", "a" * 300]),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(KEYS | LIKE_OURS)
+def test_no_key_has_a_name_of_ours_in_its_path(key: str) -> None:
+    """[CLI-16] a key that only looks like one comes back as any other does."""
+    for components in (escape(key), tuple(name for segment in key.split("/") for name in other_segment(segment))):
+        assert not any(is_temporary(name.encode()) for name in components)
+        assert unescape(components) == key
+    assert is_temporary(temporary_name())
+
+
+@settings(deadline=None, max_examples=200)
+@given(LONG)
+def test_a_long_segment_is_cut_as_late_as_can_be(key: str) -> None:
+    """[CLI-12] [CLI-13] No piece could take what the next one starts with; together they are the escape."""
+    segment = key.replace("/", "") * 2
+    for names, mark in ((escape_segment("%=" + segment), "%="), (other_segment(segment), "%+")):
+        assert [name[:2] for name in names] == ["%~"] * (len(names) - 1) + [mark]
+        pieces = [name[2:] for name in names]
+        for piece, after in itertools.pairwise(pieces):
+            first = after[:3] if after[0] == "%" else after[0]
+            assert len(piece.encode()) <= 240 < len((piece + first).encode())
+        assert len(names) == 1 or len(pieces[-1].encode()) <= 240
+        assert len(names) > 1 or len(names[0].encode()) <= NAME_MAX
 
 
 @settings(deadline=None, max_examples=400)

@@ -33,7 +33,7 @@ NEVER_RAISED = {"Exception", "BaseException", "ValueError", "KeyError", "IndexEr
 # thread that it was raised in, as an outcome, one with the work on a pack that somebody else was faster with, and one in
 # the pool, which waits.
 INTERNAL = {
-    "mstbucket.pg.supervisor.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
+    "mstbucket.pg.processes.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
     "mstbucket.services.packing.PackMoved", "mstbucket.pg.pool.Full",
 }  # fmt: skip
 

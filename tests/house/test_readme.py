@@ -25,7 +25,10 @@ FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CALL = "from mstbucket.cli.main import entry; entry()"
 END = "\x1e"  # record separator: ends the output of one command
-DOCUMENTS = [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), *map(Path, ("spec", "spec/decisions"))]
+DOCUMENTS = [
+    *map(Path, ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *map(Path, ("spec", "spec/format", "spec/store", "spec/decisions")),
+]
 
 
 @pytest.fixture(scope="module")

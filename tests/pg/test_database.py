@@ -653,7 +653,7 @@ def crowd(empty_database_url: str) -> Iterator[Crowd]:
 
 
 def test_at_the_limit_of_connections_a_call_waits(crowd: Crowd) -> None:
-    """[PG-23]: also the first one, until somebody else lets go."""
+    """[PG-25]: also the first one, until somebody else lets go."""
     with Database(crowd.url) as db:
         timer = threading.Timer(0.5, crowd.let_go)
         timer.start()
@@ -663,7 +663,7 @@ def test_at_the_limit_of_connections_a_call_waits(crowd: Crowd) -> None:
 
 
 def test_at_the_limit_of_connections_threads_share_what_there_is(crowd: Crowd) -> None:
-    """[PG-23]: with two connections and sixteen threads nothing fails."""
+    """[PG-25]: with two connections and sixteen threads nothing fails."""
     crowd.let_go()
     with Database(crowd.url) as db:
         results: list[int] = []
@@ -682,7 +682,7 @@ def test_at_the_limit_of_connections_threads_share_what_there_is(crowd: Crowd) -
 
 
 def test_the_wait_at_the_limit_of_connections_ends(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """[PG-23]"""
+    """[PG-25]"""
     monkeypatch.setattr(pool, "WAIT_SECONDS", 0.3)
     with Database(crowd.url) as db:
         with pytest.raises(errors.StorageError, match="takes no more connections: close some"), db.reading():
@@ -693,7 +693,7 @@ def test_the_wait_at_the_limit_of_connections_ends(crowd: Crowd, monkeypatch: py
 
 
 def test_a_lock_that_is_held_leaves_half_of_the_connections(empty_database_url: str) -> None:
-    """[PG-22]: however many hold one and need another, nobody waits for ever."""
+    """[PG-24]: however many hold one and need another, nobody waits for ever."""
     with Database(empty_database_url, pool_max=4) as db, contextlib.ExitStack() as stack:
         assert [stack.enter_context(db.holding(1, n)) for n in range(4)] == [True, True, False, False]
         with db.reading() as connection:

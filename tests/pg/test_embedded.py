@@ -152,6 +152,14 @@ def test_a_directory_of_any_name_works(place: Any, ask: Ask, name: str) -> None:
     assert ask(client.conninfo, "SELECT current_setting('data_directory')") == str(place.directory / "data")
 
 
+def test_a_directory_whose_name_is_not_utf8_works(place: Any, ask: Ask) -> None:
+    """[PG-9]: the socket is elsewhere, since libpq is told where in UTF-8."""
+    place.directory = place.top / os.fsdecode(b"latin-1 \xe9")
+    client = place.client()
+    assert ask(client.conninfo, "SELECT 1") == 1
+    assert (place.directory / "data" / "PG_VERSION").exists()
+
+
 def test_a_path_too_long_for_a_socket_works_and_cleans_up(place: Any, ask: Ask, kill: Callable[[Any], None]) -> None:
     """[PG-9]: the private directory under the temporary one goes with the server, after a kill with the next."""
     place.directory = place.top / ("d" * 60) / ("e" * 60)
@@ -169,18 +177,94 @@ def test_a_path_too_long_for_a_socket_works_and_cleans_up(place: Any, ask: Ask, 
     place.directory = place.top / ("d" * 60)
 
 
-def test_a_foreign_directory_in_the_sockets_place_is_refused(place: Any) -> None:
-    """[PG-9]."""
+def test_a_directory_for_the_socket_has_a_name_that_nobody_can_take_before(place: Any) -> None:
+    """[PG-9]: another one each time."""
     place.directory = place.top / ("d" * 110)
-    first = place.client()
-    (private,) = place.temporary.iterdir()
-    first.communicate()
+    names = set()
+    for _ in range(2):
+        client = place.client()
+        (private,) = place.temporary.iterdir()
+        names.add(private.name)
+        client.communicate()
+        place.gone()
+    assert len(names) == 2
+
+
+def test_a_temporary_directory_in_which_others_may_rename_is_refused(place: Any) -> None:
+    """[PG-9]: they could put a server of theirs in the place of ours."""
+    place.directory = place.top / ("d" * 110)
+    place.temporary.chmod(0o777)
+    assert f"other users could replace what is in {place.temporary}" in place.refusal()
+    place.temporary.chmod(0o1777)
+    place.client()
+
+
+def test_what_stood_under_the_recorded_name_and_is_not_ours_is_left_alone(place: Any) -> None:
+    """[PG-9]: a link, or a directory that others may enter, is not cleaned."""
+    place.directory = place.top / "store"
+    place.client().communicate()
     place.gone()
-    private.mkdir(mode=0o755)
-    (private / "theirs").touch()
-    assert "is not a private directory of this user: remove it" in place.refusal()
-    (private / "theirs").unlink()  # it was not touched
-    private.rmdir()
+    theirs = place.temporary / "mstbucket-theirs"
+    for make in (lambda: theirs.mkdir(mode=0o755), lambda: theirs.symlink_to(place.directory / "run")):
+        make()
+        (place.directory / "run" / "ready.lock").write_text(str(theirs))
+        place.client().communicate()
+        place.gone()
+        theirs.unlink() if theirs.is_symlink() else theirs.rmdir()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
+def test_what_opening_makes_is_private_whatever_the_umask(place: Any, umask: int) -> None:
+    """[PG-2]: the directories above it that were missing, too."""
+    place.directory = place.top / "new" / "store" / "postgres"
+    place.client(umask=umask)
+    for made in (place.directory, place.directory.parent, place.directory.parent.parent, place.directory / "run"):
+        assert made.stat().st_mode & 0o7777 == 0o700
+    place.end_clients()
+    place.gone()
+    place.directory = place.top / "new"
+
+
+def test_a_directory_that_was_copied_with_open_modes_is_closed(place: Any) -> None:
+    """[PG-2]."""
+    place.client().communicate()
+    place.gone()
+    parts = [place.directory, place.directory / "run", place.directory / "data"]
+    for part in parts:
+        part.chmod(0o755)
+    place.client()
+    assert [part.stat().st_mode & 0o777 for part in parts] == [0o700] * 3
+
+
+@pytest.mark.parametrize("text", [b"\0" * 5000, b"\xff\0/x", b"", b"/nowhere/mstbucket-1"], ids=["NUL", "bytes", "", "gone"])
+def test_garbage_where_the_sockets_directory_is_recorded_keeps_nothing_from_starting(place: Any, text: bytes) -> None:
+    """[PG-9], [PG-22]."""
+    (place.directory / "run").mkdir(parents=True)
+    (place.directory / "run" / "ready.lock").write_bytes(text)
+    place.client()
+
+
+def test_nobody_is_let_through_the_stores_own_directory(place: Any, open_programs: Path) -> None:
+    """[PG-7], [PG-2]: and no further."""
+    place.directory = place.top / "store" / "postgres"
+    if os.geteuid() == 0:
+        server = EmbeddedPostgres(place.directory, programs=open_programs, root_as="nobody", top=place.directory.parent)
+        server.start()
+        assert place.directory.parent.stat().st_mode & 0o777 == 0o711
+        server.close()
+        assert server.await_stopped()
+    place.directory = place.directory.parent
+
+
+def test_what_is_closed_gives_no_connection_string(place: Any) -> None:
+    """[PG-23]: it would start a server for nobody."""
+    server = EmbeddedPostgres(place.directory)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="the store is closed: open it again"):
+            server.conninfo()
+        assert server.start() == server.conninfo()
+        server.close()
+    assert server.await_stopped()
 
 
 def test_a_read_only_directory_is_a_declared_error(place: Any, unprivileged: dict[str, Any], open_programs: Path) -> None:

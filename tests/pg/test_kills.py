@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -146,3 +149,153 @@ def test_stale_files_of_a_dead_server_do_not_keep_a_new_one_from_starting(place:
     (place.directory / "data" / "postmaster.pid").write_text(stale)
     (place.directory / "run" / ".s.PGSQL.5432.lock").write_text(stale)
     assert ask(place.client().conninfo, "SELECT 1") == 1
+
+
+# --- an opening after any kill, with a deadline ([PG-22]) ---
+
+
+def backend_of(connection: psycopg.Connection[Any]) -> int:
+    return connection.info.backend_pid
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.2])
+def test_opening_after_a_backend_and_then_the_supervisor_were_killed(
+    place: Any, kill: Kill, ask: Ask, delay: float
+) -> None:
+    """[PG-22], [PG-6]: told to stop while it recovers, PostgreSQL 18 waits for ever for its checkpointer."""
+    client = place.client()
+    with psycopg.connect(client.conninfo) as connection:
+        kill(backend_of(connection))
+        time.sleep(delay)
+        for supervisor in place.supervisors():
+            kill(supervisor)
+    assert ask(place.client().conninfo, "SELECT 1") == 1
+
+
+def test_a_server_that_runs_as_nobody_is_ended_as_well(
+    place: Any, kill: Kill, ask: Ask, open_programs: Path
+) -> None:
+    """[PG-22], [PG-7]: root may not be allowed to look into the processes of another user, in a container say."""
+    root_as = "nobody" if os.geteuid() == 0 else ""
+    for delay in (0.01, 0.02, 0.03):
+        client = place.client(root_as=root_as, programs=open_programs)
+        with psycopg.connect(client.conninfo) as connection:
+            kill(backend_of(connection))
+            time.sleep(delay)
+            for supervisor in place.supervisors():
+                kill(supervisor)
+        another = place.client(root_as=root_as, programs=open_programs)
+        assert ask(another.conninfo, "SELECT 1") == 1
+        place.end_clients()
+        place.gone()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.03])
+def test_the_last_one_who_leaves_a_recovering_server_does_not_wait_a_minute(place: Any, kill: Kill, delay: float) -> None:
+    """[PG-6]: `gone` waits for half of one."""
+    client = place.client()
+    with psycopg.connect(client.conninfo) as connection:
+        kill(backend_of(connection))
+        time.sleep(delay)
+    client.communicate()
+    place.gone()
+
+
+@pytest.mark.parametrize("victims", [["backend", "supervisor"], ["postmaster", "supervisor"], ["supervisor"]], ids="-".join)
+def test_two_that_open_at_once_after_a_kill_share_one_server(
+    place: Any, kill: Kill, ask: Ask, victims: list[str]
+) -> None:
+    """[PG-22], [PG-3]."""
+    client = place.client()
+    with psycopg.connect(client.conninfo) as connection:
+        pids = {
+            "backend": backend_of(connection),
+            "postmaster": place.postmaster(),
+            "supervisor": place.supervisors()[0],
+        }
+        for victim in victims:
+            kill(pids[victim])
+    two = [place.spawn() for _ in range(2)]
+    answers = {client.stdout.readline().strip() for client in two}
+    assert len(answers) == len(place.supervisors()) == 1
+    assert ask(answers.pop(), "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "postmaster"])
+def test_an_opening_whose_server_is_killed_meanwhile_succeeds(
+    place: Any, kill: Kill, ask: Ask, until: Until, victim: str
+) -> None:
+    """[PG-22], [PG-19]: killed at once when it is there, before it can have answered."""
+    place.client().communicate()
+    place.gone()
+    client = place.spawn()
+    if victim == "supervisor":
+        until(place.supervisors, "a supervisor")
+        kill(place.supervisors()[0])
+    else:
+        until(place.servers, "a server")
+        kill(place.servers()[0])
+    assert client.stdout.readline().startswith("host=")
+    client.communicate()
+
+
+def test_a_first_opening_succeeds_although_its_initdb_is_killed(place: Any, kill: Kill, ask: Ask, until: Until) -> None:
+    """[PG-22], [PG-5]."""
+    client = place.spawn()
+    until((place.directory / "data.new" / "PG_VERSION").exists, "initdb to begin")
+    kill(initdb_of(place))
+    assert client.stdout.readline().startswith("host=")
+    assert not (place.directory / "data.new").exists()
+
+
+def initdb_of(place: Any) -> int:
+    """The child of the supervisor."""
+    (supervisor,) = place.supervisors()
+    with open(f"/proc/{supervisor}/task/{supervisor}/children") as file:
+        return int(file.read().split()[0])
+
+
+@pytest.mark.parametrize("text", ["garbage", "-1\n"])
+def test_garbage_in_postmaster_pid_keeps_nothing_from_starting_or_ending(
+    place: Any, kill: Kill, ask: Ask, text: str
+) -> None:
+    """[PG-4], [PG-22]: while the server runs on, its supervisor gone; such a number is never signalled."""
+    client = place.client()
+    (place.directory / "data" / "postmaster.pid").write_text(text)
+    kill(place.supervisors()[0])
+    assert ask(place.client().conninfo, "SELECT 1") == 1
+    client.communicate()
+
+
+def test_a_number_that_another_process_has_got_is_never_signalled(place: Any, kill: Kill, ask: Ask) -> None:
+    """[PG-4]: an unlocked copy of the lock, open in a process whose number stands in postmaster.pid, is no proof either."""
+    client = place.client()
+    with open(place.directory / "run" / "server.lock"), open(place.directory / "data" / "postmaster.pid", "r+") as file:
+        file.write(f"{os.getpid()}\n")  # this very process: any of the signals would end the tests
+        file.flush()
+        kill(place.supervisors()[0])
+        assert ask(place.client().conninfo, "SELECT 1") == 1
+    client.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", ["postmaster", "backend"])
+def test_a_server_that_hangs_is_ended_by_force_when_its_supervisor_is_gone(
+    place: Any, kill: Kill, ask: Ask, stopped: str
+) -> None:
+    """[PG-22], [PG-6]: stopped processes obey SIGKILL only; that takes a quarter of a minute."""
+    client = place.client()
+    with psycopg.connect(client.conninfo) as connection:
+        os.kill(place.postmaster() if stopped == "postmaster" else backend_of(connection), signal.SIGSTOP)
+        kill(place.supervisors()[0])
+        assert ask(place.client().conninfo, "SELECT 1") == 1
+    client.communicate()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_is_ended_by_force_when_nobody_uses_it(place: Any, until: Until) -> None:
+    """[PG-6]."""
+    client = place.client()
+    os.kill(place.postmaster(), signal.SIGSTOP)
+    client.communicate()
+    place.gone()

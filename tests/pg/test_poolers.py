@@ -72,7 +72,7 @@ pytestmark = pytest.mark.pooler
 
 @pytest.mark.parametrize(("mode", "options"), MODES, ids=IDS)
 def test_every_statement_has_its_settings(through: Make, database_url: str, mode: str, options: dict[str, str]) -> None:
-    """[PG-8] [PG-11] [PG-22]: whatever the database has set, in every way in which a statement can be sent."""
+    """[PG-8] [PG-11] [PG-24]: whatever the database has set, in every way in which a statement can be sent."""
     make_hostile(database_url)
     with Database(through(database_url, mode, **options)) as db:
         for _ in range(5):
@@ -90,7 +90,7 @@ def test_every_statement_has_its_settings(through: Make, database_url: str, mode
 
 
 def test_without_a_pooler_a_session_is_used(database_url: str) -> None:
-    """[PG-22]: statements are prepared, and no settings are sent again."""
+    """[PG-24]: statements are prepared, and no settings are sent again."""
     make_hostile(database_url)
     with Database(database_url) as db, db.reading() as connection:
         assert connection.direct
@@ -99,7 +99,7 @@ def test_without_a_pooler_a_session_is_used(database_url: str) -> None:
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_transactions_end_whole_or_not_at_all(through: Make, database_url: str, mode: str) -> None:
-    """[PG-11] [PG-15] [PG-22]: and a statement that failed leaves a connection that works."""
+    """[PG-11] [PG-15] [PG-24]: and a statement that failed leaves a connection that works."""
     with Database(through(database_url, mode)) as db:
         with db.connection() as connection:
             connection.execute("CREATE TABLE t (n int PRIMARY KEY)")
@@ -132,7 +132,7 @@ def test_a_backend_that_was_killed_behind_the_pooler(through: Make, database_url
 
 
 def test_statement_mode_is_refused_by_name(through: Make, database_url: str) -> None:
-    """[PG-22]"""
+    """[PG-24]"""
     for options in (DROPPED, {}):
         url = through(database_url, "statement", **options)
         with Database(url) as db, pytest.raises(errors.Unsupported, match="pool_mode = statement"), db.reading():
@@ -153,7 +153,7 @@ def test_a_server_that_syncs_nothing_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_a_store_behind_a_pooler_does_everything(
     through: Make, empty_database_url: str, tmp_path: Path, mode: str, options: dict[str, str]
 ) -> None:
-    """[PG-22]: made, written by threads, flushed, gathered, versioned, exported, imported, verified, expired."""
+    """[PG-24]: made, written by threads, flushed, gathered, versioned, exported, imported, verified, expired."""
     make_hostile(empty_database_url)
     url = through(empty_database_url, mode, **options)
     with mstbucket.open(database=url, blobs=tmp_path / "blobs", background=False) as store:
@@ -199,7 +199,7 @@ def test_a_store_behind_a_pooler_does_everything(
 
 
 def test_migrations_run_through_a_pooler(through: Make, empty_database_url: str) -> None:
-    """[PG-16] [PG-17] [PG-22]: by several at once."""
+    """[PG-16] [PG-17] [PG-24]: by several at once."""
     url = through(empty_database_url, "transaction", **DROPPED)
     counts: list[int] = []
 

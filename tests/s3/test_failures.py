@@ -117,9 +117,18 @@ def test_an_error_of_the_library_is_understood(name: str) -> None:
     assert words in str(failure.error)
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), StorageError("x"), ZeroDivisionError()])
-def test_what_is_not_the_librarys_is_left_alone(error: Exception) -> None:
+@pytest.mark.parametrize("error", [StorageError("x"), NoSuchKey("x"), InvalidInput("x")])
+def test_what_is_declared_already_is_left_alone(error: Exception) -> None:
     assert understand(error, "what", "where") is None
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), TypeError("x"), OverflowError("x")])
+def test_an_answer_that_cannot_be_read_makes_no_sense(error: Exception) -> None:
+    """[S3B-18]"""
+    failure = understand(error, "what", "where")
+    assert failure is not None
+    assert (type(failure.error), failure.again, failure.unsure) == (StorageError, False, True)
+    assert "makes no sense" in str(failure.error)
 
 
 # --- on the real service ---

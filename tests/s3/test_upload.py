@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from mstbucket.errors import EntityTooLarge, InvalidInput, StorageError, Unsupported
-from mstbucket.limits import MIB, OBJECT_SIZE_MAX, PART_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX
+from mstbucket.limits import MIB, PART_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX, PUT_SIZE_MAX
 from mstbucket.s3 import S3Bucket, upload
 from mstbucket.s3.upload import FIRST_PART, PUT_MAX, S3Writer, part_size
 
 SIZES = [0, 1, FIRST_PART - 1, FIRST_PART, FIRST_PART + 1, 2 * FIRST_PART, 2 * FIRST_PART + 1]
 
 
-def test_ten_thousand_parts_reach_the_largest_object() -> None:
+def test_ten_thousand_parts_reach_the_largest_blob() -> None:
     """[S3B-8]"""
     sizes = [part_size(number) for number in range(PARTS_MAX)]
     assert sizes == sorted(sizes)
     assert PART_SIZE_MIN <= sizes[0] == FIRST_PART
     assert sizes[-1] <= PART_SIZE_MAX == PUT_MAX
-    assert sum(sizes) > OBJECT_SIZE_MAX + OBJECT_SIZE_MAX // 1024  # and what a pack adds
+    assert sum(sizes) > PUT_SIZE_MAX + PUT_SIZE_MAX // 1024  # and what a pack adds
 
 
 @pytest.mark.s3

@@ -66,7 +66,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("off", [-DAY, DAY, -40 * 365 * DAY], ids=["a day behind", "a day ahead", "in another century"])
 def test_a_clients_own_clock_does_not_matter(database_url: str, tmp_path: Path, off: int) -> None:
-    """[PG-24]"""
+    """[PG-26]"""
     command = [sys.executable, "-c", CLIENT, database_url, str(tmp_path / "blobs"), str(off), str(tmp_path / "x.car")]
     ran = subprocess.run(command, check=True, timeout=200, stdout=subprocess.PIPE, text=True)
     due, since = json.loads(ran.stdout)
@@ -90,7 +90,7 @@ def test_a_clients_own_clock_does_not_matter(database_url: str, tmp_path: Path, 
 
 
 def test_the_time_is_never_ahead_of_the_servers_and_hardly_behind(database_url: str) -> None:
-    """[PG-24]: also when it is asked for again."""
+    """[PG-26]: also when it is asked for again."""
     with Database(database_url) as db:
         for n in range(200):
             if n % 50 == 25:
@@ -102,7 +102,7 @@ def test_the_time_is_never_ahead_of_the_servers_and_hardly_behind(database_url: 
 
 
 def test_a_put_asks_for_no_time(bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """[PG-24]: the connection has told it."""
+    """[PG-26]: the connection has told it."""
     def refuse(_: object) -> int:
         raise AssertionError("the server was asked")
 
@@ -113,7 +113,7 @@ def test_a_put_asks_for_no_time(bucket: mstbucket.Bucket, monkeypatch: pytest.Mo
 
 
 def test_what_was_told_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    """[PG-24]: after a minute, and after anything strange of the ticks, the server is asked again."""
+    """[PG-26]: after a minute, and after anything strange of the ticks, the server is asked again."""
     now = 10**18
     monkeypatch.setattr(clock, "ticks", lambda: now)
     told = clock.Clock()
@@ -129,7 +129,7 @@ def test_what_was_told_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_but_the_edges_asks_this_machine_for_the_time() -> None:
-    """[PG-24]: neither the services nor what is above them know any other clock than the database's."""
+    """[PG-26]: neither the services nor what is above them know any other clock than the database's."""
     package = Path(mstbucket.__file__).parent
     asked = {"time", "time_ns", "now", "utcnow", "today"}
     strays = []

@@ -194,7 +194,7 @@ def as_nobody(packs: list[Path]) -> Iterator[None]:
 def test_damage_is_an_error_at_once_or_no_matter_but_never_other_bytes(
     reader: str, damage: str, damaged: Damaged
 ) -> None:
-    """[GET-1] [PACK-5] [PACK-6] [PACK-8] [BLOB-13] [FLUSH-3] [EXP-1]"""
+    """[GET-1] [PACK-5] [PACK-6] [PACK-8] [BLOB-13] [FLUSH-3] [FLUSH-10] [EXP-1]"""
     work, key = READERS[reader]
     harm, kind, says = DAMAGES[damage]
     with damaged.opened() as bucket:

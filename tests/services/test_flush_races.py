@@ -58,7 +58,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
 def test_two_dozen_flushers_and_writers_in_several_processes(
     bucket: mstbucket.Bucket, database_url: str, tmp_path: Path
 ) -> None:
-    """[FLUSH-10] [FLUSH-11]"""
+    """[FLUSH-12] [FLUSH-12]"""
     command = [sys.executable, "-c", FLUSHERS, database_url, str(tmp_path / "blobs")]
     children = [
         subprocess.Popen(
@@ -79,7 +79,7 @@ def test_two_dozen_flushers_and_writers_in_several_processes(
 
 
 def test_a_flush_that_was_killed_frees_the_others(bucket: mstbucket.Bucket, database_url: str, tmp_path: Path) -> None:
-    """[FLUSH-10]"""
+    """[FLUSH-12]"""
     code = """
 import sys, time, mstbucket
 from mstbucket.services import flushing
@@ -107,7 +107,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
 def test_a_flush_that_hangs_is_not_waited_for_without_end(
     bucket: mstbucket.Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[FLUSH-10]"""
+    """[FLUSH-11]"""
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
     number = turns.before(bucket._context, bucket.name)[0]
     bucket.put_object("k", b"v")
@@ -119,7 +119,7 @@ def test_a_flush_that_hangs_is_not_waited_for_without_end(
 def test_who_waits_joins_the_second_commit_that_is_whole(
     bucket: mstbucket.Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[FLUSH-11]: not the first, whose snapshot may be older than the call."""
+    """[FLUSH-12]: not the first, whose snapshot may be older than the call."""
     number = turns.before(bucket._context, bucket.name)[0]
     done: list[Any] = []
     with Database(database_url) as other, other.holding(turns.LOCK, number) as held:

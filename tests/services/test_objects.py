@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core import cid as cids
 from mstbucket.core.unixfs import BodyBuilder
-from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
+from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 
 SIZES = [
     0, 1, 100, INLINE_MAX - 1, INLINE_MAX, INLINE_MAX + 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7,
@@ -201,6 +204,39 @@ def test_a_body_that_breaks_leaves_the_key_as_it_was(bucket: mstbucket.Bucket, t
     assert [path for path in (tmp_path / "blobs").rglob("*/*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("size", [10, 3 * CHUNK_SIZE])
+def test_a_file_that_changes_while_it_is_put_is_not_stored(bucket: mstbucket.Bucket, tmp_path: Path, size: int) -> None:
+    """[PUT-14] whatever is stored while somebody writes it all the time was one of its states; every write is one call."""
+    path = tmp_path / "changing"
+    path.write_bytes(b"0" * size)
+    bucket.put_object("k", path)
+    ended = threading.Event()
+    refused = 0
+
+    def change() -> None:
+        with path.open("r+b", buffering=0) as file:
+            for number in itertools.cycle(range(10)):
+                if ended.is_set():
+                    return
+                os.pwrite(file.fileno(), b"%d" % number * size, 0)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(4):
+            try:
+                bucket.put_object("k", path)
+            except errors.Conflict:
+                refused += 1
+            assert len(set(bucket.get_object("k").read())) == 1
+    finally:
+        ended.set()
+        thread.join()
+    assert refused > 0
+    bucket.put_object("k", path)
+    assert bucket.get_object("k").read() == path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [("text", errors.InvalidInput), (io.StringIO("text"), errors.InvalidInput), (None, errors.InvalidInput),
@@ -241,6 +277,15 @@ def test_a_range_outside_is_refused(
     bucket.put_object("k", b"x" * size)
     with pytest.raises(error):
         bucket.get_object("k", range=span)
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
+    """[PUT-4]: a file says how long it is; this one is a hole, which no test could read to its end."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(PUT_SIZE_MAX + 1)
+    with pytest.raises(errors.EntityTooLarge, match="send it in parts"):
+        bucket.put_object("k", tmp_path / "large")
+    assert list(bucket.objects()) == []
 
 
 def test_reading_in_steps_and_by_chunks_gives_the_same_bytes(bucket: mstbucket.Bucket) -> None:
@@ -345,7 +390,7 @@ def test_a_body_above_the_largest_size_is_refused_and_leaves_nothing(
     bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PUT-4]: noticed on the way, since a stream does not say how long it is; 5 TiB are more than a test can send."""
-    monkeypatch.setattr("mstbucket.core.unixfs.OBJECT_SIZE_MAX", 2 * CHUNK_SIZE)
+    monkeypatch.setattr("mstbucket.core.unixfs.PUT_SIZE_MAX", 2 * CHUNK_SIZE)
     bucket.put_object("k", pattern(2 * CHUNK_SIZE))
     before = sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
     for body in (pattern(2 * CHUNK_SIZE + 1), io.BytesIO(pattern(2 * CHUNK_SIZE + 1))):

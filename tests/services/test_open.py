@@ -371,3 +371,89 @@ def test_the_last_to_close_may_remove_the_directory_at_once(tmp_path: Path) -> N
     second.close()
     shutil.rmtree(place)
     second.close()
+
+
+# --- closed, killed, private ---
+
+
+def supervisor_of(path: Path) -> int:
+    """The parent of the server."""
+    status = Path(f"/proc/{postmaster(path)}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+
+
+def test_a_store_whose_supervisor_was_killed_just_before_opens(path: Path) -> None:
+    """[PG-22]: its server answers for a moment, then ends every session by an administrator's command."""
+    with mstbucket.open(path, background=False) as store:
+        store.create_bucket("shared")
+        for number in range(8):
+            os.kill(supervisor_of(path), signal.SIGKILL)
+            with mstbucket.open(path, background=False) as again:
+                assert [info.name for info in again.list_buckets()] == ["shared"], number
+            patiently(store.list_buckets)
+
+
+def test_a_closed_store_starts_no_server(path: Path) -> None:
+    """[PG-23]: whatever is asked of it, in a forked child too."""
+    store = mstbucket.open(path, background=False)
+    bucket = store.create_bucket("shared")
+    assert store.conninfo.startswith("host=")
+    store.close()
+
+    def refuses() -> bool:
+        uses: list[Callable[[], object]] = [
+            lambda: store.conninfo, store.list_buckets, bucket.flush, lambda: bucket.put_object("k", b"v")
+        ]  # fmt: skip
+        for use in uses:
+            with pytest.raises(errors.StorageError, match="the store is closed: open it again"):
+                use()
+        return not (path / "postgres" / "data" / "postmaster.pid").exists()
+
+    assert refuses()
+    child = os.fork()
+    if child == 0:
+        refused = False
+        try:
+            refused = refuses()
+        finally:
+            os._exit(0 if refused else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_closed_store_on_a_server_of_ones_own_gives_no_connection_string(database_url: str, tmp_path: Path) -> None:
+    """[PG-23]: the same answer from both kinds."""
+    store = mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False)
+    store.close()
+    with pytest.raises(errors.StorageError, match="the store is closed: open it again"):
+        store.conninfo
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+def test_a_new_store_is_private_whatever_the_umask(path: Path, umask: int) -> None:
+    """[PG-2]."""
+    before = os.umask(umask)
+    try:
+        with mstbucket.open(path, background=False) as store:
+            store.create_bucket("shared")
+    finally:
+        os.umask(before)
+    for made in (path, path / "postgres", path / "blobs"):
+        assert made.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_store_in_a_directory_whose_name_is_not_utf8_works(tmp_path: Path) -> None:
+    """[PG-9]."""
+    for name in (os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xff\xfe")):
+        place = tmp_path / name
+        with mstbucket.open(place, background=False) as store:
+            bucket = store.create_bucket("shared")
+            bucket.put_object("large", b"x" * 3_000_000)
+            bucket.flush()
+            bucket.export_car(place / "x.car")
+        assert kept_keys(place) == ["large"]
+
+
+def kept_keys(place: Path) -> list[str]:
+    with mstbucket.open(place, background=False) as store:
+        assert store.bucket("shared").verify().objects == 1
+        return [item.key for item in store.bucket("shared").objects()]

@@ -232,7 +232,7 @@ def test_tags_that_no_commit_could_hold_are_refused(bucket: mstbucket.Bucket, mo
     assert in_commit(bucket) == tags
     assert BUCKET_TAGS_SIZE_MAX < COMMIT_BLOCK_MAX
     data = exported(bucket)
-    monkeypatch.setattr("mstbucket.services.importing.BUCKET_TAGS_SIZE_MAX", 60_000)
+    monkeypatch.setattr("mstbucket.core.commit.BUCKET_TAGS_SIZE_MAX", 60_000)
     with pytest.raises(errors.Unsupported):
         mstbucket.Store(bucket._context, None, False).import_car(io.BytesIO(data), "copy")
 

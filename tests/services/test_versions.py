@@ -26,7 +26,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.build import build
 from mstbucket.limits import CHUNK_SIZE, SEQ_MAX
 from mstbucket.model import ObjectVersion, VersionsPage
-from mstbucket.services import flushing
+from mstbucket.services import snapshot
 
 OBJECT, MARKER = False, True
 
@@ -551,7 +551,7 @@ def test_large_histories_are_folded_in_several_commits_that_lose_nothing(
     bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[VSN-8]: also where one key has more changes than a flush folds."""
-    monkeypatch.setattr(flushing, "FLUSH_KEYS", 7)
+    monkeypatch.setattr(snapshot, "FLUSH_KEYS", 7)
     grown(bucket)
     for n in range(30):
         bucket.put_object("k1", bytes([n]))
@@ -722,3 +722,10 @@ def test_every_acknowledged_write_of_a_race_is_a_version(
     assert [version.key for version in there if version.is_latest] == sorted({version.key for version in there})
     versioned.flush()
     assert versioned.verify().dirty == 0
+
+
+def test_no_version_id_of_ours_looks_like_an_option_of_a_command(versioned: mstbucket.Bucket) -> None:
+    versioned.put_objects(PutRequest("k", b"%d" % number) for number in range(2000))
+    ids = [version.version_id for version in everything(versioned)]
+    assert len(set(ids)) == 2000  # of as many random texts, thirty would have started with a dash
+    assert not [one for one in ids if one is None or one.startswith("-")]

@@ -18,6 +18,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.errors import Conflict
 from mstbucket.limits import MIB
 from mstbucket.sync.entry import Copy, Entry
 from mstbucket.sync.filters import Filters
@@ -60,6 +61,36 @@ def test_nothing_is_deleted_where_the_source_could_not_be_listed(
     assert run(tree, bucket, delete=True, rules=((False, "gone"),)).deleted == {"gone/x"}
 
 
+@pytest.mark.parametrize(
+    ("rules", "concerned"),
+    [
+        ((), True),
+        (((False, "*"), (True, "a/*")), False),
+        (((False, "*"), (True, "*.txt")), True),
+        (((False, "deep/*"),), False),
+        (((False, "deeper/*"),), True),
+    ],
+    ids=["no filter", "only another", "a name anywhere", "it is left out", "another is"],
+)
+def test_a_directory_that_nobody_can_read_matters_where_a_filter_matches_below_it(
+    bucket: mstbucket.Bucket, tree: Path, run: Run, write: Write, rules: tuple[tuple[bool, str], ...], concerned: bool
+) -> None:
+    """[SYNC-9] [SYNC-10]: it is so deep that no path leads to it, for root neither."""
+    write(tree, {"a/x.txt": b"1"})
+    bucket.put_object("a/gone.txt", b"2")
+    at = os.open(tree, os.O_RDONLY)
+    for name in ("deep", *["x" * 250] * 17):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    did = run(tree, bucket, delete=True, rules=rules)
+    assert set(did.copied) == {"a/x.txt"}
+    assert (len(did.failed) > 0) is concerned
+    assert did.deleted == (set() if concerned else {"a/gone.txt"})
+
+
 def test_a_damaged_object_fails_alone_and_leaves_the_file(
     bucket: mstbucket.Bucket, tree: Path, tmp_path: Path, run: Run, write: Write, contents: Contents
 ) -> None:
@@ -91,7 +122,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(
             super().add(count)
 
     mover = Inward(Objects(bucket, "", Filters()), Changing())
-    with pytest.raises(OSError, match="changed while it was read"):
+    with pytest.raises(Conflict, match="changed while it was read"):
         mover.move(Copy(Entry("f", size, 0, path=os.fsencode(path)), None, "new"))
     assert list(bucket.objects()) == []
 
@@ -113,7 +144,7 @@ def test_a_file_that_changes_before_its_batch_is_put_is_not_stored(
         (tree / "other").rename(path)
     else:
         path.unlink()
-    with pytest.raises(OSError, match=r"changed while it was read|No such file"):
+    with pytest.raises((Conflict, FileNotFoundError), match=r"changed while it was read|No such file"):
         ready.check()
 
 

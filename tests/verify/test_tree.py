@@ -200,7 +200,7 @@ NODES: list[Any] = [
     pytest.param(
         lambda f, k: f.keyed(None, [(b"b", V, None), (b"a", V, None)]), Untrue, "ascend", id="[VER-6] keys descend"
     ),
-    pytest.param(lambda f, k: f.node(None, [(b"", 0, None, V)]), Untrue, "ascend", id="[VER-6] an empty key"),
+    pytest.param(lambda f, k: f.node(None, [(b"", 0, None, V)]), InvalidBlock, "empty", id="[VER-12] an empty key"),
     pytest.param(
         lambda f, k: f.node(None, [(b"a", 0, None, V), (b"", 1, None, V)]), Untrue, "ascend", id="[VER-6] a key twice"
     ),

@@ -11,5 +11,5 @@ CREATE TABLE store (
 );
 INSERT INTO store DEFAULT VALUES;
 
--- Whether a commit holds everything that was dirty when its snapshot was taken; others may be waiting for that ([FLUSH-11]).
+-- Whether a commit holds everything that was dirty when its snapshot was taken; others may be waiting for that ([FLUSH-12]).
 ALTER TABLE commits ADD COLUMN whole boolean NOT NULL DEFAULT false;

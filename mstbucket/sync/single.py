@@ -1,0 +1,84 @@
+"""One object, by the names that the user gave it on both sides: the same parts as for many, without a plan."""
+
+from __future__ import annotations
+
+from mstbucket.bucket import Bucket
+from mstbucket.core.keys import encode_key
+from mstbucket.files.tree import Tree, write_named
+from mstbucket.files.watched import Watched
+from mstbucket.limits import COPY_SIZE_MAX
+from mstbucket.model import ObjectInfo, PutRequest, PutResult
+from mstbucket.services.reading import ObjectReader
+from mstbucket.sync.extras import Extras
+from mstbucket.sync.mover import Meter, Metered, Reader
+
+
+def put_stream(bucket: Bucket, key: str, source: Reader, extras: Extras, meter: Meter) -> PutResult:
+    """Store what *source* gives, to its end."""
+    return put(bucket, extras.request(key, Metered(source, meter)))  # type: ignore[arg-type]
+
+
+def put_file(bucket: Bucket, key: str, path: str, extras: Extras, meter: Meter) -> PutResult:
+    """Store one file; it may be a pipe, since it is the user who named it.
+
+    Raises:
+        Conflict: the file changed while it was read; nothing was stored ([PUT-14]).
+        OSError: it cannot be opened or read.
+    """
+    encode_key(key)
+    with open(path, "rb", buffering=0) as file:
+        return put_stream(bucket, key, Watched(file, path), extras, meter)
+
+
+def get_as(bucket: Bucket, key: str, path: str, meter: Meter) -> ObjectInfo:
+    """Copy one object to the file that *path* names; directories on the way to it are made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with bucket.get_object(key) as reader:
+        write_named(path, meter.through(reader))
+        return reader.info
+
+
+def get_into(bucket: Bucket, key: str, directory: str, meter: Meter) -> tuple[ObjectInfo, str]:
+    """Copy one object into a directory, under the last segment of its key; the path is the second result.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with bucket.get_object(key) as reader, Tree(directory) as tree:
+        return reader.info, write_into(tree, key.rpartition("/")[2], reader, meter)
+
+
+def write_into(tree: Tree, key: str, reader: ObjectReader, meter: Meter) -> str:
+    """Write the file of *key*, with the object's time, so that a sync need not read it ([SYNC-7]); returns its path."""
+    return tree.write(key, meter.through(reader), round(reader.info.last_modified.timestamp() * 1000))
+
+
+def copy_object(source: Bucket, key: str, target: Bucket, to: str, size: int) -> PutResult:
+    """Copy one object, which has *size* bytes, with what goes with it; no byte of it is read or moved."""
+    if size <= COPY_SIZE_MAX:
+        return target.copy_object(key, to, source_bucket=source.name)
+    info = source.head_object(key)
+    upload = target.create_multipart_upload(
+        to, content_type=info.content_type, metadata=info.metadata, headers=info.headers, tags=info.tags
+    )
+    try:
+        parts = []
+        for number, start in enumerate(range(0, info.size, COPY_SIZE_MAX), 1):
+            span = f"bytes={start}-{min(start + COPY_SIZE_MAX, info.size) - 1}"
+            part = target.upload_part_copy(to, upload.id, number, key, source_bucket=source.name, range=span)
+            parts.append((number, part.etag))
+        return target.complete_multipart_upload(to, upload.id, parts)
+    except BaseException:
+        target.abort_multipart_upload(to, upload.id)
+        raise
+
+
+def put(bucket: Bucket, request: PutRequest) -> PutResult:
+    """Store one request, by itself."""
+    return bucket.put_object(
+        request.key, request.body, content_type=request.content_type, metadata=request.metadata,
+        headers=request.headers, tags=request.tags,
+    )  # fmt: skip
