@@ -400,3 +400,22 @@ def test_a_body_above_the_largest_size_is_refused_and_leaves_nothing(
             bucket.put_object("k", body)
     assert bucket.get_object("k").read() == pattern(2 * CHUNK_SIZE)
     assert sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file()) == before
+
+
+def test_a_body_that_was_closed_is_not_at_its_end(bucket: mstbucket.Bucket) -> None:
+    """[GET-1]: reading it is an error, as with files, whatever is left of it."""
+    bucket.put_object("k", bytes(3_000_000))
+    for before in (0, 10, 2_000_000, 3_000_000):
+        body = bucket.get_object("k")
+        assert len(body.read(before)) == before
+        body.close()
+        body.close()
+        for size in (-1, 0, 1):
+            with pytest.raises(ValueError, match="closed: open the object again"):
+                body.read(size)
+        with pytest.raises(ValueError, match="closed: open the object again"):
+            list(body)
+    with bucket.get_object("k") as body:
+        pass
+    with pytest.raises(errors.InvalidInput):
+        body.read()
