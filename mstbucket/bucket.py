@@ -106,6 +106,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             InvalidKey, KeyTooLong, MetadataTooLarge, InvalidTag, InvalidInput: an argument is outside these limits.
             EntityTooLarge: the body has more than 5 TiB: send it in parts.
             Conflict: the file that `body` names changed while it was read; nothing was stored. Repeat the call.
+            BlocksMoved: what the store had was lost while a stream came that cannot be read again; nothing was stored.
             Unsupported: another storage class.
             InvalidRequest: a lock, and the bucket has no object lock.
             NoSuchBucket: the bucket has gone.
@@ -337,7 +338,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
 
         Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
         checked as for a CAR (`mstbucket.verify_car`); each key without unflushed changes must have in the index
-        exactly the manifest that the tree holds for it.
+        exactly the manifest that the tree holds for it. Writers and flushes may go on meanwhile; no snapshot of the
+        database is held while blocks are read.
 
         Raises:
             NoSuchCommit: the bucket was never flushed.

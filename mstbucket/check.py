@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from mstbucket.edge import guarded
-from mstbucket.services.files import reading
+from mstbucket.services.files import Reading, reading
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
@@ -26,11 +26,12 @@ def verify_car(
         progress: called now and then with the number of bytes read so far.
 
     Raises:
-        FormatError: the bytes are not what the specification allows; `InvalidCar.offset` says where.
+        FormatError: the bytes are not what the specification allows; `InvalidCar.offset` says where. `ForeignCar`: it is
+            a CAR of something else than a bucket.
         CorruptionError: they are well-formed and untrue; the message names the block.
         StorageError: the file cannot be read.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return _verify(source, progress)
+        return _verify(cast("BinaryIO", Reading(source)), progress)
     with reading(source) as file:
         return _verify(file, progress)

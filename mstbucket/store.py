@@ -31,7 +31,7 @@ from mstbucket.services.context import Context
 from mstbucket.services.encoding import rotate, settle, stop_encryption
 from mstbucket.services.files import check_path
 from mstbucket.services.frames import StoreFrames
-from mstbucket.services.gathering import Gatherer, GatherReport
+from mstbucket.services.gathering import GatherReport, gather
 from mstbucket.services.identity import join, require
 from mstbucket.services.reencoding import ReencodeReport, reencode
 from mstbucket.services.worker import Worker
@@ -276,7 +276,7 @@ class Store:
         Raises:
             StorageError: the database or the blob store failed; repeat the call.
         """
-        return Gatherer(self._context).run(least=2)
+        return gather(self._context)
 
     @property
     def identity(self) -> str:

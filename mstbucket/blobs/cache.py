@@ -36,7 +36,8 @@ class CachedBlobs(BlobStore):
     transfer; but for packs, of which that is asked once ([STO-15]): whoever reads one was told by the index that it is
     there, hashes what it gets, and a request is what a cache is to save. So the contract holds in full but for the bytes
     and the size of a pack that somebody else deleted. Names are never used again ([BLOB-3]), so a page never gets old; it
-    has a checksum, and one that is damaged, cut or gone is fetched again. Thread-safe. Processes may share the
+    has a checksum of its bytes and of whose they are, and one that is damaged, cut, gone or another's is fetched again.
+    Thread-safe. Processes may share the
     directory; each counts what it has seen of it, so together they may exceed `limit` until the next of them opens it.
     What is encrypted in the store is encrypted in the directory too.
 
@@ -159,7 +160,7 @@ class CachedBlobs(BlobStore):
         except OSError:
             data = b""  # somebody else made room
         page = data[_CRC_SIZE:]
-        if len(page) == length and int.from_bytes(data[:_CRC_SIZE]) == checksum(page):
+        if len(page) == length and data[:_CRC_SIZE] == _seal(key, page):
             return page
         self._drop(key)
         return None
@@ -169,7 +170,7 @@ class CachedBlobs(BlobStore):
         path = self._path(key)
         hidden = path.with_name(f"{secrets.token_hex(8)}.new")
         try:
-            hidden.write_bytes(checksum(page).to_bytes(_CRC_SIZE) + page)
+            hidden.write_bytes(_seal(key, page) + page)
             hidden.replace(path)
         except OSError:
             _remove(hidden)
@@ -224,6 +225,12 @@ class CachedBlobs(BlobStore):
 def _blob(name: str) -> str:
     """What stands for a blob in the names of files: as short for every name, and without folders."""
     return sha256(name.encode()).hexdigest()[:32]
+
+
+def _seal(key: _Key, page: bytes) -> bytes:
+    """What stands before a page in its file: a checksum of its bytes, and of whose they are ([STO-16])."""
+    whose = sha256(b"%b-%d" % (key[0].encode(), key[1])).digest()
+    return (checksum(page) ^ int.from_bytes(whose[:_CRC_SIZE])).to_bytes(_CRC_SIZE)
 
 
 def _remove(path: Path) -> None:

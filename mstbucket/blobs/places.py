@@ -31,6 +31,8 @@ def open_blobs(place: str | os.PathLike[str]) -> BlobStore:
         StorageError, Unsupported: the store cannot be used; the message says why.
     """
     text = os.fsdecode(place)
+    if not text:
+        raise InvalidInput("an empty place of blobs points at nothing; for the current directory say '.'")
     if text == MEMORY:
         from mstbucket.blobs.memory import MemoryBlobs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -43,6 +44,8 @@ class Ranges(Protocol):
         """See `BlobStore`."""
 
 
+log = logging.getLogger("mstbucket")
+
 _Place = Location | bytes
 _Kept = tuple[bytes, int, int]  # a fetched range, and where in it a block starts and stops
 _Window = tuple[bytes, list[CID]]  # a fetched range and the blocks in it
@@ -50,19 +53,22 @@ _Places = TypeVar("_Places")
 _Read = TypeVar("_Read")
 
 
-def following(locate: Callable[[], _Places], read: Callable[[_Places], _Read]) -> _Read:
-    """What `read` makes of the places that `locate` gives; asked again where something is not there any more.
+def following(
+    locate: Callable[[], _Places], read: Callable[[_Places], _Read], condemn: Callable[[CorruptionError], object]
+) -> _Read:
+    """What `read` makes of the places that `locate` gives; asked again where what it wants is not there, or damaged.
 
-    [STO-3] A pack may have been written again, or gathered into another, since the index was asked. What is still
-    missing when the index says the same again is lost: then the `MissingBlock` goes through.
+    [STO-3] A pack may have been written again, or gathered into another, since the index was asked. What is still missing
+    or wrong when the index says the same again is lost: `condemn` hears the error, and it goes through.
     """
     places = locate()
     while True:
         try:
             return read(places)
-        except MissingBlock:
+        except CorruptionError as error:
             moved = locate()
             if moved == places:
+                condemn(error)
                 raise
             places = moved
 
@@ -78,7 +84,7 @@ def read_blocks(blobs: Ranges, wanted: Iterable[tuple[CID, Location]]) -> dict[C
     """
     found: dict[CID, bytes] = {}
     for read in plan(wanted, blobs.reading.gap, blobs.reading.limit):
-        _cut(blobs, read, _fetch(blobs, read, read.stop), found)
+        _take(blobs, read, found)
     return found
 
 
@@ -87,7 +93,7 @@ def read_block(blobs: Ranges, cid: CID, place: Location) -> bytes:
     pack, offset, length = place
     read = Read(pack, offset, offset + length, ((cid, place),))
     found: dict[CID, bytes] = {}
-    _cut(blobs, read, _fetch(blobs, read, read.stop), found)
+    _take(blobs, read, found)
     return found[cid]
 
 
@@ -112,11 +118,18 @@ class PackScan:
         locate: says for CIDs where they are, or gives their bytes, verified; raises `MissingBlock` for one it does not
             know. Asked once per call, about all that was not read before. The last word: what was read beside is used
             only if its hash is right.
+        condemn: hears the errors about blocks that are lost or damaged for good, before they go through.
     """
 
-    def __init__(self, blobs: Ranges, locate: Callable[[Sequence[CID]], Mapping[CID, _Place]]) -> None:
+    def __init__(
+        self,
+        blobs: Ranges,
+        locate: Callable[[Sequence[CID]], Mapping[CID, _Place]],
+        condemn: Callable[[CorruptionError], object] = lambda error: None,
+    ) -> None:
         self._blobs = blobs
         self._locate = locate
+        self._condemn = condemn
         self._lock = threading.Lock()  # over the three below, never while something is fetched
         self._index: dict[CID, _Kept] = {}
         self._windows: OrderedDict[int, _Window] = OrderedDict()
@@ -150,7 +163,8 @@ class PackScan:
                     continue
             missing.append(cid)
         if missing:
-            found.update(following(lambda: self._locate(missing), lambda at: self._read(missing, at, len(cids) == 1)))
+            read = lambda places: self._read(missing, places, len(cids) == 1)  # noqa: E731
+            found.update(following(lambda: self._locate(missing), read, self._condemn))
         return found
 
     def _read(self, missing: Sequence[CID], places: Mapping[CID, _Place], alone: bool) -> dict[CID, bytes]:
@@ -166,11 +180,9 @@ class PackScan:
                 wanted.append((cid, place))
         for read in plan(wanted, self._blobs.reading.scan_gap, self._blobs.reading.limit):
             if self._pays(read, alone):
-                data = self._fetch_ahead(read)
-                _cut(self._blobs, read, data, found)
-                self._keep(read, data)
+                self._keep(read, _take(self._blobs, read, found, self._fetch_ahead))
             else:
-                _cut(self._blobs, read, _fetch(self._blobs, read, read.stop), found)
+                _take(self._blobs, read, found)
         return found
 
     def _pays(self, read: Read, alone: bool) -> bool:
@@ -224,6 +236,29 @@ class PackScan:
                 del self._index[cid]
 
 
+def _take(
+    blobs: Ranges, read: Read, found: dict[CID, bytes], fetch: Callable[[Read], bytes] | None = None
+) -> bytes:
+    """Put the wanted blocks of a planned read, verified, into `found`, and return what was fetched, by `fetch` if given.
+
+    [PACK-10] One wrong answer is not yet damage: a bit may have been flipped on the way, or where something was kept near
+    by. So it is read once more, past everything that is kept; what is wrong then is wrong where it is stored.
+    """
+    try:
+        data = _fetch(blobs, read, read.stop) if fetch is None else fetch(read)
+        _cut(read, data, found)
+    except (HashMismatch, BrokenFrame) as error:
+        log.info("pack %s is read once more: %s", read.pack, error)
+        blobs.distrust(read.pack)
+        data = _fetch(blobs, read, read.stop)
+        try:
+            _cut(read, data, found)
+        except HashMismatch:
+            blobs.distrust(read.pack)
+            raise
+    return data
+
+
 def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     """The bytes of a planned read, up to `stop`."""
     try:
@@ -239,12 +274,17 @@ def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     except MissingBlock as error:
         raise _lost(read, str(error)) from error
     except BrokenFrame as error:
-        raise BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack") from error
+        raise _about(read, BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack")) from error
 
 
-def _lost(read: Read, what: str) -> MissingBlock:
+def _lost(read: Read, what: str) -> CorruptionError:
     # [PACK-8] a pack that is gone or cut short is lost data, never absence
-    return MissingBlock(f"{what}, and with it {_names(read)}: restore the pack")
+    return _about(read, MissingBlock(f"{what}, and with it {_names(read)}: restore the pack"))
+
+
+def _about(read: Read, error: CorruptionError) -> CorruptionError:
+    error.pack, error.blocks = read.pack, tuple(cid for cid, _ in read.wanted)
+    return error
 
 
 def _names(read: Read) -> str:
@@ -252,13 +292,21 @@ def _names(read: Read) -> str:
     return f"{names}{' and more' if len(read.wanted) > 3 else ''}"
 
 
-def _cut(blobs: Ranges, read: Read, data: bytes, found: dict[CID, bytes]) -> None:
-    """Cut the wanted blocks out of a fetched range."""
+def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:
+    """Cut the wanted blocks out of a fetched range; the error for those that are wrong names the first, and holds all."""
     start = read.start
-    for cid, (pack, offset, length) in read.wanted:
+    wrong: list[tuple[CID, bytes, int]] = []
+    for cid, (_, offset, length) in read.wanted:
         block = data[offset - start : offset - start + length]
         # [PACK-6]
-        if sha256(block).digest() != cid[4:]:
-            blobs.distrust(pack)
-            checked(cid, block, f"in pack {pack} at byte {offset}")
-        found[cid] = block
+        if sha256(block).digest() == cid[4:]:
+            found[cid] = block
+        else:
+            wrong.append((cid, block, offset))
+    if wrong:
+        cid, block, offset = wrong[0]
+        try:
+            checked(cid, block, f"in pack {read.pack} at byte {offset}")
+        except HashMismatch as error:
+            error.pack, error.blocks = read.pack, tuple(cid for cid, _, _ in wrong)
+            raise

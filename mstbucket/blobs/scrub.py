@@ -57,7 +57,11 @@ def scrub(
             if not (is_key(info.name) or is_pack(info.name) or parse_ref(info.name) or framed(info.name)):
                 continue
             try:
-                _look(blobs, packs, key, info)
+                try:
+                    _look(blobs, packs, key, info)
+                except (FormatError, CorruptionError):  # [PACK-10]
+                    packs.distrust(info.name)
+                    _look(blobs, packs, key, info)
             except NoSuchBlob:
                 continue
             except (FormatError, CorruptionError, StorageError) as error:

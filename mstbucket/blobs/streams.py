@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO, Final, cast
+import logging
+from collections.abc import Callable
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from mstbucket.blobs.reader import Ranges
+from mstbucket.errors import CorruptionError, FormatError
 from mstbucket.limits import MIB
 
 _WINDOW: Final = MIB
+_Made = TypeVar("_Made")
+
+log = logging.getLogger("mstbucket")
 
 
 def pack_stream(packs: Ranges, name: str) -> BinaryIO:
     """The CAR in the blob `name`, from its start; reading it raises what `packs.get_range` does."""
     return cast("BinaryIO", io.BufferedReader(_Plain(packs, name), _WINDOW))
+
+
+def read_pack(packs: Ranges, name: str, work: Callable[[BinaryIO], _Made]) -> _Made:
+    """What `work` makes of the CAR in the blob `name`; made again, of bytes past everything kept, where they are wrong.
+
+    [PACK-10] So what is wrong in the end is wrong where it is stored. `work` reads the stream with a `CarReader`, and has
+    to have no effect where it fails.
+
+    Raises:
+        CorruptionError, FormatError, NoSuchBlob: the blob is damaged, or is not there.
+    """
+    try:
+        with pack_stream(packs, name) as stream:
+            return work(stream)
+    except (CorruptionError, FormatError) as error:
+        log.info("blob %s is read once more: %s", name, error)
+        packs.distrust(name)
+    with pack_stream(packs, name) as stream:
+        return work(stream)
 
 
 class _Plain(io.RawIOBase):

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.cli import progress
-from mstbucket.cli.address import SCHEME, STREAM, parse_bucket
+from mstbucket.cli.address import SCHEME, STREAM, Address, parse_bucket, parse_place
 from mstbucket.cli.exits import about
 from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_or_make_store, open_store
@@ -27,6 +27,9 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
     """Flush a bucket and write its commit as a CAR file: what one sees is what leaves."""
     name = parse_bucket(arguments.bucket)
     target: str = arguments.file
+    _check_file(target)
+    if target.endswith("/"):
+        raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
     if target == STREAM and out.as_json:
         raise InvalidInput("standard output is for the CAR here: --json needs a file")
     if target == STREAM:
@@ -109,6 +112,11 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
+def _check_file(path: str) -> None:
+    if isinstance(parse_place(path), Address):  # which refuses what is empty, or an address of another kind
+        raise InvalidInput(f"{path!r} is an address, where the name of a file is wanted")
+
+
 def _refuse_terminal(file: BinaryIO, name: str) -> None:
     if file.isatty():  # [CLI-40] bytes that would drive it
         raise InvalidInput(f"{name} is a terminal, and a CAR is no text: name a file, or say what is to read it")
@@ -116,6 +124,7 @@ def _refuse_terminal(file: BinaryIO, name: str) -> None:
 
 def _source(path: str) -> AbstractContextManager[BinaryIO]:
     """A CAR to read; standard input stays open."""
+    _check_file(path)
     if path != STREAM:
         return open(path, "rb")
     source = standard_input()

@@ -120,6 +120,15 @@ def decode(block: bytes) -> Commit:
     return commit
 
 
+def resembles(block: bytes) -> bool:
+    """Whether *block*, which `decode` refuses, may have been meant to be a commit: it is not sound, or has its fields."""
+    try:
+        value = dagcbor.decode(block)
+    except InvalidBlock:
+        return True
+    return isinstance(value, dict) and not value.keys().isdisjoint({"bucket", "tree", "version"})
+
+
 def check_followed(commit: Commit) -> None:
     """Raise unless a store can hold the bucket of *commit* and go on: what a judge asks of a commit that is well-formed.
 

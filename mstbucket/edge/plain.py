@@ -134,6 +134,8 @@ def body(name: str, value: Any) -> Any:
 def path(name: str, value: Any) -> Any:
     """A path as a text or a path object. What it names is seen when it is used."""
     if isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str):
+        if not os.fspath(value):
+            raise InvalidInput(f"{name} is an empty path, which mostly is a variable that was not set")
         return value
     raise wrong(name, value, "a path: a text (str) or a path object")
 

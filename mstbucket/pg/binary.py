@@ -19,11 +19,8 @@ _INT8: Final = struct.Struct(">iq").pack
 _LENGTH: Final = struct.Struct(">i").pack
 _COUNT: Final = struct.Struct(">h").pack
 _HEAD: Final = struct.Struct(">iiIii").pack
+_CID_LENGTH: Final = _LENGTH(36)
 _BYTEA_OID, _INT8_OID, _INT4_OID, _TEXT_OID, _JSONB_OID = 17, 20, 23, 25, 3802  # pg_type.dat; fixed for ever
-
-
-#: A whole row of (CID, bigint, integer) at once, each field behind its length: BLOCK_ROW(3, 36, cid, 8, n, 4, n).
-BLOCK_ROW: Final = struct.Struct(">hi36siqii").pack
 
 
 def row(*fields: bytes) -> bytes:
@@ -100,6 +97,12 @@ ARRAYS: Final = (ByteaArray, TextArray, Int8Array, Int4Array, JsonbArray)
 def bytea_array(values: Sequence[bytes | None]) -> ByteaArray:
     """`values` as one argument."""
     return ByteaArray(_array(_BYTEA_OID, map(data, values), len(values)))
+
+
+def cid_array(cids: Sequence[bytes]) -> ByteaArray:
+    """CIDs as one argument: all of 36 bytes, which makes it one call for all of them."""
+    elements = (_CID_LENGTH + _CID_LENGTH.join(cids),) if cids else ()
+    return ByteaArray(_array(_BYTEA_OID, elements, len(cids)))
 
 
 def text_array(values: Sequence[str | None]) -> TextArray:

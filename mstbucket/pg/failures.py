@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors as sql
 
 from mstbucket.errors import (
+    BlocksMoved,
     BucketAlreadyExists,
     BucketNotEmpty,
     CommitMoved,
@@ -35,6 +36,7 @@ OWN: Final[dict[str, type[MstBucketError]]] = {
     "MB420": PreconditionFailed,
     "MB421": VersioningChanged,
     "MB423": InvalidBucketState,
+    "MB424": BlocksMoved,
     "MB501": Unsupported,
 }
 

@@ -110,10 +110,14 @@ def current_commit(db: Database, name: str) -> CommitInfo | None:
     return next(commits(db, name), None)
 
 
-def insert_commit(connection: Any, bucket: int, cid: bytes, commit: Commit) -> None:
-    """Record a commit of the bucket with row number `bucket`, inside the caller's transaction; not published yet."""
+def insert_commit(connection: Any, bucket: int, cid: bytes, commit: Commit, whole: bool) -> None:
+    """Record a commit of the bucket with row number `bucket`, inside the caller's transaction; not published yet.
+
+    `whole` says whether it holds everything that was dirty when its snapshot was taken.
+    """
     c = commit
     connection.execute(
-        "INSERT INTO commits VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes),
+        "INSERT INTO commits (bucket, seq, cid, prev, name, tree, versions, time, objects, bytes, whole) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
     )

@@ -3,55 +3,73 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 from mstbucket.core import car
 from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import NoSuchCommit, Untrue
+from mstbucket.errors import NoSuchBucket, NoSuchCommit, Untrue
 from mstbucket.model import CheckReport
-from mstbucket.pg.queries import server_cursor
 from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
+from mstbucket.services.damage import look_again
 from mstbucket.services.naming import naming
 from mstbucket.services.versions import check_history
 from mstbucket.verify.car import verify_car
 from mstbucket.verify.seen import Seen
 
-_FETCH: Final = 2000  # rows of the index fetched at a time
+_PAGE: Final = 2000  # rows of the index that are compared at a time
 
 
 def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
-    """Verify the newest commit in the store, and the index against it; see `Bucket.verify`."""
-    with naming(context, bucket), context.db.snapshot() as connection:
-        number = bucket_id(connection, bucket)
-        head = """
-            SELECT c.cid, c.tree, c.versions, b.tags, b.versioning, b.tags_dirty
-            FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq
-            WHERE b.id = %s
-        """
-        row = connection.execute(head, (number,), binary=True).fetchone()
-        if row is None:
-            raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
-        commit, tree, versions, tags, versioning, tags_dirty = row
-        with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
+    """Verify the newest commit in the store, and the index against the tree; see `Bucket.verify`.
+
+    [CHK-1] No transaction is open while blocks are read: a snapshot that is held for long keeps every old row of the
+    database from being cleaned up.
+    """
+    with naming(context, bucket):
+        head = _head(context, bucket)
+        with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
-        dirty = int(tags_dirty is not None)
-        for root, read in ((tree, _objects), (versions, _versions)):
-            with closing(read(connection, number)) as rows:  # before the connection is given back
-                dirty += _compare(context, bucket, root, rows)
-        if tags_dirty is None and dict(report.commit.tags) != (tags or {}):  # [TAG-6]
-            raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(commit)}")
-        if tags_dirty is None and report.commit.versioning != versioning:  # [VSN-8]
-            raise Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(commit)}")
-        wrong = check_history(connection, number)
+        if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
+            raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}")
+        if head.tags_dirty is None and report.commit.versioning != head.versioning:  # [VSN-8]
+            raise Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(head.commit)}")
+        dirty = int(head.tags_dirty is not None)
+        for read in (_objects, _versions):
+            dirty += _compare(context, bucket, head.number, read)
+        with context.db.reading() as connection:
+            wrong = check_history(connection, head.number)
         if wrong is not None:
             raise Untrue(f"bucket {bucket!r}: {wrong}")
-    return CheckReport(to_text(commit), report.blocks, report.objects, report.bytes, dirty)
+    look_again(context.db, context.blocks.of_pack)  # [PUT-15]
+    return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
+
+
+class _Head(NamedTuple):
+    """A bucket as one statement saw it: its row number, its newest commit, and what stands beside that in the index."""
+
+    number: int
+    commit: bytes
+    tags: dict[str, str] | None
+    versioning: str | None
+    tags_dirty: int | None
+
+
+def _head(context: Context, bucket: str) -> _Head:
+    query = """
+        SELECT b.id, c.cid, b.tags, b.versioning, b.tags_dirty
+        FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
+    """
+    with context.db.reading() as connection:
+        row = connection.execute(query, (bucket,), binary=True).fetchone()
+        if row is None:
+            bucket_id(connection, bucket)
+            raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
+    return _Head(*row)
 
 
 class _Sections(io.RawIOBase):
@@ -89,51 +107,106 @@ class _Sections(io.RawIOBase):
 
 #: A row of the index: its key in the tree, the CID of its manifest (None where it is gone), whether it is dirty.
 _Row = tuple[bytes, bytes | None, bool]
+#: A key as the index has it, with a sequence, which is 0 for objects.
+_Key = tuple[str, int]
 
 
-def _objects(connection: Any, number: int) -> Generator[_Row, None, None]:
-    query = """
-        SELECT coalesce(o.key, d.key), o.manifest, d.key IS NOT NULL
-        FROM (SELECT key, manifest FROM objects WHERE bucket = %(bucket)s) o
-        FULL JOIN (SELECT key FROM dirty WHERE bucket = %(bucket)s) d ON d.key = o.key
-        ORDER BY coalesce(o.key, d.key) COLLATE "C"
+class _Page(NamedTuple):
+    """What one snapshot said of the keys behind another: the tree's root in it, and its rows in order up to a key.
+
+    `last` is that key, the last there is a word about; None where the rows are all there are.
     """
-    with server_cursor(connection, "checking", _FETCH) as cursor:
-        for key, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
-            yield key.encode(), manifest, is_dirty
+
+    root: bytes | None
+    rows: list[_Row]
+    last: _Key | None
 
 
-def _versions(connection: Any, number: int) -> Generator[_Row, None, None]:
-    query = """
-        SELECT coalesce(v.key, d.key), coalesce(v.seq, d.seq), v.manifest, d.key IS NOT NULL
-        FROM (SELECT key, seq, manifest FROM versions WHERE bucket = %(bucket)s) v
-        FULL JOIN (SELECT key, seq FROM dirty_versions WHERE bucket = %(bucket)s) d ON d.key = v.key AND d.seq = v.seq
-        ORDER BY coalesce(v.key, d.key) COLLATE "C", coalesce(v.seq, d.seq) DESC
+_Read = Callable[[Any, int, _Key], _Page]
+
+
+def _objects(connection: Any, number: int, after: _Key) -> _Page:
+    rows = "SELECT key, 0::bigint, manifest FROM objects WHERE bucket = %s AND key > %s ORDER BY key LIMIT %s"
+    marks = "SELECT key, 0::bigint FROM dirty WHERE bucket = %s AND key > %s ORDER BY key LIMIT %s"
+    asked = (number, after[0], _PAGE)
+    root = _current(connection, number)[0]
+    return _page(root, connection.execute(rows, asked, binary=True), connection.execute(marks, asked, binary=True), _bare)
+
+
+def _versions(connection: Any, number: int, after: _Key) -> _Page:
+    behind = "bucket = %s AND key >= %s AND (key > %s OR seq < %s) ORDER BY key, seq DESC LIMIT %s"
+    rows = f"SELECT key, seq, manifest FROM versions WHERE {behind}"
+    marks = f"SELECT key, seq FROM dirty_versions WHERE {behind}"
+    asked = (number, after[0], after[0], after[1], _PAGE)
+    root = _current(connection, number)[1]
+    return _page(root, connection.execute(rows, asked, binary=True), connection.execute(marks, asked, binary=True), _stored)
+
+
+def _bare(key: _Key) -> bytes:
+    return key[0].encode()
+
+
+def _stored(key: _Key) -> bytes:
+    return version_key(key[0].encode(), key[1])
+
+
+def _current(connection: Any, number: int) -> tuple[bytes | None, bytes | None]:
+    """The roots of both trees of the commit that is the newest in this snapshot."""
+    query = "SELECT c.tree, c.versions FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.id = %s"
+    row = connection.execute(query, (number,), binary=True).fetchone()
+    if row is None:
+        raise NoSuchBucket("the bucket was deleted while it was checked")
+    return row[0], row[1]
+
+
+def _page(root: bytes | None, rows: Any, marks: Any, place: Callable[[_Key], bytes]) -> _Page:
+    """Rows and marks of one snapshot together, as far as neither was cut by its limit."""
+    there = {(key, seq): manifest for key, seq, manifest in rows}
+    dirty = {(key, seq) for key, seq in marks}
+    cut = [max(part, key=place) for part in (there, dirty) if len(part) == _PAGE]
+    last = min(cut, key=place, default=None)
+    keys = sorted((place(key), key) for key in there.keys() | dirty)
+    end = None if last is None else place(last)
+    return _Page(root, [(at, there.get(key), key in dirty) for at, key in keys if end is None or at <= end], last)
+
+
+def _compare(context: Context, bucket: str, number: int, read: _Read) -> int:
+    """Index and tree side by side in key order, page by page ([CHK-2]); how many rows are dirty.
+
+    [FLUSH-1] for every key without a dirty row they are equal: in each snapshot, with the tree that is current in it.
     """
-    with server_cursor(connection, "checking", _FETCH) as cursor:
-        for key, seq, manifest, is_dirty in cursor.execute(query, {"bucket": number}):
-            yield version_key(key.encode(), seq), manifest, is_dirty
-
-
-def _compare(context: Context, bucket: str, tree: bytes | None, rows: Iterator[_Row]) -> int:
-    """Index and tree side by side in key order ([FLUSH-1]: for every key without a dirty row they are equal)."""
     dirty = 0
-    entries = iter(()) if tree is None else walk(context.blocks, tree)
-    entry = next(entries, None)
-    for key, manifest, is_dirty in rows:
-        if entry is not None and entry[0] < key:
-            raise Untrue(f"bucket {bucket!r}: the tree holds {entry[0].decode()!r}, and the index does not")
-        in_tree = entry is not None and entry[0] == key
-        if is_dirty:
-            dirty += 1
-        elif entry is None or not in_tree or manifest is None:
-            raise Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not")
-        elif entry[1] != manifest:
-            raise Untrue(
-                f"bucket {bucket!r}: for {key.decode()!r} the tree holds {to_text(entry[1])}, the index {to_text(manifest)}"
-            )
-        if in_tree:
+    after: _Key = ("", 0)
+    done = b""  # the key in the tree up to which all is compared
+    root: bytes | None = None
+    entries: Iterator[tuple[bytes, bytes]] = iter(())
+    entry: tuple[bytes, bytes] | None = None
+    while True:
+        with context.db.snapshot() as connection:
+            page = read(connection, number, after)
+        if page.root != root:  # at first, and where a flush came between
+            root = page.root
+            entries = iter(()) if root is None else walk(context.blocks, root, done + b"\0" if done else b"")
             entry = next(entries, None)
-    if entry is not None:
-        raise Untrue(f"bucket {bucket!r}: the tree holds {entry[0].decode()!r}, and the index does not")
-    return dirty
+        for key, manifest, is_dirty in page.rows:
+            if entry is not None and entry[0] < key:
+                raise _not_in_index(bucket, entry[0])
+            in_tree = entry is not None and entry[0] == key
+            if is_dirty:
+                dirty += 1
+            elif entry is None or not in_tree or manifest is None:
+                raise Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not")
+            elif entry[1] != manifest:
+                raise Untrue(f"bucket {bucket!r}: for {key.decode()!r} the tree holds {to_text(entry[1])}, the index "
+                             f"{to_text(manifest)}")  # fmt: skip
+            if in_tree:
+                entry = next(entries, None)
+        if page.last is None:
+            if entry is not None:
+                raise _not_in_index(bucket, entry[0])
+            return dirty
+        after, done = page.last, page.rows[-1][0]
+
+
+def _not_in_index(bucket: str, key: bytes) -> Untrue:
+    return Untrue(f"bucket {bucket!r}: the tree holds {key.decode()!r}, and the index does not")

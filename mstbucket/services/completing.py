@@ -39,9 +39,9 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
+from mstbucket.services.incoming import Incoming, repeating
 from mstbucket.services.locking import place_on_completed
 from mstbucket.services.naming import naming
-from mstbucket.services.packing import PackInProgress
 from mstbucket.services.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.putting import add_rows, result
 from mstbucket.services.rows import json_of
@@ -107,7 +107,7 @@ def complete(
         whole = of_object(upload.kind, [sums or EMPTY for sums in chosen.checksums], chosen.sizes)  # [SUM-9] read: nothing
         check_object(checksums, whole)
         try:
-            return _Completion(context, bucket, key, upload, asked, chosen, whole).run()
+            return repeating(_Completion(context, bucket, key, upload, asked, chosen, whole).run)
         except _Replaced as error:
             if attempt == ATTEMPTS:
                 if not expectation.anything:  # [COND-10]
@@ -219,7 +219,7 @@ class _Completion:
         self._asked = asked
         self._chosen = chosen
         self._checksums = checksums
-        self._pack: PackInProgress | None = None
+        self._pack: Incoming | None = None
 
     def run(self) -> PutResult:
         """Compose and record; `_Replaced` if a part changed meanwhile, and then nothing has happened."""
@@ -239,12 +239,13 @@ class _Completion:
         return answer
 
     def _close(self, error: BaseException | None) -> None:
-        if self._pack is not None:
-            self._pack.__exit__(None if error is None else type(error), error, None)
+        pack, self._pack = self._pack, None
+        if pack is not None:
+            pack.__exit__(None if error is None else type(error), error, None)
 
     def _put(self, cid: bytes, block: bytes) -> None:
         if self._pack is None:
-            self._pack = PackInProgress(self._context)
+            self._pack = Incoming(self._context)
         self._pack.add(cid, block)
 
     def _compose(self) -> Body:

@@ -56,6 +56,29 @@ def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[Binar
         raise failed(f"{os.fsdecode(path)} cannot be read", error) from error
 
 
+class Reading:
+    """A stream of somebody else's, to read: what it fails with are declared errors. Closing it is its owner's affair."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        if not hasattr(stream, "read"):
+            raise InvalidInput(f"a CAR is read from a path or a file, not from a {type(stream).__name__}")
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end."""
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise failed("the CAR cannot be read", error) from error
+        except ValueError as error:  # what Python says of a file that is closed
+            raise InvalidInput("the CAR cannot be read: the file is closed, or not open for reading") from error
+        if not isinstance(data, bytes):
+            raise InvalidInput(f"the CAR is read as {type(data).__name__}: open the file for reading bytes, and blocking")
+        return data
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""

@@ -13,95 +13,37 @@ publishes.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+import random
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 from mstbucket.core import cid as cids
 from mstbucket.core import commit as commits
-from mstbucket.core import manifest as manifests
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.errors import CommitMoved, Conflict, Unsupported
-from mstbucket.limits import COMMIT_SEQ_MAX, MIB
+from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model import CommitInfo
 from mstbucket.pg.binary import bigint_array, bytea_array, text_array
-from mstbucket.pg.queries import one_row, server_cursor
+from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks import StoreBlocks
 from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
 from mstbucket.services.context import Context
-from mstbucket.services.listing import TOP
 from mstbucket.services.naming import naming
 from mstbucket.services.packing import PackInProgress, publish_refs
-from mstbucket.services.rows import MANIFEST_COLUMNS, manifest_of
+from mstbucket.services.snapshot import Snapshot, take_snapshot
 
-# Of each of the two trees:
-FLUSH_KEYS: Final = 50_000  # folded into one commit at most; 1.3 KB held for each meanwhile, and more is not faster
-FLUSH_MANIFESTS: Final = 64 * MIB  # of manifests held from the snapshot to the pack; reached first if they are large
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
-_BATCH: Final = 1000  # rows or blocks asked for at a time
-
-
-@dataclass(slots=True)
-class _Changes:
-    """What one tree is to become: its root, and of every dirty row in order the key, the generation, the new manifest.
-
-    `seqs` are those of versions; for objects they are not used. `held` is the size of the manifests it brought along.
-    """
-
-    root: bytes
-    held: int = 0
-    keys: list[str] = field(default_factory=list)
-    seqs: list[int] = field(default_factory=list)
-    generations: list[int] = field(default_factory=list)
-    manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the row is gone
-
-    def cut(self, size: int) -> None:
-        """Forget all changes but the first *size*."""
-        for column in (self.keys, self.seqs, self.generations, self.manifests):
-            del column[size:]
-
-
-@dataclass(slots=True)
-class _Snapshot:
-    """What one flush folds: the state it starts from, and what its two trees are to become."""
-
-    bucket: int
-    identity: str
-    name: str
-    seq: int
-    commit: bytes | None
-    live: _Changes
-    versions: _Changes
-    objects: int
-    size: int
-    tags: dict[str, str]  # of the bucket
-    tags_dirty: int | None  # generation of a change of them, or of the versioning, that no commit has yet
-    versioning: str | None
-    # CID -> manifest block, CID of the body, its size; the last two None for a delete marker
-    blocks: dict[bytes, tuple[bytes, bytes | None, int | None]] = field(default_factory=dict)
-    more: bool = False  # there were more dirty rows than one flush folds
-
-    @property
-    def changes(self) -> int:
-        """How many rows it folds."""
-        return len(self.live.keys) + len(self.versions.keys)
-
-    def add(self, changes: _Changes, key: str, seq: int, generation: int, cid: bytes | None, row: Sequence[Any]) -> None:
-        """Take one dirty row; *row* has the columns of its manifest, where there is one."""
-        changes.keys.append(key)
-        changes.seqs.append(seq)
-        changes.generations.append(generation)
-        changes.manifests.append(cid)
-        if cid is not None and cid not in self.blocks:
-            block = manifests.encode(manifest_of(row))
-            self.blocks[cid] = (block, row[0], row[1])
-            changes.held += len(block)
+FLUSH_TURN_SECONDS: Final = 60.0  # waited for another flush of the bucket; one that takes longer may be stopped, or hang
+_PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
+_TURN: Final = 0x6D7376  # class of advisory locks, with the id of the bucket that is being flushed; next to those of 0001
+_BATCH: Final = 1000  # blocks asked for at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +62,23 @@ class _Folded:
 
 def flush(context: Context, bucket: str) -> CommitInfo:
     """Fold everything dirty and return the commit that holds it; see `Bucket.flush`."""
-    lost = 0
-    while True:
-        snapshot = _take_snapshot(context, bucket)
-        if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
-            break
-        try:
-            with naming(context, bucket):
-                _fold_once(context, snapshot)
-        except Conflict:
-            lost += 1
-            if lost == FLUSH_ATTEMPTS:
-                raise
-        else:
-            if not snapshot.more:
-                break
+    number, seq = _before(context, bucket)
+    turn = time.monotonic() + FLUSH_TURN_SECONDS
+    pause, lost, done = 0.005, 0, False
+    while not done:
+        with context.db.holding(_TURN, number) as mine:  # [FLUSH-11]
+            if mine or time.monotonic() >= turn:
+                try:
+                    _fold_rest(context, bucket)
+                    done = True
+                except Conflict:
+                    lost += 1
+                    if lost == FLUSH_ATTEMPTS:
+                        raise
+        done = done or _is_joined(context, number, seq)
+        if not done:
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = min(_PAUSE_MAX, pause * 2)
     with naming(context, bucket):
         publish_refs(context, bucket)
     commit = current_commit(context.db, bucket)
@@ -142,7 +86,35 @@ def flush(context: Context, bucket: str) -> CommitInfo:
     return commit
 
 
-def _fold_once(context: Context, snapshot: _Snapshot) -> None:
+def _fold_rest(context: Context, bucket: str) -> None:
+    """Fold until everything that was dirty at the call is folded, in one commit or in several."""
+    while True:
+        snapshot = take_snapshot(context, bucket)
+        if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
+            return
+        with naming(context, bucket):
+            _fold_once(context, snapshot)
+        if not snapshot.more:
+            return
+
+
+def _before(context: Context, bucket: str) -> tuple[int, int]:
+    """The bucket's row number, and the number of its commit before anything is done."""
+    with context.db.reading() as connection:
+        row = connection.execute("SELECT id, seq FROM buckets WHERE name = %s", (bucket,)).fetchone()
+    if row is None:
+        raise no_such_bucket(bucket)
+    return int(row[0]), int(row[1])
+
+
+def _is_joined(context: Context, number: int, seq: int) -> bool:
+    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-12])."""
+    query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
+    with context.db.reading() as connection:
+        return bool(one_row(connection, query, (number, seq + 2))[0])
+
+
+def _fold_once(context: Context, snapshot: Snapshot) -> None:
     if snapshot.seq >= COMMIT_SEQ_MAX:  # [COM-13]
         raise Unsupported(
             f"bucket {snapshot.name!r} has had commit {snapshot.seq}, the last there can be; what was written since is "
@@ -160,69 +132,7 @@ def _fold_once(context: Context, snapshot: _Snapshot) -> None:
         pack.keep()
 
 
-# --- 1. the snapshot -------------------------------------------------------------------------------------------------
-
-
-_HEAD: Final = """
-    SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, b.versioning,
-           c.tree, c.versions, c.objects, c.bytes
-    FROM buckets b LEFT JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
-"""
-_LIVE: Final = f"""
-    SELECT d.key, 0::bigint, d.generation, o.manifest, {MANIFEST_COLUMNS}
-    FROM dirty d LEFT JOIN objects o ON o.bucket = d.bucket AND o.key = d.key
-    WHERE d.bucket = %s AND d.key <= %s ORDER BY d.key LIMIT %s
-"""
-_VERSIONS: Final = f"""
-    SELECT d.key, d.seq, d.generation, v.manifest, {MANIFEST_COLUMNS}
-    FROM dirty_versions d LEFT JOIN versions v ON v.bucket = d.bucket AND v.key = d.key AND v.seq = d.seq
-    WHERE d.bucket = %s AND d.key <= %s ORDER BY d.key, d.seq DESC LIMIT %s
-"""
-
-
-def _take_snapshot(context: Context, bucket: str) -> _Snapshot:
-    with context.db.snapshot() as connection:
-        row = connection.execute(_HEAD, (bucket,), binary=True).fetchone()
-        if row is None:
-            raise no_such_bucket(bucket)
-        number, identity, name, seq, commit, tags, tags_dirty, versioning, tree, versions, objects, size = row
-        live, past = _Changes(tree or EMPTY_ROOT), _Changes(versions or EMPTY_ROOT)
-        snapshot = _Snapshot(
-            number, identity, name, seq, commit, live, past, objects or 0, size or 0, tags or {}, tags_dirty, versioning
-        )
-        # Where not all fits, the cut is between two keys: in no commit does an object miss that became a version.
-        _read(connection, _VERSIONS, snapshot, past, TOP)
-        last = TOP
-        if snapshot.more:
-            _drop_last_key(past)
-            last = past.keys[-1]
-        full = snapshot.more
-        snapshot.more = False
-        _read(connection, _LIVE, snapshot, live, last)
-        if snapshot.more:
-            past.cut(bisect_right(past.keys, live.keys[-1]))
-        snapshot.more |= full
-    return snapshot
-
-
-def _read(connection: Any, query: str, snapshot: _Snapshot, changes: _Changes, last: str) -> None:
-    """Take the dirty rows up to the key *last*, as many as fit."""
-    with server_cursor(connection, "folding", _BATCH) as cursor:
-        for key, seq, generation, cid, *row in cursor.execute(query, (snapshot.bucket, last, FLUSH_KEYS + 1)):
-            if len(changes.keys) >= FLUSH_KEYS or changes.held >= FLUSH_MANIFESTS:
-                snapshot.more = True
-                break
-            snapshot.add(changes, key, seq, generation, cid, row)
-
-
-def _drop_last_key(changes: _Changes) -> None:
-    """Forget the last key, which may have more changes than were read; not if it is the only one."""
-    first = bisect_left(changes.keys, changes.keys[-1])
-    if first:
-        changes.cut(first)
-
-
-# --- 2. the new tree and its pack ------------------------------------------------------------------------------------
+# --- the new tree and its pack ------------------------------------------------------------------------------------
 
 
 class _WithEmptyTree:
@@ -240,7 +150,7 @@ class _WithEmptyTree:
         return self._blocks.get_many(wanted)
 
 
-def _fold(blocks: StoreBlocks, snapshot: _Snapshot) -> _Folded:
+def _fold(blocks: StoreBlocks, snapshot: Snapshot) -> _Folded:
     source = _WithEmptyTree(blocks)
     live, past = snapshot.live, snapshot.versions
     applied = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
@@ -275,7 +185,7 @@ def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
     return total
 
 
-def _write_pack(context: Context, pack: PackInProgress, snapshot: _Snapshot, folded: _Folded) -> None:
+def _write_pack(context: Context, pack: PackInProgress, snapshot: Snapshot, folded: _Folded) -> None:
     """Everything new in the order of an export, so that a later export reads the pack from front to back; durable."""
     pack.add(cids.dag_cbor_cid(folded.block), folded.block)
     # What moves from one tree to the other has its blocks in the store already.
@@ -292,7 +202,7 @@ def _write_pack(context: Context, pack: PackInProgress, snapshot: _Snapshot, fol
     pack.seal()
 
 
-def _in_export_order(snapshot: _Snapshot, applied: Applied, known: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _in_export_order(snapshot: Snapshot, applied: Applied, known: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """The new nodes with the new manifests, but for those *known*, in their places; depth first, links as encoded."""
     stack = [applied.root]
     while stack:
@@ -305,10 +215,10 @@ def _in_export_order(snapshot: _Snapshot, applied: Applied, known: set[bytes]) -
             yield cid, snapshot.blocks[cid][0]
 
 
-# --- 3. the transaction ------------------------------------------------------------------------------------------------
+# --- the transaction ------------------------------------------------------------------------------------------------
 
 
-def _enter(connection: Any, snapshot: _Snapshot) -> int:
+def _enter(connection: Any, snapshot: Snapshot) -> int:
     """Take the barrier ([FLUSH-4]); the epoch. A bucket made anew under the same name is not the one we read."""
     number, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (snapshot.name,))
     if number != snapshot.bucket:
@@ -316,7 +226,7 @@ def _enter(connection: Any, snapshot: _Snapshot) -> int:
     return int(epoch)
 
 
-def _advance(connection: Any, snapshot: _Snapshot, folded: _Folded) -> None:
+def _advance(connection: Any, snapshot: Snapshot, folded: _Folded) -> None:
     cid = cids.dag_cbor_cid(folded.block)
     # [TAG-6] The mark goes only if it is still the one that was read, as with the dirty rows of keys ([FLUSH-7]).
     move = """
@@ -329,10 +239,10 @@ def _advance(connection: Any, snapshot: _Snapshot, folded: _Folded) -> None:
     moved = connection.execute(move, was | {"cid": cid}).rowcount
     if moved != 1:  # [FLUSH-5] exactly one row, or nothing has happened
         raise CommitMoved(f"somebody else flushed bucket {snapshot.name!r} meanwhile")
-    insert_commit(connection, snapshot.bucket, cid, folded.commit)
+    insert_commit(connection, snapshot.bucket, cid, folded.commit, whole=not snapshot.more)
 
 
-def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, epoch: int) -> None:
+def _hold_contents(connection: Any, snapshot: Snapshot, pack: PackInProgress, epoch: int) -> None:
     """Every body that a folded manifest names must still be there, and stay ([FLUSH-6]).
 
     Since the snapshot a key may have been overwritten and its old body collected. Bodies in this pack are safe.
@@ -347,7 +257,7 @@ def _hold_contents(connection: Any, snapshot: _Snapshot, pack: PackInProgress, e
             raise CommitMoved(f"a body of bucket {snapshot.name!r} was overwritten and collected during the flush")
 
 
-def _settle(connection: Any, snapshot: _Snapshot) -> None:
+def _settle(connection: Any, snapshot: Snapshot) -> None:
     """Remove exactly the dirty rows that were folded: by generation, and not those a writer holds ([FLUSH-7])."""
     live, past = snapshot.live, snapshot.versions
     if live.keys:

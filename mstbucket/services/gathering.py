@@ -22,7 +22,8 @@ from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.limits import KIB, MIB
 from mstbucket.pg.binary import bytea_array
 from mstbucket.services.context import Context
-from mstbucket.services.packing import PACK_ROOT, PackInProgress, PackMoved, remove_doomed
+from mstbucket.services.damage import doom_healed
+from mstbucket.services.packing import PackInProgress, PackMoved, remove_doomed
 from mstbucket.services.publishing import trim_refs
 
 #: Bounds of the sizes of small packs, of which each class is gathered by itself: a block is written at most once more per
@@ -48,7 +49,7 @@ class GatherReport:
     Attributes:
         packs: small packs that are gone.
         made: packs that hold their blocks now.
-        leftovers: blobs that crashes had left, and that are gone.
+        leftovers: blobs that crashes had left, or of which every block was damaged and came again, and that are gone.
         refs: blobs of old commits that are gone; the commits are not.
         damaged: packs that could not be read, by name. They were left alone.
     """
@@ -58,6 +59,15 @@ class GatherReport:
     leftovers: int = 0
     refs: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
+
+
+def gather(context: Context) -> GatherReport:
+    """Gather whatever there are two of, and remove what nobody needs; see `Store.gather`."""
+    report = Gatherer(context).run(least=2)
+    for name in remove_healed(context):
+        report.damaged.pop(name, None)
+        report.leftovers += 1
+    return report
 
 
 class Gatherer:
@@ -125,6 +135,8 @@ class Gatherer:
                     self._bad.add(number)
                     report.damaged[name] = str(error)
                     continue
+                if blocks is None:  # written again or gathered by somebody else meanwhile
+                    continue
                 for cid, block in blocks:
                     new.add(cid, block)
                     size += len(block)
@@ -143,17 +155,21 @@ class Gatherer:
             new.keep()
         remove_doomed(context, [name for _, name in taken])
         report.packs += len(taken)
-        report.made += 1
+        report.made += bool(new.cids)
 
-    def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]]:
-        """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export."""
-        with self._context.blocks.pack(name) as stream:
-            blocks = [(cid, block) for cid, block, _ in CarReader(stream)]
+    def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]] | None:
+        """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export.
+
+        None if there is no pack of that name any more.
+        """
+        read = lambda stream: [(cid, block) for cid, block, _ in CarReader(stream)]  # noqa: E731
+        blocks = self._context.blocks.of_pack(name, read)
+        if blocks is None:
+            return None
         query = "SELECT cid FROM blocks WHERE cid = ANY (%s) AND pack = %s"
         with self._context.db.reading() as connection:
             cids = bytea_array([cid for cid, _ in blocks])
             here = {bytes(row[0]) for row in connection.execute(query, (cids, number), binary=True)}
-        here.discard(PACK_ROOT)  # the new pack has it already
         return [(cid, block) for cid, block in blocks if cid in here]
 
 
@@ -178,3 +194,10 @@ def remove_leftovers(context: Context) -> int:
             return count
         remove_doomed(context, names)
         count += len(names)
+
+
+def remove_healed(context: Context) -> list[str]:
+    """Remove the damaged packs of which good bytes have come for every block ([PUT-15]); their names."""
+    names = doom_healed(context.db)
+    remove_doomed(context, names)
+    return names

@@ -1,8 +1,14 @@
-"""Import: one pass through the CAR verifies it whole and copies it into the store, one transaction makes it a bucket.
+"""Import: one pass through the CAR verifies it whole and stages it in the store, then a short switch makes it a bucket.
 
-The file itself becomes a pack, byte for byte, so its offsets are the index. Rows are prepared during the pass in
-temporary files, in the form in which the database takes them. Until the last statement commits nothing is visible; what
-an interrupted import leaves is a pending pack ([IMP-3]).
+    1. What the store lacks of the blocks goes to pending packs; the rows are prepared in temporary files, in the form in
+       which the database takes them. The store is not held, however long the file takes to come.
+    2. When the file is verified, a transaction takes the rows of the bucket, under a number that no bucket has yet, and
+       judges them together. It holds nothing that anybody else waits for.
+    3. The blocks are recorded, a pack at a time, each in a short transaction of its own.
+    4. The transaction of 2 goes behind the barrier, makes the bucket, and commits ([IMP-3], [IMP-5]).
+
+Until then nothing is visible. What an interrupted import leaves is pending packs, or, between 3 and 4, blocks that
+nothing leads to: another import of the file counts on them.
 """
 
 from __future__ import annotations
@@ -13,7 +19,6 @@ from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Final, Self, cast
 
-from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_bucket_name, split_version_key
@@ -23,12 +28,13 @@ from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import exists, insert_commit, now_ms
 from mstbucket.services.context import Context
-from mstbucket.services.files import failed, reading
-from mstbucket.services.packing import RegisteredPack, publish_refs
+from mstbucket.services.files import Reading, failed, reading
+from mstbucket.services.packing import publish_refs
 from mstbucket.services.rows import MANIFEST_COLUMNS, json_of
+from mstbucket.services.staging import Staged
 from mstbucket.verify.replay import Kind, Replay
 
-_SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of four tables; then on disk
+_SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of three tables; then on disk
 _GATHERED: Final = 1024  # rows joined before they are written there
 _PIECE: Final = MIB  # sent to the database at a time
 _EVERY: Final = 4096  # events between two calls of `progress`
@@ -41,27 +47,30 @@ def import_car(
     progress: Callable[[int], object] | None,
 ) -> str:
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
+    if name is not None:
+        _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
         stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-        pack = stack.enter_context(RegisteredPack(context))
-        replay = stack.enter_context(Replay(cast("BinaryIO", _Copying(stream, pack.writer))))
+        replay = stack.enter_context(Replay(cast("BinaryIO", Reading(stream))))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(_Rows(_reserve(context)))
-        for number, (kind, cid, block, offset, key) in enumerate(replay):
+        blocks = stack.enter_context(Staged(context))
+        for number, (kind, cid, block, _, key) in enumerate(replay):
             if block is not None:
-                rows.add_block(cid, offset, len(block))
+                blocks.add(cid, block)
             if kind is Kind.OBJECT:
                 assert key is not None
                 rows.add_object(key, cid, block)
             elif kind is Kind.VERSION:
                 assert key is not None
                 rows.add_version(key, cid, block)
-            if progress is not None and number % _EVERY == 0:
-                progress(replay.offset)
-        pack.seal()
-        _record(context, pack, replay.root, replay.commit, name, rows)
-        pack.keep()
+            if number % _EVERY == 0:
+                blocks.sign()
+                if progress is not None:
+                    progress(replay.offset)
+        blocks.seal()
+        _record(context, blocks, replay.root, replay.commit, name, rows)
     try:
         publish_refs(context, name)
     except (StorageError, CorruptionError) as error:
@@ -76,22 +85,6 @@ def _reserve(context: Context) -> int:
     with context.db.connection() as connection:
         query = "SELECT nextval(pg_get_serial_sequence('mstbucket.buckets', 'id'))"
         return int(one_row(connection, query)[0])
-
-
-class _Copying:
-    """A stream whose every byte also goes into a blob."""
-
-    def __init__(self, stream: BinaryIO, writer: BlobWriter) -> None:
-        self._stream = stream
-        self._writer = writer
-
-    def read(self, size: int) -> bytes:
-        try:
-            data = self._stream.read(size)
-        except OSError as error:
-            raise failed("the CAR cannot be read", error) from error
-        self._writer.write(data)
-        return data
 
 
 class _Spool:
@@ -123,15 +116,12 @@ class _Spool:
 
 
 class _Rows:
-    """The rows of an import: blocks, objects, versions, and places whose manifest came before in another place."""
+    """The rows of an import: objects, versions, and places whose manifest came before in another place."""
 
     def __init__(self, bucket: int) -> None:
         self.bucket = bucket
         self._number = binary.int8(bucket)
-        self.blocks, self.objects, self.versions, self.repeats = _Spool(), _Spool(), _Spool(), _Spool()
-
-    def add_block(self, cid: bytes, offset: int, length: int) -> None:
-        self.blocks.add(binary.BLOCK_ROW(3, 36, cid, 8, offset, 4, length))
+        self.objects, self.versions, self.repeats = _Spool(), _Spool(), _Spool()
 
     def add_object(self, key: bytes, cid: bytes, block: bytes | None) -> None:
         """A key and its manifest; without a block, the manifest came before under another key."""
@@ -154,7 +144,7 @@ class _Rows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for spool in (self.blocks, self.objects, self.versions, self.repeats):
+        for spool in (self.objects, self.versions, self.repeats):
             spool.file.close()
 
 
@@ -183,21 +173,9 @@ def _map(value: dict[str, str] | None) -> bytes:
     return binary.NULL if value is None else binary.jsonb(json_of(value))
 
 
-def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit, name: str, rows: _Rows) -> None:
-    """The one transaction of [IMP-3]."""
+def _record(context: Context, blocks: Staged, root: bytes, commit: Commit, name: str, rows: _Rows) -> None:
+    """The transaction of [IMP-3], and within it, by others, the recording of the blocks."""
     with context.db.transaction() as connection:
-        bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
-        epoch = one_row(connection, "SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)[0]
-        insert_commit(connection, rows.bucket, root, commit)
-        if commit.tags:  # [TAG-8]
-            tags = "UPDATE buckets SET tags = %s WHERE id = %s"
-            connection.execute(tags, (json_of(commit.tags), rows.bucket))
-        if commit.versioning is not None:  # [VSN-9]
-            versioning = "UPDATE buckets SET versioning = %s WHERE id = %s"
-            connection.execute(versioning, (commit.versioning, rows.bucket))
-        connection.execute("CREATE TEMPORARY TABLE incoming (cid bytea, at bigint, length integer) ON COMMIT DROP")
-        _copy(connection, "COPY incoming FROM STDIN (FORMAT binary)", rows.blocks)
-        connection.execute(_ADD_INCOMING, (pack.id, epoch))
         columns = f"bucket, key, manifest, {MANIFEST_COLUMNS}"
         _copy(connection, f"COPY objects ({columns}) FROM STDIN (FORMAT binary)", rows.objects)
         connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
@@ -205,7 +183,19 @@ def _record(context: Context, pack: RegisteredPack, root: bytes, commit: Commit,
         connection.execute(_ADD_REPEATED_OBJECTS, {"bucket": rows.bucket})
         if commit.versions is not None:
             _add_versions(connection, rows)
-        pack.ready(connection)
+        _check_name(context, name)  # it may have been taken while the file came
+        blocks.record()
+        # [IMP-5] The barrier is taken here and not before. The rows above are nobody else's, so that nobody waits for them.
+        bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
+        connection.execute("SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)
+        insert_commit(connection, rows.bucket, root, commit, whole=True)
+        if commit.tags:  # [TAG-8]
+            tags = "UPDATE buckets SET tags = %s WHERE id = %s"
+            connection.execute(tags, (json_of(commit.tags), rows.bucket))
+        if commit.versioning is not None:  # [VSN-9]
+            versioning = "UPDATE buckets SET versioning = %s WHERE id = %s"
+            connection.execute(versioning, (commit.versioning, rows.bucket))
+        blocks.settle(connection)
 
 
 def _add_versions(connection: Any, rows: _Rows) -> None:
@@ -217,14 +207,6 @@ def _add_versions(connection: Any, rows: _Rows) -> None:
     connection.execute(_PLACE_OBJECTS, {"bucket": rows.bucket})
 
 
-_ADD_INCOMING: Final = """
-    INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
-    SELECT i.cid, %s, i.at, i.length, %s FROM incoming i ORDER BY i.cid
-    ON CONFLICT (cid) DO UPDATE SET
-        pack = coalesce(b.pack, excluded.pack), "offset" = coalesce(b."offset", excluded."offset"), body = NULL,
-        epoch = greatest(b.epoch, excluded.epoch)
-    WHERE b.pack IS NULL OR b.epoch < excluded.epoch
-"""
 _REPEATED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
 _ADD_REPEATED_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})

@@ -1,4 +1,4 @@
-"""Taking bodies in: read once, chunked and hashed on the way, held if small and streamed into a pack if large.
+"""Taking bodies in: read once, chunked and hashed on the way, held if small and streamed on as blocks if large.
 
 Nothing here is visible to a reader. A body becomes visible in the transaction of `services.putting`.
 """
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mstbucket.core.checksums import Hasher, hasher
 from mstbucket.core.cid import raw_cid
@@ -22,9 +22,15 @@ from mstbucket.files.watched import Watched
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 from mstbucket.model import Body
 from mstbucket.services.files import reading
-from mstbucket.services.packing import PackInProgress
 
 _QUEUE: Final = 4  # chunks that a digest may lag behind the writing; bounds what a slow one can hold to 4 MiB
+
+
+class Sink(Protocol):
+    """Where the blocks of a large body go."""
+
+    def add(self, cid: bytes, block: bytes | memoryview) -> None:
+        """Take a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,8 @@ class Taken:
     digests: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def take(body: Body, open_pack: Callable[[], PackInProgress], algorithms: Collection[str] = ()) -> Taken:
-    """Read `body` to its end. A large one goes into the pack that `open_pack` gives, which is asked for only then.
+def take(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] = ()) -> Taken:
+    """Read `body` to its end. The blocks of a large one go where `open_pack` gives, which is asked only then.
 
     `algorithms` are checksums to compute on the way, of those that `core.checksums` knows.
 
@@ -69,7 +75,7 @@ def take(body: Body, open_pack: Callable[[], PackInProgress], algorithms: Collec
 
 
 def _take_stream(
-    read: Callable[[int], Any], open_pack: Callable[[], PackInProgress], algorithms: Collection[str]
+    read: Callable[[int], Any], open_pack: Callable[[], Sink], algorithms: Collection[str]
 ) -> Taken:
     start = b"".join(_pieces(read, INLINE_MAX + 1))
     if len(start) <= INLINE_MAX:
@@ -108,7 +114,7 @@ def _small(data: bytes, algorithms: Collection[str]) -> Taken:
     return Taken(cid, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), cid[4:], data, digests)
 
 
-def _large(stream: Iterator[bytes], pack: PackInProgress, algorithms: Collection[str]) -> Taken:
+def _large(stream: Iterator[bytes], pack: Sink, algorithms: Collection[str]) -> Taken:
     builder = BodyBuilder()
     hashers: dict[str, Hasher] = {algorithm: hasher(algorithm) for algorithm in algorithms}
     hashers |= {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}

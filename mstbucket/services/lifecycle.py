@@ -143,16 +143,17 @@ def _shown(row: Rule) -> LifecycleRule:
 def _checked(rules: Sequence[LifecycleRule]) -> list[LifecycleRule]:
     """The rules, each with an id, or S3's error for the first thing that it would refuse ([LIFE-1] to [LIFE-3])."""
     if not rules:
-        raise InvalidInput("a lifecycle configuration has at least one rule; delete_bucket_lifecycle removes all")
+        raise InvalidInput("a configuration has at least one rule; delete_bucket_lifecycle (lifecycle rm) removes all")
     if len(rules) > LIFECYCLE_RULES_MAX:  # [LIFE-1]
         raise InvalidRequest(f"a bucket has up to {LIFECYCLE_RULES_MAX} lifecycle rules, not {len(rules)}")
-    named = [rule if rule.id is not None else replace(rule, id=secrets.token_urlsafe(24)) for rule in rules]
     seen: set[str] = set()
-    for place, rule in enumerate(named, 1):
-        _check_id(rule.id, place, seen)
-        _check_filter(rule)
-        _check_actions(rule)
-    return named
+    for place, rule in enumerate(rules, 1):
+        if rule.id is not None:
+            _check_id(rule.id, place, seen)
+        called = rule if rule.id is not None else replace(rule, id=f"number {place}")  # for messages: its id is to come
+        _check_filter(called)
+        _check_actions(called)
+    return [rule if rule.id is not None else replace(rule, id=secrets.token_urlsafe(24)) for rule in rules]
 
 
 def _check_id(name: str | None, place: int, seen: set[str]) -> None:
@@ -207,8 +208,8 @@ def _check_date(rule: LifecycleRule) -> None:
     date = rule.expiration_date
     if date is None:
         return
-    if not isinstance(date, datetime) or date.tzinfo is None or (date - _EPOCH) % timedelta(days=1):
-        raise InvalidInput(f"rule {rule.id!r}: expiration_date has to be a midnight UTC as an aware datetime, not {date!r}")
+    if not isinstance(date, datetime) or date.utcoffset() is None or (date - _EPOCH) % timedelta(days=1):
+        raise InvalidInput(f"rule {rule.id!r}: expiration_date has to be a midnight UTC, with its time zone, not {date}")
 
 
 def _check_number(rule: LifecycleRule, name: str, value: int | None, least: int, most: int) -> None:

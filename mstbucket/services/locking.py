@@ -261,4 +261,5 @@ def _check_future(until: int | None, now: int) -> None:
 
 
 def _no_lock() -> InvalidRequest:
-    return InvalidRequest("the bucket has no object lock: enable it with put_object_lock_configuration")  # [LOCK-1]
+    # [LOCK-1]
+    return InvalidRequest("the bucket has no object lock: enable it first (put_object_lock_configuration, lock --enable)")

@@ -14,10 +14,10 @@ from mstbucket.blobs.framing import FrameWriter
 from mstbucket.blobs.names import Kind, framed, pack_name, ref_name, secret_ref_name
 from mstbucket.blobs.pack import PackWriter
 from mstbucket.core import car
-from mstbucket.core.cid import raw_cid, to_text
+from mstbucket.core.cid import CID_SIZE, raw_cid, to_text
 from mstbucket.errors import BlobExists, Conflict, HashMismatch, OutcomeUnknown, StorageError, WrongKey
 from mstbucket.pg import binary
-from mstbucket.services.buckets import now_ms
+from mstbucket.pg.queries import one_row
 from mstbucket.services.context import Context
 from mstbucket.services.frames import insert_frames
 
@@ -38,10 +38,12 @@ class RegisteredPack:
 
     Made: a pending row in the database, then a blob being written through `writer`. `seal` makes the blob durable,
     `ready` belongs in the caller's transaction, `keep` says that the transaction is through. Left without `keep`, the
-    blob and its row are removed; what a crash leaves is a pending row by which it can be removed later.
+    blob and its row are removed; what a crash leaves is a pending row by which it can be removed later. As long as the
+    row is pending, no collection removes a block that was found or written since its registration ([PUT-11]).
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, cids: Sequence[bytes] = ()) -> None:
+        """Register it; `found` are then the rows of `find_blocks` of *cids*, which takes no further round trip."""
         self._context = context
         self._kind = context.encoding.kind
         self._name = pack_name(self._kind)
@@ -49,12 +51,21 @@ class RegisteredPack:
         self._unsettled = False
         self.size = 0
         self._frames: FrameWriter | None = None
-        self.id = _register(context, self._name, self._kind)
-        try:
-            self.writer: BlobWriter = _Beating(self._open(), self._beat)
-        except BaseException as error:
-            self._give_up(error)
-            raise
+        self._writer: BlobWriter | None = None
+        self._next_sign = time.monotonic() + BEAT
+        self.id, self.found = _register(context, self._name, self._kind, cids)
+
+    @property
+    def writer(self) -> BlobWriter:
+        """Of the blob, which begins with the first use: a pack that nothing is written to has none."""
+        if self._writer is None:
+            self._writer = _Beating(self._open(), self.sign)
+        return self._writer
+
+    @property
+    def begun(self) -> bool:
+        """Whether there may be a blob."""
+        return self._writer is not None
 
     def _open(self) -> BlobWriter:
         blob = self._context.blobs.open_write(self._name)
@@ -69,8 +80,11 @@ class RegisteredPack:
         """Of the blob."""
         return self._name
 
-    def _beat(self) -> None:
-        """Say that this writer lives ([STO-9])."""
+    def sign(self) -> None:
+        """Say now and then that this writer lives ([STO-9])."""
+        if time.monotonic() < self._next_sign:
+            return
+        self._next_sign = time.monotonic() + BEAT
         # A sign that does not arrive does no harm; the next one, or the transaction at the end, says what is wrong.
         with suppress(StorageError), self._context.db.connection() as connection:
             query = "UPDATE packs SET alive = now_ms() WHERE id = %s AND state = 'pending'"
@@ -97,12 +111,26 @@ class RegisteredPack:
         if self._frames is not None:
             insert_frames(connection, self.id, self._frames.entries)
 
+    def leave(self, connection: Any) -> None:
+        """Inside the caller's transaction: no row leads here, so this will be no pack ([PUT-12]).
+
+        Raises:
+            StorageError: it was given up meanwhile, and with it what the caller counts on.
+        """
+        if self.begun:
+            query = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = %s AND state = 'pending'"
+        else:
+            query = "DELETE FROM packs WHERE id = %s AND state = 'pending'"
+        if connection.execute(query, (self.id,)).rowcount != 1:
+            raise self._given_up()
+
     def replace(self, connection: Any, pack: int, old: str) -> None:
         """Inside the caller's transaction: this blob is pack `pack` from now on, and the blob `old` is to go ([STO-2])."""
         if connection.execute("DELETE FROM packs WHERE id = %s AND state = 'pending'", (self.id,)).rowcount != 1:
             raise self._given_up()
         switch = """
-            UPDATE packs SET name = %s, encoding = %s, size = %s, plain = %s WHERE id = %s AND name = %s AND state = 'ready'
+            UPDATE packs SET name = %s, encoding = %s, size = %s, plain = %s, damaged = false
+            WHERE id = %s AND name = %s AND state = 'ready'
         """
         new = (self._name, ENCODINGS[self._kind], self.size, self._plain_size)
         if connection.execute(switch, (*new, pack, old)).rowcount != 1:
@@ -130,13 +158,18 @@ class RegisteredPack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.writer.abort()
+        if self._writer is not None:
+            self._writer.abort()
         if not self._kept:
             self._give_up(error)
 
     def _give_up(self, error: BaseException | None) -> None:
         """Remove the blob, if there is one, and its row; while `error` is on its way out, what fails here is not told."""
         try:
+            if not self.begun:
+                with self._context.db.connection() as connection:
+                    connection.execute("DELETE FROM packs WHERE id = %s AND state = 'pending'", (self.id,))
+                return
             with self._context.db.connection() as connection:
                 doom = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = %s AND state = 'pending'"
                 if connection.execute(doom, (self.id,)).rowcount != 1:
@@ -161,18 +194,15 @@ class PackMoved(Conflict):
 
 
 class _Beating(BlobWriter):
-    """A writer that now and then says that it lives, as long as it is written to."""
+    """A writer that says that it lives, as long as it is written to."""
 
-    def __init__(self, blob: BlobWriter, beat: Callable[[], None]) -> None:
+    def __init__(self, blob: BlobWriter, sign: Callable[[], None]) -> None:
         self._blob = blob
-        self._beat = beat
-        self._next = time.monotonic() + BEAT
+        self._sign = sign
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._blob.write(data)
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + BEAT
-            self._beat()
+        self._sign()
 
     def commit(self) -> int:
         return self._blob.commit()
@@ -189,64 +219,94 @@ def remove_doomed(context: Context, names: Sequence[str]) -> None:
         connection.execute(query, (binary.text_array(names),))
 
 
-def _register(context: Context, name: str, kind: Kind) -> int:
-    """The row number of a new pending pack ([PUT-2])."""
+def _register(context: Context, name: str, kind: Kind, cids: Sequence[bytes]) -> tuple[int, list[tuple[Any, ...]]]:
+    """The row number of a new pending pack ([PUT-2]), and the rows of `find_blocks`."""
     key = context.encoding.key
-    query = """
-        INSERT INTO packs (name, state, created, encoding) SELECT %s, 'pending', %s, %s
-        WHERE (SELECT (e.key_id IS NOT DISTINCT FROM %s) AND e.encrypts = %s FROM encoding e) RETURNING id
-    """
     rule = (None if key is None else key.id, context.encoding.encrypts)
     with context.db.connection() as connection:
-        row = connection.execute(query, (name, now_ms(), ENCODINGS[kind], *rule)).fetchone()
-    if row is None:  # [FRAME-18] [STO-1]
+        if cids:
+            query = "SELECT * FROM register_and_find(%s, %s, %s, %s, %s)"
+            arguments = (name, ENCODINGS[kind], *rule, binary.cid_array(cids))
+            first, *rows = connection.execute(query, arguments, binary=True).fetchall()
+        else:
+            first, *rows = [one_row(connection, "SELECT register_pack(%s, %s, %s, %s)", (name, ENCODINGS[kind], *rule))]
+    if first[0] is None:  # [FRAME-18] [STO-1]
         raise WrongKey("the store was made an encrypted one since it was opened here, or a plain one again: open it again, "
                        "with its key")  # fmt: skip
-    return int(row[0])
+    return int(first[0]), [row[1:] for row in rows]
 
 
 class PackInProgress(RegisteredPack):
     """A pack that is filled block by block, and knows where it put each."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._pack = PackWriter(self.writer, PACK_ROOT)
+    def __init__(self, context: Context, cids: Sequence[bytes] = ()) -> None:
+        super().__init__(context, cids)
+        self._pack: PackWriter | None = None
         self._offsets = array("q")
         self._lengths = array("i")
         self._order: list[bytes] = []
+        self._root_at = self._live = 0
         self.cids: set[bytes] = set()
-        self.add(PACK_ROOT, b"")
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
         """Append a block, unless this pack holds it already."""
         if cid in self.cids:
             return
+        if self._pack is None:
+            self._pack = PackWriter(self.writer, PACK_ROOT)
+            self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only where somebody stores it
         self.cids.add(cid)
         self._order.append(cid)
-        self._offsets.append(self._pack.add(cid, block))
+        self._offsets.append(self._root_at if cid == PACK_ROOT else self._pack.add(cid, block))
         self._lengths.append(len(block))
 
     def seal(self) -> None:
-        """Make the pack durable and complete; nothing can be added afterwards."""
-        self._pack.finish()
-        super().seal()
+        """Make the pack durable and complete; nothing can be added afterwards. Without a block there is nothing to do."""
+        if self._pack is not None:
+            self._pack.finish()
+            super().seal()
 
     def record(self, connection: Any, epoch: int) -> None:
-        """Inside the caller's transaction: its blocks are in this pack, unless they are in another one already."""
+        """Inside the caller's transaction: its blocks are in this pack, unless they are in another, sound one already.
+
+        Where all of them are, this becomes no pack, and goes.
+        """
+        live = 0
         order = sorted(range(len(self._order)), key=self._order.__getitem__)
         for start in range(0, len(order), _RECORD):
             part = order[start : start + _RECORD]
-            connection.execute(
-                "SELECT add_blocks(%s, %s, %s, %s, %s)",
-                (
-                    epoch,
-                    self.id,
-                    binary.bytea_array([self._order[i] for i in part]),
-                    binary.bigint_array([self._offsets[i] for i in part]),
-                    binary.integer_array([self._lengths[i] for i in part]),
-                ),
+            arguments = (
+                epoch,
+                self.id,
+                binary.cid_array([self._order[i] for i in part]),
+                binary.bigint_array([self._offsets[i] for i in part]),
+                binary.integer_array([self._lengths[i] for i in part]),
             )
-        self.ready(connection)
+            live += one_row(connection, "SELECT add_blocks(%s, %s, %s, %s, %s)", arguments)[0]
+        if live:
+            self.ready(connection)
+        else:
+            self.leave(connection)
+        self._live = live
+
+    def keep(self) -> None:
+        """The transaction has committed."""
+        if self._live:
+            super().keep()
+
+    def stow(self) -> bytes:
+        """Where its blocks are, in 48 bytes each, and forget it: for those who seal many before they record them."""
+        data = b"".join(self._order) + self._offsets.tobytes() + self._lengths.tobytes()
+        self._order, self._offsets, self._lengths, self.cids = [], array("q"), array("i"), set()
+        return data
+
+    def unstow(self, data: bytes) -> None:
+        """Know again what `stow` gave."""
+        count = len(data) // (CID_SIZE + 12)
+        offsets, lengths = count * CID_SIZE, count * (CID_SIZE + 8)
+        self._order = [data[at : at + CID_SIZE] for at in range(0, offsets, CID_SIZE)]
+        self._offsets.frombytes(data[offsets:lengths])
+        self._lengths.frombytes(data[lengths:])
 
     def take_over(self, connection: Any, packs: Sequence[int]) -> None:
         """Inside the caller's transaction: those of its blocks that are in `packs` are in this one now, and `packs` are
@@ -259,13 +319,17 @@ class PackInProgress(RegisteredPack):
         old = binary.bigint_array(packs)
         for start in range(0, len(order), _RECORD):
             part = order[start : start + _RECORD]
-            cids = binary.bytea_array([self._order[i] for i in part])
+            cids = binary.cid_array([self._order[i] for i in part])
             # [PUT-9] rows are locked in the order of CIDs
             lock = "SELECT FROM blocks WHERE cid = ANY (%s) AND pack = ANY (%s) ORDER BY cid FOR UPDATE"
             connection.execute(lock, (cids, old))
             offsets = binary.bigint_array([self._offsets[i] for i in part])
             connection.execute(_TAKE_OVER, (self.id, cids, offsets, old))
-        self.ready(connection)
+        self._live = len(self._order)
+        if self._live:
+            self.ready(connection)
+        else:
+            self.leave(connection)
         doom = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = ANY (%s) AND state = 'ready'"
         if connection.execute(doom, (old,)).rowcount != len(packs):
             raise PackMoved("a pack was collected, or gathered by somebody else meanwhile")

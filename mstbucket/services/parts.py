@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, cast
 
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
-from mstbucket.errors import Conflict, EntityTooLarge, InvalidInput, InvalidRange, InvalidRequest, MethodNotAllowed
+from mstbucket.errors import BlocksMoved, EntityTooLarge, InvalidInput, InvalidRange, InvalidRequest, MethodNotAllowed
 from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
 from mstbucket.model import EMPTY, Body
 from mstbucket.model_uploads import Part
@@ -18,9 +19,9 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.buckets import bucket_id, now_ms
 from mstbucket.services.conditions import Conditions
 from mstbucket.services.context import Context
+from mstbucket.services.incoming import Incoming, repeating
 from mstbucket.services.intake import Taken, take
 from mstbucket.services.integrity import Claims, claims_of
-from mstbucket.services.packing import PackInProgress
 from mstbucket.services.part_checksums import Kind
 from mstbucket.services.reading import Source, Wanted, open_object
 from mstbucket.services.rows import json_of, moment
@@ -53,7 +54,9 @@ def upload_part(
     kind.check_part(claimed.algorithms)
     if kind.algorithm is not None:  # [SUM-8] whether it was given or not
         claimed = replace(claimed, algorithms=(kind.algorithm,))
-    return _store(context, target, body, claimed, _PartPack(context))
+    if isinstance(body, (bytes, bytearray, memoryview, os.PathLike)):
+        return repeating(lambda: _store(context, target, body, claimed))
+    return _store(context, target, body, claimed)
 
 
 def copy_part(context: Context, target: Target, source: Source, span: str | None) -> Part:
@@ -63,15 +66,12 @@ def copy_part(context: Context, target: Target, source: Source, span: str | None
     """
     kind = _check(context, target)
     try:
-        try:
-            return _copy(context, target, source, span, kind, _Reusing(context))
-        except _Collected:
-            return _copy(context, target, source, span, kind, _PartPack(context))
+        return repeating(lambda: _copy(context, target, source, span, kind))
     except MethodNotAllowed as error:  # a read is refused with 405, a source with 400
         raise InvalidRequest(f"{error}: there is nothing to copy") from error
 
 
-def _copy(context: Context, target: Target, source: Source, span: str | None, kind: Kind, pack: _PartPack) -> Part:
+def _copy(context: Context, target: Target, source: Source, span: str | None, kind: Kind) -> Part:
     everything = Wanted(source.key, source.version_id)
     with open_object(context.db, context.blocks, source.bucket, everything, Conditions()) as whole:
         size = whole.info.size
@@ -81,7 +81,7 @@ def _copy(context: Context, target: Target, source: Source, span: str | None, ki
     exact = None if (start, stop) == (0, size) else f"bytes={start}-{stop - 1}"
     wanted = Wanted(source.key, source.version_id, exact)
     with open_object(context.db, context.blocks, source.bucket, wanted, Conditions()) as body:
-        return _store(context, target, cast("BinaryIO", body), claims_of(None, EMPTY, kind.algorithm), pack)
+        return _store(context, target, cast("BinaryIO", body), claims_of(None, EMPTY, kind.algorithm))
 
 
 def _source_range(text: str, size: int) -> tuple[int, int]:
@@ -109,16 +109,11 @@ def _find(connection: Any, target: Target, bucket: int, lock: str) -> Kind:
     return find_open(connection, target.bucket, bucket, target.key, target.upload_id, lock)
 
 
-class _Collected(Conflict):
-    """A chunk that the store had was collected before the part that counts on it was recorded."""
+class _Chunks:
+    """The chunks of a part on their way into the store; nodes are left out."""
 
-
-class _PartPack:
-    """The chunks of a part on their way into a pack, which is made with the first of them; nodes are left out."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._pack: PackInProgress | None = None
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
         self._size = 0
         self.digests = bytearray()
 
@@ -130,86 +125,44 @@ class _PartPack:
         if self._size > PART_SIZE_MAX:
             raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes: send the rest as further parts")
         self.digests += cid[len(RAW_PREFIX) :]
-        if not self.has(cid):
-            if self._pack is None:
-                self._pack = PackInProgress(self._context)  # [MPU-4] registered, then written as the bytes arrive
-            self._pack.add(cid, block)
-
-    def has(self, cid: bytes) -> bool:
-        """Whether the block need not be written."""
-        return False
-
-    def seal(self) -> None:
-        """Make what was written durable."""
-        if self._pack is not None:
-            self._pack.seal()
-
-    def record(self, connection: Any, epoch: int) -> None:
-        """Inside the caller's transaction: every chunk is there, and stays."""
-        if self._pack is not None:
-            self._pack.record(connection, epoch)
-
-    def keep(self) -> None:
-        """The transaction is through."""
-        if self._pack is not None:
-            self._pack.keep()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._pack is not None:
-            self._pack.__exit__(*error)
+        self._incoming.add(cid, block)
 
 
-class _Reusing(_PartPack):
-    """As its base, but chunks that the store has are counted on instead of being written."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._counted: set[bytes] = set()
-
-    def has(self, cid: bytes) -> bool:
-        if cid not in self._counted:
-            with self._context.db.reading() as connection:
-                if connection.execute("SELECT 1 FROM blocks WHERE cid = %s", (cid,)).fetchone() is None:
-                    return False
-            self._counted.add(cid)
-        return True
-
-    def record(self, connection: Any, epoch: int) -> None:
-        super().record(connection, epoch)
-        cids = binary.bytea_array(sorted(self._counted))
-        # [MPU-5] as [PUT-6]: touched, and counted behind the barrier
-        connection.execute("UPDATE blocks SET epoch = %s WHERE cid = ANY (%s) AND epoch < %s", (epoch, cids, epoch))
-        if one_row(connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (cids,))[0] != len(self._counted):
-            raise _Collected("a chunk of the source was collected during the copy: repeat the call")
-
-
-def _store(context: Context, target: Target, body: Body, claimed: Claims, pack: _PartPack) -> Part:
-    with pack:
-        taken = take(body, lambda: cast("PackInProgress", pack), claimed.algorithms)
+def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Part:
+    with Incoming(context) as incoming:
+        chunks = _Chunks(incoming)
+        taken = take(body, lambda: chunks, claimed.algorithms)
         checksums = claimed.check(f"part {target.number} of {target.key!r}", taken)  # [SUM-8] else nothing is stored
-        pack.seal()
         part = Part(target.number, taken.etag, taken.size, moment(now := now_ms()), checksums)
-        context.db.run(lambda connection: _record(connection, target, taken, pack, now, checksums))
-        pack.keep()
+
+        def record(connection: Any) -> None:
+            _record(connection, target, taken, incoming, bytes(chunks.digests), now, checksums)
+
+        incoming.seal()
+        try:
+            incoming.commit(lambda: context.db.run(record))
+        except BlocksMoved:
+            if taken.inline is None or chunks.digests:
+                raise
+            chunks.add(taken.content, taken.inline)  # [PUT-13] a small chunk that is in a damaged pack
+            incoming.seal()
+            incoming.commit(lambda: context.db.run(record))
     return part
 
 
 def _record(
-    connection: Any, target: Target, taken: Taken, pack: _PartPack, now: int, checksums: Mapping[str, str]
+    connection: Any, target: Target, taken: Taken, incoming: Incoming, digests: bytes, now: int, checksums: Mapping[str, str]
 ) -> None:
     """The transaction ([MPU-3]): the row of the upload first, shared, which a completion or an abort takes exclusively."""
     bucket, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))
     _find(connection, target, bucket, "FOR KEY SHARE")
-    digests = bytes(pack.digests)
-    if taken.inline is not None:
+    if digests:
+        incoming.record(connection, epoch)
+    else:
+        assert taken.inline is not None
         digests = taken.content[len(RAW_PREFIX) :]
         cids, bodies = binary.bytea_array([taken.content]), binary.bytea_array([taken.inline])
         connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, cids, bodies))
-    else:
-        pack.record(connection, epoch)
     connection.execute(
         "SELECT put_part(%s, %s, %s, %s, %s, %s, %s, %s)",
         (

@@ -6,7 +6,7 @@ from typing import Final
 
 from mstbucket.blobs.framed import Packs, TrailerIndex
 from mstbucket.blobs.names import REFS, Kind, framed, parse_ref, parse_secret_ref
-from mstbucket.blobs.streams import pack_stream
+from mstbucket.blobs.streams import read_pack
 from mstbucket.core import car
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import to_text
@@ -68,8 +68,7 @@ def reencode_refs(context: Context) -> dict[str, str]:
             continue
         identity, seq, _ = ref
         try:
-            with pack_stream(packs, info.name) as stream:
-                sections = list(CarReader(stream))
+            sections = read_pack(packs, info.name, lambda stream: list(CarReader(stream)))
             if len(sections) != 1:
                 raise BrokenFrame(f"it holds {len(sections)} blocks instead of one commit")
             cid, block, _ = sections[0]

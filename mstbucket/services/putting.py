@@ -1,12 +1,14 @@
 """Put: make the body durable, then make the object visible in one short transaction ([PUT-1] to [PUT-8]).
 
 A single small body takes the shortest way there is: one statement, `put_inline`, which is one round trip and one commit.
-Everything else is gathered into batches: bodies into the batch's pack (or, a few small ones, into Postgres), then one
-transaction for all of them. In both, the row is what the manifest's bytes will be made of at the flush.
+Everything else is gathered into batches: of the bodies what the store does not have yet into the batch's pack (or, a few
+small ones, into Postgres), then one transaction for all of them. In both, the row is what the manifest's bytes will be
+made of at the flush.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -15,6 +17,7 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.errors import BlocksMoved
 from mstbucket.limits import MIB
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg import binary
@@ -23,10 +26,10 @@ from mstbucket.services.attributes import folded, tags_of, user_metadata
 from mstbucket.services.buckets import now_ms
 from mstbucket.services.conditions import ANYTHING, Expected, expected
 from mstbucket.services.context import Context
+from mstbucket.services.incoming import Incoming, repeating
 from mstbucket.services.intake import Taken, take
 from mstbucket.services.integrity import claims
 from mstbucket.services.locking import Wish, place, wish_of
-from mstbucket.services.packing import PackInProgress
 from mstbucket.services.rows import json_of, shown_version
 from mstbucket.services.versions import ENABLED, believing, new_id
 
@@ -39,9 +42,14 @@ DEFAULT_TYPE: Final = "binary/octet-stream"  # what S3 answers for an object put
 
 def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
     """Store one object, durably and at once visible; see `Bucket.put_object`."""
-    with _Batch(context, bucket) as batch:
-        batch.add(request)
-        return batch.commit()[0]
+
+    def put() -> PutResult:
+        with _Batch(context, bucket) as batch:
+            batch.add(request)
+            return batch.commit()[0]
+
+    again = isinstance(request.body, (bytes, bytearray, memoryview, os.PathLike))
+    return repeating(put) if again else put()
 
 
 def put_many(
@@ -70,7 +78,7 @@ class _Batch:
     def __init__(self, context: Context, bucket: str) -> None:
         self._context = context
         self._bucket = bucket
-        self._pack: PackInProgress | None = None
+        self._pack: Incoming | None = None
         self._objects: list[tuple[str, Manifest]] = []
         self._keys: set[str] = set()
         self._expected: dict[str, Expected] = {}
@@ -105,13 +113,19 @@ class _Batch:
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
-        if len(self._objects) == 1 and self._pack is None and not self._wishes:
-            return [believing(self._context, self._bucket, self._put_inline)]
-        return self._put_batch()
+        try:
+            if len(self._objects) == 1 and self._pack is None and not self._wishes:
+                return [believing(self._context, self._bucket, self._put_inline)]
+            return self._put_batch()
+        except BlocksMoved:
+            if self._pack is not None:
+                raise
+            self._open_pack()  # [PUT-13] for small bodies that are in a damaged pack
+            return self._put_batch()
 
-    def _open_pack(self) -> PackInProgress:
+    def _open_pack(self) -> Incoming:
         if self._pack is None:
-            self._pack = PackInProgress(self._context)
+            self._pack = Incoming(self._context)
         return self._pack
 
     def _put_inline(self, versioning: str | None) -> PutResult:
@@ -135,10 +149,9 @@ class _Batch:
                 pack.add(content, body)
             self._small.clear()
             pack.seal()
-        results = self._context.db.run(self._record)
-        if self._pack is not None:
-            self._pack.keep()
-        return results
+        if self._pack is None:
+            return self._context.db.run(self._record)
+        return self._pack.commit(lambda: self._context.db.run(self._record))
 
     def _record(self, connection: Any) -> list[PutResult]:
         """The transaction; repeated as a whole when two of them have waited for each other."""

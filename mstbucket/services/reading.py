@@ -15,11 +15,9 @@ from mstbucket.core.ranges import parse_range
 from mstbucket.errors import (
     CorruptionError,
     FormatError,
-    HashMismatch,
     InvalidInput,
     InvalidPartNumber,
     MethodNotAllowed,
-    MissingBlock,
     NoSuchKey,
     NoSuchVersion,
     StorageError,
@@ -370,7 +368,7 @@ def _no_such_key(connection: Any, number: int, bucket: str, key: str) -> NoSuchK
 
 def _named(error: CorruptionError | FormatError, bucket: str, key: str) -> CorruptionError:
     """The same error, saying whose bytes they are: a stored block that is malformed is damage to the reader."""
-    kind = type(error) if isinstance(error, (HashMismatch, MissingBlock, Untrue)) else Untrue
+    kind = type(error) if isinstance(error, CorruptionError) else Untrue
     return kind(f"object {key!r} of bucket {bucket!r} cannot be read: {error}")
 
 

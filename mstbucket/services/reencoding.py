@@ -16,6 +16,7 @@ from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.services.context import Context
 from mstbucket.services.encoding import forget_key
+from mstbucket.services.gathering import remove_healed
 from mstbucket.services.packing import ENCODINGS, PackMoved, RegisteredPack, remove_doomed
 from mstbucket.services.publishing import reencode_refs
 
@@ -49,8 +50,9 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             except PackMoved:
                 continue
             except (CorruptionError, FormatError, NotFound) as error:
-                if _is_there(context, name):
-                    report.damaged[name] = str(error)
+                report.damaged[name] = str(error)
+                continue
+            if after is None:
                 continue
             report.packs += 1
             report.before += size
@@ -58,6 +60,8 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             if progress is not None:
                 progress(report.before)
         last = packs[-1][0]
+    for name in remove_healed(context):
+        report.damaged.pop(name, None)
     report.damaged |= reencode_refs(context)
     if not report.damaged:
         forget_key(context.db, context.blobs)
@@ -74,24 +78,22 @@ def _other(context: Context, after: int) -> list[tuple[int, str, int]]:
     return [(int(number), str(name), int(size)) for number, name, size in rows]
 
 
-def _is_there(context: Context, name: str) -> bool:
-    """Whether a pack still has that name; if not it was gathered, or written again by somebody else."""
-    with context.db.reading() as connection:
-        query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
-        return connection.execute(query, (name,)).fetchone() is not None
+def _one(context: Context, number: int, name: str) -> int | None:
+    """Write one pack again; the size of its new blob, or None if there is no pack of that name any more."""
 
-
-def _one(context: Context, number: int, name: str) -> int:
-    """Write one pack again; the size of its new blob."""
-    with RegisteredPack(context) as new:
-        with context.blocks.pack(name) as stream:
+    def copy(stream: BinaryIO) -> int:
+        with RegisteredPack(context) as new:
             for _ in CarReader(cast("BinaryIO", _Copying(stream, new.writer))):
                 pass  # it hashes every block
-        new.seal()
-        context.db.run(lambda connection: new.replace(connection, number, name))
-        new.keep()
-    remove_doomed(context, [name])
-    return new.size
+            new.seal()
+            context.db.run(lambda connection: new.replace(connection, number, name))
+            new.keep()
+        return new.size
+
+    size = context.blocks.of_pack(name, copy)
+    if size is not None:
+        remove_doomed(context, [name])
+    return size
 
 
 class _Copying:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from mstbucket.core.cid import raw_cid
@@ -13,7 +13,7 @@ from mstbucket.s3 import S3Object, S3Stream
 from mstbucket.services.putting import DEFAULT_TYPE, check
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.extras import Extras
-from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, as_copy, content_of
+from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, always, as_copy, content_of
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.plan import by_time
 from mstbucket.sync.remote import Remote
@@ -25,10 +25,12 @@ _READ: Final = 1 << 20
 class Fetching(Mover):
     """Objects of the service become ours with content type, headers and user metadata ([SYNC-14])."""
 
-    def __init__(self, source: Remote, target: Objects, meter: Meter) -> None:
+    def __init__(self, source: Remote, target: Objects, meter: Meter, trusted: Callable[[Entry], bool] = always) -> None:
+        """*trusted* says of an object whose CID is that of the source whether nothing has to be fetched again."""
         self._source = source
         self._target = target
         self.meter = meter
+        self._trusted = trusted
 
     def move(self, step: Copy | Compare) -> Outcome:
         """Get the object; a small one is returned to be put, a large one is streamed in."""
@@ -42,7 +44,7 @@ class Fetching(Mover):
                 return self._small(step, key, stream)
             if not isinstance(step, Compare):
                 return self._put(step, key, stream)
-            if content_of(self._chunks(stream)) == step.target.content:
+            if content_of(self._chunks(stream)) == step.target.content and self._trusted(step.target):
                 return Same(step.target)
         with self._open(step) as stream:
             return self._put(as_copy(step), key, stream)
@@ -51,7 +53,7 @@ class Fetching(Mover):
         """Look at the object, and read it where it has to be compared."""
         if isinstance(step, Compare):
             with self._open(step) as stream:
-                same = content_of(self._chunks(stream)) == step.target.content
+                same = content_of(self._chunks(stream)) == step.target.content and self._trusted(step.target)
         elif step.target is not None:
             with self._source.asked():
                 same = is_same_by_time(step, self._source.bucket.head(self._source.key(step.source)))
@@ -69,7 +71,7 @@ class Fetching(Mover):
 
     def _small(self, step: Copy | Compare, key: str, stream: S3Stream) -> Outcome:
         data = b"".join(self._chunks(stream))
-        if isinstance(step, Compare) and raw_cid(data) == step.target.content:
+        if isinstance(step, Compare) and raw_cid(data) == step.target.content and self._trusted(step.target):
             return Same(step.target)
         request = self._request(step, key, data, stream.object)
         check(request)  # here, where it is about one object, and not in a batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
@@ -11,7 +11,7 @@ from mstbucket.files.watched import Watched
 from mstbucket.model import PutRequest
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.extras import NO_EXTRAS, Extras
-from mstbucket.sync.mover import WHOLE, Meter, Metered, Moved, Mover, Outcome, Ready, as_copy, content_of
+from mstbucket.sync.mover import WHOLE, Meter, Metered, Moved, Mover, Outcome, Ready, always, as_copy, content_of
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.single import put
 
@@ -21,8 +21,10 @@ class Inward(Mover):
 
     together = 64
 
-    def __init__(self, target: Objects, meter: Meter, extras: Extras = NO_EXTRAS) -> None:
-        """Prepare to copy into *target*.
+    def __init__(
+        self, target: Objects, meter: Meter, extras: Extras = NO_EXTRAS, trusted: Callable[[Entry], bool] = always
+    ) -> None:
+        """Prepare to copy into *target*; *trusted* says of an object with the file's CID whether nothing has to be sent.
 
         Raises:
             InvalidInput: no object could have these *extras*.
@@ -31,6 +33,7 @@ class Inward(Mover):
         self._target = target
         self._extras = extras
         self.meter = meter
+        self._trusted = trusted
 
     def move(self, step: Copy | Compare) -> Outcome:
         """Read the file; a small one is returned to be put, a large one is put."""
@@ -51,7 +54,7 @@ class Inward(Mover):
             if not write and isinstance(step, Copy):
                 return Moved(step)
             data = b"".join(self.meter.through(file))
-        if isinstance(step, Compare) and raw_cid(data) == step.target.content:
+        if isinstance(step, Compare) and raw_cid(data) == step.target.content and self._trusted(step.target):
             return Same(step.target)
         if not write:
             return Moved(as_copy(step))
@@ -59,7 +62,7 @@ class Inward(Mover):
 
     def _large(self, step: Copy | Compare, key: str, file: Watched, *, write: bool) -> Outcome:
         if isinstance(step, Compare):
-            if content_of(self.meter.through(file)) == step.target.content:
+            if content_of(self.meter.through(file)) == step.target.content and self._trusted(step.target):
                 return Same(step.target)
             file.rewind()
         if not write:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mstbucket.bucket import Bucket
-from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model import ObjectInfo
 from mstbucket.services.contents import contents
@@ -50,6 +50,16 @@ class Objects:
             return self.bucket.head_object(self.key(target))
         except NoSuchKey:
             return None
+
+    def reads_well(self, target: Entry) -> bool:
+        """Read an object to its end; whether every byte of it is there. What is not is known as damaged then ([PUT-13])."""
+        try:
+            with self.bucket.get_object(self.key(target)) as reader:
+                for _ in reader:
+                    pass
+        except (CorruptionError, FormatError, NoSuchKey):
+            return False
+        return True
 
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove objects, up to 1,000 in one transaction."""

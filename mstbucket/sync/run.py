@@ -10,10 +10,11 @@ from typing import Final
 from mstbucket.errors import InvalidInput, Unsupported
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.engine import Engine, Event, Summary
+from mstbucket.sync.entry import Entry
 from mstbucket.sync.extras import NO_EXTRAS, Extras
 from mstbucket.sync.fetching import Fetching
 from mstbucket.sync.inward import Inward
-from mstbucket.sync.mover import Meter, Mover
+from mstbucket.sync.mover import Meter, Mover, always
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.outward import Outward
 from mstbucket.sync.plan import How, copies, plan, rule_for
@@ -64,7 +65,9 @@ def sync(
         InvalidInput: one side lies inside the other, or an option is wrong.
         StorageError: a medium failed; what was told is done. Repair it and repeat the call.
     """
-    mover = _mover(source, target, Meter(), options.extras)
+    # [SYNC-5] What --checksum calls unchanged is read at the target too, so that damage there is found, and mended.
+    trusted = target.reads_well if options.how is How.CHECKSUM and isinstance(target, Objects) else always
+    mover = _mover(source, target, Meter(), options.extras, trusted)
     if not 1 <= options.workers <= WORKERS_MAX:
         raise InvalidInput(f"{options.workers} workers are too few or too many: from 1 to {WORKERS_MAX}")
     _refuse_overlap(source, target)
@@ -98,7 +101,7 @@ def copy(
         FileExistsError: what is at the place of the target directory is none.
         StorageError: a medium failed; what was told is done. Repair it and repeat the call.
     """
-    mover = _mover(source, target, Meter(), extras)
+    mover = _mover(source, target, Meter(), extras, always)
     entries = source.entries()
     first = next(entries, None)
     if first is None:
@@ -108,10 +111,12 @@ def copy(
     return Engine(mover, tell, lambda _: None, 1).run(steps, target.bucket if isinstance(target, Objects) else None)
 
 
-def _mover(source: Side, target: Side, meter: Meter, extras: Extras) -> Mover:
+def _mover(
+    source: Side, target: Side, meter: Meter, extras: Extras, trusted: Callable[[Entry], bool]
+) -> Mover:
     match source, target:
         case Directory(), Objects():
-            return Inward(target, meter, extras)
+            return Inward(target, meter, extras, trusted)
         case _ if extras != NO_EXTRAS:
             raise InvalidInput("content type, metadata, headers and tags can be given where files become objects only")
         case Objects(), Directory():
@@ -119,7 +124,7 @@ def _mover(source: Side, target: Side, meter: Meter, extras: Extras) -> Mover:
         case Objects(), Objects():
             return Within(source, target, meter)
         case Remote(), Objects():
-            return Fetching(source, target, meter)
+            return Fetching(source, target, meter, trusted)
         case Objects(), Remote():
             return Sending(source, target, meter)
     raise Unsupported("neither side is in a bucket of this store: one has to be mst://bucket/prefix")

@@ -14,11 +14,21 @@ from typing import BinaryIO, Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
-from mstbucket.errors import ExtraBlock, FormatError, HashMismatch, InvalidCar, MissingBlock, Unsupported, Untrue
+from mstbucket.errors import (
+    ExtraBlock,
+    ForeignCar,
+    FormatError,
+    HashMismatch,
+    InvalidBlock,
+    InvalidCar,
+    MissingBlock,
+    Unsupported,
+    Untrue,
+)
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.history import History
@@ -33,6 +43,14 @@ _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
 _SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
+
+
+def _foreign(root: CID, what: str) -> ForeignCar:
+    # [VER-22]
+    return ForeignCar(
+        f"this is no bucket export: its root is {to_text(root)}, {what}, and not the commit of a bucket; perhaps a tool of "
+        "IPFS reads it"
+    )
 
 
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
@@ -55,6 +73,7 @@ class Replay:
 
     Raises, from the constructor, which reads the commit, and while iterating:
         InvalidCar, HashMismatch: the container is damaged.
+        ForeignCar: it is the container of something else.
         InvalidBlock, Untrue: a block is not what it has to be at its place; the message says where.
         MissingBlock, ExtraBlock: the file is not complete, or holds more than that; the message says where.
         Unsupported: a newer format, or a bucket that nothing could follow in.
@@ -70,10 +89,12 @@ class Replay:
         self._damage: InvalidCar | HashMismatch | None = None
         self._next = _END
         with self._placed():
-            check_node_cid(self.root)
+            if codec(self.root) != DAG_CBOR:  # [VER-22]
+                what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
+                raise _foreign(self.root, what)
             self._go_on()
             block = self._take(self.root, "commit")
-            self.commit: Commit = commits.decode(block)
+            self.commit: Commit = self._commit(block)
             commits.check_followed(self.commit)
         self._history = None if self.commit.versions is None else History()
         self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None))
@@ -115,6 +136,15 @@ class Replay:
                 f"{self.bytes} (noticed at the end of the file, after the block at byte {self.offset})"
             )
 
+    def _commit(self, block: bytes) -> Commit:
+        try:
+            return commits.decode(block)
+        except InvalidBlock as error:
+            if commits.resembles(block):
+                raise
+            # [VER-22]
+            raise _foreign(self.root, "a block of another kind") from error
+
     @contextmanager
     def _placed(self) -> Iterator[None]:
         """Say where in the file an error about a block was noticed."""
@@ -124,7 +154,8 @@ class Replay:
             if isinstance(error, InvalidCar):
                 raise  # it knows
             # [VER-31] what reads a single block does not know where it stands
-            raise type(error)(f"{error} (noticed at byte {self.offset} of the file)") from error
+            text = error.message if isinstance(error, InvalidBlock) else str(error)
+            raise type(error)(f"{text} (noticed at byte {self.offset} of the file)") from error
 
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""

@@ -109,7 +109,7 @@ def test_what_fails_is_said_and_counted(cli: Any, bucket: str, tree: Path) -> No
     [
         (["TREE", "mst://BUCKET", "--size-only", "--checksum"], 2, "exclude each other"),
         (["TREE", "mst://BUCKET", "--workers", "0"], 2, "workers are too few"),
-        (["TREE", "mst://BUCKET", "--workers", "x"], 2, "invalid int value"),
+        (["TREE", "mst://BUCKET", "--workers", "x"], 2, "a whole number is wanted"),
         (["TREE", "TREE"], 7, "neither side is in a bucket"),
         (["s3://there", "TREE"], 7, "neither side is in a bucket"),
         (["-", "mst://BUCKET"], 2, "not '-'"),

@@ -190,7 +190,7 @@ TRUSTED = {
 
 @pytest.mark.parametrize("name", sorted(REFUSED.keys() - TRUSTED))
 def test_blocks_that_are_no_node_to_a_walk(name):
-    """[MST-2] [MST-3] [MST-7]"""
+    """[MST-2] [MST-3] [MST-4] [MST-7]"""
     with pytest.raises(InvalidBlock):
         read_node(dag_cbor.encode(REFUSED[name]))
 

@@ -379,7 +379,7 @@ def test_blocks_out_of_place() -> None:
 
 @pytest.mark.parametrize(
     ("size", "height"),
-    [(0, 0), (MIB, 0), (MIB + 1, 1), (2**30, 1), (2**30 + 1, 2), (2**40, 2), (2**40 + 1, 3), (5 * 2**40, 3)],
+    [(0, 0), (MIB, 0), (MIB + 1, 1), (2**30, 1), (2**30 + 1, 2), (2**40, 2), (2**40 + 1, 3), (50_000 * 2**30, 3)],
 )
 def test_heights(size: int, height: int) -> None:
     """[BODY-4]"""

@@ -7,6 +7,7 @@ its process number. What it tries and what it was told is in `LOGS/NUMBER`, each
 
     try KEY GENERATION put|delete      before the call; the body follows from key and generation (`body`)
     ack KEY GENERATION put|delete      after it
+    not KEY GENERATION put|delete      after it has raised what says that nothing was done
     ack commit NUMBER flush            by a flusher
     bug TEXT                           anything that is no declared failure of storage
 
@@ -64,12 +65,17 @@ def write(bucket: mstbucket.Bucket, role: str, generations: Iterator[int], log: 
         some = choice.sample(keys, 5 if way == "batch" else 1)
         said = [f"{key} {generation} {'delete' if way == 'delete' else 'put'}" for key in some]
         log.say(*(f"try {text}" for text in said))
-        if way == "batch":
-            bucket.put_objects(mstbucket.PutRequest(key, body(key, generation)) for key in some)
-        elif way == "put":
-            bucket.put_object(some[0], body(some[0], generation))
-        else:
-            bucket.delete_object(some[0])
+        try:
+            if way == "batch":
+                bucket.put_objects(mstbucket.PutRequest(key, body(key, generation)) for key in some)
+            elif way == "put":
+                bucket.put_object(some[0], body(some[0], generation))
+            else:
+                bucket.delete_object(some[0])
+        except errors.StorageError as error:
+            if not isinstance(error, errors.OutcomeUnknown):
+                log.say(*(f"not {text}" for text in said))
+            raise
         log.say(*(f"ack {text}" for text in said))
         yield
 

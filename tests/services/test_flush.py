@@ -13,7 +13,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core import cid as cids
 from mstbucket.core.mst.build import build
-from mstbucket.services import flushing, packing
+from mstbucket.services import flushing, packing, snapshot
 
 
 def tree_of(bucket: mstbucket.Bucket) -> str:
@@ -131,7 +131,7 @@ def test_a_body_that_was_collected_meanwhile_makes_the_flush_start_over(
 def test_more_dirty_keys_than_one_flush_folds_take_several_commits(
     bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flushing, "FLUSH_KEYS", 100)
+    monkeypatch.setattr(snapshot, "FLUSH_KEYS", 100)
     bucket.put_objects(mstbucket.PutRequest(f"{n:04}", b"") for n in range(250))
     commit = bucket.flush()
     assert (commit.seq, commit.objects, commit.tree) == (3, 250, tree_of(bucket))

@@ -83,13 +83,17 @@ class Told:
         elif kind == "try":
             for states in (self.may_hold.setdefault(key, {(0, "delete")}), self.tried.setdefault(key, set())):
                 states.add((int(number), way))
+        elif kind == "not":
+            # An error that is not "outcome unknown" says that nothing was done, then or later.
+            for known in (self.may_hold, self.tried):
+                known.get(key, set()).discard((int(number), way))
         else:
             # Whatever was tried before this has been done, or never will be.
             self.may_hold[key] = {(int(number), way)}
             self.acknowledged += 1
 
-    def judge(self, listing: Callable[[], dict[str, str]]) -> dict[str, str]:
-        """Have a listing made, key to MD5, and judge it, while writers may go on; return it."""
+    def judge(self, listing: Callable[[], dict[str, str]], exactly: bool) -> dict[str, str]:
+        """Have a listing made, key to MD5, and judge it; return it. *exactly* where no writer is left."""
         self.look()
         before = {key: set(states) for key, states in self.may_hold.items()}
         self.tried.clear()
@@ -101,8 +105,8 @@ class Told:
             states = before.get(key, {(0, "delete")}) | self.tried.get(key, set())
             fitting = {state for state in states if digest(key, *state) == found.get(key, NONE)}
             assert fitting, f"{key} holds {found.get(key)}, and may hold only {sorted(states)}"
-            if key not in self.tried:
-                self.may_hold[key] = fitting  # and must hold it from here on
+            if exactly:
+                self.may_hold[key] = fitting  # nobody is left whose call may still take effect
         return found
 
 
@@ -207,7 +211,7 @@ class Arena:
             except errors.NoSuchBucket:
                 assert self.told.acknowledged == self.told.commit == 0
                 return
-            found = self.told.judge(lambda: {item.key: item.etag for item in bucket.objects()})
+            found = self.told.judge(lambda: {item.key: item.etag for item in bucket.objects()}, not self.workers)
             commit = self.told.commit
             assert bucket.flush().seq >= commit
             report = bucket.verify()  # reads and hashes every byte of the commit

@@ -11,6 +11,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.limits import MIB
 from mstbucket.services import parts
+from mstbucket.services.incoming import Incoming
 
 DATA = random.Random(17).randbytes(3 * MIB + 11)
 
@@ -102,9 +103,10 @@ def test_a_chunk_that_is_collected_meanwhile_is_written_after_all(
 ) -> None:
     """[MPU-5]: the chunks of the range are those of another object; its blocks go before the part is recorded."""
     bucket.put_object("other", DATA[5 : 5 + 2 * MIB])
-    seal = parts._Reusing.seal
+    seal = Incoming.seal
 
-    def collect(self: parts._Reusing) -> None:
+    def collect(self: Incoming) -> None:
+        monkeypatch.setattr(Incoming, "seal", seal)  # once
         seal(self)
         bucket.delete_object("other")
         with bucket._context.db.connection() as connection:
@@ -112,7 +114,7 @@ def test_a_chunk_that_is_collected_meanwhile_is_written_after_all(
             gone = connection.execute("DELETE FROM blocks WHERE cid = ANY (%s)", (cids,)).rowcount
         assert gone == 2
 
-    monkeypatch.setattr(parts._Reusing, "seal", collect)
+    monkeypatch.setattr(Incoming, "seal", collect)
     part = bucket.upload_part_copy("k", upload, 1, "source", range=f"bytes=5-{2 * MIB + 4}")
     bucket.complete_multipart_upload("k", upload, [(1, part.etag)])
     assert bucket.get_object("k").read() == DATA[5 : 5 + 2 * MIB]

@@ -21,7 +21,6 @@ from mstbucket.core import car
 from mstbucket.core.cid import from_text, raw_cid
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.pg import database as pg_database
-from mstbucket.services import flushing
 
 PATIENCE: Final = 30.0  # seconds for what takes milliseconds; only a failing test waits that long
 LARGE: Final = bytes(range(256)) * (3 * CHUNK_SIZE // 256) + b"end"
@@ -70,7 +69,7 @@ class _WatchingWriter(BlobWriter):
 
 
 def test_a_pack_is_registered_before_and_its_blocks_are_recorded_after(
-    database_url: str, tmp_path: Path, outside: psycopg.Connection[tuple[Any, ...]]
+    database_url: str, tmp_path: Path, outside: psycopg.Connection[tuple[Any, ...]], second_store: mstbucket.Store
 ) -> None:
     """[PUT-1], [PUT-2], [PUT-3], [FLUSH-2], [FLUSH-3]: and no transaction is open while a pack is written."""
     steps: list[str] = []
@@ -92,7 +91,11 @@ def test_a_pack_is_registered_before_and_its_blocks_are_recorded_after(
     blobs.look = look
     with mstbucket.open(database=database_url, blobs=blobs, background=False) as store:
         bucket = store.create_bucket("things")
+        elsewhere = second_store.create_bucket("elsewhere")  # of what is here an import would write nothing
+        elsewhere.put_object("large", LARGE[::-1])
+        elsewhere.flush()
         car_file = io.BytesIO()
+        elsewhere.export_car(car_file)
         for call in (
             lambda: bucket.put_object("large", LARGE),
             lambda: bucket.put_objects(mstbucket.PutRequest(f"many/{n}", b"%d" % n * 9000) for n in range(200)),
@@ -101,8 +104,6 @@ def test_a_pack_is_registered_before_and_its_blocks_are_recorded_after(
         ):
             before = visible()
             steps.clear()
-            if bucket.commit is not None:
-                bucket.export_car(car_file)
             call()
             assert (steps[0], steps[1], steps[-2:]) == ("begin", "write", ["commit", "committed"])
             assert visible() != before
@@ -352,7 +353,7 @@ def test_a_dirty_row_that_a_writer_holds_is_left_to_the_next_flush(
 def test_a_flush_folds_one_moment(bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """[FLUSH-2]: what is written between reading the commit and reading the rows is in neither."""
     bucket.put_object("a", b"1")
-    encode = flushing.manifests.encode
+    encode = snapshot.manifests.encode
     wrote: list[str] = []
 
     def interrupted(manifest: Any) -> bytes:
@@ -362,7 +363,7 @@ def test_a_flush_folds_one_moment(bucket: mstbucket.Bucket, monkeypatch: pytest.
         return encode(manifest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(flushing.manifests, "encode", interrupted)
+        patch.setattr(snapshot.manifests, "encode", interrupted)
         commit = bucket.flush()
     assert wrote
     assert (commit.objects, commit.bytes) == (1, 1)

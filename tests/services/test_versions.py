@@ -26,7 +26,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.build import build
 from mstbucket.limits import CHUNK_SIZE, SEQ_MAX
 from mstbucket.model import ObjectVersion, VersionsPage
-from mstbucket.services import flushing
+from mstbucket.services import snapshot
 
 OBJECT, MARKER = False, True
 
@@ -551,7 +551,7 @@ def test_large_histories_are_folded_in_several_commits_that_lose_nothing(
     bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[VSN-8]: also where one key has more changes than a flush folds."""
-    monkeypatch.setattr(flushing, "FLUSH_KEYS", 7)
+    monkeypatch.setattr(snapshot, "FLUSH_KEYS", 7)
     grown(bucket)
     for n in range(30):
         bucket.put_object("k1", bytes([n]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tracemalloc
 from typing import Any
 
@@ -10,21 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mstbucket
 from mstbucket.core import car as cars
 from mstbucket.core import commit as commits
-from mstbucket.core import varint
-from mstbucket.core.cid import dag_cbor_cid, raw_cid
+from mstbucket.core import dagcbor, varint
+from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import EMPTY_TREE
 from mstbucket.core.keys import version_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.errors import (
     CorruptionError,
     ExtraBlock,
+    ForeignCar,
     FormatError,
     HashMismatch,
     InvalidBlock,
     InvalidCar,
+    InvalidInput,
     MissingBlock,
+    StorageError,
     Unsupported,
     Untrue,
 )
@@ -327,10 +332,76 @@ def test_a_value_that_is_no_manifest(forge: Any) -> None:
             verify(forge.car(one(forge, value)))
 
 
-def test_a_root_that_is_no_commit(forge: Any) -> None:
-    for root in (forge.tree({}), forge.value([]), forge.body(b"raw")):
-        with pytest.raises(InvalidBlock):
+def test_a_file_of_something_else_is_called_foreign_and_not_damaged(forge: Any) -> None:
+    """[VER-22] Roots of UnixFS, of bytes, of a bare tree, of a manifest, of other values; CIDs that are not read here."""
+    large = forge.body(bytes(3 * MIB))
+    roots = [
+        forge.body(b"raw"), large, forge.tree({}), forge.tree({b"k": forge.manifest(b"x")}), forge.manifest(b"x"),
+        forge.value([]), forge.value({"a": 1}), forge.value("text"),
+    ]  # fmt: skip
+    for root in roots:
+        with pytest.raises(ForeignCar, match=f"no bucket export: its root is {to_text(root)}"):
             verify(forge.car(root))
+    digest = raw_cid(b"x")[4:]
+    for cid, text in (
+        (b"\x12\x20" + digest, "Qm"),  # CIDv0
+        (b"\x01\xa9\x02\x12\x20" + digest, "b"),  # dag-json
+        (b"\x01\x71\x13\x40" + digest + digest, "b"),  # sha2-512
+        (b"\x01\x55\x00\x02hi", "b"),  # the bytes themselves
+    ):
+        link = b"\xd8\x2a" + dagcbor.bytes_item(b"\0" + cid)
+        head = b"\xa2\x65roots\x81" + link + b"\x67version\x01"
+        with pytest.raises(ForeignCar, match=f"no bucket export: its root is {text}"):
+            verify(varint.encode(len(head)) + head)
+
+
+def test_a_root_that_was_to_be_a_commit_is_damaged_and_says_where(forge: Any) -> None:
+    """[VER-18] [VER-22] With one offset, of the file; texts are those of this program."""
+    good = dagcbor.decode(forge.get(plain(forge)))
+    block = forge.get(plain(forge))
+    wrong = [dagcbor.encode(good | {"seq": 0}), dagcbor.encode({name: good[name] for name in good if name != "version"})]
+    wrong += [dagcbor.encode(good | {"more": 1}), block.replace(b"cseq\x01", b"cseq\x18\x01")]
+    wrong += [block + b"\0", block[:-1], b""]
+    for one in wrong:
+        forge.put(dag_cbor_cid(one), one)
+        with pytest.raises(InvalidBlock) as caught:
+            verify(forge.car(dag_cbor_cid(one), [dag_cbor_cid(one)]))
+        said = str(caught.value)
+        assert re.search(r"noticed at byte 9[67] of the file", said)
+        assert said.count("at byte") == 1
+        assert "\n" not in said
+
+
+class Broken:
+    """A stream that fails at its n-th reading."""
+
+    def __init__(self, data: bytes, at: int, what: Any) -> None:
+        self.data, self.at, self.what = io.BytesIO(data), at, what
+
+    def read(self, size: int) -> Any:
+        self.at -= 1
+        if self.at >= 0:
+            return self.data.read(min(size, 50))
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_a_stream_that_fails_is_a_declared_error(forge: Any, at: int) -> None:
+    data = forge.car(plain(forge))
+    for what, error in (
+        (OSError(5, "Input/output error"), StorageError), (ValueError("closed"), InvalidInput), ("text", InvalidInput),
+        (None, InvalidInput), (bytearray(b"x"), InvalidInput),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            mstbucket.verify_car(Broken(data, at, what))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput):
+        mstbucket.verify_car(5)  # type: ignore[arg-type]
+    closed = io.BytesIO(data)
+    closed.close()
+    with pytest.raises(InvalidInput, match="closed"):
+        mstbucket.verify_car(closed)
 
 
 def test_a_root_that_is_not_there(forge: Any) -> None:

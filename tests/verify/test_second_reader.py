@@ -22,7 +22,8 @@ GOOD = json.loads((FIXTURES / "exports" / "index.json").read_text(encoding="utf-
 BAD = json.loads((FIXTURES / "negative-exports" / "index.json").read_text(encoding="utf-8"))
 ALIKE = {"malformed", "untrue"}  # where one block has several breaches, either may be the answer [VER-30]
 CLASS_OF = {
-    "InvalidCar": "malformed", "InvalidBlock": "malformed", "HashMismatch": "untrue", "Untrue": "untrue",
+    "InvalidCar": "malformed", "InvalidBlock": "malformed", "ForeignCar": "malformed", "HashMismatch": "untrue",
+    "Untrue": "untrue",
     "MissingBlock": "missing", "ExtraBlock": "extra", "Unsupported": "unsupported",
 }  # fmt: skip
 

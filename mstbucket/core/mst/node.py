@@ -175,7 +175,7 @@ def decode_node(block: bytes) -> Node:
         if NODE_HEADS[len(keys)] + b"".join(parts) + tail != block:
             _refuse(block, "it is not in canonical form")
     except (TypeError, ValueError, IndexError, AttributeError) as error:
-        _refuse(block, f"it has another shape ({error})", error)
+        _refuse(block, "it has another shape", error)
     return keys, links, parts
 
 
@@ -225,7 +225,7 @@ def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
             if link is not None and (type(link) is not bytes or len(link) != CID_SIZE):
                 _refuse(block, "a link to a subtree is no CID")
     except _SHAPE_ERRORS as error:
-        _refuse(block, f"it has another shape ({error})", error)
+        _refuse(block, "it has another shape", error)
     return keys, values, links
 
 
@@ -258,7 +258,7 @@ def read_keys(block: bytes) -> tuple[list[bytes], list[dict[str, Any]], Any]:
             keys.append(key)
             before = key
     except _SHAPE_ERRORS as error:
-        _refuse(block, f"it has another shape ({error})", error)
+        _refuse(block, "it has another shape", error)
     return keys, entries, left
 
 

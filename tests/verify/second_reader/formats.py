@@ -84,7 +84,7 @@ def manifest(block: bytes) -> dict[str, Any]:
         bad(m["delete_marker"], "MAN-12")
     else:
         fields(m, OBJECT, optional | {"parts": list, "sha256": bytes} | dict.fromkeys(TEXTS, dict))
-        bad(m["size"] <= 5 * 2**40, "MAN-7")
+        bad(m["size"] <= 50_000 * 2**30, "MAN-7")
         bad(m["content"].cid[:4] == (RAW if m["size"] <= MIB else PB), "MAN-6")
         bad(m["etag"] != "" and '"' not in m["etag"], "MAN-8")
         bad(len(m.get("sha256", bytes(32))) == 32, "MAN-9")
@@ -145,7 +145,7 @@ def file_node(block: bytes) -> tuple[list[bytes], int, int]:
     _, start = varint(block, at + 1)
     bad(block[start : start + 3] == b"\x08\x02\x18", "BODY-12")
     size, _ = varint(block, start + 3)
-    bad(0 < size <= 5 * 2**40 and len({cid[:4] for cid in cids}) == 1, "BODY-8")
+    bad(0 < size <= 50_000 * 2**30 and len({cid[:4] for cid in cids}) == 1, "BODY-8")
     for height in (1,) if cids[0][:4] == RAW else (2, 3):
         if cids[0][:4] != CBOR and len(children(size, height)) == len(cids) and node(cids, size, height) == block:
             return cids, size, height

@@ -1,1 +1,0 @@
--- Nothing. Whatever takes this number replaces this file.
