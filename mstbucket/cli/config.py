@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from mstbucket.blobs.places import is_url
+from mstbucket.blobs.media.places import is_url
 from mstbucket.errors import InvalidInput
 
 KEYS: Final = ("store", "database", "blobs", "postgres_bin")

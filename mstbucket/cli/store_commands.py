@@ -30,8 +30,8 @@ def validate(arguments: argparse.Namespace, out: Output) -> int:
 
 def copy(arguments: argparse.Namespace, out: Output) -> int:
     """Copy what is missing at another place, and say how to switch ([STO-11] to [STO-14])."""
-    from mstbucket.blobs.moving import copy_blobs, remove_extra
-    from mstbucket.blobs.places import is_url, open_blobs, open_existing_blobs
+    from mstbucket.blobs.media.copy import copy_blobs, remove_extra
+    from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
 
     if arguments.source == arguments.target:
         raise InvalidInput(f"FROM and TO are both {arguments.source!r}: there is nothing to copy")

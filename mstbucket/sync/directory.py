@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from mstbucket.errors import InvalidInput, InvalidKey
 from mstbucket.files.paths import unescape
 from mstbucket.files.walk import Skipped, walk
+from mstbucket.spill.sort_rows import Row, sort_rows
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
-from mstbucket.sync.order import Row, sort_rows
 from mstbucket.sync.plan import Kind
 
 

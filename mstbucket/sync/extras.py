@@ -8,9 +8,9 @@ from typing import BinaryIO, Final
 
 from mstbucket.errors import InvalidInput
 from mstbucket.files.types import guess_type
-from mstbucket.model import EMPTY, ObjectInfo, PutRequest
-from mstbucket.services.attributes import RESPONSE_HEADERS
-from mstbucket.services.putting import check
+from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest
+from mstbucket.services.objects.put import check
+from mstbucket.services.objects.tags import RESPONSE_HEADERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from mstbucket.errors import NoSuchKey, StorageError
-from mstbucket.s3 import S3Bucket, S3Place
+from mstbucket.remote import S3Bucket, S3Place
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
 from mstbucket.sync.mover import Alone

@@ -15,8 +15,8 @@ from mstbucket.core.cid import CID
 from mstbucket.core.keys import split_version_key
 from mstbucket.errors import Unsupported, Untrue
 from mstbucket.limits import SEQ_MAX
+from mstbucket.spill.seen import MEMORY_MAX, NUMBER_BITS, Seen, SeenNumbers
 from mstbucket.verify.node import Node, Place
-from mstbucket.verify.seen import MEMORY_MAX, NUMBER_BITS, Seen, SeenNumbers
 
 _HELD: Final = MEMORY_MAX // 4  # entries of each of the four sets in memory
 _SEQ_SIZE: Final = 16  # digits at the end of a version key

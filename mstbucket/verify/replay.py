@@ -30,11 +30,11 @@ from mstbucket.errors import (
     Untrue,
 )
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.history import History
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Place, judge
-from mstbucket.verify.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.tree import Pair, check_node_cid, steps
 
 __all__ = ["Event", "Kind", "Replay"]

@@ -12,13 +12,13 @@ import pytest
 
 import mstbucket
 from mstbucket.blobs.base import BlobStore
-from mstbucket.blobs.encoding import Encoding
-from mstbucket.blobs.framing import FrameWriter
-from mstbucket.blobs.memory import MemoryBlobs
+from mstbucket.blobs.media.memory import MemoryBlobs
 from mstbucket.blobs.names import framed, pack_name
-from mstbucket.blobs.pack import PackWriter
-from mstbucket.blobs.plan import Location
 from mstbucket.core.cid import raw_cid
+from mstbucket.packs.frames.codec import Encoding
+from mstbucket.packs.frames.write import FrameWriter
+from mstbucket.packs.plan import Location
+from mstbucket.packs.write import PackWriter
 
 Written = tuple[str, list[tuple[bytes, Location]], bytes]
 PACKAGE = Path(mstbucket.__file__).parents[1]

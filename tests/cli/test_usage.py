@@ -65,7 +65,7 @@ def test_completion_names_the_commands_and_options(run: Any, shell: str) -> None
         assert word in ran.out.decode()
 
 
-HEAVY = ("psycopg", "boto3", "rich", "multiformats", "dag_cbor", "libipld", "shtab", "mstbucket.store", "tomllib")
+HEAVY = ("psycopg", "boto3", "rich", "multiformats", "dag_cbor", "libipld", "shtab", "mstbucket.api.store", "tomllib")
 
 
 def imported(argv: list[str], modules: tuple[str, ...]) -> tuple[str, str]:

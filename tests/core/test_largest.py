@@ -28,10 +28,10 @@ from mstbucket.limits import (
     SEQ_MAX,
     UNIXFS_NODE_MAX,
 )
-from mstbucket.services.completing import check_sizes
+from mstbucket.services.uploads.complete import check_sizes
+from mstbucket.spill.seen import NUMBER_BITS
 from mstbucket.verify import manifest as judge
 from mstbucket.verify.replay import _SIZES
-from mstbucket.verify.seen import NUMBER_BITS
 
 CHUNK = raw_cid(bytes(CHUNK_SIZE))
 NODE = dag_pb_cid(b"some node")

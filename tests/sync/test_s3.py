@@ -18,10 +18,10 @@ import pytest
 
 import mstbucket
 from mstbucket.errors import Conflict, CorruptionError, NoSuchBucket, NoSuchKey, StorageError
+from mstbucket.index.rows import moment
 from mstbucket.limits import MIB
-from mstbucket.s3 import S3Object, S3Place
-from mstbucket.s3.objects import NO_ATTRIBUTES, S3Listed
-from mstbucket.services.rows import moment
+from mstbucket.remote import S3Object, S3Place
+from mstbucket.remote.objects import NO_ATTRIBUTES, S3Listed
 from mstbucket.sync.entry import Compare, Copy, Entry
 from mstbucket.sync.fetching import Fetching, is_same_by_time
 from mstbucket.sync.filters import Filters
@@ -287,7 +287,7 @@ def test_a_store_of_ours_that_fails_is_not_taken_for_the_service(
 
 MOVE_IN = """
 import sys, mstbucket
-from mstbucket.s3 import parse_place
+from mstbucket.remote import parse_place
 from mstbucket.sync import Filters, Objects, Options, Remote, sync
 with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) as store:
     sides = Remote(parse_place(sys.argv[3]), Filters()), Objects(store.bucket("things"), "", Filters())

@@ -34,11 +34,11 @@ from mstbucket.errors import (
     Untrue,
 )
 from mstbucket.limits import MIB
+from mstbucket.spill.seen import SeenNumbers
 from mstbucket.verify import replay
 from mstbucket.verify.car import CarReport, verify_car
 from mstbucket.verify.event import Kind
 from mstbucket.verify.replay import Replay
-from mstbucket.verify.seen import SeenNumbers
 
 DECLARED = (FormatError, CorruptionError)
 
