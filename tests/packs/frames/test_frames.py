@@ -44,7 +44,7 @@ from mstbucket.packs.frames.write import FrameWriter
 from mstbucket.packs.frames.zstd import Compressor, decompress, parse_compression, stored
 from mstbucket.packs.read import Location, PackScan, read_blocks
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "frames.json"
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "frames.json"
 KEY = DataKey(bytes(range(32)))
 KINDS = {
     "compressed": Encoding(3, None),
