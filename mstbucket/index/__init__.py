@@ -1,0 +1,4 @@
+"""All SQL of the store: one module for each group of tables, typed functions, rows with names.
+
+It may use `pg`, `packs`, `core` and `model`. It must never hold a protocol: in which order things happen is `services`' matter.
+"""
