@@ -8,8 +8,8 @@ from typing import Final
 
 from mstbucket.blobs.base import BlobStore, whole
 from mstbucket.blobs.names import KEYS, PACKS, REFS, STORE, is_ours
+from mstbucket.core.checksums import checksum
 from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob
-from mstbucket.packs.frames.format import checksum
 
 # One line, for people too, and always as long, so that one request reads it.
 _FORM: Final = "mstbucket store 1 {identity} {checksum:016x}\n"

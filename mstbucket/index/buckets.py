@@ -10,8 +10,9 @@ from mstbucket.core import cid as cids
 from mstbucket.core.commit import Commit
 from mstbucket.core.commit import bucket_id as bucket_identity
 from mstbucket.core.keys import check_bucket_name
+from mstbucket.core.times import moment
 from mstbucket.errors import NoSuchBucket
-from mstbucket.index.rows import commit_info, moment
+from mstbucket.index.rows import commit_info
 from mstbucket.limits import SEQ_MAX
 from mstbucket.model.objects import BucketInfo, CommitInfo
 from mstbucket.pg.database import Database

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from mstbucket.core import cid as cids
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.versions import NULL_VERSION
+from mstbucket.core.times import moment
 from mstbucket.model.objects import EMPTY, CommitInfo, ObjectInfo
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST_MS: Final = -62135596800000  # the first millisecond of the year 1
-LATEST_MS: Final = 253402300799999  # the last millisecond of the year 9999
-
-#: What S3 calls the version that has no id of its own.
-NULL_VERSION: Final = "null"
 
 #: The columns a manifest is made of, in the order `manifest_of` takes them.
 MANIFEST_COLUMNS = (
@@ -48,19 +42,6 @@ def manifest_of(row: Sequence[Any]) -> Manifest:
 def json_of(mapping: Mapping[str, str]) -> str | None:
     """A map as the text of its jsonb column; an empty map is an absent one, as in the manifest ([MAN-5])."""
     return json.dumps(dict(mapping), ensure_ascii=False) if mapping else None
-
-
-def moment(ms: int) -> datetime:
-    """Milliseconds since 1970 as an aware datetime; exact, which a float division would not be.
-
-    A foreign manifest may state a time that no calendar of Python holds: that is the first or last moment there is.
-    """
-    return _EPOCH + timedelta(milliseconds=shown_ms(ms))
-
-
-def shown_ms(ms: int) -> int:
-    """The milliseconds of `moment`: what a caller was shown, and so is what may be compared with what it gives back."""
-    return min(max(ms, EARLIEST_MS), LATEST_MS)
 
 
 def shown_version(versioning: str | None, version_id: str | None) -> str | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from mstbucket.blobs.base import BlobInfo, BlobStore
 from mstbucket.blobs.names import KEYS, PACKS, REFS, Kind, framed, is_key, is_pack, parse_ref
 from mstbucket.core.car import CarReader
+from mstbucket.core.checksums import checksum
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.data_keys import read_key
-from mstbucket.packs.frames.format import Frame, checksum
+from mstbucket.packs.frames.format import Frame
 from mstbucket.packs.frames.read import READ_MAX, Packs, TrailerIndex, read_trailer
 from mstbucket.packs.streams import pack_stream
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import mstbucket
+from mstbucket.core.times import moment
 from mstbucket.errors import Conflict, CorruptionError, NoSuchBucket, NoSuchKey, StorageError
-from mstbucket.index.rows import moment
 from mstbucket.limits import MIB
 from mstbucket.remote import S3Object, S3Place
 from mstbucket.remote.objects import NO_ATTRIBUTES, S3Listed

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.shapes import delete_items, versioning_status
 from mstbucket.core.s3rules.conditions import expected
-from mstbucket.index import versioning as versions
+from mstbucket.index import versioning as stored_versioning
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import DeleteItems, DeleteReport, DeleteResult, VersionsPage
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects import delete as deleting
 from mstbucket.services.objects import list_versions as listing_versions
+from mstbucket.services.objects import versioning
 
 
 @verbs
@@ -38,7 +39,7 @@ class BucketVersions:
             InvalidBucketState: suspended, and the bucket has object lock.
             NoSuchBucket: the bucket has gone.
         """
-        versions.set_state(self._context, self.name, versioning_status(status))
+        versioning.set_state(self._context, self.name, versioning_status(status))
 
     def get_bucket_versioning(self) -> str | None:
         """Return `Enabled`, `Suspended`, or None where versioning was never set.
@@ -46,7 +47,7 @@ class BucketVersions:
         Raises:
             NoSuchBucket: the bucket has gone.
         """
-        return versions.state(self._context.db, self.name)
+        return stored_versioning.state(self._context.db, self.name)
 
     def list_object_versions(
         self,

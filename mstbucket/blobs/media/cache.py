@@ -15,9 +15,9 @@ from typing import Final
 
 from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter, whole
 from mstbucket.blobs.names import is_pack
+from mstbucket.core.checksums import checksum
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.limits import MIB
-from mstbucket.packs.frames.format import checksum
 
 PAGE: Final = MIB  # bytes of a page, the last one of a blob excepted
 _PAGE_NAME: Final = re.compile(r"([0-9a-f]{32})-([0-9]{1,9})")

@@ -1,8 +1,7 @@
 """Conditions on reads and writes: what the caller expects the object to be, in the meaning of RFC 9110, section 13.
 
 Reads, and the source of a copy, are decided here, on the row that the same query has found. Writes are decided by the
-SQL function `expect`, in the transaction that makes them visible: this module only brings the ETags into the form that
-it takes.
+index, in the transaction that makes them visible: this module only brings the ETags into the form that it takes.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from mstbucket.core.times import shown_ms
 from mstbucket.errors import InvalidInput, NotModified, PreconditionFailed
-from mstbucket.index.rows import shown_ms
-from mstbucket.pg import binary
 
 #: `"…"` or `W/"…"`, or, as S3's clients do it, an ETag without its quotes.
 _ELEMENT: Final = re.compile(r'\s*(?:(W/)?"([^"]*)"|([^",*\s][^",\s]*))\s*(?:,|$)')
@@ -38,18 +36,6 @@ class Expected:
     def anything(self) -> bool:
         """Whether every state of the key will do."""
         return self.match is None and self.none_match is None
-
-    def arguments(self) -> tuple[Any, Any]:
-        """As the last two arguments of `expect`."""
-        return (
-            None if self.match is None else binary.text_array(self.match),
-            None if self.none_match is None else binary.text_array(self.none_match),
-        )
-
-    def require(self, connection: Any, bucket: int, key: str) -> None:
-        """Inside a transaction behind the barrier: hold the key, and raise unless it is as expected."""
-        if not self.anything:
-            connection.execute("SELECT expect(%s, %s, %s, %s)", (bucket, key, *self.arguments()))
 
 
 ANYTHING: Final = Expected()

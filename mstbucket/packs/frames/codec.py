@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mstbucket.blobs.names import Kind
+from mstbucket.core.checksums import checksum
 from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported, WrongKey
 from mstbucket.packs.frames.crypto import FRAMES_MAX, BlobCipher, DataKey
-from mstbucket.packs.frames.format import Entry, Frame, Trailer, checksum
+from mstbucket.packs.frames.format import Entry, Frame, Trailer
 from mstbucket.packs.frames.zstd import Compressor, decompress
 
 

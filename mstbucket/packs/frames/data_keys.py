@@ -9,10 +9,11 @@ from typing import Final, Protocol, runtime_checkable
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.names import KEYS, is_key, key_name
+from mstbucket.core.checksums import checksum
 from mstbucket.errors import BrokenFrame, FormatError, InvalidInput, StorageError, WrongKey
 from mstbucket.limits import WRAPPED_KEY_MAX
 from mstbucket.packs.frames.crypto import KEY_SIZE, DataKey, unwrap
-from mstbucket.packs.frames.format import KEY_ID_SIZE, checksum
+from mstbucket.packs.frames.format import KEY_ID_SIZE
 
 VARIABLE: Final = "MSTBUCKET_KEY"  # 64 hexadecimal digits
 FILE_VARIABLE: Final = "MSTBUCKET_KEY_FILE"  # the path of a file of them

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from mstbucket.blobs.names import Kind
-from mstbucket.core.checksums import hasher
+from mstbucket.core.checksums import checksum
 from mstbucket.errors import BrokenFrame, FormatError
 from mstbucket.limits import FRAME_MAX
 
@@ -137,13 +137,6 @@ class Trailer:
     def segment(self, name: str) -> Segment:
         """All frames of the blob."""
         return Segment(name, 0, 0, 0, [(entry.stored_length, entry.length) for entry in self.entries])
-
-
-def checksum(data: bytes) -> int:
-    """CRC-64/NVME: tells damage, not malice. 15 µs a MiB; CRC-32 of the standard library takes 200."""
-    crc = hasher("crc64nvme")
-    crc.update(data)
-    return int.from_bytes(crc.digest())
 
 
 def trailer_size(foot: bytes, size: int, name: str) -> int:

@@ -10,9 +10,10 @@ from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
+from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.versioning import new_id, stored_id
+from mstbucket.index.tx import expect
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
@@ -20,6 +21,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.put import DEFAULT_TYPE, add_rows, check, lower, result
 from mstbucket.services.objects.read import Source, find_row
 from mstbucket.services.objects.tags import tags_of
+from mstbucket.services.objects.versioning import new_id
 from mstbucket.services.policy.locks import place, wish_of
 
 DIRECTIVES: Final = ("COPY", "REPLACE")
@@ -54,7 +56,7 @@ def copy(
     def work(connection: Any) -> PutResult:
         target, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         number = bucket_id(connection, source.bucket)
-        expectation.require(connection, target, request.key)
+        expect(connection, target, request.key, expectation)
         if (source.bucket, source.key) == (bucket, request.key):
             # Nothing that is written meanwhile may be undone by a change of the metadata.
             connection.execute("SELECT hold(%s, %s)", (target, request.key))

@@ -10,13 +10,15 @@ from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Expected
+from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import AccessDenied, InvalidRequest
 from mstbucket.index.rows import shown_version
-from mstbucket.index.versioning import new_id, stored_id
+from mstbucket.index.tx import expect
 from mstbucket.model.objects import DeleteFailure, DeleteReport, DeleteResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.objects.versioning import new_id
 
 #: What to delete: a key, and the id of a version as it was given, or None for a delete without one.
 Item = tuple[str, str | None]
@@ -41,7 +43,7 @@ def delete_one(context: Context, bucket: str, item: Item, expectation: Expected,
 
     def work(connection: Any) -> Outcome:
         number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        expectation.require(connection, number, key)
+        expect(connection, number, key, expectation)
         return _delete(connection, number, versioning, [item], now, bypass)[0]
 
     result = context.db.run(work)

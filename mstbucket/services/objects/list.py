@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, InvalidToken
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.rows import moment
 from mstbucket.limits import KEY_MAX, LIST_KEYS_MAX
 from mstbucket.model.objects import MarkerPage, ObjectSummary, Page
 from mstbucket.pg.database import Database

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from mstbucket.core.s3rules.versions import NULL_VERSION, stored_id
+from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.rows import NULL_VERSION, moment
-from mstbucket.index.versioning import stored_id
 from mstbucket.limits import LIST_KEYS_MAX, SEQ_MAX
 from mstbucket.model.objects import ObjectVersion, VersionsPage
 from mstbucket.pg.database import Database

@@ -18,9 +18,10 @@ from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
+from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved
 from mstbucket.index.rows import json_of, shown_version
-from mstbucket.index.versioning import ENABLED, believing, new_id
+from mstbucket.index.tx import expect, expectation
 from mstbucket.limits import MIB
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg import binary
@@ -30,6 +31,7 @@ from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.digests import claims
 from mstbucket.services.objects.intake import Taken, take
 from mstbucket.services.objects.tags import folded, tags_of, user_metadata
+from mstbucket.services.objects.versioning import believing, new_id
 from mstbucket.services.policy.locks import Wish, place, wish_of
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
@@ -136,7 +138,7 @@ class _Batch:
                 (
                     self._bucket, key, cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
                     json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
-                    self._small[m.content], *self._expected.get(key, ANYTHING).arguments(), versioning, m.version_id,
+                    self._small[m.content], *expectation(self._expected.get(key, ANYTHING)), versioning, m.version_id,
                 ),
             )  # fmt: skip
         return result(key, m, cid, versioning)
@@ -162,7 +164,7 @@ class _Batch:
             bodies = binary.bytea_array([self._small[content] for content in contents])
             connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, binary.bytea_array(contents), bodies))
         for key in sorted(self._expected, key=str.encode):  # [PUT-9] the order in which rows are locked
-            self._expected[key].require(connection, bucket, key)
+            expect(connection, bucket, key, self._expected[key])
         made = _versions(self._objects, versioning)
         for part in _rounds(made) if versioning == ENABLED else (made,):
             add_rows(connection, bucket, versioning, part)

@@ -13,6 +13,7 @@ from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.ranges import parse_range
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL, Conditions
+from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import (
     CorruptionError,
     FormatError,
@@ -26,7 +27,6 @@ from mstbucket.errors import (
 )
 from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.rows import MANIFEST_COLUMNS, info_of, manifest_of
-from mstbucket.index.versioning import stored_id
 from mstbucket.limits import MIB
 from mstbucket.model.objects import ObjectInfo
 from mstbucket.pg.database import Database

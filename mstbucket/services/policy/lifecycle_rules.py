@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, InvalidRequest, NoSuchLifecycleConfiguration
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.rows import moment
 from mstbucket.limits import (
     LIFECYCLE_DAYS_MAX,
     LIFECYCLE_ID_MAX,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mstbucket.core.keys import encode_key
+from mstbucket.core.times import moment
 from mstbucket.errors import (
     AccessDenied,
     InvalidInput,
@@ -21,7 +22,6 @@ from mstbucket.errors import (
     ObjectLockConfigurationNotFound,
 )
 from mstbucket.index.buckets import no_such_bucket
-from mstbucket.index.rows import moment
 from mstbucket.limits import RETENTION_DAYS_MAX, RETENTION_YEARS_MAX
 from mstbucket.model.objects import PutRequest
 from mstbucket.model.policies import DefaultRetention, Retention

@@ -22,6 +22,7 @@ from mstbucket.core.compose import Composer
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Expected
+from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.core.unixfs import Body
 from mstbucket.errors import (
     ConditionalRequestConflict,
@@ -34,7 +35,7 @@ from mstbucket.errors import (
 )
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.rows import json_of
-from mstbucket.index.versioning import ENABLED, new_id
+from mstbucket.index.tx import expect
 from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX, PUT_SIZE_MAX
 from mstbucket.model.objects import EMPTY, PutResult
 from mstbucket.model.uploads import NamedPart
@@ -43,6 +44,7 @@ from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.put import add_rows, result
+from mstbucket.services.objects.versioning import new_id
 from mstbucket.services.policy.locks import place_on_completed
 from mstbucket.services.tree.damage import naming
 from mstbucket.services.uploads.part_checksums import Kind, check_named, check_object, of_object
@@ -305,7 +307,7 @@ class _Completion:
         self._check_parts(connection)
         if self._pack is not None:
             self._pack.record(connection, epoch)
-        self._asked.expectation.require(connection, number, self._key)  # [COND-6] blocks first, then the key ([PUT-9])
+        expect(connection, number, self._key, self._asked.expectation)  # [COND-6] blocks first, then the key ([PUT-9])
         m = replace(m, version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, number, versioning, [(self._key, m, cid)])

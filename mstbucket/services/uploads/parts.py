@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, Final, cast
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.conditions import Conditions
+from mstbucket.core.times import moment
 from mstbucket.errors import BlocksMoved, EntityTooLarge, InvalidInput, InvalidRange, InvalidRequest, MethodNotAllowed
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.rows import json_of, moment
+from mstbucket.index.rows import json_of
 from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
 from mstbucket.model.objects import EMPTY, Body
 from mstbucket.model.uploads import Part

@@ -9,9 +9,10 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.rows import json_of, moment
+from mstbucket.index.rows import json_of
 from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage

@@ -11,7 +11,7 @@ import pytest
 
 import mstbucket
 from mstbucket.cli.output import iso, local_time
-from mstbucket.index.rows import EARLIEST_MS, LATEST_MS, moment
+from mstbucket.core.times import EARLIEST_MS, LATEST_MS, moment
 
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
