@@ -135,8 +135,9 @@ class Database:
         try:
             try:
                 connection.begin("ISOLATION LEVEL READ COMMITTED READ WRITE")
-                query = f"SELECT pg_try_advisory_xact_lock({', '.join(['%s'] * len(lock))})"
-                row = connection.execute(query, lock).fetchone()
+                # Without arguments, so in one simple message: else a portal would stay open, and hold a snapshot with it.
+                query = f"SELECT pg_try_advisory_xact_lock({', '.join(str(int(n)) for n in lock)})"
+                row = connection.execute(query, prepare=False).fetchone()
             except psycopg.Error as error:
                 raise failures.declared(error, lost=StorageError) from error
             yield row == (True,)
