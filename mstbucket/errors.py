@@ -323,8 +323,7 @@ class InvalidBlock(FormatError):
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         super().__init__(message if offset is None else f"{message} (at byte {offset})")
-        self.message = message
-        self.offset = offset
+        self.message, self.offset = message, offset
 
 
 class InvalidCar(FormatError):

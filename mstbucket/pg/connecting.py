@@ -17,6 +17,7 @@ from psycopg.pq import Format
 
 from mstbucket.errors import StorageError, Unsupported
 from mstbucket.pg import binaries, binary
+from mstbucket.pg.clock import ASK, Clock
 from mstbucket.pg.pool import Connection, Full, is_full, patiently
 from mstbucket.pg.pooled import PooledConnection
 from mstbucket.pg.settings import SESSION
@@ -27,14 +28,17 @@ CONNECT_SECONDS: Final = 30  # libpq's own limit for one attempt, where the stri
 _STANDBY: Final = "the server is a standby, which cannot write: name the primary server"
 
 # What is asked of each new connection: who serves it, what it does with our settings, and what it cannot be talked out of.
-_ASK: Final = """
-    SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('fsync'),
+_ASK: Final = f"""
+    SELECT {ASK}, pg_backend_pid(), pg_is_in_recovery(), current_setting('fsync'),
            ARRAY(SELECT current_setting(name) FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, n) ORDER BY n)
 """
 
 
-def connector(source: str | Callable[[], str], return_seconds: float) -> Callable[[], Connection]:
-    """A function that connects to the server that *source* names; waits that long for one that was there before."""
+def connector(source: str | Callable[[], str], return_seconds: float, clock: Clock) -> Callable[[], Connection]:
+    """A function that connects to the server that *source* names; waits that long for one that was there before.
+
+    *clock* is told the server's time with each new connection.
+    """
     seen = pooled = False
 
     def connect() -> Connection:
@@ -69,7 +73,7 @@ def connector(source: str | Callable[[], str], return_seconds: float) -> Callabl
         if not pooled:
             try:
                 # [PG-11] hot statements are few and repeated: they are prepared on first use
-                connection = _opened(Connection, 0, parameters | {"options": _options(parameters)})
+                connection = _opened(Connection, 0, parameters | {"options": _options(parameters)}, clock)
             except psycopg.OperationalError as error:
                 if "startup parameter" not in str(error):  # the words of a pooler that knows none of our settings
                     raise
@@ -78,12 +82,12 @@ def connector(source: str | Callable[[], str], return_seconds: float) -> Callabl
                     return connection
                 connection.close()
             pooled = True  # [PG-24] from here on for all: a pooler does not go away
-        return _opened(PooledConnection, None, parameters)
+        return _opened(PooledConnection, None, parameters, clock)
 
     return connect
 
 
-def _opened(kind: type[Connection], prepare: int | None, parameters: dict[str, Any]) -> Connection:
+def _opened(kind: type[Connection], prepare: int | None, parameters: dict[str, Any], clock: Clock) -> Connection:
     """A connection of that kind, which keeps what is asked of it; `direct` says whether it is a session of our own."""
     connection = kind.connect(autocommit=True, prepare_threshold=prepare, **parameters)
     try:
@@ -95,16 +99,17 @@ def _opened(kind: type[Connection], prepare: int | None, parameters: dict[str, A
             connection.begin("ISOLATION LEVEL READ COMMITTED READ ONLY")  # by a transaction, which not every pooler has
         row = connection.execute(_ASK, (list(SESSION),), prepare=False).fetchone()
         assert row is not None
+        clock.told(row[0])
         if pooled:
             connection.execute("COMMIT", prepare=False)
-        if row[1]:
+        if row[2]:
             raise StorageError(_STANDBY)
-        if row[2] != "on":  # [PG-8]
-            raise Unsupported(f"the server runs with fsync = {row[2]}, so that nothing is durable: switch it on")
-        held = dict(zip(SESSION, row[3], strict=True))
+        if row[3] != "on":  # [PG-8]
+            raise Unsupported(f"the server runs with fsync = {row[3]}, so that nothing is durable: switch it on")
+        held = dict(zip(SESSION, row[4], strict=True))
         wrong = {name: value for name, value in held.items() if value != SESSION[name]}
         # A pooler gives its clients numbers of its own making, for they have no backend of their own.
-        connection.direct = not wrong and row[0] == connection.pgconn.backend_pid
+        connection.direct = not wrong and row[1] == connection.pgconn.backend_pid
         if wrong and pooled:
             told = ", ".join(f"{name} = {value}" for name, value in wrong.items())
             raise Unsupported(f"what stands before the database does not keep a transaction's settings ({told}), so nothing "

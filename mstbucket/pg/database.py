@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown, StorageError
+from mstbucket.pg.clock import ASK, Clock
 from mstbucket.pg.settings import CLOSED, RETURN_SECONDS
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Database:
         self._conninfo = conninfo
         self._pool_max = pool_max
         self._made: Pool | None = None
+        self._clock = Clock()
         self._making = threading.Lock()
         self._closed = False
 
@@ -142,6 +144,21 @@ class Database:
             _abandon(connection)
             self._pool.give(connection)
 
+    def now_ms(self) -> int:
+        """The present by the server's clock, in milliseconds since 1970; the one clock of the store ([PG-26]).
+
+        It asks the server once a minute at most, and counts on by this machine's own ticks: never ahead of the server,
+        and behind it by one answer's way. Do not call it inside a transaction: it may need a connection.
+        """
+        now = self._clock.now_ms()
+        while now is None:
+            with self.reading() as connection:
+                row = connection.execute(f"SELECT {ASK}").fetchone()
+                assert row is not None
+                self._clock.told(row[0])
+            now = self._clock.now_ms()
+        return now
+
     def run(self, work: Callable[[Connection], _T], isolation: Isolation = "READ COMMITTED") -> _T:
         """Call *work* in a transaction and return what it returns; repeat it when PostgreSQL says that this can help.
 
@@ -189,7 +206,7 @@ class Database:
                 if self._closed:
                     raise StorageError(CLOSED)
                 if self._made is None:
-                    self._made = Pool(connector(self._conninfo, RETURN_SECONDS), self._pool_max)
+                    self._made = Pool(connector(self._conninfo, RETURN_SECONDS, self._clock), self._pool_max)
         return self._made
 
     @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -20,17 +19,12 @@ from mstbucket.services.rows import commit_info, moment
 _COMMITS_PAGE: Final = 1000  # rows of `log` fetched at a time
 
 
-def now_ms() -> int:
-    """The present in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 def create(db: Database, name: str, object_lock: bool) -> None:
     """Make an empty bucket, durably; `Store.create_bucket` says the rest."""
     check_bucket_name(name)
 
     def work(connection: Any) -> None:
-        connection.execute("SELECT create_bucket(%s, %s, %s)", (name, bucket_identity(secrets.token_bytes(16)), now_ms()))
+        connection.execute("SELECT create_bucket(%s, %s, now_ms())", (name, bucket_identity(secrets.token_bytes(16))))
         if object_lock:
             connection.execute("SELECT set_versioning(%s, 'Enabled')", (name,))
             connection.execute("SELECT lock_bucket(%s, NULL, NULL, NULL)", (name,))

@@ -36,7 +36,7 @@ from mstbucket.model import EMPTY, PutResult
 from mstbucket.model_uploads import NamedPart
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.buckets import bucket_id
 from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
 from mstbucket.services.incoming import Incoming, repeating
@@ -278,7 +278,7 @@ class _Completion:
             yield from rows
 
     def _manifest(self, body: Body) -> Manifest:
-        chosen, now = self._chosen, now_ms()
+        chosen, now = self._chosen, self._context.db.now_ms()
         content_type, headers, metadata, tags = self._upload.headers
         digest = hashlib.md5(b"".join(chosen.md5s), usedforsecurity=False).hexdigest()
         return Manifest(

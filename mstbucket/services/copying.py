@@ -14,7 +14,7 @@ from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import tags_of
-from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.buckets import bucket_id
 from mstbucket.services.conditions import Conditions, Expected
 from mstbucket.services.context import Context
 from mstbucket.services.locking import place, wish_of
@@ -49,6 +49,8 @@ def copy(
             "metadata_directive='REPLACE', another key, or put_object_tagging for new tags"
         )
 
+    now = context.db.now_ms()
+
     def work(connection: Any) -> PutResult:
         target, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         number = bucket_id(connection, source.bucket)
@@ -61,7 +63,7 @@ def copy(
         if was.delete_marker:
             raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
         wanted.check_source(was.etag or "", was.modified, str(source))
-        m = replace(_made(was, request, metadata_directive, tagging_directive), version_id=new_id(versioning))
+        m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, target, versioning, [(request.key, m, cid)])  # its parts too [ATTR-6]
         place(connection, target, [] if wish is None else [(request.key, m.version_id, wish)])
@@ -70,14 +72,13 @@ def copy(
     return context.db.run(work)
 
 
-def _made(source: Manifest, request: PutRequest, metadata_directive: str, tagging_directive: str) -> Manifest:
+def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: str, tagging_directive: str) -> Manifest:
     """The manifest of the copy ([ATTR-4], [ATTR-6])."""
     if (source.size or 0) > COPY_SIZE_MAX:  # [ATTR-8]
         raise InvalidRequest(
             f"the object to copy has {source.size} bytes, and one copy takes at most {COPY_SIZE_MAX}: "
             "copy it in parts, by a multipart upload"
         )
-    now = now_ms()
     m = replace(source, created=now, modified=now)
     if metadata_directive == "REPLACE":
         m = replace(

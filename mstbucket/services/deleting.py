@@ -13,7 +13,6 @@ from mstbucket.errors import AccessDenied, InvalidRequest
 from mstbucket.model import DeleteFailure, DeleteReport, DeleteResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.buckets import now_ms
 from mstbucket.services.conditions import Expected
 from mstbucket.services.context import Context
 from mstbucket.services.rows import shown_version
@@ -38,10 +37,12 @@ def delete_one(context: Context, bucket: str, item: Item, expectation: Expected,
         if not expectation.anything:
             raise InvalidRequest("conditions of a delete are about the current object: leave out the version id, or them")
 
+    now = context.db.now_ms()
+
     def work(connection: Any) -> Outcome:
         number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         expectation.require(connection, number, key)
-        return _delete(connection, number, versioning, [item], bypass)[0]
+        return _delete(connection, number, versioning, [item], now, bypass)[0]
 
     result = context.db.run(work)
     if isinstance(result, DeleteFailure):
@@ -56,9 +57,11 @@ def delete_many(context: Context, bucket: str, items: Sequence[Item], bypass: bo
         if version_id is not None:
             stored_id(version_id)
 
+    now = context.db.now_ms()
+
     def work(connection: Any) -> list[Outcome]:
         number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        return _delete(connection, number, versioning, items, bypass)
+        return _delete(connection, number, versioning, items, now, bypass)
 
     outcomes = context.db.run(work)
     return DeleteReport(
@@ -68,7 +71,7 @@ def delete_many(context: Context, bucket: str, items: Sequence[Item], bypass: bo
 
 
 def _delete(
-    connection: Any, bucket: int, versioning: str | None, items: Sequence[Item], bypass: bool
+    connection: Any, bucket: int, versioning: str | None, items: Sequence[Item], now: int, bypass: bool
 ) -> list[Outcome]:
     """Inside the transaction: what became of each, in the order of *items*; what a lock refuses is left as it is."""
     if versioning is None and all(version_id is None for _, version_id in items):
@@ -85,7 +88,7 @@ def _delete(
             row = connection.execute("SELECT delete_objects(%s, %s)", (bucket, binary.text_array([key]))).fetchone()
             results[place] = DeleteResult(key, None, False, row is not None)
         else:
-            results[place] = _put_marker(connection, bucket, versioning, key)
+            results[place] = _put_marker(connection, bucket, versioning, key, now)
     return [results[place] for place in range(len(items))]
 
 
@@ -97,8 +100,8 @@ def _delete_version(connection: Any, bucket: int, key: str, version_id: str, byp
     return DeleteResult(key, version_id, bool(marker), marker is not None)
 
 
-def _put_marker(connection: Any, bucket: int, versioning: str, key: str) -> DeleteResult:
-    now, version = now_ms(), new_id(versioning)
+def _put_marker(connection: Any, bucket: int, versioning: str, key: str, now: int) -> DeleteResult:
+    version = new_id(versioning)
     marker = Manifest(None, None, None, None, now, now, version_id=version, delete_marker=True)
     cid = dag_cbor_cid(manifests.encode(marker))
     query = "SELECT put_marker(%s, %s, %s, %s, %s, %s)"

@@ -32,17 +32,16 @@ from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model import CommitInfo
 from mstbucket.pg.binary import bigint_array, bytea_array, text_array
 from mstbucket.pg.queries import one_row
+from mstbucket.services import turns
 from mstbucket.services.blocks import StoreBlocks
-from mstbucket.services.buckets import current_commit, insert_commit, no_such_bucket, now_ms
+from mstbucket.services.buckets import current_commit, insert_commit
 from mstbucket.services.context import Context
 from mstbucket.services.naming import naming
 from mstbucket.services.packing import PackInProgress, publish_refs
 from mstbucket.services.snapshot import Snapshot, take_snapshot
 
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
-FLUSH_TURN_SECONDS: Final = 60.0  # waited for another flush of the bucket; one that takes longer may be stopped, or hang
 _PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
-_TURN: Final = 0x6D7376  # class of advisory locks, with the id of the bucket that is being flushed; next to those of 0001
 _BATCH: Final = 1000  # blocks asked for at a time
 
 
@@ -62,11 +61,11 @@ class _Folded:
 
 def flush(context: Context, bucket: str) -> CommitInfo:
     """Fold everything dirty and return the commit that holds it; see `Bucket.flush`."""
-    number, seq = _before(context, bucket)
-    turn = time.monotonic() + FLUSH_TURN_SECONDS
+    number, seq = turns.before(context, bucket)
+    turn = time.monotonic() + turns.WAIT_SECONDS
     pause, lost, done = 0.005, 0, False
     while not done:
-        with context.db.holding(_TURN, number) as mine:  # [FLUSH-11]
+        with context.db.holding(turns.LOCK, number) as mine:  # [FLUSH-11]
             if mine or time.monotonic() >= turn:
                 try:
                     _fold_rest(context, bucket)
@@ -75,7 +74,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
                     lost += 1
                     if lost == FLUSH_ATTEMPTS:
                         raise
-        done = done or _is_joined(context, number, seq)
+        done = done or turns.is_joined(context, number, seq)
         if not done:
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(_PAUSE_MAX, pause * 2)
@@ -96,22 +95,6 @@ def _fold_rest(context: Context, bucket: str) -> None:
             _fold_once(context, snapshot)
         if not snapshot.more:
             return
-
-
-def _before(context: Context, bucket: str) -> tuple[int, int]:
-    """The bucket's row number, and the number of its commit before anything is done."""
-    with context.db.reading() as connection:
-        row = connection.execute("SELECT id, seq FROM buckets WHERE name = %s", (bucket,)).fetchone()
-    if row is None:
-        raise no_such_bucket(bucket)
-    return int(row[0]), int(row[1])
-
-
-def _is_joined(context: Context, number: int, seq: int) -> bool:
-    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-12])."""
-    query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
-    with context.db.reading() as connection:
-        return bool(one_row(connection, query, (number, seq + 2))[0])
 
 
 def _fold_once(context: Context, snapshot: Snapshot) -> None:
@@ -167,7 +150,7 @@ def _fold(blocks: StoreBlocks, snapshot: Snapshot) -> _Folded:
         tree=applied.root,
         versions=None if versions.root == EMPTY_ROOT else versions.root,  # [COM-7]
         prev=snapshot.commit,
-        time=now_ms(),
+        time=snapshot.time,
         objects=snapshot.objects - len(old) + len(new),
         bytes=snapshot.size - _sizes(blocks, old) + sum(new),
         tags=snapshot.tags,

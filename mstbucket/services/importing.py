@@ -26,7 +26,7 @@ from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknow
 from mstbucket.limits import MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.buckets import exists, insert_commit, now_ms
+from mstbucket.services.buckets import exists, insert_commit
 from mstbucket.services.context import Context
 from mstbucket.services.files import Reading, failed, reading
 from mstbucket.services.packing import publish_refs
@@ -186,8 +186,8 @@ def _record(context: Context, blocks: Staged, root: bytes, commit: Commit, name:
         _check_name(context, name)  # it may have been taken while the file came
         blocks.record()
         # [IMP-5] The barrier is taken here and not before. The rows above are nobody else's, so that nobody waits for them.
-        bucket = (rows.bucket, name, commit.bucket, now_ms(), root, commit.seq)
-        connection.execute("SELECT import_bucket(%s, %s, %s, %s, %s, %s)", bucket)
+        bucket = (rows.bucket, name, commit.bucket, root, commit.seq)
+        connection.execute("SELECT import_bucket(%s, %s, %s, now_ms(), %s, %s)", bucket)
         insert_commit(connection, rows.bucket, root, commit, whole=True)
         if commit.tags:  # [TAG-8]
             tags = "UPDATE buckets SET tags = %s WHERE id = %s"

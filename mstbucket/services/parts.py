@@ -16,7 +16,7 @@ from mstbucket.model import EMPTY, Body
 from mstbucket.model_uploads import Part
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
-from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.buckets import bucket_id
 from mstbucket.services.conditions import Conditions
 from mstbucket.services.context import Context
 from mstbucket.services.incoming import Incoming, repeating
@@ -133,7 +133,7 @@ def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Par
         chunks = _Chunks(incoming)
         taken = take(body, lambda: chunks, claimed.algorithms)
         checksums = claimed.check(f"part {target.number} of {target.key!r}", taken)  # [SUM-8] else nothing is stored
-        part = Part(target.number, taken.etag, taken.size, moment(now := now_ms()), checksums)
+        part = Part(target.number, taken.etag, taken.size, moment(now := context.db.now_ms()), checksums)
 
         def record(connection: Any) -> None:
             _record(connection, target, taken, incoming, bytes(chunks.digests), now, checksums)

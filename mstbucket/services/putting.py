@@ -23,7 +23,6 @@ from mstbucket.model import PutRequest, PutResult
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import folded, tags_of, user_metadata
-from mstbucket.services.buckets import now_ms
 from mstbucket.services.conditions import ANYTHING, Expected, expected
 from mstbucket.services.context import Context
 from mstbucket.services.incoming import Incoming, repeating
@@ -109,7 +108,7 @@ class _Batch:
         self._bytes += taken.size
         if wish is not None:
             self._wishes[len(self._objects)] = wish
-        self._objects.append((request.key, _manifest(request, taken, checksums)))
+        self._objects.append((request.key, _manifest(request, taken, checksums, self._context.db.now_ms())))
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
@@ -247,8 +246,7 @@ def check(request: PutRequest) -> None:
     tags_of(request)
 
 
-def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str]) -> Manifest:
-    now = now_ms()
+def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str], now: int) -> Manifest:
     return Manifest(
         content=taken.content,
         size=taken.size,

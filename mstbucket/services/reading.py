@@ -96,6 +96,8 @@ class ObjectReader:
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, or all that are left; fewer only at the end, b"" when there are none left."""
         wanted = self.stop - self.start if size is None or size < 0 else size
+        if self._failed is not None:
+            raise self._failed
         parts: list[bytes | memoryview] = []
         while wanted > 0:
             if not self._rest:
@@ -128,10 +130,10 @@ class ObjectReader:
             raise
 
     def close(self) -> None:
-        """Let go of what is held ahead; reading afterwards gives nothing."""
+        """Let go of what is held. Reading afterwards raises `InvalidInput`, a `ValueError` as with files. Repeatable."""
         self._rest = memoryview(b"")
         self._chunks = iter(())
-        self._failed = None
+        self._failed = InvalidInput("the body was closed: open the object again")  # [GET-1]
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What a flush starts from: one snapshot gives the commit, the dirty keys with their generations, and their rows ([FLUSH-2])."""
+"""What a flush starts from: in one snapshot the commit, the dirty keys, generations and rows ([FLUSH-2])."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class Snapshot:
     tags: dict[str, str]  # of the bucket
     tags_dirty: int | None  # generation of a change of them, or of the versioning, that no commit has yet
     versioning: str | None
+    time: int  # by the database's clock
     # CID -> manifest block, CID of the body, its size; the last two None for a delete marker
     blocks: dict[bytes, tuple[bytes, bytes | None, int | None]] = field(default_factory=dict)
     more: bool = False  # there were more dirty rows than one flush folds
@@ -80,7 +81,7 @@ class Snapshot:
 
 
 _HEAD: Final = """
-    SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, b.versioning,
+    SELECT b.id, b.identity, b.name, b.seq, b.commit, b.tags, b.tags_dirty, b.versioning, now_ms(),
            c.tree, c.versions, c.objects, c.bytes
     FROM buckets b LEFT JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
 """
@@ -101,11 +102,12 @@ def take_snapshot(context: Context, bucket: str) -> Snapshot:
         row = connection.execute(_HEAD, (bucket,), binary=True).fetchone()
         if row is None:
             raise no_such_bucket(bucket)
-        number, identity, name, seq, commit, tags, tags_dirty, versioning, tree, versions, objects, size = row
+        number, identity, name, seq, commit, tags, tags_dirty, versioning, time, tree, versions, objects, size = row
         live, past = Changes(tree or EMPTY_ROOT), Changes(versions or EMPTY_ROOT)
         snapshot = Snapshot(
-            number, identity, name, seq, commit, live, past, objects or 0, size or 0, tags or {}, tags_dirty, versioning
-        )
+            number, identity, name, seq, commit, live, past, objects or 0, size or 0,
+            tags or {}, tags_dirty, versioning, time,
+        )  # fmt: skip
         # Where not all fits, the cut is between two keys: in no commit does an object miss that became a version.
         _read(connection, _VERSIONS, snapshot, past, TOP)
         last = TOP

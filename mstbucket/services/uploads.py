@@ -15,7 +15,7 @@ from mstbucket.model import EMPTY, PutRequest
 from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
 from mstbucket.services.attributes import tags_of
-from mstbucket.services.buckets import bucket_id, now_ms
+from mstbucket.services.buckets import bucket_id
 from mstbucket.services.context import Context
 from mstbucket.services.listing import TOP, check_text
 from mstbucket.services.locking import keep_for_upload, wish_of
@@ -35,7 +35,7 @@ def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> 
     wish = wish_of(request)
     headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
     content_type = request.content_type or DEFAULT_TYPE
-    now = now_ms()
+    now = context.db.now_ms()
     # [MPU-1] what no manifest can hold is refused now, not after all parts have been sent
     manifests.encode(
         Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=headers, metadata=metadata, tags=tags)
@@ -232,7 +232,7 @@ def expire_uploads(context: Context, older_than: int = UPLOAD_AGE_MS) -> int:
             FOR UPDATE SKIP LOCKED)
         DELETE FROM uploads u USING gone WHERE u.id = gone.id
     """
-    return _in_batches(context, query, now_ms() - older_than)
+    return _in_batches(context, query, context.db.now_ms() - older_than)
 
 
 def forget_answers(context: Context, older_than: int = UPLOAD_ANSWER_DAYS * DAY_MS) -> int:
@@ -245,7 +245,7 @@ def forget_answers(context: Context, older_than: int = UPLOAD_ANSWER_DAYS * DAY_
             SELECT id FROM uploads WHERE completed < %s ORDER BY completed LIMIT %s FOR UPDATE SKIP LOCKED)
         DELETE FROM uploads u USING gone WHERE u.id = gone.id
     """
-    return _in_batches(context, query, now_ms() - older_than)
+    return _in_batches(context, query, context.db.now_ms() - older_than)
 
 
 def _in_batches(context: Context, query: str, before: int) -> int:

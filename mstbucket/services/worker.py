@@ -9,7 +9,6 @@ from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
 from mstbucket.services import expiring
-from mstbucket.services.buckets import now_ms
 from mstbucket.services.context import Context
 from mstbucket.services.flushing import flush
 from mstbucket.services.gathering import Gatherer
@@ -76,7 +75,7 @@ def due(context: Context) -> list[str]:
     query = """
         SELECT b.name FROM buckets b
         LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
-        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= %s ORDER BY b.name
+        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
     """
     with context.db.reading() as connection:
-        return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, now_ms() - FLUSH_AGE_MS)).fetchall()]
+        return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, FLUSH_AGE_MS)).fetchall()]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import mstbucket
-from mstbucket.services import completing, copying, deleting, putting, uploads
+from mstbucket.pg.database import Database
 
 
 @pytest.fixture
@@ -69,8 +69,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that stands at the last midnight UTC, and that every writer of this process goes by."""
     clock = Clock(time.time_ns() // 1_000_000 // DAY_MS * DAY_MS)
-    for module in (putting, copying, deleting, completing, uploads):
-        monkeypatch.setattr(module, "now_ms", clock)
+    monkeypatch.setattr(Database, "now_ms", lambda _: clock())
     return clock
 
 

@@ -15,9 +15,9 @@ import pytest
 
 import mstbucket
 from mstbucket.pg.database import Database
-from mstbucket.services import flushing
+from mstbucket.services import flushing, turns
 
-PROCESSES, THREADS, ROUNDS = 4, 6, 4
+PROCESSES, THREADS, ROUNDS = 4, 6, 2
 
 FLUSHERS = """
 import sys, threading, mstbucket
@@ -58,7 +58,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
 def test_two_dozen_flushers_and_writers_in_several_processes(
     bucket: mstbucket.Bucket, database_url: str, tmp_path: Path
 ) -> None:
-    """[FLUSH-11] [FLUSH-12]"""
+    """[FLUSH-12] [FLUSH-12]"""
     command = [sys.executable, "-c", FLUSHERS, database_url, str(tmp_path / "blobs")]
     children = [
         subprocess.Popen(
@@ -79,7 +79,7 @@ def test_two_dozen_flushers_and_writers_in_several_processes(
 
 
 def test_a_flush_that_was_killed_frees_the_others(bucket: mstbucket.Bucket, database_url: str, tmp_path: Path) -> None:
-    """[FLUSH-11]"""
+    """[FLUSH-12]"""
     code = """
 import sys, time, mstbucket
 from mstbucket.services import flushing
@@ -108,10 +108,10 @@ def test_a_flush_that_hangs_is_not_waited_for_without_end(
     bucket: mstbucket.Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[FLUSH-11]"""
-    monkeypatch.setattr(flushing, "FLUSH_TURN_SECONDS", 0.2)
-    number = flushing._before(bucket._context, bucket.name)[0]
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
+    number = turns.before(bucket._context, bucket.name)[0]
     bucket.put_object("k", b"v")
-    with Database(database_url) as other, other.holding(flushing._TURN, number) as held:
+    with Database(database_url) as other, other.holding(turns.LOCK, number) as held:
         assert held
         assert bucket.flush().objects == 1
 
@@ -120,9 +120,9 @@ def test_who_waits_joins_the_second_commit_that_is_whole(
     bucket: mstbucket.Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[FLUSH-12]: not the first, whose snapshot may be older than the call."""
-    number = flushing._before(bucket._context, bucket.name)[0]
+    number = turns.before(bucket._context, bucket.name)[0]
     done: list[Any] = []
-    with Database(database_url) as other, other.holding(flushing._TURN, number) as held:
+    with Database(database_url) as other, other.holding(turns.LOCK, number) as held:
         assert held
         bucket.put_object("k", b"v")
         thread = threading.Thread(target=lambda: done.append(bucket.flush()))

@@ -6,6 +6,7 @@ import io
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.blobs import names
 from mstbucket.core.cid import raw_cid
 from mstbucket.pg.database import Database
 from mstbucket.services import gathering, packing, publishing
@@ -328,4 +330,50 @@ def test_killed_at_any_point_the_store_is_whole_and_the_next_gathering_ends_it(
     Gatherer(bucket._context).run(2)
     assert len(packs(bucket)) == 1
     assert shown(bucket) == held
+    assert_whole(bucket)
+
+
+def test_a_pack_that_is_written_again_while_it_is_gathered_is_not_called_damaged(
+    bucket: mstbucket.Bucket, store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[STO-3] Between the choice of packs and their reading each of them gets another blob: nothing is wrong with any."""
+    fill(bucket, 6)
+    before = exported(bucket)
+    due = Gatherer._due
+
+    def overtaken(self: Gatherer, least: int) -> list[tuple[int, str]]:
+        packs = due(self, least)
+        if packs:
+            with bucket._context.db.connection() as connection:
+                for number, name in packs:
+                    other = names.pack_name()
+                    size = bucket._context.blobs.head(name).size
+                    bucket._context.blobs.put(other, bucket._context.blobs.get_range(name, 0, size))
+                    connection.execute("UPDATE packs SET name = %s WHERE id = %s", (other, number))
+                    bucket._context.blobs.delete(name)
+            monkeypatch.setattr(Gatherer, "_due", due)
+        return packs
+
+    monkeypatch.setattr(Gatherer, "_due", overtaken)
+    report = store.gather()
+    assert report.damaged == {}
+    assert exported(bucket) == before
+    assert store.gather().damaged == {}
+    assert_whole(bucket)
+
+
+def test_gathering_beside_writing_again_calls_nothing_damaged(
+    bucket: mstbucket.Bucket, open_store: Open, database_url: str, tmp_path: Path
+) -> None:
+    """[STO-3] Both at once, again and again, in one encoding and the other."""
+    expected = fill(bucket, 20)
+    for kind in ("zstd:1", "none"):
+        other = mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False, compression=kind)
+        with other:
+            with ThreadPoolExecutor(2) as pool:
+                both = [pool.submit(other.reencode), pool.submit(open_store().gather)]
+                found = [one.result(60).damaged for one in both]
+            assert found == [{}, {}]
+        fill(bucket, 3, seed=len(kind))
+    assert all(bucket.head_object(key).key == key for key in expected)
     assert_whole(bucket)

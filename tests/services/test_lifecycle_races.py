@@ -11,10 +11,10 @@ import pytest
 
 import mstbucket
 from mstbucket import LifecycleRule
-from mstbucket.services import completing, copying, deleting, putting, uploads
-from mstbucket.services.buckets import now_ms
+from mstbucket.pg.database import Database
 
 PROCESSES = 3
+NOW_MS = Database.now_ms
 KEYS = 150
 
 # Overwrites keys in its own order, by every way in, and prints each when it is acknowledged.
@@ -82,8 +82,7 @@ def test_no_put_is_lost_to_an_expiration_at_the_same_time(
         bucket.put_bucket_versioning(versioning)
     clock.pass_days(-10)
     bucket.put_objects(mstbucket.PutRequest(f"{n:04}", b"old") for n in range(KEYS))
-    for module in (putting, copying, deleting, completing, uploads):
-        monkeypatch.setattr(module, "now_ms", now_ms)
+    monkeypatch.setattr(Database, "now_ms", NOW_MS)
     bucket.put_object("source", b"new copy")
     bucket.put_bucket_lifecycle_configuration([LifecycleRule(expiration_days=1), LifecycleRule(noncurrent_days=1)])
     writers = [start(WRITER, database_url, tmp_path, f"{me}") for me in range(PROCESSES)]

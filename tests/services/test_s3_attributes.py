@@ -15,7 +15,7 @@ from mstbucket import errors
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COPY_SIZE_MAX
-from mstbucket.services import flushing, worker
+from mstbucket.services import flushing, turns, worker
 
 TAGS_10 = {f"k{n}": "v" for n in range(10)}
 BAD_TAGS: list[tuple[str, Any]] = [
@@ -198,6 +198,7 @@ def test_tags_that_change_during_a_flush_are_neither_lost_nor_folded_twice(
             bucket.flush()
         return fold(blocks, snapshot)
 
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0)  # a flush inside of another would wait for its turn
     monkeypatch.setattr(flushing, "_fold", interrupted)
     bucket.flush()
     assert in_commit(bucket) == {"t": "new" if flush_too else "old"}

@@ -1,4 +1,4 @@
-"""One judge, one verdict: what an import refuses for its content, a verifier refuses, and the other way round [IMP-6]."""
+"""One judge, one verdict: what an import refuses for its content, a verifier refuses, and the other way round [IMP-8]."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def judges(databases: Any, template: str, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("name", sorted(json.loads((NEGATIVE / "index.json").read_text())))
 def test_exports_with_one_defect_are_refused_by_both(judges: Judges, name: str) -> None:
-    """[IMP-6] Files made by a second implementation; a number of them has the defect in the versions."""
+    """[IMP-8] Files made by a second implementation; a number of them has the defect in the versions."""
     verdict = judges.ask((NEGATIVE / f"{name}.car").read_bytes())
     assert verdict is not None
     said = json.loads((NEGATIVE / "index.json").read_text())[name]["class"]
@@ -101,7 +101,7 @@ def test_exports_with_one_defect_are_refused_by_both(judges: Judges, name: str) 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.car")))
 def test_golden_exports_are_taken_by_both_and_leave_as_they_came(judges: Judges, name: str) -> None:
-    """[IMP-6] [IMP-2] [EXP-1]"""
+    """[IMP-8] [IMP-2] [EXP-1]"""
     assert judges.ask((GOLDEN / f"{name}.car").read_bytes()) is None
 
 
@@ -184,7 +184,7 @@ def change(draw: Any, fields: dict[str, Any], more: list[str]) -> None:
 
 
 def test_whatever_one_refuses_the_other_refuses(judges: Judges, forge_type: Any) -> None:
-    """[IMP-6] And what both take can be flushed and exported again."""
+    """[IMP-8] And what both take can be flushed and exported again."""
     verdicts: list[Verdict] = []
 
     @settings(deadline=None, max_examples=80)
