@@ -21,7 +21,7 @@ LARGE: Final = bytes(range(256)) * 1000
 
 CALLS: Final[dict[str, Callable[[mstbucket.Bucket], object]]] = {
     "get": lambda bucket: bucket.get_object("large").read(),
-    "put": lambda bucket: bucket.put_object("other", LARGE),
+    "put": lambda bucket: bucket.put_object("other", LARGE[::-1] + b"!"),  # what is not there yet
     "flush": lambda bucket: bucket.flush(),
     "verify": lambda bucket: bucket.verify(),
 }

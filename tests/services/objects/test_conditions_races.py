@@ -35,7 +35,7 @@ CREATOR = OPENING + """
             if n % 4 == 0:
                 bucket.put_object(key, me.encode(), if_none_match="*")
             elif n % 4 == 1:
-                bucket.put_object(key, me.encode() * 70_000, if_none_match="*")
+                bucket.put_object(key, me.encode() * (70_000 + n), if_none_match="*")
             elif n % 4 == 2:
                 bucket.put_objects([mstbucket.PutRequest(key, me.encode(), if_none_match="*"),
                                     mstbucket.PutRequest(key + "/" + me, b"")])
