@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstbucket.core.checksums import CRCS, SIZES, combine, hasher
+from mstbucket.core.checksums import checksum as crc64
 from mstbucket.errors import InvalidInput, Unsupported
 
 ROW = re.compile(r"^\| `(\w+)` \| (\d+) \|.*\| `(\S+)` \|$", re.MULTILINE)
@@ -124,3 +125,14 @@ def test_hashes_cannot_be_joined(algorithm: str) -> None:
 def test_an_unknown_algorithm_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput):
         hasher(name)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 50, 255, 256, 257, 1000])
+def test_the_checksum_of_frames_is_the_same_function_on_both_sides_of_what_is_short(length: int) -> None:
+    data = bytes(n * n + n % 251 & 0xFF for n in range(length))
+    assert crc64(data).to_bytes(8) == bit_by_bit("crc64nvme", data)
+
+
+@given(st.binary(max_size=300))
+def test_the_checksum_of_frames_is_the_bit_by_bit_one(data: bytes) -> None:
+    assert crc64(data).to_bytes(8) == bit_by_bit("crc64nvme", data)
