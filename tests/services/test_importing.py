@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import mstbucket
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, StorageError
+from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError
 from mstbucket.limits import KIB, MIB
 from mstbucket.services import staging
 from mstbucket.services.gathering import DOOMED_AGE_MS, PENDING_AGE_MS, remove_leftovers
@@ -268,3 +268,51 @@ def test_nothing_of_an_import_is_collected_before_it_has_ended(
     again = second_store.import_car(Pausing(car, collect), "second")
     assert export(again) == car
     assert again.verify().objects == COUNT
+
+
+@pytest.mark.parametrize("was_done", [True, False], ids=["committed", "not committed"])
+@pytest.mark.parametrize("stage", ["recording", "switch"])
+def test_an_import_whose_commit_was_not_answered_is_told_and_keeps_its_packs_only_if_they_are_recorded(
+    stage: str, was_done: bool, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PUT-8] [IMP-3]: of the recording it is known that there is no bucket; of the switch nobody can say."""
+    database = type(second_store._context.db)
+    follow_up, record, settle = database._commit, staging._record, Staged.settle
+    losing: list[Any] = []
+
+    def lost(self: Any, connection: Any) -> None:
+        if connection not in losing:
+            follow_up(self, connection)
+            return
+        if was_done:
+            follow_up(self, connection)
+        else:
+            connection.execute("ROLLBACK")
+        raise OutcomeUnknown("nobody can say")
+
+    def recording(one: Any, connection: Any) -> None:
+        record(one, connection)
+        losing.append(connection)
+
+    def settling(self: Staged, connection: Any) -> None:
+        settle(self, connection)
+        losing.append(connection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_commit", lost)
+        if stage == "recording":
+            patch.setattr(staging, "_record", recording)
+        else:
+            patch.setattr(Staged, "settle", settling)
+        with pytest.raises(StorageError) as caught:
+            second_store.import_car(io.BytesIO(car))
+    assert isinstance(caught.value, OutcomeUnknown) == (stage == "switch")
+    there = stage == "switch" and was_done
+    assert [info.name for info in second_store.list_buckets()] == ["things"] * there
+    assert ask(second_store, "SELECT count(*) FROM packs WHERE state <> 'ready'") == [(0,)]
+    assert (held(second_store) > 0) == (stage == "switch" or was_done)
+    if there:
+        second_store.bucket("things").flush()
+    else:
+        second_store.import_car(io.BytesIO(car))
+    assert second_store.bucket("things").verify().objects == COUNT
