@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mstbucket import errors
-    from mstbucket.blobs.validate import BlobCheck, validate_blobs
-    from mstbucket.bucket import Bucket
-    from mstbucket.check import verify_car
-    from mstbucket.model import (
+    from mstbucket.api.bucket import Bucket
+    from mstbucket.api.store import Store, open
+    from mstbucket.api.verify_car import verify_car
+    from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
         CommitInfo,
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
-    from mstbucket.model_uploads import Part, PartsPage, Upload, UploadsPage
-    from mstbucket.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
-    from mstbucket.services.reading import ObjectReader
-    from mstbucket.store import Store, open
+    from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
+    from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
+    from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
 
 __all__ = [
@@ -81,19 +81,19 @@ __all__ = [
 ]
 
 _HOME: Final = {
-    "BlobCheck": "mstbucket.blobs.validate",
-    "Bucket": "mstbucket.bucket",
+    "BlobCheck": "mstbucket.blobs.media.validate",
+    "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
-    "DefaultRetention": "mstbucket.policies",
-    "LifecycleReport": "mstbucket.policies",
-    "LifecycleRule": "mstbucket.policies",
-    "ObjectReader": "mstbucket.services.reading",
-    "Retention": "mstbucket.policies",
-    **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model_uploads"),
-    "Store": "mstbucket.store",
-    "open": "mstbucket.store",
-    "validate_blobs": "mstbucket.blobs.validate",
-    "verify_car": "mstbucket.check",
+    "DefaultRetention": "mstbucket.model.policies",
+    "LifecycleReport": "mstbucket.model.policies",
+    "LifecycleRule": "mstbucket.model.policies",
+    "ObjectReader": "mstbucket.services.objects.read",
+    "Retention": "mstbucket.model.policies",
+    **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
+    "Store": "mstbucket.api.store",
+    "open": "mstbucket.api.store",
+    "validate_blobs": "mstbucket.blobs.media.validate",
+    "verify_car": "mstbucket.api.verify_car",
 }
 
 
@@ -102,7 +102,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'mstbucket' has no attribute {name!r}")
     if name == "errors":
         return import_module("mstbucket.errors")
-    value: object = getattr(import_module(_HOME.get(name, "mstbucket.model")), name)
+    value: object = getattr(import_module(_HOME.get(name, "mstbucket.model.objects")), name)
     globals()[name] = value
     return value
 

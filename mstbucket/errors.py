@@ -16,15 +16,14 @@
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, MethodNotAllowed
     │   └── AccessDenied, InvalidBucketState
     ├── FormatError                       bytes are not what the specification allows: get another copy
-    │   └── InvalidCid, InvalidBlock, InvalidCar
+    │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
     │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame
     ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
 
-`code` is the S3 error code where S3 has one, and never changes once released. `status` is the HTTP status S3 answers
-with for that code, for gateways.
+`code` is the S3 error code where S3 has one, and never changes once released. `status` is S3's HTTP status for it.
 """
 
 from __future__ import annotations
@@ -317,7 +316,14 @@ class InvalidCid(FormatError):
 
 
 class InvalidBlock(FormatError):
-    """A block that is not strict, canonical, or within limits. The message names the block's CID where known."""
+    """A block that is not strict, canonical, or within limits. The message names the block's CID where known.
+
+    `offset` is the byte of the block at which it was noticed, where that is known.
+    """
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} (at byte {offset})")
+        self.message, self.offset = message, offset
 
 
 class InvalidCar(FormatError):
@@ -328,14 +334,25 @@ class InvalidCar(FormatError):
         self.offset = offset
 
 
+class ForeignCar(FormatError):
+    """A CAR file that is not the export of a bucket: its root is no commit. Perhaps an IPFS tool reads it."""
+
+
 # --- bytes that are well-formed but untrue ----------------------------------------------------------------------------
 
 
 class CorruptionError(MstBucketError):
-    """Bytes that are well-formed but untrue. Stop: nothing that depends on them can be trusted."""
+    """Bytes that are well-formed but untrue. Stop: nothing that depends on them can be trusted.
+
+    Attributes:
+        blocks: CIDs of the blocks that cannot be had, where a pack of a store is what is wrong.
+        pack: the name of that pack.
+    """
 
     code = "Corruption"
     status = 500
+    blocks: tuple[bytes, ...] = ()
+    pack: str | None = None
 
 
 class HashMismatch(CorruptionError):

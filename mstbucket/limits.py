@@ -30,12 +30,13 @@ TREE_HEIGHT_MAX: Final = 64  # sha256 has 128 pairs of bits; 64 would take 4**64
 CBOR_DEPTH_MAX: Final = 32  # levels; the deepest block of this project has 4, and readers that recurse stay safe
 MANIFEST_BLOCK_MAX: Final = 1 * MIB  # 10,000 parts, 2 KB of metadata and 10 tags stay well below it
 COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 KB
+COMMIT_SEQ_MAX: Final = 2**53 - 1  # exact in every JSON reader; a flush each microsecond gets there in 285 years
 COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other stores' names fit
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB
 LINKS_PER_NODE: Final = 1024
-OBJECT_SIZE_MAX: Final = 5 * 1024 * GIB  # what most S3 stores take; S3 itself took the same until 2025, now 48.8 TiB
+OBJECT_SIZE_MAX: Final = 50_000 * GIB  # S3's rule since 2025, 48.8 TiB: PARTS_MAX parts of PART_SIZE_MAX
 UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their sizes, and room
 
 # --- CAR ---
@@ -69,6 +70,7 @@ LIFECYCLE_DAYS_MAX: Final = 2**31 - 1  # days of a rule; what S3's clients can s
 NEWER_VERSIONS_MAX: Final = 100  # noncurrent versions that a rule can keep whatever their age; S3's rule
 
 # --- the store ---
+PUT_SIZE_MAX: Final = 5 * 1024 * GIB  # of one put: one blob, and most S3 stores take no larger; its places are 1 GB here
 INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks

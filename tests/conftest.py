@@ -6,6 +6,8 @@ runs for the session. One that is named and does not answer is an error, never a
 The tests marked `s3` need a real S3 service: MSTBUCKET_TEST_S3_ENDPOINT with the usual AWS variables names one of
 yours; else the gateway of `tests/servers/rgw.py` is started, where its packages are installed. Without either they are
 deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
+
+The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import conninfo
 
+import mstbucket
 from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import migrate
@@ -161,6 +164,42 @@ def start_child() -> Callable[..., subprocess.Popen[Any]]:
     return start
 
 
+# --- stores: a fresh database on the shared server and a directory of packs, per test ----------------------------------
+
+
+@pytest.fixture
+def open_store(database_url: str, tmp_path: Path) -> Iterator[Callable[[], mstbucket.Store]]:
+    """Opens the test's store, any number of times; what was opened is closed at the end."""
+    opened: list[mstbucket.Store] = []
+
+    def open_() -> mstbucket.Store:
+        opened.append(mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False))
+        return opened[-1]
+
+    yield open_
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], mstbucket.Store]) -> mstbucket.Store:
+    """One open store without background work."""
+    return open_store()
+
+
+@pytest.fixture
+def bucket(store: mstbucket.Store) -> mstbucket.Bucket:
+    """An empty bucket."""
+    return store.create_bucket("things")
+
+
+@pytest.fixture
+def second_store(second_database_url: str, tmp_path: Path) -> Iterator[mstbucket.Store]:
+    """Another, empty store that shares nothing with the first."""
+    with mstbucket.open(database=second_database_url, blobs=tmp_path / "blobs-2", background=False) as store:
+        yield store
+
+
 # --- a real S3 service -----------------------------------------------------------------------------------------------
 
 SERVERS: Final = Path(__file__).parent / "servers"
@@ -189,16 +228,23 @@ def s3_is_there() -> bool:
     return asked or all(shutil.which(program) is not None for program in _load("rgw").PROGRAMS)
 
 
+def pooler_is_there() -> bool:
+    """Whether there is a PgBouncer, or has to be one."""
+    return os.environ.get("MSTBUCKET_TEST_POOLER") == "required" or _load("pgbouncer").found() is not None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if s3_is_there():
-        return
-    out = [item for item in items if item.get_closest_marker("s3") is not None]
+    missing = {name for name, there in (("s3", s3_is_there()), ("pooler", pooler_is_there())) if not there}
+    out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:
-        items[:] = [item for item in items if item.get_closest_marker("s3") is None]
+        gone = set(out)
+        items[:] = [item for item in items if item not in gone]
         config.hook.pytest_deselected(items=out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not pooler_is_there():
+        terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
     if not s3_is_there():
         terminalreporter.write_line(
             "S3 was NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "

@@ -17,12 +17,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import mstbucket
-from mstbucket.blobs.s3 import S3Blobs
+from mstbucket.blobs.media.s3 import S3Blobs
 from mstbucket.cli.main import main
 from mstbucket.cli.stores import place_of
 from mstbucket.errors import MstBucketError, NoSuchKey, OutcomeUnknown, StorageError
 from mstbucket.pg.embedded import EmbeddedPostgres
-from mstbucket.s3 import attempts
+from mstbucket.remote import attempts
 
 CANARY: Final = "c4nary'b1rd@/:%"  # of characters that quote, separate and escape
 WORDS: Final = ("c4nary", "b1rd")  # and so will be cut and escaped

@@ -121,6 +121,9 @@ class BlobStore(ABC):
         except BlobExists:
             if self.head(name).size != len(data):
                 raise
+            if whole(self.get_range(name, 0, len(data)), name, 0, len(data)) == data:
+                return
+            self.distrust(name)  # [PACK-10]
             if whole(self.get_range(name, 0, len(data)), name, 0, len(data)) != data:
                 raise
 

@@ -7,8 +7,8 @@ import secrets
 from typing import Final
 
 from mstbucket.blobs.base import BlobStore, whole
-from mstbucket.blobs.frames import checksum
 from mstbucket.blobs.names import KEYS, PACKS, REFS, STORE, is_ours
+from mstbucket.core.checksums import checksum
 from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob
 
 # One line, for people too, and always as long, so that one request reads it.

@@ -6,7 +6,7 @@ import argparse
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from mstbucket.blobs.places import shown
+from mstbucket.blobs.media.places import shown
 from mstbucket.cli.address import SCHEME, parse_bucket
 from mstbucket.cli.config import redact
 from mstbucket.cli.output import Output, count, local_time

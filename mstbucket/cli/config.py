@@ -7,13 +7,14 @@ redirect a command, or bring a database server's configuration with it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from mstbucket.blobs.places import is_url
+from mstbucket.blobs.media.places import is_url
 from mstbucket.errors import InvalidInput
 
 KEYS: Final = ("store", "database", "blobs", "postgres_bin")
@@ -73,7 +74,7 @@ def find_store(flag: str | None, environ: Mapping[str, str], home: Path | None) 
     # [CLI-6] --store, environment, config file, default; the first that names a store decides alone
     file = config_file(environ, home)
     values = {name: environ.get(variable) or None for name, variable in VARIABLES.items()}
-    settings = {} if file is None else _read(file)
+    settings = {} if file is None else _read(file, home)
     programs = values["postgres_bin"] or settings.get("postgres_bin")
     if flag is not None:
         if not flag or "://" in flag:
@@ -90,6 +91,22 @@ def find_store(flag: str | None, environ: Mapping[str, str], home: Path | None) 
             raise InvalidInput("there is no home directory, so no default store: say --store DIR")
         place = StorePlace(default, None, None, None, "the default")
     return replace(place, postgres_bin=Path(programs) if programs else None)
+
+
+def home_directory(environ: Mapping[str, str]) -> Path | None:
+    """The user's home directory: that of the environment, else that of the user database; None where neither has one.
+
+    An empty HOME counts as unset, like every other variable; a relative one is no place.
+    """
+    home = environ.get("HOME")
+    if not home:
+        try:
+            import pwd
+
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except (ImportError, KeyError):  # no such system, no such user
+            return None
+    return Path(home) if os.path.isabs(home) else None
 
 
 def config_file(environ: Mapping[str, str], home: Path | None) -> Path | None:
@@ -121,7 +138,7 @@ def _blobs(value: str) -> Path | str:
     return value if is_url(value) else Path(value)
 
 
-def _read(file: Path) -> dict[str, str]:
+def _read(file: Path, home: Path | None) -> dict[str, str]:
     """The settings of the config file; paths in it are relative to it, and `~` is the home directory."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -142,7 +159,7 @@ def _read(file: Path) -> dict[str, str]:
         if not isinstance(value, str):
             raise InvalidInput(f"the config file {file} sets {name!r} to something other than a text")
     return {
-        name: str(file.parent / _expand(value)) if value and not _is_no_path(name, value) else value
+        name: str(file.parent / _expand(value, home)) if value and not _is_no_path(name, value) else value
         for name, value in settings.items()
     }
 
@@ -151,9 +168,13 @@ def _is_no_path(name: str, value: str) -> bool:
     return name == "database" or (name == "blobs" and is_url(value))
 
 
-def _expand(path: str) -> Path:
+def _expand(path: str, home: Path | None) -> Path:
+    if path == "~" or path.startswith("~/"):
+        if home is None:
+            raise InvalidInput(f"the home directory in {path!r} is not known: write the path in full")
+        return home / path[2:]
     try:
-        return Path(path).expanduser()
+        return Path(path).expanduser()  # ~somebody
     except RuntimeError as error:
         raise InvalidInput(f"the home directory in {path!r} is not known: write the path in full") from error
 

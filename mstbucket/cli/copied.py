@@ -11,7 +11,7 @@ from mstbucket.cli.output import Output, complain, count, warn
 from mstbucket.errors import StorageError
 
 if TYPE_CHECKING:
-    from mstbucket.model import ObjectInfo, PutResult
+    from mstbucket.model.objects import ObjectInfo, PutResult
     from mstbucket.sync.engine import Event, Summary
     from mstbucket.sync.mover import Failed
 
@@ -57,7 +57,7 @@ class Copied:
 
     def tell(self, event: Event) -> None:
         """One of many was copied, or could not be."""
-        from mstbucket.model import PutResult
+        from mstbucket.model.objects import PutResult
         from mstbucket.sync.mover import Failed, Moved
 
         if isinstance(event, Failed):

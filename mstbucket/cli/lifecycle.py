@@ -14,7 +14,7 @@ from mstbucket.cli.address import parse_bucket
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, count
 from mstbucket.cli.stores import open_store
-from mstbucket.errors import InvalidInput, NoSuchLifecycleConfiguration, StorageError
+from mstbucket.errors import InvalidInput, NoSuchLifecycleConfiguration
 
 if TYPE_CHECKING:
     from mstbucket import Bucket, LifecycleRule
@@ -64,10 +64,10 @@ def _carry_out(bucket: Bucket, out: Output) -> None:
 
 
 def _read(file: str) -> str:
+    if not file:
+        raise InvalidInput("an empty file name points at nothing: name the file with the rules")
     try:
         return sys.stdin.buffer.read().decode() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{file} is no JSON: it is not UTF-8") from error
 
@@ -78,8 +78,10 @@ def _rules(text: str) -> list[LifecycleRule]:
 
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidInput(f"the rules are no JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidInput("the rules are nested too deeply to be any") from error
     if not isinstance(found, list) or not all(isinstance(rule, dict) for rule in found):
         raise InvalidInput("the rules have to be a JSON array of objects, as 'lifecycle show --json' prints them, one each")
     known = {field.name for field in dataclasses.fields(LifecycleRule)}
@@ -93,6 +95,9 @@ def _rules(text: str) -> list[LifecycleRule]:
 
 def _date(text: object) -> datetime:
     try:
-        return datetime.fromisoformat(str(text))
+        date = datetime.fromisoformat(str(text))
     except ValueError as error:
         raise InvalidInput(f"{_DATE} is a time such as 2030-01-01T00:00:00Z, not {text!r}") from error
+    if date.tzinfo is None:
+        raise InvalidInput(f"{_DATE} {text!r} says no time zone: write 2030-01-01T00:00:00Z for midnight UTC")
+    return date

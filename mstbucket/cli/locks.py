@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput, ObjectLockConfigurationNotFound
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, DefaultRetention
+    from mstbucket import Bucket, DefaultRetention, Retention
 
 _PERIOD: Final = re.compile(r"(governance|compliance):([0-9]{1,9})([dy])")
 _OF_BUCKETS: Final = ("enable", "default")
@@ -28,10 +29,13 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     if wrong:
         kind, other = ("a key", "a bucket") if target.key else ("a bucket", "a key")
         raise InvalidInput(f"--{wrong[0].replace('_', '-')} is about {other}, and {arguments.target} names {kind}")
+    if arguments.bypass_governance and arguments.retain is None:
+        raise InvalidInput("--bypass-governance is about a retention that --retain changes: say --retain, too")
+    wanted = None if arguments.retain is None else _retention(arguments.retain)
     with open_store(arguments) as store:
         bucket = store.bucket(target.bucket)
         if target.key:
-            _version(bucket, target, arguments, out)
+            _version(bucket, target, arguments, wanted, out)
         else:
             _bucket(bucket, arguments, out)
 
@@ -58,15 +62,13 @@ def _bucket(bucket: Bucket, arguments: argparse.Namespace, out: Output) -> None:
     out.emit(record, f"{SCHEME}{bucket.name}  {text}")
 
 
-def _version(bucket: Bucket, target: Address, arguments: argparse.Namespace, out: Output) -> None:
+def _version(
+    bucket: Bucket, target: Address, arguments: argparse.Namespace, wanted: _Wanted | None, out: Output
+) -> None:
     version = arguments.version_id
-    if arguments.retain is not None:
-        from mstbucket import Retention
-
-        mode, _, until = arguments.retain.partition(":")
-        wanted = None if arguments.retain == "none" else Retention(mode.upper(), _time(until))
+    if wanted is not None:
         bypass = arguments.bypass_governance
-        bucket.put_object_retention(target.key, wanted, version_id=version, bypass_governance_retention=bypass)
+        bucket.put_object_retention(target.key, wanted.retention, version_id=version, bypass_governance_retention=bypass)
     if arguments.hold is not None:
         bucket.put_object_legal_hold(target.key, arguments.hold == "on", version_id=version)
     info = bucket.head_object(target.key, version_id=version)
@@ -93,10 +95,26 @@ def _default(text: str) -> DefaultRetention | None:
     return DefaultRetention("GOVERNANCE" if mode == "governance" else "COMPLIANCE", **period)
 
 
-def _time(text: str) -> datetime:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What --retain asks for: a retention, or the end of one."""
+
+    retention: Retention | None
+
+
+def _retention(text: str) -> _Wanted:
+    from mstbucket import Retention
+
+    if text == "none":
+        return _Wanted(None)
+    mode, _, time = text.partition(":")
+    form = "--retain is 'none', or a mode and a time such as governance:2030-01-01T00:00:00Z"
     try:
-        return datetime.fromisoformat(text)
+        until = datetime.fromisoformat(time)
     except ValueError as error:
-        raise InvalidInput(
-            f"--retain is 'none', or a mode and a time such as governance:2030-01-01T00:00:00Z, not one with {text!r}"
-        ) from error
+        raise InvalidInput(f"{form}, not {text!r}") from error
+    if mode not in ("governance", "compliance"):
+        raise InvalidInput(f"{form}; there is no mode {mode!r}")
+    if until.tzinfo is None:
+        raise InvalidInput(f"{form}; {time!r} says no time zone")
+    return _Wanted(Retention("GOVERNANCE" if mode == "governance" else "COMPLIANCE", until))

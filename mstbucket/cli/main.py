@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe
 from mstbucket.cli.hiding import hide
-from mstbucket.cli.output import PROGRAM, Output, complain
+from mstbucket.cli.output import PROGRAM, Output, complain, tell
 from mstbucket.cli.parser import make_parser
 
 
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = make_parser().parse_args(argv)
     except SystemExit as end:  # argparse has printed the help or the complaint
         return _flushed(end.code if isinstance(end.code, int) else OK)
+    except OSError as error:  # the help did not get out
+        return _unwritten(error, OK)
     debug = arguments.debug or bool(os.environ.get("MSTBUCKET_TRACEBACK"))
     try:
         return _flushed(_run(arguments))
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             import traceback
 
-            sys.stderr.write(hide(traceback.format_exc()))
+            tell(hide(traceback.format_exc()).rstrip("\n"))
         complain(describe(error))
         try:
             sys.stdout.flush()
@@ -100,13 +102,18 @@ def _flushed(code: int) -> int:
     """`code`, once everything printed has left: a full disk behind stdout is an error of this command."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _closed_pipe()
     except OSError as error:
-        complain(f"standard output cannot be written: {error.strerror}")
-        _discard_stdout()
-        return code or code_for(error)
+        return _unwritten(error, code)
     return code
+
+
+def _unwritten(error: OSError, code: int) -> int:
+    """The exit code of a command whose output did not get out; `code` is what it would have been."""
+    if isinstance(error, BrokenPipeError):
+        return _closed_pipe()
+    complain(f"standard output cannot be written: {error.strerror}")
+    _discard_stdout()
+    return code or code_for(error)
 
 
 def _closed_pipe() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -38,14 +39,20 @@ class Output:
             self.emit(record, text)
 
 
+def tell(text: str) -> None:
+    """Print on stderr, or not at all where that cannot be: it changes neither what a command does nor its exit code."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+
+
 def warn(text: str) -> None:
     """Print a line on stderr that does not change the exit code."""
-    print(f"{PROGRAM}: warning: {one_line(hide(text))}", file=sys.stderr)
+    tell(f"{PROGRAM}: warning: {one_line(hide(text))}")
 
 
 def complain(text: str) -> None:
     """Print a line on stderr about something that failed."""
-    print(f"{PROGRAM}: error: {one_line(hide(text))}", file=sys.stderr)
+    tell(f"{PROGRAM}: error: {one_line(hide(text))}")
 
 
 def iso(moment: datetime) -> str:
@@ -55,7 +62,11 @@ def iso(moment: datetime) -> str:
 
 def local_time(moment: datetime) -> str:
     """The time for people, in their time zone, as `aws s3 ls` shows it."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        there = moment.astimezone()
+    except (ValueError, OverflowError, OSError):  # a day of which this time zone, or this system, has no form
+        there = moment
+    return there.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def human_size(size: int) -> str:

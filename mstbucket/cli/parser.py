@@ -17,7 +17,11 @@ file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_B
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line in the form of all others."""
+    """An argument parser whose complaints are one line in the form of all others, and whose help gets out or fails."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse's own lets a full disk pass in silence
+            (sys.stderr if file is None else file).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint and end with the exit code for usage."""
@@ -44,6 +48,13 @@ def make_parser() -> argparse.ArgumentParser:
     _rest(add)
     parser.set_defaults(run=None)
     return parser
+
+
+def whole_number(text: str) -> int:
+    """The number that an option takes; not in Python's words what is none."""
+    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"a whole number is wanted, not {text[:40]!r}")
+    return int(text)
 
 
 class _Adder:
@@ -183,7 +194,7 @@ def _sync(add: _Adder) -> None:
             help=f"{what}; may repeat, the last one that matches counts",
         )  # fmt: skip
     command.add_argument("--no-follow-symlinks", action="store_true", help="leave out symbolic links in a source directory")
-    command.add_argument("--workers", type=int, metavar="N", default=8, help="copy so many at a time (default 8)")
+    command.add_argument("--workers", type=whole_number, metavar="N", default=8, help="copy so many at a time (default 8)")
     _extras(
         command, "of the objects that files become (what is not given stays as it was on an object that is replaced)",
         "by default guessed from the key of a new one",
@@ -203,7 +214,7 @@ def _commits(add: _Adder) -> None:
 
     command = add("log", "commits:log", "list the commits of a bucket, newest first")
     command.add_argument("bucket", metavar="mst://BUCKET")
-    command.add_argument("-n", type=int, metavar="N", help="at most so many")
+    command.add_argument("-n", type=whole_number, metavar="N", help="at most so many")
 
     command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
     command.add_argument("bucket", metavar="mst://BUCKET")

@@ -30,10 +30,14 @@ def validate(arguments: argparse.Namespace, out: Output) -> int:
 
 def copy(arguments: argparse.Namespace, out: Output) -> int:
     """Copy what is missing at another place, and say how to switch ([STO-11] to [STO-14])."""
-    from mstbucket.blobs.moving import copy_blobs, remove_extra
-    from mstbucket.blobs.places import is_url, open_blobs, open_existing_blobs
+    from mstbucket.blobs.media.copy import copy_blobs, remove_extra
+    from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
 
+    if arguments.source == arguments.target:
+        raise InvalidInput(f"FROM and TO are both {arguments.source!r}: there is nothing to copy")
     for place in (arguments.source, arguments.target):
+        if not place:
+            raise InvalidInput("an empty place points at nothing; for the current directory say '.'")
         if not is_url(place) and is_store(Path(place)):
             raise InvalidInput(f"{place} is a whole store; its blobs are in {Path(place) / 'blobs'}")
     source = open_existing_blobs(arguments.source)

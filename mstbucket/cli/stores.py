@@ -7,20 +7,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.cli.config import StorePlace, find_store
+from mstbucket.cli.config import StorePlace, find_store, home_directory
 from mstbucket.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from mstbucket import Store
 
 # What an embedded store is known by: made before anything else, and nothing that another server's directory has.
-_MARK: Final = Path("postgres", "run")
+_MARK: Final = Path("postgres", "run", "clients.lock")
 
 
 def place_of(arguments: argparse.Namespace) -> StorePlace:
     """Where the store of this command is; see `find_store`."""
-    home = Path(os.path.expanduser("~"))
-    return find_store(arguments.store, os.environ, home if home.is_absolute() else None)
+    return find_store(arguments.store, os.environ, home_directory(os.environ))
 
 
 def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
@@ -49,7 +48,7 @@ def open_or_make_store(arguments: argparse.Namespace) -> Store:
 
 def is_store(path: Path) -> bool:
     """Whether there is an embedded store at *path*."""
-    return (path / _MARK).is_dir()
+    return (path / _MARK).is_file()
 
 
 def require(place: StorePlace) -> None:

@@ -14,8 +14,8 @@ from mstbucket.cli.extras import extras_of
 from mstbucket.cli.output import Output, complain, count, human_size, warn
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
-from mstbucket.s3.place import is_s3
-from mstbucket.s3.place import parse_place as parse_s3
+from mstbucket.remote.place import is_s3
+from mstbucket.remote.place import parse_place as parse_s3
 
 if TYPE_CHECKING:
     from mstbucket import Store

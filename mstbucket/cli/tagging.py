@@ -19,6 +19,8 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     """
     target = parse_address(arguments.target)
     wanted = pairs("set", arguments.set)
+    if len(wanted) < len(arguments.set):
+        raise InvalidInput("--set names a tag twice: it can have one value")
     if both := sorted(wanted.keys() & set(arguments.remove)):
         raise InvalidInput(f"--set and --remove name the same tag: {', '.join(both)}")
     with open_store(arguments) as store:

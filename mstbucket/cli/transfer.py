@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.cli import progress
-from mstbucket.cli.address import SCHEME, STREAM, parse_bucket
+from mstbucket.cli.address import SCHEME, STREAM, Address, parse_bucket, parse_place
 from mstbucket.cli.exits import about
 from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_or_make_store, open_store
@@ -27,8 +27,13 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
     """Flush a bucket and write its commit as a CAR file: what one sees is what leaves."""
     name = parse_bucket(arguments.bucket)
     target: str = arguments.file
+    _check_file(target)
+    if target.endswith("/"):
+        raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
     if target == STREAM and out.as_json:
         raise InvalidInput("standard output is for the CAR here: --json needs a file")
+    if target == STREAM:
+        _refuse_terminal(sys.stdout.buffer, "standard output")
     if target != STREAM and os.path.lexists(target) and not arguments.force:
         # [CLI-22] never replaced unasked; asked for before any work is done
         raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
@@ -42,6 +47,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
                 return
             if os.path.exists(target) and not os.path.isfile(target):
                 with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
+                    _refuse_terminal(device, target)
                     report = bucket.export_car(device, progress=tell)
             else:
                 report = bucket.export_car(os.path.realpath(target), progress=tell)
@@ -106,9 +112,25 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
+def _check_file(path: str) -> None:
+    if isinstance(parse_place(path), Address):  # which refuses what is empty, or an address of another kind
+        raise InvalidInput(f"{path!r} is an address, where the name of a file is wanted")
+
+
+def _refuse_terminal(file: BinaryIO, name: str) -> None:
+    if file.isatty():  # [CLI-40] bytes that would drive it
+        raise InvalidInput(f"{name} is a terminal, and a CAR is no text: name a file, or say what is to read it")
+
+
 def _source(path: str) -> AbstractContextManager[BinaryIO]:
     """A CAR to read; standard input stays open."""
-    return nullcontext(standard_input()) if path == STREAM else open(path, "rb")
+    _check_file(path)
+    if path != STREAM:
+        return open(path, "rb")
+    source = standard_input()
+    if source.isatty():  # [CLI-40] nobody types a CAR: the command would wait without a word
+        raise InvalidInput("standard input is a terminal, and a CAR cannot be typed: name a file, or say what writes it")
+    return nullcontext(source)
 
 
 def _size(source: BinaryIO) -> int | None:

@@ -13,8 +13,8 @@ from typing import BinaryIO, Final, TypeAlias
 
 from mstbucket.core import varint
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, check_cid, to_text
-from mstbucket.core.dagcbor import LINK_HEAD, Link, decode
-from mstbucket.errors import FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
+from mstbucket.core.dagcbor import LINK_HEAD, Link, decode, decode_fast, link_text
+from mstbucket.errors import ForeignCar, FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
 from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
 
 WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section this is all it holds [CAR-9]
@@ -97,7 +97,8 @@ class CarReader:
         try:
             length, start = varint.decode(data, 0)
         except FormatError as error:
-            raise InvalidCar(f"no CAR header: {error}", 0) from error
+            why = "the file ends inside its length" if len(data) < VARINT_MAX else "its length is no varint in shortest form"
+            raise InvalidCar(f"no CAR header: {why}", 0) from error
         # [CAR-3] the length is bounded before anything is read or allocated for it
         if not 0 < length <= CAR_HEADER_MAX:
             raise InvalidCar(f"a CAR header of {length} bytes: 1 to {CAR_HEADER_MAX} are allowed", 0)
@@ -147,14 +148,15 @@ class CarReader:
                     raise _wrong_block(cid, block, base + pos)
                 yield (cid, block, base + at)
                 pos = end
-            if need and at <= size and length > WINDOW >> 1:
-                # A large block is read into its place, not through the window: each copy would cost a tenth. After
-                # it another is likely, so no more is read than its length, of three bytes, and its CID.
+            if need and at <= size:
+                # The block that the window cuts is read to its end, not moved into a window of its own: that copy of all
+                # bytes would cost a tenth where blocks are large.
                 cid, block = data[start:at], data[at:] + self._exactly(need, base + pos)
                 if prefix_of[cid[1]] + sha256(block).digest() != cid:
                     raise _wrong_block(cid, block, base + pos)
                 yield (cid, block, base + at)
-                data, base = self._stream.read(3 + CID_SIZE), base + end
+                # After a large one another is likely, so no more is read than its length, of three bytes, and its CID.
+                data, base = self._stream.read(3 + CID_SIZE if length > WINDOW >> 1 else WINDOW), base + end
                 continue
             more = self._stream.read(WINDOW)
             if not more:
@@ -227,13 +229,32 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     try:
         value = decode(data)
     except InvalidBlock as error:
-        raise InvalidCar(f"no CAR, or a damaged one: the CAR header is not strict DAG-CBOR: {error}", at) from error
+        _refuse_foreign(data, at)
+        where = at if error.offset is None else at + error.offset
+        why = f"no CAR, or a damaged one: the CAR header is not strict DAG-CBOR: {error.message}"
+        raise InvalidCar(why, where) from error
     # [CAR-1] exactly these two keys; an int, since True == 1
     if isinstance(value, dict) and value.keys() == {"roots", "version"} and type(value["version"]) is int:
         roots = value["roots"]
         if value["version"] == 1 and isinstance(roots, list) and all(isinstance(root, Link) for root in roots):
             return tuple(root.cid for root in roots)
     raise InvalidCar('the CAR header is not {"roots": [link, …], "version": 1}: another format, or damaged', at)
+
+
+def _refuse_foreign(data: bytes, at: int) -> None:
+    """Raise `ForeignCar` where a header names a root whose CID is sound, and of a form that no bucket has [VER-22]."""
+    try:
+        value = decode_fast(data)
+    except InvalidBlock:
+        return
+    roots = value.get("roots") if isinstance(value, dict) and value.get("version") == 1 else None
+    for root in roots if isinstance(roots, list) else ():
+        text = link_text(root) if isinstance(root, bytes) else None
+        if text is not None and not (len(root) == CID_SIZE and root[:4] == _PREFIX_OF[root[1]]):
+            raise ForeignCar(
+                f"this is no bucket export: its root is {text}, and CIDs of this form are not read here; perhaps a tool of "
+                f"IPFS reads it (at byte {at})"
+            )
 
 
 def _length(data: bytes, pos: int, base: int) -> tuple[int, int]:

@@ -17,14 +17,22 @@ from mstbucket.core import dagcbor
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, dag_cbor_cid, from_text, to_text
 from mstbucket.core.dagcbor import INT_MAX, Link
 from mstbucket.core.unixfs_shape import LAYOUT
-from mstbucket.errors import InvalidBlock, InvalidCid, InvalidInput, Unsupported
-from mstbucket.limits import CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_NAME_MAX
+from mstbucket.errors import InvalidBlock, InvalidCid, InvalidInput, Unsupported, Untrue
+from mstbucket.limits import (
+    BUCKET_NAME_MAX,
+    BUCKET_TAGS_SIZE_MAX,
+    CHUNK_SIZE,
+    COMMIT_BLOCK_MAX,
+    COMMIT_NAME_MAX,
+    COMMIT_SEQ_MAX,
+)
 
 FORMAT_VERSION: Final = 1
 EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
 _CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
 _VERSIONING: Final = ("Enabled", "Suspended")
+_NUMBERS: Final = (("seq", 1, COMMIT_SEQ_MAX), ("time", 0, INT_MAX), ("objects", 0, INT_MAX), ("bytes", 0, INT_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,42 @@ def decode(block: bytes) -> Commit:
     return commit
 
 
+def resembles(block: bytes) -> bool:
+    """Whether *block*, which `decode` refuses, may have been meant to be a commit: it is not sound, or has its fields."""
+    try:
+        value = dagcbor.decode(block)
+    except InvalidBlock:
+        return True
+    return isinstance(value, dict) and not value.keys().isdisjoint({"bucket", "tree", "version"})
+
+
+def check_followed(commit: Commit) -> None:
+    """Raise unless a store can hold the bucket of *commit* and go on: what a judge asks of a commit that is well-formed.
+
+    Raises:
+        Untrue: it has versions, and says that its bucket's versioning was never set.
+        Unsupported: its tags leave no room for the commit that follows it.
+    """
+    if commit.versions is not None and commit.versioning is None:  # [COM-12]
+        raise Untrue("the commit has versions, and says that its bucket's versioning was never set")
+    # [COM-14] The next commit holds these tags too, and more than this one beside them.
+    size = tags_size(commit.tags)
+    advice = "remove some where it comes from, and export it again"
+    if size > BUCKET_TAGS_SIZE_MAX:
+        raise Unsupported(f"the bucket has {size} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: {advice}")
+    largest = replace(
+        commit, name="n" * BUCKET_NAME_MAX, seq=COMMIT_SEQ_MAX, prev=commit.tree, versions=dag_cbor_cid(b""), time=INT_MAX,
+        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), key=None, sig=None,
+    )  # fmt: skip
+    if len(dagcbor.encode(_checked(largest))) > COMMIT_BLOCK_MAX:
+        raise Unsupported(f"the bucket's {len(commit.tags)} tags leave no room for another commit: {advice}")
+
+
+def tags_size(tags: Mapping[str, str]) -> int:
+    """Bytes of UTF-8 of all names and values."""
+    return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())
+
+
 def signing_bytes(commit: Commit) -> bytes:
     """Return the bytes an ed25519 signature of *commit* is over: its block without `sig` [COM-10].
 
@@ -158,10 +202,10 @@ def _checked(c: Commit) -> dict[str, Any]:
     check_bucket_id(c.bucket)
     if not _is_text(c.name) or not 1 <= len(c.name.encode()) <= COMMIT_NAME_MAX:  # [COM-5]
         _refuse("name", c.name, f"a text of 1 to {COMMIT_NAME_MAX} bytes without NUL")
-    for name, least in (("seq", 1), ("time", 0), ("objects", 0), ("bytes", 0)):  # [COM-6]
+    for name, least, most in _NUMBERS:  # [COM-6]
         number = getattr(c, name)
-        if type(number) is not int or not least <= number <= INT_MAX:
-            _refuse(name, number, f"an integer from {least} to 2^63 - 1")
+        if type(number) is not int or not least <= number <= most:
+            _refuse(name, number, f"an integer from {least} to {most}")
     for name in ("tree", "versions", "prev"):  # [COM-7]
         cid = getattr(c, name)
         if (cid is not None or name == "tree") and not _is_dag_cbor_cid(cid):

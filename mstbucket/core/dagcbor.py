@@ -8,6 +8,7 @@ hand and compares the bytes, which is the whole of strictness. This is the only 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -86,7 +87,9 @@ def encode(value: Any) -> bytes:
     except InvalidBlock:
         raise
     except Exception as error:  # the library has its own errors, and asserts, for values it does not know
-        raise InvalidBlock(f"the value cannot be written as DAG-CBOR: {error}") from error
+        raise InvalidBlock(
+            "the value cannot be written as DAG-CBOR: a key of a map is no text, or a text holds a lone surrogate"
+        ) from error
     return block
 
 
@@ -106,7 +109,8 @@ def decode(block: bytes) -> Any:
     except InvalidBlock:
         raise
     except Exception as error:  # its own errors, and whatever its CID parser makes of hostile bytes
-        raise InvalidBlock(f"the block is not DAG-CBOR: {error}") from error
+        why = "keys of a map out of order, twice or no text, text that is no UTF-8, or a link that is no CID"
+        raise InvalidBlock(f"the block is not strict DAG-CBOR: {why}") from error
     # [CBOR-1] a block whose canonical re-encoding differs from its bytes is rejected; the library's decoder refuses
     # most of it before, but [CBOR-2] [CBOR-3] [CBOR-4] [CBOR-7] [CBOR-9] do not depend on that
     if again != block:
@@ -127,7 +131,23 @@ def decode_fast(block: bytes) -> Any:
     try:
         return libipld.decode_dag_cbor(block)
     except Exception as error:  # ValueError for what it knows, RecursionError for deep nesting
-        raise InvalidBlock(f"the block is not DAG-CBOR: {error}") from error
+        raise InvalidBlock("the block is not DAG-CBOR, or not all of it") from error
+
+
+def link_text(data: bytes) -> str | None:
+    """Return the usual text of a CID of any version, codec and hash; None where *data* is none."""
+    from multiformats import CID as LibraryCid
+
+    try:
+        cid = LibraryCid.decode(data)
+        return str(cid if cid.version == 0 else cid.encode("base32"))
+    except Exception:  # whatever its parser makes of hostile bytes
+        return None
+
+
+#: What `decode_fast` calls: the same value, and for what it refuses a ValueError or RecursionError, for callers that
+#: catch these already and are called millions of times.
+decode_bare: Final[Callable[[bytes], Any]] = libipld.decode_dag_cbor
 
 
 def _to_library(value: Any, depth: int) -> Any:
@@ -146,9 +166,9 @@ def _to_library(value: Any, depth: int) -> Any:
                 raise InvalidBlock(f"the integer {value} does not fit in 64 bits signed: use a smaller one or text")
             return value
         case float():
-            # [CBOR-7]
-            if not math.isfinite(value):
-                raise InvalidBlock(f"the float {value} has no DAG-CBOR form: use null or text")
+            # [CBOR-7] minus zero equals zero, and would be a second form of it
+            if not math.isfinite(value) or (value == 0 and math.copysign(1, value) < 0):
+                raise InvalidBlock(f"the float {value} has no DAG-CBOR form: use another number, null or text")
             return value
         case Link():
             return LibraryCid.decode(check_cid(value.cid))
@@ -178,7 +198,7 @@ def _from_library(value: Any) -> Any:
 def _check_shape(block: bytes) -> None:
     """Raise `InvalidBlock` unless *block* is one item within its bytes that nests at most `CBOR_DEPTH_MAX` deep.
 
-    Only lengths and nesting are looked at, without recursion and without allocating: what the library does with the
+    Only heads and nesting are looked at, without recursion and without allocating: what the library does with the
     bytes afterwards is bounded by their number. Everything else is left to the library and the comparison.
     """
     open_items = [1]  # how many items each open list, map or tag still waits for
@@ -189,27 +209,33 @@ def _check_shape(block: bytes) -> None:
             continue
         open_items[-1] -= 1
         if pos >= size:
-            raise InvalidBlock(f"the block ends inside an item (at byte {pos})")
+            raise InvalidBlock("the block ends inside an item", pos)
         major, info = block[pos] >> 5, block[pos] & 31
         pos += 1
         # [CBOR-2] no indefinite lengths (31); 28 to 30 are not assigned
         if info > 27:
-            raise InvalidBlock(f"the block has an item of indefinite or unknown length (at byte {pos - 1})")
+            raise InvalidBlock("the block has an item of indefinite or unknown length", pos - 1)
         width = 1 << (info - 24) if info > 23 else 0
         if pos + width > size:
-            raise InvalidBlock(f"the block ends inside an item (at byte {pos})")
+            raise InvalidBlock("the block ends inside an item", pos)
         n = int.from_bytes(block[pos : pos + width], "big") if width else info
+        # [CBOR-5] [CBOR-7] 20 to 22 are false, true and null; 27 is a float of 64 bits
+        if (major == 6 and n != 42) or (major == 7 and info not in (20, 21, 22, 27)):
+            raise InvalidBlock("the block holds a tag, simple value or float that DAG-CBOR does not have", pos - 1)
+        # [CBOR-3]
+        if width and major != 7 and n < (24 if width == 1 else 1 << 4 * width):
+            raise InvalidBlock(f"the block writes {n} in more bytes than it takes", pos - 1)
         pos += width
         if major in (2, 3):
             pos += n
             if pos > size:
-                raise InvalidBlock(f"the block claims a string of {n} bytes that it does not hold")
+                raise InvalidBlock(f"the block claims a string of {n} bytes that it does not hold", pos - n)
         elif major in (4, 5, 6):
             if major != 6 and n > size - pos:
-                raise InvalidBlock(f"the block claims {n} items that it does not hold (at byte {pos})")
+                raise InvalidBlock(f"the block claims {n} items that it does not hold", pos)
             # [CBOR-8] lists, maps and tags count as levels
             if len(open_items) >= CBOR_DEPTH_MAX + 1:
-                raise InvalidBlock(f"the block nests deeper than {CBOR_DEPTH_MAX} levels (at byte {pos})")
+                raise InvalidBlock(f"the block nests deeper than {CBOR_DEPTH_MAX} levels", pos)
             open_items.append(1 if major == 6 else n * (major - 3))
     if pos != size:
-        raise InvalidBlock(f"the block goes on after its one item ({size - pos} bytes from byte {pos})")
+        raise InvalidBlock(f"the block goes on after its one item, for {size - pos} bytes", pos)

@@ -14,7 +14,7 @@ from mstbucket.core import varint
 from mstbucket.core.cid import CID, CID_SIZE, DAG_PB_PREFIX, RAW_PREFIX, dag_pb_cid, raw_cid
 from mstbucket.core.unixfs_shape import FILE_AND_SIZE, HASH, LAYOUT, body_height, child_sizes, encode_node, span
 from mstbucket.errors import EntityTooLarge, FormatError, InvalidBlock, InvalidInput, InvalidRange, Untrue
-from mstbucket.limits import CHUNK_SIZE, LINKS_PER_NODE, OBJECT_SIZE_MAX, UNIXFS_NODE_MAX
+from mstbucket.limits import CHUNK_SIZE, LINKS_PER_NODE, OBJECT_SIZE_MAX, PUT_SIZE_MAX, UNIXFS_NODE_MAX
 
 __all__ = [
     "Block",
@@ -185,7 +185,7 @@ class DagBuilder:
         if not self._whole or not 0 <= size <= CHUNK_SIZE or (size == 0 and self.size > 0):
             raise InvalidInput(f"a chunk of {size} bytes cannot follow at byte {self.size} of a body")
         if self.size + size > OBJECT_SIZE_MAX:
-            raise EntityTooLarge(f"a body of more than {OBJECT_SIZE_MAX} bytes cannot be stored; split it")
+            raise EntityTooLarge(f"a body of more than {OBJECT_SIZE_MAX} bytes cannot be stored: split it")
         self._whole = size == CHUNK_SIZE
         self.size += size
         self._push(0, cid, size)
@@ -259,13 +259,15 @@ class BodyBuilder:
 
         Raises:
             InvalidInput: the blocks of the call before were not all taken.
-            EntityTooLarge: the body grew above the largest object size.
+            EntityTooLarge: the stream grew above what one put takes.
         """
         self._check_taken()
         if type(data) is not bytes:
             data = memoryview(data).cast("B")
-        if self.size + len(data) > OBJECT_SIZE_MAX:
-            raise EntityTooLarge(f"a body of more than {OBJECT_SIZE_MAX} bytes cannot be stored; split it")
+        if self.size + len(data) > PUT_SIZE_MAX:
+            raise EntityTooLarge(
+                f"more than {PUT_SIZE_MAX} bytes cannot be put in one go: send them in parts, by a multipart upload"
+            )
         self._taking = True
         return self._cut(data)
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown, StorageError
+from mstbucket.pg.clock import ASK, Clock
 from mstbucket.pg.settings import CLOSED, RETURN_SECONDS
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Database:
         self._conninfo = conninfo
         self._pool_max = pool_max
         self._made: Pool | None = None
+        self._clock = Clock()
         self._making = threading.Lock()
         self._closed = False
 
@@ -93,7 +95,7 @@ class Database:
             StorageError: nothing was done; repeat it when the cause is mended.
         """
         with self._lent(StorageError) as connection:
-            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}", prepare=False)  # one message, like COMMIT below
+            connection.begin(f"ISOLATION LEVEL {isolation} READ WRITE")
             try:
                 yield connection
             except BaseException:
@@ -105,11 +107,58 @@ class Database:
     def snapshot(self) -> Iterator[Connection]:
         """Run the block on one unchanging, read-only view of the whole database. Hold it briefly: it keeps old rows."""
         with self._lent(StorageError) as connection:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
+            connection.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield connection
             finally:
                 _abandon(connection)  # nothing to commit
+
+    @contextlib.contextmanager
+    def holding(self, *lock: int) -> Iterator[bool]:
+        """Hold an advisory lock for the block, if it is free, and give whether it is held.
+
+        For thrift, not for safety: it is lost with its connection, which is noticed by nobody. It takes one of the pool, but
+        only where half of them are left for what is done meanwhile; else it is as if somebody else held the lock. It is
+        a transaction's, for a pooler knows no locks of a session.
+
+        Args:
+            lock: one number, or two.
+        """
+        connection = self._pool.take_spare()
+        if connection is None:
+            yield False
+            return
+        import psycopg
+
+        from mstbucket.pg import failures
+
+        try:
+            try:
+                connection.begin("ISOLATION LEVEL READ COMMITTED READ WRITE")
+                # Without arguments, so in one simple message: else a portal would stay open, and hold a snapshot with it.
+                query = f"SELECT pg_try_advisory_xact_lock({', '.join(str(int(n)) for n in lock)})"
+                row = connection.execute(query, prepare=False).fetchone()
+            except psycopg.Error as error:
+                raise failures.declared(error, lost=StorageError) from error
+            yield row == (True,)
+        finally:
+            _abandon(connection)
+            self._pool.give(connection)
+
+    def now_ms(self) -> int:
+        """The present by the server's clock, in milliseconds since 1970; the one clock of the store ([PG-26]).
+
+        It asks the server once a minute at most, and counts on by this machine's own ticks: never ahead of the server,
+        and behind it by one answer's way. Do not call it inside a transaction: it may need a connection.
+        """
+        now = self._clock.now_ms()
+        while now is None:
+            with self.reading() as connection:
+                row = connection.execute(f"SELECT {ASK}").fetchone()
+                assert row is not None
+                self._clock.told(row[0])
+            now = self._clock.now_ms()
+        return now
 
     def run(self, work: Callable[[Connection], _T], isolation: Isolation = "READ COMMITTED") -> _T:
         """Call *work* in a transaction and return what it returns; repeat it when PostgreSQL says that this can help.
@@ -158,7 +207,7 @@ class Database:
                 if self._closed:
                     raise StorageError(CLOSED)
                 if self._made is None:
-                    self._made = Pool(connector(self._conninfo, RETURN_SECONDS), self._pool_max)
+                    self._made = Pool(connector(self._conninfo, RETURN_SECONDS, self._clock), self._pool_max)
         return self._made
 
     @contextlib.contextmanager

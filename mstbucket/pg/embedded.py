@@ -74,7 +74,7 @@ class EmbeddedPostgres:
 
         Repeating the call is cheap (microseconds), and starts the server again if it has died. Warm about 40 ms, the
         first time in a directory about 400 ms; a crash recovery takes what it takes. What an earlier server has left
-        running is ended first, by force where it does not end by itself: 15 seconds at most.
+        running is ended first, by force where it does not end by itself: that takes 15 seconds at most.
 
         Raises:
             StorageError: the directory cannot be used or the server does not start; the message holds its log's end.

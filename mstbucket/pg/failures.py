@@ -79,8 +79,8 @@ def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketErro
     return kind(f"{advice} ({text}; SQLSTATE {state})")
 
 
-# The server ended our session under a statement; it may have been a COMMIT that is done.
-ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006"})
+# The server, or a pooler before it, ended our session under a statement; it may have been a COMMIT that is done.
+ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006", "08P01"})
 
 
 def worth_repeating(error: MstBucketError) -> bool:

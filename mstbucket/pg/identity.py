@@ -43,3 +43,10 @@ def nobody() -> int:
         return pwd.getpwnam("nobody").pw_uid
     except KeyError:
         return OVERFLOW_ID
+
+
+def become(user: int) -> None:
+    """Give up root for that user, for good, and for the group of nobody."""
+    os.setgroups([])
+    os.setgid(OVERFLOW_ID)
+    os.setuid(user)

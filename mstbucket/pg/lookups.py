@@ -6,7 +6,9 @@ generator that waits. A lookup knows all of that beforehand. It waits in a way t
 
 from __future__ import annotations
 
+import re
 import select
+from functools import cache
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +24,7 @@ from mstbucket.pg.queries import Lookup
 _TEXT: Final = 25  # the type's number, the same in every server
 _BINARY: Final = pq.Format.BINARY
 _TAKEN: Final = b"42P05"
+_ARGUMENT: Final = re.compile(r"\$([0-9]+)")
 
 
 class Asking:
@@ -87,6 +90,9 @@ def ask(pool: Pool, lookup: Lookup, arguments: tuple[str, ...]) -> tuple[Any, ..
 
 
 def _ask(connection: Connection, lookup: Lookup, arguments: tuple[str, ...]) -> tuple[Any, ...] | None:
+    if not connection.direct:
+        named = {f"a{n}": argument for n, argument in enumerate(arguments, 1)}
+        return connection.execute(_unprepared(lookup), named, binary=True).fetchone()
     asking: Asking | None = connection.asked.get(lookup)
     if asking is not None:
         try:
@@ -95,6 +101,12 @@ def _ask(connection: Connection, lookup: Lookup, arguments: tuple[str, ...]) -> 
             pass  # psycopg forgets all prepared statements of a connection after some of its own, by DEALLOCATE ALL
     asking = connection.asked[lookup] = Asking(connection, lookup)
     return asking(arguments)
+
+
+@cache
+def _unprepared(lookup: Lookup) -> str:
+    """The query in the driver's own form, for a connection on which nothing that was prepared stays."""
+    return _ARGUMENT.sub(r"%(a\1)s::text", lookup.query.replace("%", "%%"))
 
 
 def _error(pgconn: pq.abc.PGconn, result: pq.abc.PGresult) -> psycopg.Error:

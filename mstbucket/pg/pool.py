@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import select
 import threading
 import time
@@ -31,19 +32,40 @@ _PASSING: Final = (
 )
 
 
+# [PG-25] the words of the server and of poolers; a failed connection has no SQLSTATE here
+_FULL: Final = (
+    "too many clients",
+    "too many connections for",
+    "remaining connection slots are reserved",
+    "no more connections allowed",
+)
+_FULL_PAUSE: Final = 0.2  # seconds between two attempts at most
+
+
+class Full(StorageError):
+    """The server takes no more connections now; raised by `connect`, and waited for by the pool."""
+
+
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection, with what is worth keeping as long as it lasts.
 
     Attributes:
         readable: polls its socket.
         asked: the lookups that were prepared on it; `lookups` fills it.
+        direct: whether it is a session of our own, on which settings and prepared statements stay.
     """
+
+    direct = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.readable = select.poll()
         self.readable.register(self.pgconn.socket, select.POLLIN)
         self.asked: dict[Any, Any] = {}
+
+    def begin(self, mode: str) -> None:
+        """Begin a transaction: one message, as COMMIT is."""
+        self.execute(f"BEGIN {mode}", prepare=False)
 
 
 class Pool:
@@ -64,13 +86,16 @@ class Pool:
         for _ in range(self._limit):
             self._slots.put(None)
         self._lock = threading.Lock()
+        self._spare = threading.Lock()  # one at a time looks how many are left, and takes one
 
     def take(self) -> Connection:
-        """An idle connection that is still alive, or a new one; waits when *limit* are in use."""
-        if self._pid != os.getpid():
-            # [PG-12] sockets shared with the parent: neither used nor closed here, only kept from being collected
-            self._inherited += self._idle
-            self._reset()
+        """An idle connection that is still alive, or a new one; waits when *limit* are in use, or the server has no more.
+
+        Raises:
+            StorageError: there was none for WAIT_SECONDS.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        self._check_process()
         try:
             self._slots.get(timeout=WAIT_SECONDS)
         except queue.Empty:
@@ -78,20 +103,44 @@ class Pool:
                 f"all {self._limit} database connections have been in use for {WAIT_SECONDS:.0f} seconds: "
                 "use fewer threads, or end iterations that hold one"
             ) from None
+        pause = 0.01
         try:
             while True:
                 with self._lock:
                     if self._closed:
                         raise StorageError(CLOSED)
                     connection = self._idle.pop() if self._idle else None
-                if connection is None:
+                if connection is not None:
+                    if alive(connection):
+                        return connection
+                    connection.close()
+                    continue
+                try:
                     return self._connect()
-                if alive(connection):
-                    return connection
-                connection.close()
+                except Full as error:
+                    # [PG-25] others come and go, also those of this pool: one that comes back is taken before a new one
+                    if time.monotonic() + pause > deadline:
+                        raise StorageError(str(error)) from None
+                time.sleep(random.uniform(pause / 2, pause))
+                pause = min(_FULL_PAUSE, pause * 2)
         except BaseException:
             self._slots.put(None)
             raise
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            # [PG-12] sockets shared with the parent: neither used nor closed here, only kept from being collected
+            self._inherited += self._idle
+            self._reset()
+
+    def take_spare(self) -> Connection | None:
+        """As `take`, for whoever keeps it while others are asked for; None unless half of the connections are left then.
+
+        So however many keep one and need another, nobody waits for ever.
+        """
+        self._check_process()
+        with self._spare:
+            return self.take() if self._slots.qsize() > self._limit - self._limit // 2 else None
 
     def give(self, connection: Connection) -> None:
         """Take a connection back; one that is not idle, or was made by a parent process, is closed."""
@@ -110,9 +159,7 @@ class Pool:
 
     def close(self) -> None:
         """Close the idle connections now, and those in use when they come back. Idempotent."""
-        if self._pid != os.getpid():
-            self._inherited += self._idle
-            self._reset()
+        self._check_process()
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -138,6 +185,11 @@ def patiently(connect: Callable[[], Connection], seconds: float) -> Connection:
                 raise
             time.sleep(pause)
             pause = min(0.2, pause * 2)
+
+
+def is_full(text: str) -> bool:
+    """Whether a connection was refused because there are too many."""
+    return any(sign in text for sign in _FULL)
 
 
 def _passing(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The processes that work on one server's data: which they are, and how they are brought to an end.
 
-Standard library only, and the cheap part of it: `supervisor.py` imports this without site-packages. A process is ours
+Standard library and `identity.py` only: `supervisor.py` imports this without site-packages. A process is ours
 when it holds the flock on `server.lock`, which only the server's own processes inherit. A number in `postmaster.pid`
 proves nothing: it may belong to any other process by now.
 """
@@ -13,6 +13,8 @@ import os
 import sys
 import time
 
+from mstbucket.pg.identity import become
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15  # numbers that POSIX fixes
 POLL_SECONDS: Final = 0.002
-# [PG-6] What each way of ending is given, in seconds. Fast shutdown: to end the sessions and begin the last checkpoint.
-FAST_SECONDS: Final = 8.0
-CHECKPOINT_SECONDS: Final = 60.0  # in all, once the last checkpoint has begun
-WAITED_FOR_SECONDS: Final = 10.0  # the same, while somebody waits to open: recovery does the rest
+# [PG-6] What each way of ending is given, in seconds. A fast shutdown: to end the sessions and begin the last checkpoint,
+# and in all when that has begun. Less while somebody waits to open: nothing is lost, and recovery does the rest.
+UNHURRIED: Final = (8.0, 60.0)
+HURRIED: Final = (2.0, 10.0)
 QUIT_SECONDS: Final = 6.0  # a postmaster gives its own children 5 before it kills them
 KILL_SECONDS: Final = 5.0
 _SHUTTING_DOWN, _CRASH_RECOVERY = 3, 4  # of the states in pg_control, the same in all versions
@@ -34,10 +36,10 @@ class Failed(Exception):
     """What the client that started the supervisor will read."""
 
 
-def end(data: str, send: Callable[[int], object], ended: Callable[[], bool], patience: float) -> bool:
+def end(data: str, send: Callable[[int], object], ended: Callable[[], bool], patience: tuple[float, float]) -> bool:
     """End a server: fast, then without a checkpoint, then by force. False if it lives on.
 
-    *send* gives it a signal, *ended* says whether it is gone; *patience* is for its last checkpoint, in seconds.
+    *send* gives it a signal, *ended* says whether it is gone; *patience* is `UNHURRIED` or `HURRIED`.
     """
     send(SIGINT)
     began = time.monotonic()
@@ -45,7 +47,7 @@ def end(data: str, send: Callable[[int], object], ended: Callable[[], bool], pat
         state, lasted = _state(data), time.monotonic() - began
         # A fast shutdown that comes while the server recovers from a crash can wait for ever, and there is nothing
         # to be written down then that the next start would not read from the log.
-        if state == _CRASH_RECOVERY or lasted > (patience if state == _SHUTTING_DOWN else FAST_SECONDS):
+        if state == _CRASH_RECOVERY or lasted > patience[state == _SHUTTING_DOWN]:
             break
         time.sleep(POLL_SECONDS)
     for number, seconds in ((SIGQUIT, QUIT_SECONDS), (SIGKILL, KILL_SECONDS)):
@@ -81,9 +83,30 @@ def clear(lock: int, data: str) -> None:
         for pid in known if number == SIGINT or (number == SIGQUIT and known) else holders(lock) or known:
             signal_if(pid, number, is_ours)
 
-    if not end(data, send, lambda: _take(lock), WAITED_FOR_SECONDS):
+    if not end(data, lambda number: _as_owner(data, lambda: send(number)), lambda: _take(lock), HURRIED):
         left = ", ".join(map(str, holders(lock))) or "in another container perhaps"
         raise Failed(f"an earlier server still works on {data} and does not end (processes: {left}): end it")
+
+
+def _as_owner(data: str, act: Callable[[], object]) -> None:
+    """Do something with the rights of whoever the data belongs to, when we are root and that is another user.
+
+    Root may signal its processes, but in a container it may not see what they have open.
+    """
+    owner = os.stat(data).st_uid if os.path.exists(data) else 0
+    if os.geteuid() != 0 or owner == 0:
+        act()
+        return
+    import signal  # noqa: F401 - while the library can be read for certain
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            become(owner)
+            act()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
 
 
 def holders(lock: int, among: list[int] | None = None) -> list[int]:

@@ -10,6 +10,19 @@ CLOSED: Final = "the store is closed: open it again"  # what is said whoever not
 SUPERUSER: Final = "mstbucket"
 DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema of their own inside it
 
+#: What every transaction runs with, whatever the server, the role and the database have set ([PG-8], [PG-11]).
+SESSION: Final = {
+    "search_path": "mstbucket",
+    "synchronous_commit": "on",  # what is acknowledged is durable
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "TimeZone": "UTC",
+    "jit": "off",
+}
+
 _SERVER: Final = {
     # [PG-2] Who may come in: this user, through a directory of mode 0700. No TCP port.
     "listen_addresses": "",

@@ -33,7 +33,7 @@ if not __package__:
         sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
 
 from mstbucket.pg import processes  # noqa: E402
-from mstbucket.pg.identity import OVERFLOW_ID, enter_namespace, nobody  # noqa: E402
+from mstbucket.pg.identity import become, enter_namespace, nobody  # noqa: E402
 from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
 
 POLL_SECONDS: Final = 0.001  # while waiting for "ready" in postmaster.pid
@@ -85,6 +85,8 @@ class Supervisor:
         if not os.path.exists(self.data):
             self.initialise()
         self.own_tree(self.data)
+        if os.stat(self.data).st_mode & 0o077:
+            os.chmod(self.data, 0o700)  # copied or unpacked here; PostgreSQL would refuse it
         self.make_socket_directory()
         with self.mutex:
             if self.ending:
@@ -167,8 +169,8 @@ class Supervisor:
             if place != self.run and private and found.st_uid in {os.geteuid(), self.owner}:
                 remove_sockets(place)
                 os.rmdir(place)
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, ValueError):
+            pass  # ValueError: garbage was written down, with NUL in it
         except OSError as error:
             os.write(2, f"cannot remove {place}: {error}\n".encode(errors="replace"))
 
@@ -188,7 +190,7 @@ class Supervisor:
                 kind = Crashed if os.WIFSIGNALED(self.await_end()) else Failed
                 raise kind("the server did not start" + self.log_tail())
             if time.monotonic() > deadline:
-                processes.end(self.data, self.signal, lambda: self.has_ended(pid), processes.WAITED_FOR_SECONDS)
+                processes.end(self.data, self.signal, lambda: self.has_ended(pid), processes.HURRIED)
                 self.await_end()
                 raise Failed(f"the server has not come up within {START_SECONDS:.0f} seconds" + self.log_tail())
             time.sleep(POLL_SECONDS)
@@ -250,9 +252,7 @@ class Supervisor:
             if not enter_namespace():
                 raise OSError("user namespaces were withdrawn")
         elif self.owner:
-            os.setgroups([])
-            os.setgid(OVERFLOW_ID)
-            os.setuid(self.owner)
+            become(self.owner)
 
     def spawn(self, argv: list[str]) -> int:
         """Start a program that holds server.lock and ends when we end. Its output goes to the log."""
@@ -339,7 +339,7 @@ class Supervisor:
         fcntl.flock(clients, fcntl.LOCK_EX)
         with self.mutex:
             self.ending = True
-        processes.end(self.data, self.signal, lambda: self.pid is None, processes.CHECKPOINT_SECONDS)
+        processes.end(self.data, self.signal, lambda: self.pid is None, processes.UNHURRIED)
 
     def leave(self, code: int) -> NoReturn:
         """End this process. Releases every lock; what it made outside the directory is removed."""
@@ -383,6 +383,9 @@ def main() -> NoReturn:
     except (Failed, OSError) as error:
         os.write(pipe, str(error).encode(errors="replace"))
         supervisor.leave(1)
+    except Exception as error:  # a defect, which must not be taken for a kill
+        os.write(pipe, f"{type(error).__name__} in its supervisor: {error}".encode(errors="replace"))
+        raise
     os.write(pipe, b"ready")
     os.close(pipe)
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 
 from mstbucket.errors import InvalidInput, InvalidKey
+from mstbucket.files.paths import unescape
 from mstbucket.files.walk import Skipped, walk
+from mstbucket.spill.sort_rows import Row, sort_rows
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
-from mstbucket.sync.order import Row, sort_rows
 from mstbucket.sync.plan import Kind
 
 
@@ -90,11 +91,17 @@ class Directory:
         """Whether something may be there that the sync is about: of a directory that cannot be read, anything may."""
         name = self._shown(skipped.path)
         if skipped.failed and not (os.path.islink(skipped.path) and not os.path.exists(skipped.path)):
-            return not self._wanted.leaves_out_all_below(name)
+            # A piece of a cut name does not tell the key by itself.
+            return b"%~" in skipped.path or not self._wanted.leaves_out_all_below(name)
         return self._wanted(name)
 
     def _shown(self, path: bytes) -> str:
-        return b"/".join(self.names(path)).decode("utf-8", "backslashreplace")
+        """The key that a path stands for, as far as its name can be read."""
+        names = self.names(path)
+        try:
+            return unescape([name.decode() for name in names])
+        except UnicodeDecodeError:
+            return b"/".join(names).decode("utf-8", "backslashreplace")
 
     def _skip(self, path: bytes, reason: str, *, failed: bool) -> None:
         self.incomplete |= failed

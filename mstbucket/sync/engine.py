@@ -11,10 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from mstbucket.bucket import Bucket
+from mstbucket.api.bucket import Bucket
 from mstbucket.errors import Conflict, MstBucketError, NoSuchBucket, StorageError
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model import PutRequest, PutResult
+from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.sync.entry import Clash, Compare, Copy, Delete, Entry, Same, Step
 from mstbucket.sync.mover import WHOLE, Alone, Failed, Moved, Mover, Outcome, Ready
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from mstbucket.errors import InvalidInput
 from mstbucket.files.types import guess_type
-from mstbucket.model import EMPTY, ObjectInfo, PutRequest
-from mstbucket.services.putting import check
+from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest
+from mstbucket.services.objects.put import check
+from mstbucket.services.objects.tags import RESPONSE_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,10 @@ class Extras:
         Raises:
             InvalidInput: and its kinds, as for `Bucket.put_object`.
         """
-        check(self.request("any", b""))
+        check(self.request("every object", b""))
+        unknown = sorted({name.lower() for name in self.headers or EMPTY} - set(RESPONSE_HEADERS))
+        if unknown:
+            raise InvalidInput(f"{unknown[0]!r} is no header that is kept: those are {', '.join(RESPONSE_HEADERS)}")
 
     def request(self, key: str, body: bytes | BinaryIO, replaced: ObjectInfo | None = None) -> PutRequest:
         """The request that stores *body* under *key*, in the place of *replaced* where only bytes are to change."""

@@ -8,7 +8,7 @@ from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.files.walk import open_file
 from mstbucket.files.watched import Watched
-from mstbucket.model import PutRequest
+from mstbucket.model.objects import PutRequest
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.extras import NO_EXTRAS, Extras
 from mstbucket.sync.mover import WHOLE, Meter, Metered, Moved, Mover, Outcome, Ready, always, as_copy, content_of

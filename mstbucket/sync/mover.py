@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
-from mstbucket.model import ObjectInfo, PutRequest, PutResult
+from mstbucket.model.objects import ObjectInfo, PutRequest, PutResult
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 
 WHOLE: Final = 1 << 20  # bytes; what has up to this joins a batch, larger bodies are streamed one by one

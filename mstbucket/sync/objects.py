@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mstbucket.bucket import Bucket
+from mstbucket.api.bucket import Bucket
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
 from mstbucket.limits import DELETE_KEYS_MAX
-from mstbucket.model import ObjectInfo
-from mstbucket.services.contents import contents
+from mstbucket.model.objects import ObjectInfo
+from mstbucket.services.objects.contents import contents
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
 from mstbucket.sync.plan import Kind

@@ -10,7 +10,7 @@ from contextlib import nullcontext, suppress
 from mstbucket.errors import StorageError
 from mstbucket.files.tree import Tree
 from mstbucket.files.walk import open_file
-from mstbucket.services.reading import ObjectReader
+from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of

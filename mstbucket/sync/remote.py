@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from mstbucket.errors import NoSuchKey, StorageError
-from mstbucket.s3 import S3Bucket, S3Place
+from mstbucket.remote import S3Bucket, S3Place
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
 from mstbucket.sync.mover import Alone
@@ -26,14 +26,13 @@ class Remote:
 
     def require(self) -> None:
         """Raise where there is no such bucket, and `NoSuchKey` where nothing is below the prefix."""
-        if self.prefix:
-            if next(self.bucket.list(self.prefix), None) is None:  # [SYNC-1] as for a bucket of ours
-                raise NoSuchKey(f"there is nothing under {self.bucket.place}")
-        else:
-            self.bucket.check()
+        self.bucket.require()
+        if self.prefix and next(self.bucket.list(self.prefix), None) is None:  # [SYNC-1] as for a bucket of ours
+            raise NoSuchKey(f"there is nothing under {self.bucket.place}")
 
     def entries(self) -> Iterator[Entry]:
         """The objects in key order. The prefix itself has the key ""."""
+        self.bucket.require()
         skip = len(self.prefix)
         for item in self.bucket.list(self.prefix):
             below = item.key[skip:]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mstbucket.bucket import Bucket
+from mstbucket.api.bucket import Bucket
 from mstbucket.errors import Conflict, StorageError
 from mstbucket.limits import MIB
-from mstbucket.s3 import HEADERS, S3Attributes
-from mstbucket.services.reading import ObjectReader
+from mstbucket.remote import HEADERS, S3Attributes
+from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of
 from mstbucket.sync.objects import Objects

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mstbucket.bucket import Bucket
+from mstbucket.api.bucket import Bucket
 from mstbucket.core.keys import encode_key
 from mstbucket.files.tree import Tree, write_named
 from mstbucket.files.watched import Watched
 from mstbucket.limits import COPY_SIZE_MAX
-from mstbucket.model import ObjectInfo, PutRequest, PutResult
-from mstbucket.services.reading import ObjectReader
+from mstbucket.model.objects import ObjectInfo, PutRequest, PutResult
+from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.extras import Extras
 from mstbucket.sync.mover import Meter, Metered, Reader
 

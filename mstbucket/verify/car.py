@@ -50,7 +50,8 @@ def verify_car(stream: BinaryIO, progress: Callable[[int], object] | None = None
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue, MissingBlock, ExtraBlock: it is not; the message says at which
             byte it was noticed. Get another copy; if that is the same, whoever wrote it has to write it again.
-        Unsupported: a newer program wrote it. Update this one.
+        ForeignCar: it is a CAR of something else than a bucket.
+        Unsupported: a newer program wrote it (update this one), or nothing could follow in the bucket.
         StorageError: the temporary directory failed. Free space there and repeat the call.
     """
     with Replay(stream) as replay:

@@ -74,7 +74,7 @@ def judge(block: bytes, place: Place, key_max: int) -> Node:
         raise type(error)(f"{_named(cid)}: {error}") from None
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         # A field of another type, or one too many or too few: what `_parse` does with it cannot be but one of these.
-        raise InvalidBlock(f"{_named(cid)} does not have the fields of a node ({error}), or one is too large") from None
+        raise InvalidBlock(f"{_named(cid)} does not have the fields of a node, or one is too large") from error
     _check_keys(cid, keys, key_max)
     if height is None:
         height = _root_height(cid, keys, links)

@@ -8,38 +8,49 @@ its rows of them, and `verify.car` only counts.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import (
     ExtraBlock,
+    ForeignCar,
+    FormatError,
     HashMismatch,
     InvalidBlock,
     InvalidCar,
     MissingBlock,
-    MstBucketError,
     Unsupported,
     Untrue,
 )
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
+from mstbucket.verify.history import History
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Place, judge
-from mstbucket.verify.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.tree import Pair, check_node_cid, steps
 
 __all__ = ["Event", "Kind", "Replay"]
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
-_SIZE_BITS: Final = OBJECT_SIZE_MAX.bit_length()  # a body's number is its size and, above it, its height
+_SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
+
+
+def _foreign(root: CID, what: str) -> ForeignCar:
+    # [VER-22]
+    return ForeignCar(
+        f"this is no bucket export: its root is {to_text(root)}, {what}, and not the commit of a bucket; perhaps a tool of "
+        "IPFS reads it"
+    )
 
 
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
@@ -62,9 +73,10 @@ class Replay:
 
     Raises, from the constructor, which reads the commit, and while iterating:
         InvalidCar, HashMismatch: the container is damaged.
+        ForeignCar: it is the container of something else.
         InvalidBlock, Untrue: a block is not what it has to be at its place; the message says where.
         MissingBlock, ExtraBlock: the file is not complete, or holds more than that; the message says where.
-        Unsupported: a newer format.
+        Unsupported: a newer format, or a bucket that nothing could follow in.
         StorageError: the temporary directory failed.
     """
 
@@ -76,13 +88,15 @@ class Replay:
         self._sections = iter(reader)
         self._damage: InvalidCar | HashMismatch | None = None
         self._next = _END
-        try:
-            check_node_cid(self.root)
+        with self._placed():
+            if codec(self.root) != DAG_CBOR:  # [VER-22]
+                what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
+                raise _foreign(self.root, what)
             self._go_on()
             block = self._take(self.root, "commit")
-            self.commit: Commit = commits.decode(block)
-        except (InvalidBlock, Unsupported) as error:
-            raise self._placed(error) from error
+            self.commit: Commit = self._commit(block)
+            commits.check_followed(self.commit)
+        self._history = None if self.commit.versions is None else History()
         self._events = self._run(Event(Kind.COMMIT, self.root, block, self.offset, None))
 
     def __iter__(self) -> Iterator[Event]:
@@ -97,6 +111,8 @@ class Replay:
         """Give memory and files back."""
         self._events.close()
         self._numbers.close()
+        if self._history is not None:
+            self._history.close()
 
     def __enter__(self) -> Self:
         return self
@@ -107,12 +123,10 @@ class Replay:
     def _run(self, first: Event) -> Generator[Event, None, None]:
         yield first
         commit = self.commit
-        try:
+        with self._placed():
             yield from self._tree(commit.tree, KEY_MAX, Kind.OBJECT)
             if commit.versions is not None:
                 yield from self._tree(commit.versions, VERSION_KEY_MAX, Kind.VERSION)
-        except (InvalidBlock, Untrue) as error:
-            raise self._placed(error) from error
         if self._next is not _END:  # [VER-18]
             raise self._extra()
         # [VER-19] the totals
@@ -122,9 +136,31 @@ class Replay:
                 f"{self.bytes} (noticed at the end of the file, after the block at byte {self.offset})"
             )
 
+    def _commit(self, block: bytes) -> Commit:
+        try:
+            return commits.decode(block)
+        except InvalidBlock as error:
+            if commits.resembles(block):
+                raise
+            # [VER-22]
+            raise _foreign(self.root, "a block of another kind") from error
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Say where in the file an error about a block was noticed."""
+        try:
+            yield
+        except (FormatError, Untrue, Unsupported) as error:
+            if isinstance(error, InvalidCar):
+                raise  # it knows
+            # [VER-31] what reads a single block does not know where it stands
+            text = error.message if isinstance(error, InvalidBlock) else str(error)
+            raise type(error)(f"{text} (noticed at byte {self.offset} of the file)") from error
+
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""
         check_node_cid(root)
+        history = self._history
         stack: list[Iterator[Place | Pair]] = [iter(((root, None, b"", None),))]
         while stack:
             for step in stack[-1]:
@@ -134,19 +170,23 @@ class Replay:
                     node = judge(block, step, key_max)
                     self.nodes += 1
                     self.widest = max(self.widest, len(node.keys))
+                    if history is not None and kind is Kind.VERSION:
+                        history.node(node, step)
                     yield _event(Event, (Kind.NODE, step[0], block, self.offset, None))
                     stack.append(steps(node, step))
                     break
                 key, cid = step
                 if self._next[0] != cid:
-                    self._count(key, self._known(cid, "manifest"), kind)
+                    self._count(key, cid, self._known(cid, "manifest"), kind)
                     yield _event(Event, (kind, cid, None, self.offset, key))
                     continue
                 block = self._take(cid, "manifest")
-                content, size, sha256 = read_manifest(block)
+                content, size, sha256, version_id = read_manifest(block)
                 number = _MARKER if size is None else size
                 self._add(cid, number)
-                self._count(key, number, kind)
+                if history is not None:
+                    history.manifest(cid, version_id)
+                self._count(key, cid, number, kind)
                 yield _event(Event, (kind, cid, block, self.offset, key))
                 if content is None or size is None:
                     continue
@@ -167,16 +207,21 @@ class Replay:
             else:
                 stack.pop()
 
-    def _count(self, key: bytes, number: int, kind: Kind) -> None:
-        """Count a key whose manifest has *number*."""
+    def _count(self, key: bytes, cid: CID, number: int, kind: Kind) -> None:
+        """Count a key whose manifest is *cid* and has *number*."""
+        history = self._history
         if kind is Kind.VERSION:
             self.versions += 1
+            if history is not None:
+                history.version(key, cid, number == _MARKER)
             return
         # [VER-15] no delete marker among the live objects
         if number == _MARKER:
             raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
         self.objects += 1
         self.bytes += number
+        if history is not None:
+            history.object(key, cid)
 
     def _body(self, root: CID, size: int) -> Iterator[Event]:
         """Replay a body. The stack holds the blocks to come, at most the links of one node for each height."""
@@ -188,17 +233,18 @@ class Replay:
                 continue
             block = self._take(cid, "body")
             links = open_block(block, size, height)  # [VER-17]
-            self._add(cid, height << _SIZE_BITS | size)
+            self._add(cid, height * _SIZES + size)
             yield _event(Event, (Kind.BODY, cid, block, self.offset, None))
             pending += [(child, below, height - 1) for child, below in reversed(links)]
 
     def _compare(self, cid: CID, size: int, height: int) -> None:
         """Check a link to a body block that came before: [VER-17] its size and height hold for this link, too."""
         known = self._known(cid, "body")
-        if known != height << _SIZE_BITS | size:
+        if known != height * _SIZES + size:
+            was, bytes_ = divmod(known, _SIZES)
             raise Untrue(
-                f"body block {to_text(cid)}, which came before, has {known & (1 << _SIZE_BITS) - 1} bytes at height "
-                f"{known >> _SIZE_BITS}; a link states {size} at height {height}"
+                f"body block {to_text(cid)}, which came before, has {bytes_} bytes at height {was}; a link states {size} at "
+                f"height {height}"
             )
 
     def _take(self, cid: CID, what: str) -> bytes:
@@ -241,10 +287,6 @@ class Replay:
         return MissingBlock(
             f"{what} {to_text(cid)} is missing: at byte {offset}, where it has to be, there is {to_text(found)}"
         )
-
-    def _placed(self, error: MstBucketError) -> MstBucketError:
-        """Return *error* with its place. [VER-31] What reads a single block does not know where that stands."""
-        return type(error)(f"{error} (noticed at byte {self.offset} of the file)")
 
     def _repeated(self, cid: CID, offset: int) -> ExtraBlock:
         # [VER-18]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from rows import Row
 
-from mstbucket.blobs.local import LocalBlobs
-from mstbucket.blobs.pack import PackWriter
-from mstbucket.blobs.reader import Location, PackScan, read_blocks
+from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
+from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.write import PackWriter
 
 MIB = 2**20
 LARGE = 128  # MiB

@@ -23,8 +23,8 @@ from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import Link, decode
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.build import build
+from mstbucket.spill.seen import Seen, SeenNumbers
 from mstbucket.verify.car import verify_car
-from mstbucket.verify.seen import Seen, SeenNumbers
 from mstbucket.verify.tree import verify_tree
 
 MIB = 2**20

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from rows import Row
 
-from mstbucket.blobs.crypto import DataKey
-from mstbucket.blobs.encoding import Encoding
-from mstbucket.blobs.framed import Packs, TrailerIndex
-from mstbucket.blobs.framing import FrameWriter
-from mstbucket.blobs.local import LocalBlobs
+from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.blobs.names import framed, pack_name
-from mstbucket.blobs.pack import PackWriter
-from mstbucket.blobs.reader import Location, PackScan, read_blocks
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.manifest import encode as encode_manifest
+from mstbucket.packs.frames.codec import Encoding
+from mstbucket.packs.frames.crypto import DataKey
+from mstbucket.packs.frames.read import Packs, TrailerIndex
+from mstbucket.packs.frames.write import FrameWriter
+from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.write import PackWriter
 
 MIB = 2**20
 CHUNKS = 16

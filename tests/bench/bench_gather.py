@@ -14,7 +14,7 @@ from pathlib import Path
 from rows import Row
 
 import mstbucket
-from mstbucket.services.gathering import CLASSES, GATHER_LEAST, Gatherer
+from mstbucket.services.upkeep.compact import CLASSES, GATHER_LEAST, Gatherer
 
 FLUSHES = 1000
 EVERY = 10  # flushes between two looks of the background

@@ -10,7 +10,7 @@ from rows import Row
 
 import mstbucket
 from mstbucket.limits import INLINE_MAX, KIB
-from mstbucket.services import intake
+from mstbucket.services.objects import intake
 
 SIZES = [4 * KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB, 1024 * KIB]
 PUTS = 60

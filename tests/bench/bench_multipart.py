@@ -14,7 +14,7 @@ from rows import Row
 
 import mstbucket
 from mstbucket.limits import MIB, PARTS_MAX
-from mstbucket.services import completing
+from mstbucket.services.uploads import complete as completing
 
 PART = 5 * MIB
 

@@ -15,8 +15,11 @@ from rows import Row
 
 import mstbucket
 from mstbucket.limits import KIB, MIB
-from mstbucket.services import completing, incoming, parts, putting
-from mstbucket.services.packing import PackInProgress
+from mstbucket.services.blocks import incoming
+from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.objects import put as putting
+from mstbucket.services.uploads import complete as completing
+from mstbucket.services.uploads import parts
 
 LARGE = 32 * MIB
 SMALL = 2000  # bodies of 4 KiB

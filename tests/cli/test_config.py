@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
-from mstbucket.cli.config import StorePlace, find_store, redact
+from mstbucket.cli.config import StorePlace, find_store, home_directory, redact
 from mstbucket.errors import InvalidInput
 
 
@@ -56,13 +58,25 @@ def test_the_packs_may_be_at_a_url(tmp_path: Path) -> None:
     assert redact("s3://AKIA:canary@bucket/p") == "s3://AKIA:***@bucket/p"
 
 
-def test_paths_in_the_file_are_relative_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """[CLI-7]"""
+def test_paths_in_the_file_are_relative_to_it(tmp_path: Path) -> None:
+    """[CLI-7] and `~` is the home directory that was found, not the one that HOME names though it is empty."""
     file = write(tmp_path, 'store = "here"')
     assert find_store(None, {}, tmp_path).path == file.parent / "here"
-    monkeypatch.setenv("HOME", "/somebody")
+    for text, path in (("~/here", tmp_path / "here"), ("~", tmp_path), ("~root/here", Path("~root/here").expanduser())):
+        file.write_text(f'store = "{text}"')
+        assert find_store(None, {}, tmp_path).path == path
+    elsewhere = {"XDG_CONFIG_HOME": str(file.parent.parent)}
     file.write_text('store = "~/here"')
-    assert find_store(None, {}, tmp_path).path == Path("/somebody/here")
+    with pytest.raises(InvalidInput, match="is not known"):
+        find_store(None, elsewhere, None)
+
+
+def test_an_empty_home_counts_as_unset() -> None:
+    """[CLI-6] then it is the one of the user database, and not the root directory."""
+    mine = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert home_directory({}) == home_directory({"HOME": ""}) == mine
+    assert home_directory({"HOME": "/somebody"}) == Path("/somebody")
+    assert home_directory({"HOME": "somebody"}) is None
 
 
 def test_the_working_directory_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,4 +63,4 @@ def test_rules_that_cannot_be_are_refused_in_one_line(cli: Any, place: str, text
 def test_a_file_goes_with_set_and_only_with_set(cli: Any, place: str, tmp_path: Path) -> None:
     assert cli("lifecycle", place, "set").code == 2
     assert cli("lifecycle", place, "rm", "file").code == 2
-    assert cli("lifecycle", place, "set", str(tmp_path / "missing")).code == 6
+    assert cli("lifecycle", place, "set", str(tmp_path / "missing")).code == 3

@@ -109,7 +109,7 @@ def test_what_fails_is_said_and_counted(cli: Any, bucket: str, tree: Path) -> No
     [
         (["TREE", "mst://BUCKET", "--size-only", "--checksum"], 2, "exclude each other"),
         (["TREE", "mst://BUCKET", "--workers", "0"], 2, "workers are too few"),
-        (["TREE", "mst://BUCKET", "--workers", "x"], 2, "invalid int value"),
+        (["TREE", "mst://BUCKET", "--workers", "x"], 2, "a whole number is wanted"),
         (["TREE", "TREE"], 7, "neither side is in a bucket"),
         (["s3://there", "TREE"], 7, "neither side is in a bucket"),
         (["-", "mst://BUCKET"], 2, "not '-'"),
@@ -144,8 +144,9 @@ def test_checksums_are_asked_for(cli: Any, bucket: str, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("way", [("sync", "--workers", "2"), ("cp", "-r")], ids=lambda way: way[0])
 def test_an_interrupted_run_leaves_no_half_of_a_file(
-    cli: Any, bucket: str, tmp_path: Path, number: int, start_child: Any
+    cli: Any, bucket: str, tmp_path: Path, number: int, way: tuple[str, ...], start_child: Any
 ) -> None:
     """[CLI-26], [SYNC-13]: and what comes next is what was missing."""
     source = tmp_path / "large"
@@ -154,7 +155,7 @@ def test_an_interrupted_run_leaves_no_half_of_a_file(
         (source / f"{name:02}").write_bytes(os.urandom(8 << 20))
     cli("sync", source, f"mst://{bucket}", "-q")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "mstbucket.cli", "sync", f"mst://{bucket}", str(out), "--workers", "2", "--json"]
+    command = [sys.executable, "-m", "mstbucket.cli", *way, f"mst://{bucket}", str(out), "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     child = start_child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert child.stdout is not None
@@ -238,6 +239,8 @@ def test_what_no_object_can_have_is_refused_before_anything_is_done(cli: Any, bu
     for command in (("sync",), ("cp", "-r")):
         ran = cli(*command, tree, f"mst://{bucket}", "--tag", f"{'t' * 129}=x")
         assert (ran.code, ran.out, "[InvalidTag]" in ran.error) == (2, b"", True)
+        ran = cli(*command, tree, f"mst://{bucket}", "--header", "x-odd=1")
+        assert (ran.code, ran.out, "'x-odd' is no header that is kept" in ran.error) == (2, b"", True)
     ran = cli("sync", f"mst://{bucket}", tree, "--tag", "a=b")
     assert (ran.code, "where files become objects" in ran.error) == (2, True)
     assert keys(cli, f"mst://{bucket}") == []

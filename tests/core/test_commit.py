@@ -15,9 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multiformats import CID as LibraryCid
 
+from mstbucket.core import dagcbor
 from mstbucket.core.cid import DAG_CBOR_PREFIX, dag_cbor_cid, raw_cid, to_text
-from mstbucket.core.commit import EMPTY_TREE, Commit, bucket_id, check_bucket_id, decode, encode, signing_bytes
+from mstbucket.core.commit import (
+    EMPTY_TREE,
+    Commit,
+    bucket_id,
+    check_bucket_id,
+    check_followed,
+    decode,
+    encode,
+    signing_bytes,
+)
+from mstbucket.core.dagcbor import Link
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
+from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_SEQ_MAX
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -44,7 +56,7 @@ SIGNATURES = st.tuples(st.none(), st.none()) | st.tuples(
 
 @st.composite
 def commits(draw: st.DrawFn) -> Commit:
-    seq = draw(st.integers(1, 3) | st.integers(1, 2**63 - 1))
+    seq = draw(st.integers(1, 3) | st.integers(1, COMMIT_SEQ_MAX))
     key, sig = draw(SIGNATURES)
     return Commit(
         bucket=bucket_id(draw(st.binary(min_size=16, max_size=16))),
@@ -136,6 +148,7 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
     "a name of bytes": (FIRST, {"name": b"a"}, "name is b'a'"),
     "sequence 0": (FIRST, {"seq": 0}, "seq is 0"),
     "a sequence that is a truth value": (FIRST, {"seq": True}, "seq is True"),
+    "a sequence above 2^53 - 1": (FIRST, {"seq": COMMIT_SEQ_MAX + 1}, "an integer from 1 to 9007199254740991"),
     "a time before 1970": (FIRST, {"time": -1}, "time is -1"),
     "2^63 objects": (FIRST, {"objects": 2**63}, "objects is 9223372036854775808"),
     "bytes as a float": (FIRST, {"bytes": 0.0}, "bytes is float"),
@@ -310,3 +323,29 @@ def test_a_signature_is_reported_as_not_checked() -> None:
     assert signing_bytes(dataclasses.replace(FULL, key=bytes(32))) != signing_bytes(FULL)
     with pytest.raises(InvalidInput, match="names none"):
         signing_bytes(FIRST)
+
+
+@pytest.mark.parametrize("count", [400, 5000, 9000])
+def test_tags_leave_room_exactly_as_long_as_the_largest_commit_with_them_fits(count: int) -> None:
+    """[COM-14] The largest commit as the specification lists its fields, written by the generic codec."""
+    names = [f"{n:04}" for n in range(count)]
+    tree = Link(EMPTY_TREE)
+
+    def largest(tags: dict[str, str]) -> int:
+        fields = {
+            "bucket": bucket_id(bytes(16)), "tags": tags, "name": "n" * 63, "seq": 2**53 - 1, "prev": to_text(EMPTY_TREE),
+            "versions": tree, "tree": tree, "time": 2**63 - 1, "objects": 2**63 - 1, "bytes": 2**63 - 1, "version": 1,
+            "config": {"chunk": CHUNK_SIZE, "layout": "unixfs-v1-2025", "versioning": "Suspended"},
+        }  # fmt: skip
+        return len(dagcbor.encode(fields))
+
+    room = COMMIT_BLOCK_MAX - largest(dict.fromkeys(names, "") | {names[0]: "v" * 1000}) + 1000
+    fitting = min(room, BUCKET_TAGS_SIZE_MAX - 4 * count)
+    for size, fits in ((fitting - 1, True), (fitting, True), (fitting + 1, False)):
+        tags = dict.fromkeys(names, "") | {names[0]: "v" * size}
+        made = Commit(bucket_id(bytes(16)), "n", 1, EMPTY_TREE, 0, 0, 0, tags=tags)
+        if fits:
+            check_followed(made)
+        else:
+            with pytest.raises(Unsupported):
+                check_followed(made)

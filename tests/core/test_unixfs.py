@@ -66,6 +66,7 @@ def tiny(chunk: int = 4, width: int = 3, largest: int = 1000) -> Iterator[None]:
             patch.setattr(module, "CHUNK_SIZE", chunk)
             patch.setattr(module, "LINKS_PER_NODE", width)
         patch.setattr(unixfs, "OBJECT_SIZE_MAX", largest)
+        patch.setattr(unixfs, "PUT_SIZE_MAX", largest)
         unixfs_shape._tree_length.cache_clear()
         yield
     unixfs_shape._tree_length.cache_clear()
@@ -378,7 +379,7 @@ def test_blocks_out_of_place() -> None:
 
 @pytest.mark.parametrize(
     ("size", "height"),
-    [(0, 0), (MIB, 0), (MIB + 1, 1), (2**30, 1), (2**30 + 1, 2), (2**40, 2), (2**40 + 1, 3), (5 * 2**40, 3)],
+    [(0, 0), (MIB, 0), (MIB + 1, 1), (2**30, 1), (2**30 + 1, 2), (2**40, 2), (2**40 + 1, 3), (50_000 * 2**30, 3)],
 )
 def test_heights(size: int, height: int) -> None:
     """[BODY-4]"""

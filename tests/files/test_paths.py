@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 
 import pytest
@@ -56,6 +57,21 @@ def test_no_key_has_a_name_of_ours_in_its_path(key: str) -> None:
         assert not any(is_temporary(name.encode()) for name in components)
         assert unescape(components) == key
     assert is_temporary(temporary_name())
+
+
+@settings(deadline=None, max_examples=200)
+@given(LONG)
+def test_a_long_segment_is_cut_as_late_as_can_be(key: str) -> None:
+    """[CLI-12] [CLI-13] No piece could take what the next one starts with; together they are the escape."""
+    segment = key.replace("/", "") * 2
+    for names, mark in ((escape_segment("%=" + segment), "%="), (other_segment(segment), "%+")):
+        assert [name[:2] for name in names] == ["%~"] * (len(names) - 1) + [mark]
+        pieces = [name[2:] for name in names]
+        for piece, after in itertools.pairwise(pieces):
+            first = after[:3] if after[0] == "%" else after[0]
+            assert len(piece.encode()) <= 240 < len((piece + first).encode())
+        assert len(names) == 1 or len(pieces[-1].encode()) <= 240
+        assert len(names) > 1 or len(names[0].encode()) <= NAME_MAX
 
 
 @settings(deadline=None, max_examples=400)

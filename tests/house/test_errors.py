@@ -30,10 +30,11 @@ CLASSES = {
 # Nobody who handles errors by this tree would catch these. OSError may be raised where it is translated.
 NEVER_RAISED = {"Exception", "BaseException", "ValueError", "KeyError", "IndexError", "LookupError", "RuntimeError"}
 # One ends in a process that nobody calls, one is a signal on its way to the end of the command line, one ends in the
-# thread that it was raised in, as an outcome, and one with the work on a pack that somebody else was faster with.
+# thread that it was raised in, as an outcome, one with the work on a pack that somebody else was faster with, and one in
+# the pool, which waits.
 INTERNAL = {
     "mstbucket.pg.processes.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
-    "mstbucket.services.packing.PackMoved",
+    "mstbucket.services.blocks.write.PackMoved", "mstbucket.pg.pool.Full",
 }  # fmt: skip
 
 

@@ -74,6 +74,19 @@ def test_every_number_that_is_cited_is_a_clause(clauses: list[Clause], citations
     assert not unknown, "\n".join(unknown)
 
 
+def test_every_number_that_is_mentioned_without_brackets_is_a_clause(root: Path, clauses: list[Clause]) -> None:
+    """In tables and in "as in PUT-6"."""
+    known = {clause.number for clause in clauses}
+    prefixes = {number.partition("-")[0] for number in known}
+    unknown = [
+        f"{path.name} mentions {number}"
+        for path in sorted((root / "spec").rglob("*.md"))
+        for number in re.findall(r"\b[A-Z][A-Z0-9]*-[0-9]+\b", path.read_text(encoding="utf-8"))
+        if number.partition("-")[0] in prefixes and number not in known
+    ]
+    assert not unknown, "\n".join(unknown)
+
+
 def test_every_clause_with_a_must_is_cited_by_a_test(clauses: list[Clause], citations: dict[str, set[str]]) -> None:
     tested = set[str]().union(*(cited for place, cited in citations.items() if place.startswith("tests/")))
     untested = [
@@ -91,6 +104,31 @@ def test_the_numbers_of_a_prefix_stand_in_one_file(clauses: list[Clause]) -> Non
     for clause in clauses:
         places.setdefault(clause.number.partition("-")[0], set()).add(clause.place)
     assert {prefix: found for prefix, found in places.items() if len(found) > 1} == {}
+
+
+def test_the_index_names_every_document_and_every_prefix(root: Path, clauses: list[Clause]) -> None:
+    index = (root / "spec" / "README.md").read_text(encoding="utf-8")
+    documents = {path.relative_to(root / "spec").as_posix() for path in (root / "spec").rglob("[0-9]*.md")}
+    shelved = {name for name in documents if not name.startswith("decisions/")}
+    rows = dict(re.findall(r"^\| \[[\w.-]+\]\(([\w./-]+)\) \|([^|]*)\|", index, re.MULTILINE))
+    assert set(rows) == shelved
+    listed = {prefix for cell in rows.values() for prefix in re.findall(r"\w+", cell)}
+    assert {clause.number.partition("-")[0] for clause in clauses} == listed
+
+
+PATH = re.compile(r"\bspec/[\w./-]+\.(?:md|sql)\b")
+
+
+def test_every_path_of_the_specification_that_is_cited_is_there(root: Path, repository: list[Path]) -> None:
+    """Not in migrations: a store records their checksums, so their comments stay as they were written."""
+    dead = [
+        f"{path.relative_to(root)}: {cited}"
+        for path in repository
+        if path.suffix in {".py", ".md", ".toml"}
+        for cited in PATH.findall(path.read_text(encoding="utf-8"))
+        if not (root / cited).exists()
+    ]
+    assert not dead, "\n".join(dead)
 
 
 def test_the_patterns_read_what_the_specification_writes() -> None:

@@ -17,14 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mstbucket.blobs import frames, zstd
-from mstbucket.blobs.crypto import DataKey
 from mstbucket.blobs.names import Kind
 from mstbucket.core import car, cid, commit, dagcbor, keys, manifest, ranges, unixfs, varint
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.node import decode_node
 from mstbucket.errors import MstBucketError
 from mstbucket.limits import CAR_SECTION_MAX, CHUNK_SIZE, KEY_MAX, MIB
+from mstbucket.packs.frames import format as frames
+from mstbucket.packs.frames import zstd
+from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.verify import manifest as judged_manifest
 from mstbucket.verify.car import verify_car
 from mstbucket.verify.node import judge

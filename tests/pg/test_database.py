@@ -619,3 +619,87 @@ def test_psycopg_is_not_imported_before_it_is_needed() -> None:
     environment = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "False\n"
+
+
+# --- the limit of connections ----------------------------------------------------------------------------------------
+
+
+class Crowd:
+    """All connections that a role may have, until they are let go."""
+
+    def __init__(self, url: str, role: str) -> None:
+        self._admin = psycopg.connect(url, autocommit=True)
+        self._role = role
+        self._admin.execute(f"CREATE ROLE {role} LOGIN SUPERUSER CONNECTION LIMIT 2")  # type: ignore[arg-type]
+        self._admin.execute(f"ALTER ROLE {role} NOSUPERUSER")  # type: ignore[arg-type]
+        self.url = conninfo.make_conninfo(url, user=role)
+        self._there = [psycopg.connect(self.url) for _ in range(2)]
+
+    def let_go(self) -> None:
+        for connection in self._there:
+            connection.close()
+
+    def close(self) -> None:
+        self.let_go()
+        self._admin.execute(f"DROP ROLE {self._role}")  # type: ignore[arg-type]
+        self._admin.close()
+
+
+@pytest.fixture
+def crowd(empty_database_url: str) -> Iterator[Crowd]:
+    made = Crowd(empty_database_url, f"crowd_{os.getpid()}_{time.monotonic_ns()}")
+    yield made
+    made.close()
+
+
+def test_at_the_limit_of_connections_a_call_waits(crowd: Crowd) -> None:
+    """[PG-25]: also the first one, until somebody else lets go."""
+    with Database(crowd.url) as db:
+        timer = threading.Timer(0.5, crowd.let_go)
+        timer.start()
+        with db.reading() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        timer.join()
+
+
+def test_at_the_limit_of_connections_threads_share_what_there_is(crowd: Crowd) -> None:
+    """[PG-25]: with two connections and sixteen threads nothing fails."""
+    crowd.let_go()
+    with Database(crowd.url) as db:
+        results: list[int] = []
+
+        def work() -> None:
+            for n in range(10):
+                with db.reading() as connection:
+                    results.append(connection.execute("SELECT %s", (n,)).fetchone()[0])  # type: ignore[index]
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 160
+
+
+def test_the_wait_at_the_limit_of_connections_ends(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[PG-25]"""
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.3)
+    with Database(crowd.url) as db:
+        with pytest.raises(errors.StorageError, match="takes no more connections: close some"), db.reading():
+            pass
+        crowd.let_go()
+        with db.reading() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_lock_that_is_held_leaves_half_of_the_connections(empty_database_url: str) -> None:
+    """[PG-24]: however many hold one and need another, nobody waits for ever."""
+    with Database(empty_database_url, pool_max=4) as db, contextlib.ExitStack() as stack:
+        assert [stack.enter_context(db.holding(1, n)) for n in range(4)] == [True, True, False, False]
+        with db.reading() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    with Database(empty_database_url) as db, Database(empty_database_url) as other:
+        with db.holding(7) as first, other.holding(7) as second:
+            assert (first, second) == (True, False)
+        with other.holding(7) as again:
+            assert again

@@ -229,10 +229,19 @@ def test_a_directory_that_was_copied_with_open_modes_is_closed(place: Any) -> No
     """[PG-2]."""
     place.client().communicate()
     place.gone()
-    (place.directory / "run").chmod(0o777)
-    place.directory.chmod(0o755)
+    parts = [place.directory, place.directory / "run", place.directory / "data"]
+    for part in parts:
+        part.chmod(0o755)
     place.client()
-    assert (place.directory / "run").stat().st_mode & 0o777 == place.directory.stat().st_mode & 0o777 == 0o700
+    assert [part.stat().st_mode & 0o777 for part in parts] == [0o700] * 3
+
+
+@pytest.mark.parametrize("text", [b"\0" * 5000, b"\xff\0/x", b"", b"/nowhere/mstbucket-1"], ids=["NUL", "bytes", "", "gone"])
+def test_garbage_where_the_sockets_directory_is_recorded_keeps_nothing_from_starting(place: Any, text: bytes) -> None:
+    """[PG-9], [PG-22]."""
+    (place.directory / "run").mkdir(parents=True)
+    (place.directory / "run" / "ready.lock").write_bytes(text)
+    place.client()
 
 
 def test_nobody_is_let_through_the_stores_own_directory(place: Any, open_programs: Path) -> None:

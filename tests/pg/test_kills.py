@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -169,6 +170,24 @@ def test_opening_after_a_backend_and_then_the_supervisor_were_killed(
         for supervisor in place.supervisors():
             kill(supervisor)
     assert ask(place.client().conninfo, "SELECT 1") == 1
+
+
+def test_a_server_that_runs_as_nobody_is_ended_as_well(
+    place: Any, kill: Kill, ask: Ask, open_programs: Path
+) -> None:
+    """[PG-22], [PG-7]: root may not be allowed to look into the processes of another user, in a container say."""
+    root_as = "nobody" if os.geteuid() == 0 else ""
+    for delay in (0.01, 0.02, 0.03):
+        client = place.client(root_as=root_as, programs=open_programs)
+        with psycopg.connect(client.conninfo) as connection:
+            kill(backend_of(connection))
+            time.sleep(delay)
+            for supervisor in place.supervisors():
+                kill(supervisor)
+        another = place.client(root_as=root_as, programs=open_programs)
+        assert ask(another.conninfo, "SELECT 1") == 1
+        place.end_clients()
+        place.gone()
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.03])

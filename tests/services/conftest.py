@@ -1,4 +1,4 @@
-"""Stores for the service tests: a fresh database on the shared server and a directory of packs, per test."""
+"""What the tests of the services share: a clock that tests move, and programs that are killed at a point."""
 
 from __future__ import annotations
 
@@ -7,47 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import mstbucket
-from mstbucket.services import completing, copying, deleting, putting, uploads
-
-
-@pytest.fixture
-def open_store(database_url: str, tmp_path: Path) -> Iterator[Callable[[], mstbucket.Store]]:
-    """Opens the test's store, any number of times; what was opened is closed at the end."""
-    opened: list[mstbucket.Store] = []
-
-    def open_() -> mstbucket.Store:
-        opened.append(mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False))
-        return opened[-1]
-
-    yield open_
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_store: Callable[[], mstbucket.Store]) -> mstbucket.Store:
-    """One open store without background work."""
-    return open_store()
-
-
-@pytest.fixture
-def bucket(store: mstbucket.Store) -> mstbucket.Bucket:
-    """An empty bucket."""
-    return store.create_bucket("things")
-
-
-@pytest.fixture
-def second_store(second_database_url: str, tmp_path: Path) -> Iterator[mstbucket.Store]:
-    """Another, empty store that shares nothing with the first."""
-    with mstbucket.open(database=second_database_url, blobs=tmp_path / "blobs-2", background=False) as store:
-        yield store
-
+from mstbucket.pg.database import Database
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -69,15 +35,14 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that stands at the last midnight UTC, and that every writer of this process goes by."""
     clock = Clock(time.time_ns() // 1_000_000 // DAY_MS * DAY_MS)
-    for module in (putting, copying, deleting, completing, uploads):
-        monkeypatch.setattr(module, "now_ms", clock)
+    monkeypatch.setattr(Database, "now_ms", lambda _: clock())
     return clock
 
 
 KILLED = """
 import os, sys, mstbucket
 program, point, database, blobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-places = ("blobs/local.py", "pg/database.py", "services/packing.py", "services/publishing.py")
+places = ("blobs/media/local.py", "pg/database.py", "services/blocks/write.py", "services/tree/refs.py")
 count, times = 0, {}
 def watch(frame, event, argument):
     global count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,6 @@ class Did:
     copied: dict[str, str] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
-
-
-@pytest.fixture
-def store(database_url: str, tmp_path: Path) -> Iterator[mstbucket.Store]:
-    with mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False) as store:
-        yield store
-
-
-@pytest.fixture
-def bucket(store: mstbucket.Store) -> mstbucket.Bucket:
-    return store.create_bucket("things")
 
 
 @pytest.fixture

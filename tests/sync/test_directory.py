@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.files.tree import Tree
-from mstbucket.sync import order
+from mstbucket.spill import sort_rows as order
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Filters

@@ -178,7 +178,7 @@ def test_an_object_above_what_one_copy_takes_is_copied_in_parts(
     body = os.urandom(11 * MIB)
     bucket.put_object("a", body, content_type="x/y", metadata={"m": "v"}, tags={"t": "w"})
     monkeypatch.setattr("mstbucket.sync.single.COPY_SIZE_MAX", 5 * MIB)
-    monkeypatch.setattr("mstbucket.services.copying.COPY_SIZE_MAX", 5 * MIB)
+    monkeypatch.setattr("mstbucket.services.objects.copy.COPY_SIZE_MAX", 5 * MIB)
     other = store.create_bucket("other")
     assert run(bucket, other).copied == {"a": "new"}
     info = other.head_object("a")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import replace
+from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstbucket.errors import Unsupported
@@ -63,6 +64,26 @@ def test_the_last_rule_that_matches_decides(key: str, rules: list[tuple[bool, st
     assert Filters(rules)(key) is verdict
 
 
+PATTERNS = st.text(st.sampled_from("ab/*?[]!-"), max_size=6)
+
+
+@settings(max_examples=500)
+@given(PATTERNS, st.text(st.sampled_from("ab/-!]["), max_size=3), st.text(st.sampled_from("ab/-!]["), max_size=3))
+def test_a_pattern_that_cannot_match_below_a_folder_does_not(pattern: str, folder: str, rest: str) -> None:
+    """[SYNC-9] by all texts below it."""
+    wanted = Filters([(False, "*"), (True, pattern)])
+    if fnmatch.fnmatchcase(f"{folder}/{rest}", pattern):
+        assert not wanted.leaves_out_all_below(folder)
+
+
+@given(st.text(st.sampled_from("ab*?"), max_size=5), st.text(st.sampled_from("ab"), max_size=2))
+def test_a_pattern_that_may_match_below_a_folder_does_for_some_text(pattern: str, folder: str) -> None:
+    """[SYNC-9] the other way round, over all texts that are long enough."""
+    wanted = Filters([(False, "*"), (True, f"{folder}/{pattern}")])
+    below = ("".join(text) for size in range(6) for text in product("ab", repeat=size))
+    assert wanted.leaves_out_all_below(folder) is not any(map(wanted, (f"{folder}/{text}" for text in below)))
+
+
 @given(KEYS, KEYS, RULES)
 def test_no_key_is_included_below_a_folder_that_is_left_out(
     folder: str, rest: str, rules: list[tuple[bool, str]]
@@ -75,6 +96,9 @@ def test_no_key_is_included_below_a_folder_that_is_left_out(
 def test_a_folder_is_left_out_by_a_star_behind_it() -> None:
     assert Filters([(False, "private/*")]).leaves_out_all_below("private")
     assert not Filters([(False, "*"), (True, "*.txt")]).leaves_out_all_below("private")
+    assert Filters([(False, "*"), (True, "docs/*")]).leaves_out_all_below("private")
+    assert Filters([(False, "*"), (True, "[!p]*.txt")]).leaves_out_all_below("private")
+    assert not Filters([(False, "*"), (True, "p*/a")]).leaves_out_all_below("private")
 
 
 @pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"], ["a/b", "a.txt"]], ids=["falling", "twice", "directory order"])

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.errors import Conflict, CorruptionError, NoSuchKey, StorageError
+from mstbucket.core.times import moment
+from mstbucket.errors import Conflict, CorruptionError, NoSuchBucket, NoSuchKey, StorageError
 from mstbucket.limits import MIB
-from mstbucket.s3 import S3Object, S3Place
-from mstbucket.s3.objects import NO_ATTRIBUTES, S3Listed
-from mstbucket.services.rows import moment
+from mstbucket.remote import S3Object, S3Place
+from mstbucket.remote.objects import NO_ATTRIBUTES, S3Listed
 from mstbucket.sync.entry import Compare, Copy, Entry
 from mstbucket.sync.fetching import Fetching, is_same_by_time
 from mstbucket.sync.filters import Filters
@@ -127,6 +127,24 @@ def test_what_goes_with_an_object_travels(
 
 
 @s3
+@pytest.mark.parametrize("size", [1, 20 * MIB], ids=["in one piece", "in parts"])
+def test_headers_come_back_from_the_service_as_the_texts_that_they_are(
+    corner: Corner, bucket: mstbucket.Bucket, run: Run, store: mstbucket.Store, size: int
+) -> None:
+    """[S3B-17]"""
+    texts = {"never": "never", "zero": "0", "late": "1e999", "date": "Thu, 01 Dec 1994 16:00:00 GMT"}
+    for key, text in texts.items():
+        bucket.put_object(key, bytes(size), headers={"expires": text}, metadata={"a-b.c": "x  y=z; \"q\""})
+        size = min(size, 100)  # one large one will do
+    assert run(bucket, corner.side()).failed == {}
+    back = store.create_bucket("back")
+    assert run(corner.side(), back).failed == {}
+    for key in texts:
+        one, other = bucket.head_object(key), back.head_object(key)
+        assert (one.headers, one.metadata, one.content_type) == (other.headers, other.metadata, other.content_type)
+
+
+@s3
 def test_an_etag_of_parts_leaves_it_to_the_times(
     corner: Corner, bucket: mstbucket.Bucket, run: Run, s3_service: Any
 ) -> None:
@@ -175,7 +193,7 @@ def test_a_prefix_with_nothing_under_it_and_a_bucket_that_is_not_there(
         run(corner.side(), bucket, delete=True)
     nowhere = Remote(replace(corner.side().bucket.place, bucket="nowhere-" + secrets.token_hex(4), prefix=""), Filters())
     for sides in ((nowhere, bucket), (bucket, nowhere)):
-        with pytest.raises(StorageError, match="no such bucket"):
+        with pytest.raises(NoSuchBucket, match="no such bucket"):
             run(*sides, delete=True)
     assert contents(bucket) == {"a": b"1"}
 
@@ -269,7 +287,7 @@ def test_a_store_of_ours_that_fails_is_not_taken_for_the_service(
 
 MOVE_IN = """
 import sys, mstbucket
-from mstbucket.s3 import parse_place
+from mstbucket.remote import parse_place
 from mstbucket.sync import Filters, Objects, Options, Remote, sync
 with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) as store:
     sides = Remote(parse_place(sys.argv[3]), Filters()), Objects(store.bucket("things"), "", Filters())

@@ -61,6 +61,36 @@ def test_nothing_is_deleted_where_the_source_could_not_be_listed(
     assert run(tree, bucket, delete=True, rules=((False, "gone"),)).deleted == {"gone/x"}
 
 
+@pytest.mark.parametrize(
+    ("rules", "concerned"),
+    [
+        ((), True),
+        (((False, "*"), (True, "a/*")), False),
+        (((False, "*"), (True, "*.txt")), True),
+        (((False, "deep/*"),), False),
+        (((False, "deeper/*"),), True),
+    ],
+    ids=["no filter", "only another", "a name anywhere", "it is left out", "another is"],
+)
+def test_a_directory_that_nobody_can_read_matters_where_a_filter_matches_below_it(
+    bucket: mstbucket.Bucket, tree: Path, run: Run, write: Write, rules: tuple[tuple[bool, str], ...], concerned: bool
+) -> None:
+    """[SYNC-9] [SYNC-10]: it is so deep that no path leads to it, for root neither."""
+    write(tree, {"a/x.txt": b"1"})
+    bucket.put_object("a/gone.txt", b"2")
+    at = os.open(tree, os.O_RDONLY)
+    for name in ("deep", *["x" * 250] * 17):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    did = run(tree, bucket, delete=True, rules=rules)
+    assert set(did.copied) == {"a/x.txt"}
+    assert (len(did.failed) > 0) is concerned
+    assert did.deleted == (set() if concerned else {"a/gone.txt"})
+
+
 def test_a_damaged_object_fails_alone_and_leaves_the_file(
     bucket: mstbucket.Bucket, tree: Path, tmp_path: Path, run: Run, write: Write, contents: Contents
 ) -> None:

@@ -108,8 +108,8 @@ class Forge(MemoryBlocks):
         }
         return self.put_manifest(Manifest(**values | fields))
 
-    def marker(self, time: int = 5) -> bytes:
-        return self.put_manifest(Manifest(None, None, None, None, time, time, delete_marker=True))
+    def marker(self, time: int = 5, version_id: str | None = None) -> bytes:
+        return self.put_manifest(Manifest(None, None, None, None, time, time, version_id=version_id, delete_marker=True))
 
     def put_manifest(self, value: Manifest) -> bytes:
         block = manifest.encode(value)
@@ -124,8 +124,10 @@ class Forge(MemoryBlocks):
     def bucket(self, objects: Mapping[bytes, bytes], versions: Mapping[bytes, bytes] | None = None) -> bytes:
         """Put the commit of keys and manifests; totals are counted from the manifests."""
         size = sum(manifest.decode(self.get(cid)).size or 0 for cid in objects.values())
-        other = self.tree(versions) if versions else None
-        return self.commit(self.tree(objects), len(objects), size, versions=other)
+        if not versions:
+            return self.commit(self.tree(objects), len(objects), size)
+        other, config = self.tree(versions), commits.config("Suspended")
+        return self.commit(self.tree(objects), len(objects), size, versions=other, config=config)
 
     # --- exports ---
 
@@ -191,3 +193,11 @@ def generators() -> Iterator[Callable[[str], ModuleType]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "fixtures"))
         yield importlib.import_module
+
+
+@pytest.fixture(scope="session")
+def second_reader() -> Iterator[ModuleType]:
+    """The verifier that shares nothing with the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        yield importlib.import_module("second_reader")

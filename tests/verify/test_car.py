@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tracemalloc
 from typing import Any
 
@@ -10,30 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mstbucket
 from mstbucket.core import car as cars
 from mstbucket.core import commit as commits
-from mstbucket.core import varint
-from mstbucket.core.cid import dag_cbor_cid, raw_cid
+from mstbucket.core import dagcbor, varint
+from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import EMPTY_TREE
 from mstbucket.core.keys import version_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.errors import (
     CorruptionError,
     ExtraBlock,
+    ForeignCar,
     FormatError,
     HashMismatch,
     InvalidBlock,
     InvalidCar,
+    InvalidInput,
     MissingBlock,
+    StorageError,
     Unsupported,
     Untrue,
 )
 from mstbucket.limits import MIB
+from mstbucket.spill.seen import SeenNumbers
 from mstbucket.verify import replay
 from mstbucket.verify.car import CarReport, verify_car
 from mstbucket.verify.event import Kind
 from mstbucket.verify.replay import Replay
-from mstbucket.verify.seen import SeenNumbers
 
 DECLARED = (FormatError, CorruptionError)
 
@@ -43,14 +48,14 @@ def verify(data: bytes) -> CarReport:
 
 
 def plain(forge: Any, count: int = 9) -> bytes:
-    """A bucket with shared manifests, a shared body, an empty body, versions and a delete marker."""
+    """A bucket with shared manifests, a shared body, an empty body, versions and delete markers."""
     objects = {b"k%02d" % n: forge.manifest(b"body %d" % (n // 2), created=n // 3) for n in range(count)}
     objects[b"empty"] = forge.manifest(b"")
     objects["schlüssel".encode()] = objects[b"k00"]
     versions = {
-        version_key(b"k00", 1): objects[b"k01"],
-        version_key(b"k00", 2): forge.marker(),
-        version_key(b"z", 7): (forge.manifest(b"old")),
+        version_key(b"k00", 1): forge.manifest(b"older", version_id="a"),
+        version_key(b"k00", 2): forge.marker(version_id="b"),
+        version_key(b"z", 7): forge.marker(),
     }
     return forge.bucket(objects, versions)
 
@@ -88,13 +93,62 @@ def test_any_bucket_passes(forge_type: Any, live: dict[int, int], old: dict[tupl
     """Numbers stand for bodies, so that many are shared, between the trees too; -1 is a delete marker."""
     forge = forge_type()
     objects = {b"key/%d" % key: forge.manifest(b"%d" % body * body) for key, body in live.items()}
+    old |= {(key, 100): -1 for key, _ in old if key not in live}
     versions = {
-        version_key(b"key/%d" % key, seq): forge.marker(seq) if body < 0 else forge.manifest(b"%d" % body * body)
+        version_key(b"key/%d" % key, seq): forge.marker(seq, f"{seq}")
+        if body < 0
+        else forge.manifest(b"%d" % body * body, version_id=f"{seq}")
         for (key, seq), body in old.items()
     }
     root = forge.bucket(objects, versions)
     report = verify(forge.car(root))
     assert (report.objects, report.versions, report.blocks) == (len(live), len(old), len(forge.order(root)))
+
+
+# A version: its key, its sequence, its id (0 is the null version), and whether it is a delete marker.
+VERSIONS = st.dictionaries(
+    st.tuples(st.integers(0, 30), st.integers(0, 40)), st.tuples(st.integers(0, 25), st.booleans()), max_size=80
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.dictionaries(st.integers(0, 30), st.integers(0, 25), max_size=30), VERSIONS, st.booleans(), st.data())
+def test_a_history_passes_if_it_is_one(
+    forge_type: Any, live: dict[int, int], old: dict[tuple[int, int], tuple[int, bool]], mend: bool, data: Any
+) -> None:
+    """[VSN-2] [VSN-4] [VER-21] Against the definition, on trees of several levels; equal manifests come in many places."""
+    forge = forge_type()
+    if mend:  # until nothing is wrong but, perhaps, one thing
+        ids = set(live.items())
+        for place, (name, _) in list(old.items()):
+            if (place[0], name) in ids:
+                del old[place]
+            ids.add((place[0], name))
+        for key in {key for key, _ in old} - live.keys():
+            newest = max(seq for other, seq in old if other == key)
+            old[key, newest] = (old[key, newest][0], True)
+        if old and data.draw(st.booleans()):
+            place = data.draw(st.sampled_from(sorted(old)))
+            name, marker = old[place]
+            old[place] = data.draw(st.sampled_from([(name, not marker), (live.get(place[0], 3), marker)]))
+    name_of = lambda name: f"id {name}" if name else None  # noqa: E731
+    objects = {b"%02d" % key: forge.manifest(b"x", version_id=name_of(name)) for key, name in live.items()}
+    versions = {
+        version_key(b"%02d" % key, seq): (forge.marker if marker else forge.manifest)(
+            *(() if marker else (b"x",)), version_id=name_of(name)
+        )
+        for (key, seq), (name, marker) in old.items()
+    }
+    names = [*live.items(), *((key, name) for (key, _), (name, _) in old.items())]
+    newest = {key: max(seq for other, seq in old if other == key) for key, _ in old}
+    ids_differ = len(names) == len(set(names)) or not old
+    topped = all(key in live or old[key, seq][1] for key, seq in newest.items())
+    source = forge.car(forge.bucket(objects, versions))
+    if ids_differ and topped:
+        assert verify(source).versions == len(old)
+    else:
+        with pytest.raises(Untrue, match=r"two (null versions|versions of one id)|above them"):
+            verify(source)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -278,10 +332,76 @@ def test_a_value_that_is_no_manifest(forge: Any) -> None:
             verify(forge.car(one(forge, value)))
 
 
-def test_a_root_that_is_no_commit(forge: Any) -> None:
-    for root in (forge.tree({}), forge.value([]), forge.body(b"raw")):
-        with pytest.raises(InvalidBlock):
+def test_a_file_of_something_else_is_called_foreign_and_not_damaged(forge: Any) -> None:
+    """[VER-22] Roots of UnixFS, of bytes, of a bare tree, of a manifest, of other values; CIDs that are not read here."""
+    large = forge.body(bytes(3 * MIB))
+    roots = [
+        forge.body(b"raw"), large, forge.tree({}), forge.tree({b"k": forge.manifest(b"x")}), forge.manifest(b"x"),
+        forge.value([]), forge.value({"a": 1}), forge.value("text"),
+    ]  # fmt: skip
+    for root in roots:
+        with pytest.raises(ForeignCar, match=f"no bucket export: its root is {to_text(root)}"):
             verify(forge.car(root))
+    digest = raw_cid(b"x")[4:]
+    for cid, text in (
+        (b"\x12\x20" + digest, "Qm"),  # CIDv0
+        (b"\x01\xa9\x02\x12\x20" + digest, "b"),  # dag-json
+        (b"\x01\x71\x13\x40" + digest + digest, "b"),  # sha2-512
+        (b"\x01\x55\x00\x02hi", "b"),  # the bytes themselves
+    ):
+        link = b"\xd8\x2a" + dagcbor.bytes_item(b"\0" + cid)
+        head = b"\xa2\x65roots\x81" + link + b"\x67version\x01"
+        with pytest.raises(ForeignCar, match=f"no bucket export: its root is {text}"):
+            verify(varint.encode(len(head)) + head)
+
+
+def test_a_root_that_was_to_be_a_commit_is_damaged_and_says_where(forge: Any) -> None:
+    """[VER-18] [VER-22] With one offset, of the file; texts are those of this program."""
+    good = dagcbor.decode(forge.get(plain(forge)))
+    block = forge.get(plain(forge))
+    wrong = [dagcbor.encode(good | {"seq": 0}), dagcbor.encode({name: good[name] for name in good if name != "version"})]
+    wrong += [dagcbor.encode(good | {"more": 1}), block.replace(b"cseq\x01", b"cseq\x18\x01")]
+    wrong += [block + b"\0", block[:-1], b""]
+    for one in wrong:
+        forge.put(dag_cbor_cid(one), one)
+        with pytest.raises(InvalidBlock) as caught:
+            verify(forge.car(dag_cbor_cid(one), [dag_cbor_cid(one)]))
+        said = str(caught.value)
+        assert re.search(r"noticed at byte 9[67] of the file", said)
+        assert said.count("at byte") == 1
+        assert "\n" not in said
+
+
+class Broken:
+    """A stream that fails at its n-th reading."""
+
+    def __init__(self, data: bytes, at: int, what: Any) -> None:
+        self.data, self.at, self.what = io.BytesIO(data), at, what
+
+    def read(self, size: int) -> Any:
+        self.at -= 1
+        if self.at >= 0:
+            return self.data.read(min(size, 50))
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_a_stream_that_fails_is_a_declared_error(forge: Any, at: int) -> None:
+    data = forge.car(plain(forge))
+    for what, error in (
+        (OSError(5, "Input/output error"), StorageError), (ValueError("closed"), InvalidInput), ("text", InvalidInput),
+        (None, InvalidInput), (bytearray(b"x"), InvalidInput),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            mstbucket.verify_car(Broken(data, at, what))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput):
+        mstbucket.verify_car(5)  # type: ignore[arg-type]
+    closed = io.BytesIO(data)
+    closed.close()
+    with pytest.raises(InvalidInput, match="closed"):
+        mstbucket.verify_car(closed)
 
 
 def test_a_root_that_is_not_there(forge: Any) -> None:
@@ -309,7 +429,7 @@ def test_a_tree_that_is_wrong_in_a_good_file(forge: Any, keys_of_height: Any) ->
 def test_the_two_trees_may_not_be_one(forge: Any) -> None:
     tree = forge.tree({b"k": forge.manifest(b"abc")})
     with pytest.raises((InvalidBlock, MissingBlock)):
-        verify(forge.car(forge.commit(tree, 1, 3, versions=tree)))
+        verify(forge.car(forge.commit(tree, 1, 3, versions=tree, config=commits.config("Enabled"))))
 
 
 def test_a_manifest_of_the_bytes_of_a_body(forge: Any) -> None:

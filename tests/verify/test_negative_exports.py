@@ -29,7 +29,7 @@ FILES = ROOT / "fixtures" / "negative-exports"
 INDEX: dict[str, dict[str, Any]] = json.loads((FILES / "index.json").read_text(encoding="utf-8"))
 NUMBER = r"[A-Z]+-[0-9]+"
 CLASSES = {  # what [VER-32] says of the errors
-    "malformed": {"InvalidCar", "InvalidBlock"},
+    "malformed": {"InvalidCar", "InvalidBlock", "ForeignCar"},
     "untrue": {"HashMismatch", "Untrue"},
     "missing": {"MissingBlock"},
     "extra": {"ExtraBlock"},

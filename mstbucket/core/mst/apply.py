@@ -15,12 +15,12 @@ keeps its CID. On the way up, nodes are joined again from the parts that did not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from mstbucket.core.blocks import BlockSource
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.gap import Change, Gap, change_lowest, divide, gather, stand_in, write
 from mstbucket.core.mst.node import (
@@ -31,8 +31,9 @@ from mstbucket.core.mst.node import (
     key_height,
     read_node,
 )
+from mstbucket.core.mst.patch import change_leaf, close_inner, open_inner
 from mstbucket.errors import InvalidInput, Untrue
-from mstbucket.limits import TREE_HEIGHT_MAX
+from mstbucket.limits import TREE_HEIGHT_MAX, VERSION_KEY_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,9 @@ def _check(changes: Sequence[tuple[bytes, CID | None]]) -> list[Change]:
     wanted = []
     before = b""
     for key, value in changes:
-        check_pair(key, EMPTY_ROOT if value is None else value)
-        # [MST-7]
-        if key <= before:
+        # [MST-2] [MST-7]
+        if key <= before or len(key) > VERSION_KEY_MAX or (value is not None and len(value) != CID_SIZE):
+            check_pair(key, EMPTY_ROOT if value is None else value)
             raise InvalidInput(f"the change of {key[:40]!r} comes after {before[:40]!r}: sort them, without repeats")
         before = key
         wanted.append((key, value, key_height(key)))
@@ -120,13 +121,13 @@ def _in_link_order(made: dict[CID, bytes], root: CID) -> dict[CID, bytes]:
 class _Fold:
     """One run of `apply`: what was read and what was made."""
 
-    __slots__ = ("blocks", "made", "old", "replaced", "root")
+    __slots__ = ("blocks", "here", "old", "replaced", "root")
 
     def __init__(self, blocks: BlockSource, root: CID, block: bytes) -> None:
         self.blocks = blocks
         self.root = root
-        self.old: dict[CID, bytes] = {root: block}  # of the level at hand the nodes, of those above only the names
-        self.made: dict[CID, bytes] = {}
+        self.old = {root}  # the nodes that were read
+        self.here: Mapping[CID, bytes] = {root: block}  # the blocks of the level at hand
         self.replaced: list[CID] = []
 
     def descend(self, wanted: list[Change], height: int, top: int) -> list[list[Gap]]:
@@ -137,56 +138,79 @@ class _Fold:
         gaps = [whole]
         for level in range(top, -1, -1):
             levels.append(gaps)
-            if level <= height:
-                missing = {cid for gap in gaps for cid in gap.fragments} - self.old.keys()
-                if missing:
-                    self.old.update(self.blocks.get_many(missing))
+            if level < height:
+                missing = {cid for gap in gaps for cid in gap.fragments}
+                self.here = self.blocks.get_many(missing) if missing else {}
+                self.old |= missing
             for gap in gaps:
-                if level > height:
-                    stand_in(gap)
-                else:
-                    gather(gap, self.old, level)
-                if level:
-                    divide(gap, level, self.replaced)
-                else:
-                    change_lowest(gap, self.replaced)
-                # What has nothing below it is done; its lists are dropped at once, for the garbage collector's sake.
-                if not gap.places and gap.keys:
-                    write(gap, self.made)
-                    del gap.parts, gap.inner, gap.fragments, gap.changes, gap.stale
+                self.open(gap, level, height)
             gaps = [place for gap in gaps for _, place in gap.places]
             if not gaps:
                 break
         return levels
 
+    def open(self, gap: Gap, level: int, height: int) -> None:
+        """Take *gap* apart, change and divide it, and write it if there is nothing below it to wait for."""
+        if level <= height and len(gap.fragments) == 1 and not gap.cut:
+            block = self.here[gap.fragments[0]]
+            if not level:
+                change_leaf(gap, block, self.replaced)
+                return
+            if open_inner(gap, block, level, self.replaced):
+                if not gap.places:
+                    close_inner(gap)
+                return
+        if level > height:
+            stand_in(gap)
+        else:
+            gather(gap, self.here, level)
+        if level:
+            divide(gap, level, self.replaced)
+        else:
+            change_lowest(gap, self.replaced)
+        gap.bare = not gap.keys
+        # What has nothing below it is done; its lists are dropped at once, for the garbage collector's sake.
+        if not gap.places:
+            gap.rest = None if not gap.bare else cast("CID | None", gap.inner[0])
+            write(gap)
+            del gap.parts, gap.inner, gap.changes, gap.stale, gap.keys
+
     def collect(self, levels: list[list[Gap]]) -> Applied:
         """Write the nodes of *levels* that have others below them, lowest first, and collect those that are new."""
         start = 0
         # [MST-6] levels at the top that have no key left are trimmed; each is one gap
-        while not levels[start][0].keys:
-            only = levels[start][0].inner[0]
-            if not isinstance(only, Gap):
-                return self.trim(only)
+        while levels[start][0].bare:
+            only = levels[start][0]
+            if not only.places:
+                return self.trim(only.rest)
             start += 1
         for gaps in reversed(levels[start:]):
             for gap in gaps:
-                if gap.places or not gap.keys:
-                    write(gap, self.made)
+                if not gap.places:
+                    continue
+                if gap.patches is None:
+                    write(gap)
+                else:
+                    close_inner(gap)
         top = levels[start][0]
         root = cast("CID", top.result)  # it has keys
         created: dict[CID, bytes] = {}
+        old = self.old
         stack = [top]
         while stack:
             gap = stack.pop()
+            cid = gap.result
             # A node that is in the old tree as well was read on the way down, because its keys (or its only subtree)
             # came from it; below it nothing is new.
-            if gap.result is None or gap.result in self.old:
+            if cid is None or cid in old:
                 continue
-            created[gap.result] = self.made[gap.result]
+            created[cid] = gap.block
             # [MST-9] index 0 is `l`, which comes last
-            if gap.places and not gap.places[0][0]:
-                stack.append(gap.places.pop(0)[1])
-            stack += [place for _, place in reversed(gap.places)]
+            places = gap.places
+            if places:
+                if not places[0][0]:
+                    stack.append(places[0][1])
+                stack += [place for at, place in reversed(places) if at]
         return Applied(root, created)
 
     def trim(self, root: CID | None) -> Applied:

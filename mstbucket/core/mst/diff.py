@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import cast
 
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, to_text
@@ -46,19 +47,22 @@ class _Side:
         self.root = root
         self.level = {root}
         self.height = key_height(keys[0]) if keys else 0
-        self.links: dict[CID, list[CID]] = {}
+        self.links: dict[CID, list[CID | None]] = {}
         self.values: dict[bytes, CID] = {}
 
     def descend(self, found: Mapping[CID, bytes]) -> None:
         """Take apart the nodes of the level, whose blocks were *found*, and go to the next one."""
-        lower: set[CID] = set()
+        lower: set[CID | None] = set()
         for cid in self.level:
             keys, values, links = read_node(found[cid])
-            self.values.update(zip(keys, values, strict=True))
-            # [MST-9] `l` comes last
-            self.links[cid] = below = [link for link in (*links[1:], *links[:1]) if link is not None]
-            lower.update(below)
-        self.level = lower
+            self.values.update(zip(keys, values))  # noqa: B905  as many of both; the check costs more than the zip
+            if links:
+                # [MST-9] `l` comes last
+                links.append(links.pop(0))
+                lower.update(links)
+            self.links[cid] = links
+        lower.discard(None)
+        self.level = cast("set[CID]", lower)
         # [MST-8]
         if self.level and not self.height:
             raise Untrue(f"the tree under {to_text(self.root)} has nodes below height 0")
@@ -66,15 +70,16 @@ class _Side:
 
     def in_link_order(self) -> list[CID]:
         """Return the nodes that were taken apart, in depth-first encoded link order."""
-        found: dict[CID, None] = {}
-        stack = [self.root]
+        found: dict[CID | None, None] = {}
+        opened = cast("dict[CID | None, list[CID | None]]", self.links)
+        stack: list[CID | None] = [self.root] if self.root in opened else []
         while stack:
             cid = stack.pop()
-            links = self.links.get(cid)
-            if links is not None and cid not in found:
+            if cid not in found:
                 found[cid] = None
-                stack += reversed(links)
-        return list(found)
+                if opened[cid]:
+                    stack += [link for link in reversed(opened[cid]) if link in opened]
+        return cast("list[CID]", list(found))
 
 
 def diff(blocks: BlockSource, old: CID, new: CID) -> Diff:
@@ -107,6 +112,6 @@ def diff(blocks: BlockSource, old: CID, new: CID) -> Diff:
 
 def _changes(old: dict[bytes, CID], new: dict[bytes, CID]) -> list[Change]:
     """Return what differs; keys that stand in opened nodes on both sides with the same value cancel."""
-    changes: list[Change] = [(key, old.get(key), value) for key, value in new.items() if old.get(key) != value]
-    changes += [(key, value, None) for key, value in old.items() if key not in new]
+    changes: list[Change] = [(key, old.get(key), value) for key, value in new.items() - old.items()]
+    changes += [(key, old[key], None) for key in old.keys() - new.keys()]
     return sorted(changes, key=itemgetter(0))

@@ -26,7 +26,10 @@ Change = tuple[bytes, CID | None, int]  # key, value, height of the key
 class Gap:
     """The place of one subtree that has something to do, and the node that comes to stand there."""
 
-    __slots__ = ("above", "below", "changes", "cut", "fragments", "inner", "keys", "parts", "places", "result", "stale")
+    __slots__ = (
+        "above", "bare", "below", "block", "changes", "cut", "fragments", "inner", "keys", "parts", "patches", "places",
+        "rest", "result", "stale",
+    )  # fmt: skip
 
     above: bytes  # the interval, both ends open; b"" and None are no bound
     below: bytes | None
@@ -36,14 +39,20 @@ class Gap:
     places: list[tuple[int, Gap]]  # those of `inner` that are gaps, with their index
     stale: Collection[int]  # entries to be made again, as their neighbours are others now; may point past the ends
     result: CID | None
+    bare: bool  # no key is left in it
+    rest: CID | None  # where there is neither a key nor a place: the only subtree
+    block: bytes  # of `result`; while `patch` waits for what is below, the old one
+    patches: list[tuple[bytes, bytes]] | None  # where `patch` does it: bytes of the block, and what they become
 
     def __init__(self, fragments: list[CID], changes: list[Change], cut: bool = False) -> None:
+        self.patches = None
+        self.rest = None
         self.fragments = fragments
         self.changes = changes
         self.cut = cut  # the fragments may go on outside the interval: take only what is inside
 
 
-_NO_PLACES: list[tuple[int, Gap]] = []  # shared and never changed: one list less for each of the most frequent gaps
+NO_PLACES: list[tuple[int, Gap]] = []  # shared and never changed: one list less for each of the most frequent gaps
 _Inner = CID | Gap | None  # what stands between two keys: a subtree to be left as it is, a gap, or nothing
 
 
@@ -83,8 +92,13 @@ def gather(gap: Gap, old: Mapping[CID, bytes], level: int) -> None:
         parts += more_parts
     # [MST-7] inside the open interval handed down by the parent
     if keys and (keys[0] <= gap.above or (gap.below is not None and keys[-1] >= gap.below)):
-        raise Untrue(f"node {to_text(gap.fragments[0])} has keys outside the interval its parent gives it")
+        raise outside(gap)
     gap.keys, gap.parts, gap.inner, gap.stale = keys, parts, inner, stale
+
+
+def outside(gap: Gap) -> Untrue:
+    """Return the error for a subtree whose keys are not all between the keys around its link."""
+    return Untrue(f"node {to_text(gap.fragments[0])} has keys outside the interval its parent gives it")
 
 
 def _cut(gap: Gap, keys: list[bytes], parts: list[bytes], inner: list[_Inner]) -> tuple[list[bytes], list[bytes]]:
@@ -163,7 +177,7 @@ def change_lowest(gap: Gap, replaced: list[CID]) -> None:
     if moved:
         gap.stale = range(len(keys)) if gap.stale else moved
         gap.inner = [None] * (len(keys) + 1)
-    gap.places = _NO_PLACES
+    gap.places = NO_PLACES
 
 
 def _hand_down(inner: list[_Inner], at: int, changes: list[Change]) -> None:
@@ -205,7 +219,7 @@ def _split(inner: _Inner) -> list[_Inner]:
     return [Gap([inner], [], cut=True), Gap([inner], [], cut=True)]
 
 
-def write(gap: Gap, made: dict[CID, bytes]) -> None:
+def write(gap: Gap) -> None:
     """Join the gap's node from its parts and the results of its inner gaps."""
     keys, parts = gap.keys, gap.parts
     links = cast("list[CID | None]", gap.inner)  # once the gaps in it have given way to their results
@@ -224,6 +238,5 @@ def write(gap: Gap, made: dict[CID, bytes]) -> None:
             here = at * PARTS
             before = keys[at - 1] if at else b""
             parts[here : here + PARTS] = entry_parts(before, keys[at], links[at + 1], parts[here + VALUE_PART])
-    block = join_node(len(keys), parts, left)
+    gap.block = block = join_node(len(keys), parts, left)
     gap.result = DAG_CBOR_PREFIX + sha256(block).digest()
-    made[gap.result] = block

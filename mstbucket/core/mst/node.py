@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any, Final, NoReturn
 
 from mstbucket.core.cid import CID, CID_SIZE, dag_cbor_cid, to_text
-from mstbucket.core.dagcbor import LINK_HEAD, decode_fast, head
+from mstbucket.core.dagcbor import LINK_HEAD, decode_bare, decode_fast, head
 from mstbucket.errors import InvalidBlock, InvalidInput
 from mstbucket.limits import NODE_BLOCK_MAX, NODE_ENTRIES_MAX, VERSION_KEY_MAX
 
@@ -42,6 +42,9 @@ VALUE_PART: Final = 3
 
 _values_of = dict[str, Any].values
 
+# What it comes to where a block has another shape than a node; RecursionError is the fast decoder's for deep nesting.
+_SHAPE_ERRORS: Final = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
+
 
 # Keys, links, parts; see the module's docstring. A plain tuple, because millions are made. The lists belong to whoever
 # decoded the node.
@@ -50,8 +53,11 @@ Node = tuple[list[bytes], list[CID | None], list[bytes]]
 
 def key_height(key: bytes) -> int:
     """Return the height at which *key* stands in every tree: the leading zero bits of its sha2-256, halved."""
-    # [MST-1]
-    return (256 - int.from_bytes(sha256(key).digest(), "big").bit_length()) // 2
+    # [MST-1] the first byte tells, but for one key in 256
+    digest = sha256(key).digest()
+    if digest[0]:
+        return (8 - digest[0].bit_length()) // 2
+    return (256 - int.from_bytes(digest, "big").bit_length()) // 2
 
 
 def common_prefix(a: bytes, b: bytes) -> int:
@@ -169,15 +175,17 @@ def decode_node(block: bytes) -> Node:
         if NODE_HEADS[len(keys)] + b"".join(parts) + tail != block:
             _refuse(block, "it is not in canonical form")
     except (TypeError, ValueError, IndexError, AttributeError) as error:
-        _refuse(block, f"it has another shape ({error})", error)
+        _refuse(block, "it has another shape", error)
     return keys, links, parts
 
 
 def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     """Return the keys, values and links of the node in *block*, fast and without proof of its canonical form.
 
-    A node without subtrees has an empty list of links. Checked are limits, types, lengths and the order of keys. Names
-    of map entries, shortest forms, codecs and heights are not: `decode_node` and `verify.tree` do that.
+    A node without subtrees has an empty list of links. Checked are limits, names, types, lengths, that
+    `p` is within the key before, and the order of keys. Not checked: the order of fields, shortest forms, that `p` is
+    all that is shared, that a link is not bytes, codecs, heights: `decode_node` and `verify.tree` do that. For nodes
+    that were judged when they entered the store, from a source that hashes them on each read ([FLUSH-10]).
 
     Raises:
         InvalidBlock: as `decode_node`.
@@ -185,23 +193,30 @@ def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     keys: list[bytes] = []
     values: list[CID] = []
     before = b""
-    # [MST-10]
-    if len(block) > NODE_BLOCK_MAX:
-        _refuse(block, f"it has {len(block)} bytes, above the limit of {NODE_BLOCK_MAX}")
-    value = decode_fast(block)
+    # [MST-2] [MST-10] a block no longer than a key may be cannot expand to longer keys, whatever it says
+    decode = decode_bare if len(block) <= VERSION_KEY_MAX else _decode_large
     try:
-        entries, left = value.values()
-        if len(entries) > NODE_ENTRIES_MAX:
-            _refuse(block, f"it has {len(entries)} entries, above the limit of {NODE_ENTRIES_MAX}")
-        links = [left]
-        for suffix, shared, link, value in map(_values_of, entries):
-            key = before[:shared] + suffix
-            # [MST-2] [MST-7]
-            if key <= before or len(key) > VERSION_KEY_MAX or len(value) != CID_SIZE:
-                _refuse(block, f"the entry after key {before[:40]!r} is out of order, too long, or has no CID")
+        node = decode(block)
+        if len(node) != 2:
+            _refuse(block, "it has another field")
+        links = [node["l"]]
+        for entry in node["e"]:
+            key = entry["k"]
+            shared = entry["p"]
+            if shared:
+                # [MST-4] within the key before
+                if not 0 < shared <= len(before):
+                    _refuse(block, f"an entry shares {shared} bytes with {before[:40]!r}")
+                key = before[:shared] + key
+            elif type(shared) is not int:
+                _refuse(block, f"an entry shares {shared} bytes")
+            value = entry["v"]
+            # [MST-3] [MST-7]
+            if key <= before or len(value) != CID_SIZE or len(entry) != 4:
+                _refuse(block, f"the entry after key {before[:40]!r} is out of order, has another field, or no CID")
             keys.append(key)
             values.append(value)
-            links.append(link)
+            links.append(entry["t"])
             before = key
         b"".join(values)  # a TypeError for whatever else has a length of 36
         if links.count(None) == len(links):
@@ -209,9 +224,75 @@ def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
         for link in links:
             if link is not None and (type(link) is not bytes or len(link) != CID_SIZE):
                 _refuse(block, "a link to a subtree is no CID")
-    except (TypeError, ValueError, AttributeError) as error:
-        _refuse(block, f"it has another shape ({error})", error)
+    except _SHAPE_ERRORS as error:
+        _refuse(block, "it has another shape", error)
     return keys, values, links
+
+
+def read_keys(block: bytes) -> tuple[list[bytes], list[dict[str, Any]], Any]:
+    """Return the keys of the node in *block*, its entries as decoded, and its `l`; for an edit that patches the block.
+
+    Checked are the keys, as `read_node` does. `value_of` and `link_of` check what they take out of the rest.
+
+    Raises:
+        InvalidBlock: as `decode_node`.
+    """
+    keys: list[bytes] = []
+    before = b""
+    decode = decode_bare if len(block) <= VERSION_KEY_MAX else _decode_large
+    try:
+        node = decode(block)
+        left = node["l"]
+        entries = node["e"]
+        for entry in entries:
+            key = entry["k"]
+            shared = entry["p"]
+            if shared:
+                # [MST-4] within the key before
+                if not 0 < shared <= len(before):
+                    _refuse(block, f"an entry shares {shared} bytes with {before[:40]!r}")
+                key = before[:shared] + key
+            # [MST-7]
+            if key <= before:
+                _refuse(block, f"the entry after key {before[:40]!r} is out of order")
+            keys.append(key)
+            before = key
+    except _SHAPE_ERRORS as error:
+        _refuse(block, "it has another shape", error)
+    return keys, entries, left
+
+
+def value_of(block: bytes, entry: dict[str, Any]) -> CID:
+    """Return the value of an *entry* that `read_keys` gave for *block*."""
+    value = entry.get("v")
+    if type(value) is not bytes or len(value) != CID_SIZE:
+        _refuse(block, "an entry has no CID")
+    return value
+
+
+def link_of(block: bytes, link: Any) -> CID | None:
+    """Return *link*, the `l` or the `t` of an entry that `read_keys` gave for *block*."""
+    if link is not None and (type(link) is not bytes or len(link) != CID_SIZE):
+        _refuse(block, "a link to a subtree is no CID")
+    return link
+
+
+def _decode_large(block: bytes) -> Any:
+    """Return the value of *block*, which is longer than a key, once it cannot expand to more than the limits allow."""
+    # [MST-10]
+    if len(block) > NODE_BLOCK_MAX:
+        _refuse(block, f"it has {len(block)} bytes, above the limit of {NODE_BLOCK_MAX}")
+    node = decode_bare(block)
+    entries = node["e"]
+    if len(entries) > NODE_ENTRIES_MAX:
+        _refuse(block, f"it has {len(entries)} entries, above the limit of {NODE_ENTRIES_MAX}")
+    # [MST-2] before the prefix is expanded: no key is longer than the longest `p` and the longest `k` together
+    shared = max([entry["p"] for entry in entries], default=0)
+    if not 0 <= shared <= VERSION_KEY_MAX - max([len(entry["k"]) for entry in entries], default=0):
+        for entry in entries:
+            if not 0 <= entry["p"] <= VERSION_KEY_MAX - len(entry["k"]):
+                _refuse(block, f"a key of {entry['p']} shared bytes and {len(entry['k'])} more is above {VERSION_KEY_MAX}")
+    return node
 
 
 def _refuse(block: bytes, why: str, cause: Exception | None = None) -> NoReturn:

@@ -1,0 +1,175 @@
+"""Checks of arguments that have one shape. Each gives the value back, in its exact type, or raises `InvalidInput`."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mstbucket.blobs.base import BlobStore
+from mstbucket.errors import InvalidBucketName, InvalidInput
+
+#: Takes the parameter's name and what was given for it; gives what the verb works with.
+Check = Callable[[str, Any], Any]
+
+_RANGE: Final = "a text such as 'bytes=0-9', 'bytes=10-' or 'bytes=-10'"
+
+
+def wrong(name: str, value: object, wanted: str) -> InvalidInput:
+    """The error for an argument of another type: its type is shown, and never its value, which may be secret or endless."""
+    given = "None" if value is None else f"of type {type(value).__name__}"
+    return InvalidInput(f"{name} is {given}; it has to be {wanted}")
+
+
+def optional(check: Check) -> Check:
+    """The same check, which lets None pass."""
+
+    def check_unless_none(name: str, value: Any) -> Any:
+        return None if value is None else check(name, value)
+
+    return check_unless_none
+
+
+def text(name: str, value: Any) -> str:
+    """A text; of a subclass, such as a member of an enumeration of texts, what it is as one."""
+    if type(value) is str:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise wrong(name, value, "a text (str): decode the bytes")
+    raise wrong(name, value, "a text (str)")
+
+
+def stored_text(name: str, value: Any) -> str:
+    """A text that the database can be told. It may be a secret, and so is not shown."""
+    found = text(name, value)
+    if _is_odd(found):
+        raise InvalidInput(f"{name} holds NUL or a lone surrogate, which no text there can hold")
+    return found
+
+
+def bucket_name(name: str, value: Any) -> str:
+    """A text that the database can compare with the names of buckets."""
+    bucket = text(name, value)
+    if _is_odd(bucket):
+        raise InvalidBucketName(f"bucket name {bucket[:80]!r} holds NUL or a lone surrogate, which no name can hold")
+    return bucket
+
+
+def _is_odd(value: str) -> bool:
+    return any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
+
+
+def range_text(name: str, value: Any) -> str:
+    """A text, which `core.ranges` reads."""
+    if not isinstance(value, str):
+        raise wrong(name, value, _RANGE)
+    return text(name, value)
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number: an int, or what stands for one exactly, as NumPy's integers do; never a bool."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise wrong(name, value, "a whole number (int)")
+
+
+def truth(name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if type(value) is bool:
+        return value
+    raise wrong(name, value, "True or False")
+
+
+def moment(name: str, value: Any) -> datetime:
+    """A point in time, which a datetime without a time zone is not."""
+    if not isinstance(value, datetime):
+        raise wrong(name, value, "a datetime with a time zone, such as datetime.now(UTC)")
+    if value.utcoffset() is None:
+        raise InvalidInput(f"{name}={value!r} says no time zone; give one, such as datetime.UTC")
+    return value
+
+
+def age(name: str, value: Any) -> timedelta:
+    """A length of time."""
+    if not isinstance(value, timedelta):
+        raise wrong(name, value, "a timedelta, such as timedelta(days=7)")
+    return value
+
+
+def text_map(name: str, value: Any) -> Mapping[str, str]:
+    """A map of texts to texts. One of plain texts is given on as it is."""
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, "a map of texts, such as {'name': 'value'}")
+    for key, item in value.items():
+        if not isinstance(key, str) or not isinstance(item, str):
+            other = key if not isinstance(key, str) else item
+            raise wrong(f"a name or value in {name}", other, "a text (str): metadata, headers and checksums are texts")
+    if all(type(key) is str and type(item) is str for key, item in value.items()):
+        return value
+    return {str.__str__(key): str.__str__(item) for key, item in value.items()}
+
+
+def body(name: str, value: Any) -> Any:
+    """What a body may be given as. What a file's `read` returns is checked as it is read."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return value
+    if isinstance(value, str):
+        raise wrong(name, value, "bytes, a path object or a file: encode the text, or say Path(…) if it is a path")
+    if isinstance(value, os.PathLike):
+        return path(name, value)
+    if callable(getattr(value, "read", None)):
+        return value
+    raise wrong(name, value, "bytes, a path object, or a file, whose read() returns bytes")
+
+
+def path(name: str, value: Any) -> Any:
+    """A path as a text or a path object. What it names is seen when it is used."""
+    if isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str):
+        if not os.fspath(value):
+            raise InvalidInput(f"{name} is an empty path, which mostly is a variable that was not set")
+        return value
+    raise wrong(name, value, "a path: a text (str) or a path object")
+
+
+def path_or_reader(name: str, value: Any) -> Any:
+    """A path, or a binary file open for reading."""
+    if callable(getattr(value, "read", None)):
+        return value
+    return path(name, value)
+
+
+def path_or_writer(name: str, value: Any) -> Any:
+    """A path, or a binary file open for writing."""
+    if callable(getattr(value, "write", None)):
+        return value
+    return path(name, value)
+
+
+def blobs(name: str, value: Any) -> Any:
+    """A place of blobs, or a store of them."""
+    return value if isinstance(value, BlobStore) else path(name, value)
+
+
+def key_source(name: str, value: Any) -> Any:
+    """A path, `env:NAME`, or an object that wraps keys; whether it has a key is seen when it is asked."""
+    if callable(getattr(value, "wrap", None)) and callable(getattr(value, "unwrap", None)):
+        return value
+    if isinstance(value, (str, os.PathLike)):
+        return path(name, value)
+    raise wrong(name, value, "the path of a key file, 'env:NAME', or an object with wrap and unwrap")
+
+
+def called(name: str, value: Any) -> Any:
+    """Something that can be called."""
+    if not callable(value):
+        raise wrong(name, value, "a function, which is called with what was done")
+    return value

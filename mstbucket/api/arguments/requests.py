@@ -1,0 +1,46 @@
+"""The requests of a bulk put: each is checked as `put_object` would check its arguments, when its turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields, replace
+from typing import Any, Final
+
+from mstbucket.api.arguments import plain
+from mstbucket.api.arguments.plain import Check, optional, wrong
+from mstbucket.api.arguments.tags import tag_pairs
+from mstbucket.model.objects import EMPTY, PutRequest
+
+_FORM: Final = "an iterable of PutRequest(key, body, …)"
+_KINDS: Final[Mapping[str, Check]] = {
+    "str": plain.text,
+    "Body": plain.body,
+    "Mapping[str, str]": plain.text_map,
+    "Tags": tag_pairs,
+    "str | None": optional(plain.text),
+    "datetime | None": optional(plain.moment),
+    "bool | None": optional(plain.truth),
+}
+#: Name, check and default of every field. The factories give EMPTY; key and body have no default, so always are checked.
+_FIELDS: Final = [
+    (field.name, _KINDS[str(field.type)], field.default if field.default_factory is MISSING else EMPTY)
+    for field in fields(PutRequest)
+]
+
+
+def put_requests(name: str, value: Any) -> Iterator[PutRequest]:
+    """The requests, one at a time, as `put_objects` asks for them."""
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, bytearray, memoryview, Mapping)):
+        raise wrong(name, value, _FORM)
+    return map(_checked, value)
+
+
+def _checked(request: Any) -> PutRequest:
+    if not isinstance(request, PutRequest):
+        raise wrong("a request", request, _FORM)
+    changed = {}
+    for name, check, default in _FIELDS:
+        value = getattr(request, name)
+        if value is not default and (better := check(name, value)) is not value:
+            changed[name] = better
+    return replace(request, **changed) if changed else request

@@ -1,0 +1,322 @@
+"""A store: one database and one blob store, and the buckets in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from mstbucket.api.arguments import guarded, verbs
+from mstbucket.api.bucket import Bucket
+from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.media.cache import CachedBlobs
+from mstbucket.blobs.media.places import is_url
+from mstbucket.errors import InvalidInput, NotFound
+from mstbucket.files.whole import check_path
+from mstbucket.index import buckets
+from mstbucket.limits import GIB
+from mstbucket.model.objects import BucketInfo
+from mstbucket.packs.frames.data_keys import KeySource
+from mstbucket.packs.frames.read import Packs
+from mstbucket.packs.frames.zstd import parse_compression
+from mstbucket.pg.database import Database, outlast
+from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.pg.migrate import migrate
+from mstbucket.pg.places import make_private
+from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.encoding import rotate, settle, stop_encryption
+from mstbucket.services.blocks.frame_index import StoreFrames
+from mstbucket.services.blocks.identity import join, require
+from mstbucket.services.tree import import_car as importing
+from mstbucket.services.upkeep.compact import GatherReport, gather
+from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
+from mstbucket.services.upkeep.worker import Worker
+
+CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
+_POSTGRES: Final = "postgres"
+_BLOBS: Final = "blobs"
+
+
+@guarded
+def open(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    database: str | None = None,
+    blobs: str | os.PathLike[str] | BlobStore | None = None,
+    postgres_bin: str | os.PathLike[str] | None = None,
+    background: bool = True,
+    abort_uploads_after: timedelta | None = None,
+    compression: str | None = None,
+    encryption: KeySource | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: int = CACHE_SIZE,
+    create: bool = True,
+) -> Store:
+    """Open a store, and make it if it is not there: if neither the database nor the place of the blobs has one.
+
+    With `path`, one directory holds everything: a real Postgres that runs while anybody has the store open, and the
+    packs. Any number of processes may open it at once; the server ends with the last of them, however that ends.
+    With `database` and `blobs`, your own server is used; the tables stand in its schema `mstbucket`.
+
+    Args:
+        path: the directory of an embedded store.
+        database: a `postgresql://` URL or libpq connection string, of a server of version 14 or later.
+        blobs: where the packs are: a directory, `file:///DIR`, `s3://BUCKET/PREFIX?endpoint=URL&region=NAME` with the
+            credentials of the environment, `memory:` for tests, or a `BlobStore`; with `path` it may be left out.
+        postgres_bin: directory of the Postgres programs to use instead of those installed with this package.
+        background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
+        abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
+            keeps them for ever; 7 days is what is usually set. It counts for all buckets of the store.
+        compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
+            None, the default, leaves what is. What was written before stays readable.
+        encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
+            with `wrap` and `unwrap` (a key management service). A store that is not encrypted becomes it, for packs
+            written from now on (`Store.reencode` is for the others), until `Store.stop_encryption`. None: for a store that
+            is, `MSTBUCKET_KEY` or `MSTBUCKET_KEY_FILE` in the environment. Whoever loses the key loses the store. The
+            database is not encrypted.
+        cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
+            Processes and stores may share it. Packs that are not encrypted stand there in plain.
+        cache_size: bytes that it holds at most; a little over 1 MiB is the least.
+        create: whether a store is made where there is none; without, nothing is made anywhere.
+
+    Raises:
+        InvalidInput: neither `path` nor both of `database` and `blobs` were given, one of them is no path, or an age is
+            negative.
+        NotFound: there is no store, and none was to be made.
+        WrongPlace: the blobs at that place are not those of this database's store, or there are none. Nothing was made.
+        WrongKey: the store is encrypted, and the key was not given, or another one.
+        StorageError: the directory or the server cannot be used; the message says why.
+        Unsupported: the store was made by a newer version of this package, or of Postgres; or a library is not installed.
+    """
+    if (path is None) == (database is None):
+        raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
+    if path is None and blobs is None:
+        raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
+    for place in (path, blobs, cache, postgres_bin):
+        if isinstance(place, (str, os.PathLike)):
+            check_path(place)
+    if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
+        raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
+    if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
+        raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
+    if compression is not None:
+        parse_compression(compression)  # what it cannot be is said before anything is made
+    server, is_new = None, False
+    try:
+        if path is not None:
+            root = Path(path)
+            is_new = not (root / _POSTGRES / "run").is_dir()
+            if is_new and not create:
+                raise NotFound(f"there is no store at {root}")
+            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
+            blobs = root / _BLOBS if blobs is None else blobs
+        assert blobs is not None
+        db = _database(server, database)
+        try:
+            if not create:
+                outlast(lambda: require(db))
+            outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
+            if is_new and path is not None and blobs == Path(path) / _BLOBS:
+                with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
+                    make_private(blobs)
+            store, identity = outlast(lambda: join(db, blobs, create))
+            if cache is not None:
+                store = CachedBlobs(store, cache, cache_size)
+            encoding = outlast(lambda: settle(db, store, compression, encryption))
+            blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
+            return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
+        except BaseException:
+            db.close()
+            raise
+    except BaseException:
+        if server is not None:
+            server.close()
+        raise
+
+
+def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
+    if server is not None:
+        server.start()
+        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
+    assert conninfo is not None
+    return Database(conninfo)
+
+
+@verbs
+class Store:
+    """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
+
+    def __init__(
+        self,
+        context: Context,
+        server: EmbeddedPostgres | None,
+        background: bool,
+        abort_uploads_after: timedelta | None = None,
+    ) -> None:
+        self._context = context
+        self._server = server
+        age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
+        self._worker = Worker(context, age) if background else None
+
+    def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
+        """Make an empty bucket, durably, and return it.
+
+        Args:
+            name: 3 to 63 characters by S3's rules: a-z, 0-9, '-' and '.', starting and ending with a letter or digit.
+            object_lock: enable versioning and object lock, without a default retention, from the beginning and for good.
+
+        Raises:
+            InvalidBucketName: the name breaks a rule; the message says which.
+            BucketAlreadyExists: there is one of that name in this store. Use `bucket` to open it.
+        """
+        buckets.create(self._context.db, name, object_lock)
+        return Bucket(self._context, name)
+
+    def bucket(self, name: str) -> Bucket:
+        """Return the bucket `name`, which exists.
+
+        Raises:
+            NoSuchBucket: it does not; make it with `create_bucket`.
+        """
+        buckets.require(self._context.db, name)
+        return Bucket(self._context, name)
+
+    def delete_bucket(self, name: str) -> None:
+        """Remove an empty bucket, durably; its commits and open uploads go with it. Unneeded blocks become garbage.
+
+        Raises:
+            NoSuchBucket: there is none of that name.
+            BucketNotEmpty: it holds objects. Delete them first.
+        """
+        buckets.delete(self._context.db, name)
+
+    def list_buckets(self) -> list[BucketInfo]:
+        """Return every bucket of the store, by name."""
+        return buckets.list_all(self._context.db)
+
+    def import_car(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        name: str | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> Bucket:
+        """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
+
+        The bucket takes over the commit, the sequence number and the identity of the export, so exporting it again
+        gives the same file byte for byte. Nothing is visible until everything was read, checked and made durable.
+
+        Args:
+            source: path of the file, or an open binary file that is read once from where it stands.
+            name: of the new bucket; by default the one in the commit.
+            progress: called now and then with the number of bytes read so far.
+
+        Raises:
+            BucketAlreadyExists: there is a bucket of that name. Give another.
+            FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
+            StorageError: the file cannot be read, or the store cannot be written.
+            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
+                (Or the connection died during the commit: then see whether it is there.)
+        """
+        return Bucket(self._context, importing.import_car(self._context, source, name, progress))
+
+    def rotate_key(self, encryption: KeySource) -> None:
+        """Wrap the data key of an encrypted store with another key, durably; no pack is written again.
+
+        From here on the store opens with the new key only. Who has it open goes on; who has the old key and a copy of
+        the old wrapped key can read what they could read before.
+
+        Args:
+            encryption: the new key, as for `mstbucket.open`.
+
+        Raises:
+            InvalidInput: the store is not encrypted, or the new key is none.
+        """
+        rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
+
+    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
+        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
+
+        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
+        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
+        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
+        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
+        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
+
+        Args:
+            progress: called after each pack with the bytes done so far, as they were stored before.
+
+        Returns:
+            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
+
+        Raises:
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return reencode(self._context, progress)
+
+    def stop_encryption(self) -> None:
+        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
+
+        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
+        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
+        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
+        """
+        stop_encryption(self._context.db)
+
+    def gather(self) -> GatherReport:
+        """Gather small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
+
+        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
+        and nothing is lost wherever it ends. Does nothing while another process gathers.
+
+        Raises:
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return gather(self._context)
+
+    @property
+    def identity(self) -> str:
+        """Which store this is: 32 hexadecimal digits, drawn when it was made, in its database and beside its blobs.
+
+        A copy of the blobs at another place has the same.
+        """
+        return self._context.identity
+
+    @property
+    def conninfo(self) -> str:
+        """The libpq connection string of the database, for tools of your own that read the views `mstbucket.v_…`.
+
+        An embedded server answers on it as long as somebody has the store open, to the user who runs it only. A string
+        that you gave is given back as it was, a password in it included. Writing to the tables by hand breaks the store.
+        """
+        return self._context.db.conninfo
+
+    def close(self) -> None:
+        """End the background work and let go of the server. Repeatable.
+
+        An embedded server stops with its last user; if that was this store, it has stopped when this returns, and the
+        directory may be moved or removed.
+        """
+        if self._worker is not None:
+            self._worker.close()
+        self._context.db.close()
+        self._context.blobs.release()
+        if self._server is not None:
+            self._server.close()
+            if not self._server.is_shared():
+                self._server.await_stopped()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+

@@ -1,0 +1,37 @@
+"""Check a CAR without a store: what anybody can do who was handed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from mstbucket.api.arguments import guarded
+from mstbucket.files.whole import Reading, reading
+from mstbucket.verify.car import CarReport
+from mstbucket.verify.car import verify_car as _verify
+
+
+@guarded
+def verify_car(
+    source: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+) -> CarReport:
+    """Check a CAR of a bucket from end to end, needing nothing but the file; return what it holds.
+
+    Every block is hashed; nothing is missing and nothing is extra; the order is the one there is; the trees are in their
+    only form; manifests, sizes and totals are true. Memory stays bounded whatever the file says or holds.
+
+    Args:
+        source: path of the file, or an open binary file that is read once from where it stands.
+        progress: called now and then with the number of bytes read so far.
+
+    Raises:
+        FormatError: the bytes are not what the specification allows; `InvalidCar.offset` says where. `ForeignCar`: it is
+            a CAR of something else than a bucket.
+        CorruptionError: they are well-formed and untrue; the message names the block.
+        StorageError: the file cannot be read.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return _verify(cast("BinaryIO", Reading(source)), progress)
+    with reading(source) as file:
+        return _verify(file, progress)

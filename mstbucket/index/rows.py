@@ -1,0 +1,93 @@
+"""The one place where a row of `objects` and a manifest meet: the row is the cached manifest, column for field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mstbucket.core import cid as cids
+from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.versions import NULL_VERSION
+from mstbucket.core.times import moment
+from mstbucket.model.objects import EMPTY, CommitInfo, ObjectInfo
+
+#: The columns a manifest is made of, in the order `manifest_of` takes them.
+MANIFEST_COLUMNS = (
+    "content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata, tags, parts, version_id"
+)
+
+
+def manifest_of(row: Sequence[Any]) -> Manifest:
+    """The manifest whose fields are `row`, given in the order of MANIFEST_COLUMNS."""
+    content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata, tags, parts, version = row
+    return Manifest(
+        content=content,
+        size=size,
+        etag=etag,
+        content_type=content_type,
+        created=created,
+        modified=modified,
+        sha256=sha256,
+        checksums=checksums or EMPTY,
+        headers=headers or EMPTY,
+        metadata=metadata or EMPTY,
+        tags=tags or EMPTY,
+        parts=tuple(parts or ()),
+        version_id=version,
+        delete_marker=content is None,
+    )
+
+
+def json_of(mapping: Mapping[str, str]) -> str | None:
+    """A map as the text of its jsonb column; an empty map is an absent one, as in the manifest ([MAN-5])."""
+    return json.dumps(dict(mapping), ensure_ascii=False) if mapping else None
+
+
+def shown_version(versioning: str | None, version_id: str | None) -> str | None:
+    """A version's id as S3 shows it: none in a bucket that never had versions, "null" for the null version ([VSN-2])."""
+    return None if versioning is None else version_id or NULL_VERSION
+
+
+def info_of(
+    key: str, manifest: bytes, m: Manifest, versioning: str | None, lock: tuple[str | None, int | None, bool | None]
+) -> ObjectInfo:
+    """What a user sees of one object of a bucket with this state of versioning; its lock: mode, until, legal hold."""
+    mode, until, hold = lock
+    assert m.content is not None and m.size is not None and m.etag is not None  # never of a marker
+    return ObjectInfo(
+        key=key,
+        size=m.size,
+        etag=m.etag,
+        last_modified=moment(m.modified),
+        content=cids.to_text(m.content),
+        manifest=cids.to_text(manifest),
+        content_type=m.content_type,
+        sha256=None if m.sha256 is None else m.sha256.hex(),
+        headers=m.headers,
+        metadata=m.metadata,
+        tags=m.tags,
+        checksums=m.checksums,
+        parts=tuple(m.parts),
+        version_id=shown_version(versioning, m.version_id),
+        object_lock_mode=mode,
+        object_lock_retain_until=None if until is None else moment(until),
+        object_lock_legal_hold=bool(hold),
+    )
+
+
+def commit_info(cid: bytes, bucket: str, name: str, row: Sequence[Any], prev: bytes | None) -> CommitInfo:
+    """A commit from (seq, tree, versions, time, objects, bytes) of its row."""
+    seq, tree, versions, time, objects, size = row
+    return CommitInfo(
+        cid=cids.to_text(cid),
+        bucket=bucket,
+        name=name,
+        seq=seq,
+        tree=cids.to_text(tree),
+        versions=None if versions is None else cids.to_text(versions),
+        prev=None if prev is None else cids.to_text(prev),
+        time=moment(time),
+        objects=objects,
+        bytes=size,
+    )

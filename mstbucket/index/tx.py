@@ -1,0 +1,94 @@
+"""A transaction behind the barrier, inside one bucket: what every write of rows starts with ([PUT-5]).
+
+The writers of a bucket are inside it together. Who deletes it, or changes its versioning, waits for them to leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mstbucket.core.s3rules.conditions import Expected
+from mstbucket.pg import binary
+from mstbucket.pg.queries import one_row
+
+if TYPE_CHECKING:
+    from mstbucket.pg.database import Database
+    from mstbucket.pg.pool import Connection
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """One open transaction inside one bucket. It ends, with all that it holds, when the database's transaction does.
+
+    Attributes:
+        connection: for the modules of this room; others hand the transaction on.
+        bucket: the row number of the bucket.
+        epoch: of the collection that may take what was last touched before it.
+        versioning: the state of the bucket: Enabled, Suspended, or None where it was never set.
+    """
+
+    connection: Connection
+    bucket: int
+    epoch: int
+    versioning: str | None
+
+    def now(self) -> int:
+        """The time of the database's clock, in ms since 1970."""
+        return int(one_row(self.connection, "SELECT now_ms()")[0])
+
+    def hold(self, key: str) -> bool:
+        """Hold a key until the end: nobody else writes it meanwhile. Whether it has a current object."""
+        return bool(one_row(self.connection, "SELECT hold(%s, %s)", (self.bucket, key))[0])
+
+    def expect(self, key: str, expected: Expected) -> None:
+        """Hold a key, and raise unless it is as expected; nothing is held where everything will do.
+
+        Raises:
+            PreconditionFailed, NoSuchKey: it is not. The transaction can do nothing more.
+        """
+        if not expected.anything:
+            self.connection.execute("SELECT expect(%s, %s, %s, %s)", (self.bucket, key, *expectation(expected)))
+
+    def touch(self, cids: Collection[bytes]) -> int:
+        """Keep the rows of these blocks from the next collection ([PUT-6]); how many of them there are."""
+        asked = binary.bytea_array(sorted(cids))
+        self.connection.execute("SELECT touch_blocks(%s, %s)", (self.epoch, asked))
+        return int(one_row(self.connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (asked,))[0])
+
+
+def enter(connection: Connection, bucket: str) -> Tx:
+    """Take the barrier, and go inside the bucket of that name.
+
+    Raises:
+        NoSuchBucket: there is none, by now.
+    """
+    number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+    return Tx(connection, number, epoch, versioning)
+
+
+def inside(db: Database, bucket: str, work: Callable[[Tx], _T]) -> _T:
+    """Call *work* in a transaction inside the bucket, and return what it returns; see `Database.run` for repetition.
+
+    Raises:
+        NoSuchBucket: there is no such bucket.
+        As `Database.run`, and what *work* raises; then nothing was done.
+    """
+    return db.run(lambda connection: work(enter(connection, bucket)))
+
+
+def expectation(expected: Expected) -> tuple[Any, Any]:
+    """What a write expects, as the last two arguments of SQL's `expect`."""
+    return (
+        None if expected.match is None else binary.text_array(expected.match),
+        None if expected.none_match is None else binary.text_array(expected.none_match),
+    )
+
+
+def expect(connection: Connection, bucket: int, key: str, expected: Expected) -> None:
+    """As `Tx.expect`, where the caller has no `Tx` yet."""
+    if not expected.anything:
+        connection.execute("SELECT expect(%s, %s, %s, %s)", (bucket, key, *expectation(expected)))

@@ -1,0 +1,312 @@
+"""One bucket of an S3-compatible service, in the terms of this package: its objects, by their whole keys."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any, BinaryIO, Final
+
+from mstbucket.errors import MstBucketError, NoSuchBucket, NoSuchKey, PreconditionFailed, StorageError, Unsupported
+from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX, MIB
+from mstbucket.remote.attempts import Attempts
+from mstbucket.remote.client import make_client
+from mstbucket.remote.download import S3Stream, read_exactly
+from mstbucket.remote.failures import refused_key, server_time
+from mstbucket.remote.objects import NO_ATTRIBUTES, S3Attributes, S3Listed, S3Object, S3Written, bare
+from mstbucket.remote.place import S3Place
+from mstbucket.remote.upload import ALWAYS, ONLY_IF_ABSENT, S3Target, S3Writer
+
+# XML 1.0 cannot say these, nor tell a carriage return from a line feed: such keys are deleted one by one.
+_NOT_IN_XML: Final = re.compile("[\0-\x08\x0b-\x1f\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """One page of a listing: its items, whether more follow, how to ask for these, and the service's clock."""
+
+    items: tuple[S3Listed, ...]
+    truncated: bool
+    next: str
+    time: datetime | None
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> _Listing:
+        items = tuple(
+            S3Listed(item["Key"], item["Size"], bare(item.get("ETag")), item["LastModified"])
+            for item in answer.get("Contents", ())
+        )
+        next_, time = answer.get("NextContinuationToken", ""), server_time(answer.get("ResponseMetadata", {}))
+        return cls(items, bool(answer.get("IsTruncated")), next_, time)
+
+
+class S3Bucket:
+    """The bucket of `place`, whose prefix plays no part here: keys are whole ones. Thread-safe.
+
+    Nothing is sent before the first call. Every method tries again what may work a moment later, for some seconds,
+    and raises `StorageError` for what fails in the end: no such bucket, wrong region, wrong or expired credentials, no
+    answer. The message says what, where and what to do; no error, log or repr has a secret in it.
+
+    Raises:
+        Unsupported: boto3 is not installed.
+        StorageError: the configuration of the environment cannot be used.
+    """
+
+    def __init__(self, place: S3Place) -> None:
+        self.place = place
+        self._client = make_client(place)
+        self._bucket = {"Bucket": place.bucket}
+        self._lock = threading.Lock()
+        self._checks_completion: bool | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Bucket({str(self.place)!r})"
+
+    # --- reading ---
+
+    def head(self, key: str) -> S3Object:
+        """Everything about an object but its bytes.
+
+        Raises:
+            NoSuchKey: there is none of that key.
+            StorageError: the service failed, or there is no such bucket.
+        """
+        attempts = Attempts("an object cannot be looked at", self._where(key))
+        try:
+            return attempts.run(lambda: S3Object.from_answer(key, self._client.head_object(**self._bucket, Key=key)))
+        except (NoSuchKey, StorageError):
+            self._explain(attempts.code)
+            raise
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Exactly `length` bytes, at least one, from byte `start` on.
+
+        Raises:
+            NoSuchKey: there is none of that key.
+            StorageError: it ends before, or the service failed. Never fewer bytes.
+        """
+        return read_exactly(self._client, self.place.bucket, key, start, length)
+
+    def open_read(self, key: str) -> S3Stream:
+        """A stream over an object's bytes, from one request; `S3Stream.object` is what `head` gives. Close it.
+
+        Raises:
+            NoSuchKey: there is none of that key.
+            StorageError: the service failed.
+        """
+        return S3Stream(self._client, self.place.bucket, key)
+
+    def list(self, prefix: str = "", after: str = "", *, page: int = LIST_KEYS_MAX) -> Iterator[S3Listed]:
+        """Iterate over the objects whose keys start with `prefix` and stand above `after`, by key, `page` a request.
+
+        Raises:
+            StorageError: the service failed, also in the middle. A listing that ends without an error is complete.
+        """
+        given: dict[str, Any] = {"Prefix": prefix, "MaxKeys": page}
+        if after:
+            given["StartAfter"] = after
+        while True:
+            found = self._list_page(given)
+            yield from found.items
+            if not found.truncated:
+                return
+            if not found.next:
+                raise StorageError(f"{self._where(prefix)}: the service broke off a listing without saying how to go on")
+            given["ContinuationToken"] = found.next
+
+    def check(self) -> None:
+        """Return if the bucket can be listed; raises `StorageError` that says why not."""
+        self._list_page({"MaxKeys": 1})
+
+    def require(self) -> None:
+        """As `check`, for a bucket that is a source or target and not the place of a store.
+
+        Raises:
+            NoSuchBucket: there is none of that name on the service.
+            StorageError: the service failed.
+        """
+        attempts = Attempts("a bucket cannot be listed", self._where(""))
+        try:
+            self._try_list_page(attempts, {"MaxKeys": 1})
+        except StorageError as error:
+            if attempts.code == "NoSuchBucket":
+                raise NoSuchBucket(str(error)) from error
+            raise
+
+    def server_time(self) -> datetime | None:
+        """The service's clock, to the second; None where it does not tell."""
+        return self._list_page({"MaxKeys": 1}).time
+
+    def _explain(self, code: str) -> None:
+        """The answer to HEAD has no body, so it says little, and a missing bucket looks like a missing key: ask further."""
+        attempts = Attempts("a bucket cannot be looked at", self._where(""))
+        try:
+            if code == "404":
+                attempts.run(lambda: self._client.head_bucket(**self._bucket))
+        except (NoSuchKey, StorageError):
+            self.check()
+        if code in ("400", "403", "301"):
+            self.check()
+
+    def _list_page(self, given: dict[str, Any]) -> _Listing:
+        return self._try_list_page(Attempts("a bucket cannot be listed", self._where(given.get("Prefix", ""))), given)
+
+    def _try_list_page(self, attempts: Attempts, given: dict[str, Any]) -> _Listing:
+        return attempts.run(lambda: _Listing.from_answer(self._client.list_objects_v2(**self._bucket, **given)))
+
+    # --- writing ---
+
+    def put(self, key: str, data: bytes, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
+        """Write an object of `data` in one request, in place of one that is there; durable when this returns.
+
+        Raises:
+            StorageError: the service failed; the object is as it was. Repeat the call.
+            OutcomeUnknown: it failed, and may have written the object. It may be repeated too.
+        """
+        return self._put(key, data, attributes, ALWAYS)
+
+    def put_if_absent(self, key: str, data: bytes, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
+        """As `put`, unless there is an object of that key: of all who try at once, one succeeds.
+
+        Raises:
+            PreconditionFailed: there is one, which this call did not write, also if an answer was lost.
+        """
+        return self._put(key, data, attributes, ONLY_IF_ABSENT)
+
+    def open_write(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
+        """Start writing an object of any length, in place of one that is there when it is committed."""
+        return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ALWAYS))
+
+    def open_write_if_absent(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
+        """As `open_write`; its `commit` raises `PreconditionFailed` if there is an object of that key.
+
+        A body that does not fit one request of 16 MiB goes in parts where the service checks the condition at their
+        completion too. Where it does not, it goes in one request of up to 5 GiB, which is held in a temporary file.
+        Which of the two is asked of the service once, by an upload that must be refused.
+        """
+        target = S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT)
+        return S3Writer(target, lambda: self.checks_completion(key))
+
+    def checks_completion(self, beside: str) -> bool:
+        """Whether the service refuses to complete a multipart upload `if_absent` when there is an object of that key.
+
+        Tried once per `S3Bucket`, with a key in the folder of the key `beside`, of which nothing stays.
+        """
+        with self._lock:
+            if self._checks_completion is None:
+                self._checks_completion = self._try_completion(beside.rpartition("/")[0])
+            return self._checks_completion
+
+    def _try_completion(self, folder: str) -> bool:
+        key = f"{folder}/.{secrets.token_hex(16)}".lstrip("/")
+        self.put(key, b"")
+        target = S3Target(self._client, self.place.bucket, key, NO_ATTRIBUTES, ONLY_IF_ABSENT)
+        try:
+            with S3Writer(target) as writer:
+                writer.write(b"x")
+                writer.commit_in_parts()
+        except (PreconditionFailed, Unsupported) as error:
+            return isinstance(error, PreconditionFailed)
+        finally:
+            self.delete(key)
+        return False
+
+    def put_stream(self, key: str, source: BinaryIO, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Written:
+        """Write an object of all that `source` gives, of any length, in bounded memory; as `put` otherwise."""
+        with self.open_write(key, attributes) as writer:
+            while data := source.read(MIB):
+                writer.write(data)
+            return writer.commit()
+
+    # --- removing ---
+
+    def delete(self, key: str) -> None:
+        """Remove an object. One that is not there is no error."""
+        attempts = Attempts("an object cannot be deleted", self._where(key))
+        try:
+            attempts.run(lambda: self._client.delete_object(**self._bucket, Key=key))
+        except NoSuchKey:  # some services do say so
+            return
+
+    def delete_many(self, keys: Iterable[str]) -> dict[str, MstBucketError]:
+        """Remove objects, 1,000 a request; return those that could not be, each with its error. {}: all are gone.
+
+        Raises:
+            StorageError: a whole request failed; some of its objects may be gone. Repeat it with the same keys.
+        """
+        failed: dict[str, MstBucketError] = {}
+        rest = iter(keys)
+        while batch := list(islice(rest, DELETE_KEYS_MAX)):
+            odd = [key for key in batch if _NOT_IN_XML.search(key)]
+            for key in odd:
+                self.delete(key)
+            together = [key for key in batch if key not in odd] if odd else batch
+            if together:
+                failed.update(self._delete_batch(together))
+        return failed
+
+    def _delete_batch(self, keys: Sequence[str]) -> dict[str, MstBucketError]:
+        attempts = Attempts("objects cannot be deleted", self._where(""))
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        answer = attempts.run(lambda: self._client.delete_objects(**self._bucket, Delete=wanted))
+        failed: dict[str, MstBucketError] = {}
+        # [S3B-9] an answer of 200 says of each key what became of it
+        for told in answer.get("Errors", ()):
+            key, code = told.get("Key", ""), told.get("Code", "?")
+            failure = refused_key(code, told.get("Message", ""), "an object cannot be deleted", self._where(key))
+            if isinstance(failure.error, NoSuchKey):
+                continue
+            failed[key] = failure.error
+            if failure.again:
+                try:
+                    self.delete(key)
+                    del failed[key]
+                except StorageError as error:
+                    failed[key] = error
+        return failed
+
+    def abort_old_uploads(self, prefix: str, age: timedelta) -> int:
+        """Abort the multipart uploads below `prefix` that were begun longer than `age` ago; return how many.
+
+        Their parts are invisible, and paid for. By the service's clock, where it tells.
+        """
+        given: dict[str, Any] = {**self._bucket, "Prefix": prefix}
+        aborted = 0
+        while True:
+            attempts = Attempts("open uploads cannot be listed", self._where(prefix))
+            old, more = attempts.run(partial(self._old_uploads, given, age))
+            for key, upload in old:
+                self._abort(key, upload)
+            aborted += len(old)
+            if more is None:
+                return aborted
+            given |= more
+
+    def _old_uploads(
+        self, given: Mapping[str, Any], age: timedelta
+    ) -> tuple[Sequence[tuple[str, str]], dict[str, str] | None]:
+        """The key and id of the old ones of one page, and how to ask for the next."""
+        page = self._client.list_multipart_uploads(**given)
+        now = server_time(page.get("ResponseMetadata", {})) or datetime.now(UTC)
+        old = [(one["Key"], one["UploadId"]) for one in page.get("Uploads", ()) if now - one["Initiated"] > age]
+        if not page.get("IsTruncated"):
+            return old, None
+        return old, {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _abort(self, key: str, upload: str) -> None:
+        attempts = Attempts("an upload cannot be aborted", self._where(key))
+        attempts.run(lambda: self._client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload))
+
+    def _put(self, key: str, data: bytes, attributes: S3Attributes, condition: dict[str, str]) -> S3Written:
+        target = S3Target(self._client, self.place.bucket, key, attributes, condition)
+        return target.put(data, len(data), hashlib.md5(data, usedforsecurity=False).digest())
+
+    def _where(self, key: str) -> str:
+        at = "" if self.place.endpoint is None else f" at {self.place.endpoint}"
+        return f"s3://{self.place.bucket}/{key}{at}"

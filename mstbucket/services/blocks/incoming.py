@@ -1,0 +1,193 @@
+"""Blocks on their way into the store: those it has are counted on, the others go to a pack ([PUT-10] to [PUT-13]).
+
+    1. A pending pack is registered. From then on no row that is found, or touched, is collected before the end.
+    2. Blocks are gathered, some MiB at a time; one question finds which of them the store has. Only the others are
+       written. The blob of the pack begins with the first of them.
+    3. The caller's transaction proves that what was counted on is there still, and makes the pack one; or, where nothing
+       in it turned out to be needed, removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from mstbucket.core.cid import CID_SIZE
+from mstbucket.errors import BlocksMoved
+from mstbucket.limits import CHUNK_SIZE, MIB
+from mstbucket.packs.read import Location
+from mstbucket.pg import binary
+from mstbucket.pg.queries import one_row
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.write import PackInProgress
+
+ASK_BYTES: Final = 3 * MIB  # gathered before the store is asked; more would not be written as it arrives ([MPU-4])
+ASK_BLOCKS: Final = 4000
+ATTEMPTS: Final = 5  # of a call whose blocks are collected, or found damaged, again and again
+
+_COUNTED: Final = 10_000  # rows per statement, as of a pack's own
+
+_Done = TypeVar("_Done")
+
+
+class Incoming:
+    """The blocks of one transaction. A context manager: left without `keep`, what it wrote is removed.
+
+    Nothing happens before the first block, and `record` and `keep` do nothing without one.
+
+    Memory: ASK_BYTES of blocks, or one block more, and some 200 bytes for each block that passed through.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._waiting: dict[bytes, bytes | memoryview] = {}
+        self._held = 0
+        self._seen: set[bytes] = set()
+        self._counted: set[bytes] = set()
+        self._proven: set[bytes] = set()
+        self._pack: PackInProgress | None = None
+
+    def add(self, cid: bytes, block: bytes | memoryview) -> None:
+        """Take a block; the same one again is no more than that."""
+        if cid in self._seen:
+            return
+        self._seen.add(cid)
+        self._waiting[cid] = block
+        self._held += len(block)
+        if self._pack is None and self._held >= CHUNK_SIZE:
+            self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; a smaller body's with the question
+        if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS:
+            self._settle()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def seal(self) -> None:
+        """Make what was written durable; nothing can be added afterwards."""
+        self._settle()
+        if self._pack is not None:
+            self._pack.seal()
+
+    def sign(self) -> None:
+        """Say now and then that the call lives ([STO-9])."""
+        if self._pack is not None:
+            self._pack.sign()
+
+    def stow(self) -> tuple[bytes, bytes, bytes]:
+        """Of what is sealed, all that `record` needs; forgotten here, for those who seal many before they record them."""
+        stowed = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.stow()
+        self._seen, self._counted, self._proven = set(), set(), set()
+        return stowed
+
+    def unstow(self, counted: bytes, proven: bytes, written: bytes) -> None:
+        """Know again what `stow` gave."""
+        self._counted, self._proven = _cids(counted), _cids(proven)
+        if self._pack is not None:
+            self._pack.unstow(written)
+
+    def record(self, connection: Any, epoch: int) -> None:
+        """Inside the caller's transaction: every block is there, and stays.
+
+        Raises:
+            BlocksMoved: one that was counted on is not, or was found damaged.
+            StorageError: the call took so long that it was given up ([STO-9]).
+        """
+        for cids, proven in ((self._counted, False), (self._proven, True)):
+            order = sorted(cids)
+            for start in range(0, len(order), _COUNTED):
+                part = order[start : start + _COUNTED]
+                arguments = (epoch, binary.cid_array(part), proven)
+                if one_row(connection, "SELECT keep_blocks(%s, %s, %s)", arguments)[0] != len(part):
+                    raise BlocksMoved("blocks that were there have been collected, or found damaged, meanwhile: repeat it")
+        if self._pack is not None:
+            self._pack.record(connection, epoch)
+
+    def commit(self, work: Callable[[], _Done]) -> _Done:
+        """The result of `work`, a transaction that calls `record`; then keep what was written.
+
+        Where a pack was found damaged since the question, and what is counted on there is sound, `work` is done again.
+        """
+        try:
+            done = work()
+        except BlocksMoved:
+            if not self._prove():
+                raise
+            done = work()
+        self.keep()
+        return done
+
+    def _prove(self) -> bool:
+        """Look once more at what is counted on: whether all of it is there, and sound."""
+        rest = sorted(self._counted)
+        for start in range(0, len(rest), ASK_BLOCKS):
+            part = rest[start : start + ASK_BLOCKS]
+            rows = self._find(part)
+            suspect = {cid: Location(name, offset, length) for cid, name, offset, length, damaged, _ in rows if damaged}
+            if len(rows) != len(part) or len(self._context.blocks.sound(suspect)) != len(suspect):
+                return False
+            self._proven |= suspect.keys()
+        self._counted -= self._proven
+        return True
+
+    def keep(self) -> None:
+        """The transaction is through."""
+        if self._pack is not None:
+            self._pack.keep()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pack is not None:
+            self._pack.__exit__(kind, error, trace)
+
+    def _settle(self) -> None:
+        """Ask the store which of the waiting blocks it has, and write the others."""
+        waiting, self._waiting, self._held = self._waiting, {}, 0
+        if not waiting:
+            return
+        suspect: dict[bytes, Location] = {}
+        for cid, name, offset, length, damaged, _ in self._find(list(waiting)):
+            if damaged:
+                suspect[cid] = Location(name, offset, length)
+            else:
+                self._counted.add(cid)
+        if suspect:  # [PUT-13]
+            self._proven |= self._context.blocks.sound(suspect)
+        assert self._pack is not None
+        for cid, block in waiting.items():
+            if cid not in self._counted and cid not in self._proven:
+                self._pack.add(cid, block)
+
+    def _find(self, cids: list[bytes]) -> list[tuple[Any, ...]]:
+        """The rows of `find_blocks`, none of them stale."""
+        if self._pack is None:
+            self._pack = PackInProgress(self._context, cids)  # [PUT-2] [PUT-11]
+            rows = self._pack.found
+        else:
+            self._pack.sign()
+            with self._context.db.connection() as connection:
+                query = "SELECT * FROM find_blocks(%s)"
+                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
+        while any(row[-1] for row in rows):  # more than once only if a collection began meanwhile
+            with self._context.db.connection() as connection:
+                query = "SELECT * FROM hold_blocks(%s)"
+                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
+        return rows
+
+
+def _cids(joined: bytes) -> set[bytes]:
+    return {joined[at : at + CID_SIZE] for at in range(0, len(joined), CID_SIZE)}
+
+
+def repeating(work: Callable[[], _Done]) -> _Done:
+    """The result of `work`, which is called again where blocks that it counted on have moved; its source has to allow it."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return work()
+        except BlocksMoved:
+            continue
+    return work()

@@ -1,0 +1,4 @@
+"""Objects: put, read, list, copy, delete, tags; and their versions.
+
+It may use `blocks`. It must never know the tree: a flush folds what is written here.
+"""

@@ -1,0 +1,104 @@
+"""Copy: another object with the same body, by S3's directives; no byte of the body is read or moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from mstbucket.core import manifest as manifests
+from mstbucket.core.cid import dag_cbor_cid
+from mstbucket.core.keys import encode_key
+from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.conditions import Conditions, Expected
+from mstbucket.core.s3rules.versions import stored_id
+from mstbucket.errors import InvalidInput, InvalidRequest
+from mstbucket.index.buckets import bucket_id
+from mstbucket.index.tx import expect
+from mstbucket.limits import COPY_SIZE_MAX
+from mstbucket.model.objects import PutRequest, PutResult
+from mstbucket.pg.queries import one_row
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.objects.put import DEFAULT_TYPE, add_rows, check, lower, result
+from mstbucket.services.objects.read import Source, find_row
+from mstbucket.services.objects.tags import tags_of
+from mstbucket.services.objects.versioning import new_id
+from mstbucket.services.policy.locks import place, wish_of
+
+DIRECTIVES: Final = ("COPY", "REPLACE")
+
+
+def copy(
+    context: Context,
+    source: Source,
+    bucket: str,
+    request: PutRequest,
+    metadata_directive: str,
+    tagging_directive: str,
+    wanted: Conditions,
+    expectation: Expected,
+) -> PutResult:
+    """Make `request.key` an object with the source's body; see `Bucket.copy_object`. The request's body is not read."""
+    encode_key(source.key)
+    if source.version_id is not None:
+        stored_id(source.version_id)
+    check(request)
+    wish = wish_of(request)
+    check_directives(request, metadata_directive, tagging_directive)
+    # [ATTR-5] of a version it is a change: that becomes the current one again
+    if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
+        raise InvalidRequest(
+            f"copying {source.key!r} onto itself without changing its metadata is no copy: use "
+            "metadata_directive='REPLACE', another key, or put_object_tagging for new tags"
+        )
+
+    now = context.db.now_ms()
+
+    def work(connection: Any) -> PutResult:
+        target, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        number = bucket_id(connection, source.bucket)
+        expect(connection, target, request.key, expectation)
+        if (source.bucket, source.key) == (bucket, request.key):
+            # Nothing that is written meanwhile may be undone by a change of the metadata.
+            connection.execute("SELECT hold(%s, %s)", (target, request.key))
+        # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
+        was = find_row(connection, number, source.bucket, source.key, source.version_id).manifest
+        if was.delete_marker:
+            raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
+        wanted.check_source(was.etag or "", was.modified, str(source))
+        m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(versioning))
+        cid = dag_cbor_cid(manifests.encode(m))
+        add_rows(connection, target, versioning, [(request.key, m, cid)])  # its parts too [ATTR-6]
+        place(connection, target, [] if wish is None else [(request.key, m.version_id, wish)])
+        return result(request.key, m, cid, versioning)
+
+    return context.db.run(work)
+
+
+def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: str, tagging_directive: str) -> Manifest:
+    """The manifest of the copy ([ATTR-4], [ATTR-6])."""
+    if (source.size or 0) > COPY_SIZE_MAX:  # [ATTR-8]
+        raise InvalidRequest(
+            f"the object to copy has {source.size} bytes, and one copy takes at most {COPY_SIZE_MAX}: "
+            "copy it in parts, by a multipart upload"
+        )
+    m = replace(source, created=now, modified=now)
+    if metadata_directive == "REPLACE":
+        m = replace(
+            m,
+            content_type=request.content_type or DEFAULT_TYPE,
+            headers=lower(request.headers),
+            metadata=lower(request.metadata),
+        )
+    return replace(m, tags=tags_of(request)) if tagging_directive == "REPLACE" else m
+
+
+def check_directives(request: PutRequest, metadata_directive: str, tagging_directive: str) -> None:
+    """Refuse directives that there are not, and what a directive would not look at ([ATTR-4])."""
+    for name, directive in (("metadata", metadata_directive), ("tagging", tagging_directive)):
+        if directive not in DIRECTIVES:
+            raise InvalidInput(f"{name}_directive is {directive!r}; it has to be 'COPY' or 'REPLACE'")
+    said = request.content_type is not None or request.metadata or request.headers
+    if metadata_directive == "COPY" and said:  # [ATTR-4] S3 would drop them without a word
+        raise InvalidInput("content_type, metadata and headers count only with metadata_directive='REPLACE'")
+    if tagging_directive == "COPY" and request.tags:
+        raise InvalidInput("tags count only with tagging_directive='REPLACE'")

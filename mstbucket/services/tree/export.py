@@ -1,0 +1,54 @@
+"""Export: the closure of a commit as one CAR, in the one order there is, so that the same commit gives the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+from mstbucket.core import car
+from mstbucket.core.cid import from_text, to_text
+from mstbucket.core.closure import closure
+from mstbucket.files.whole import failed
+from mstbucket.limits import MIB
+from mstbucket.model.objects import CommitInfo, ExportReport
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.tree.damage import naming
+from mstbucket.spill.seen import Seen
+
+_BUFFER: Final = MIB  # written at a time; small blocks come by the hundred thousand
+
+
+def export(
+    context: Context, bucket: str, commit: CommitInfo, target: BinaryIO, progress: Callable[[int], object] | None
+) -> ExportReport:
+    """Write the closure of `commit` of `bucket` to `target`; see `Bucket.export_car`."""
+    root = from_text(commit.cid)
+    held = bytearray(car.header(root))
+    written = blocks = 0
+    with Seen() as seen, naming(context, bucket):
+        for cid, block in closure(context.blocks.scan(), root, seen):
+            held += car.section(cid, block)
+            blocks += 1
+            if len(held) >= _BUFFER:
+                written += _write(target, held)
+                if progress is not None:
+                    progress(written)
+                held = bytearray()
+    written += _write(target, held)
+    if progress is not None:
+        progress(written)
+    return ExportReport(to_text(root), blocks, written)
+
+
+def _write(target: BinaryIO, data: bytearray) -> int:
+    """Write all of it: a raw file or a pipe may take less than it is given."""
+    view = memoryview(data)
+    while view:
+        try:
+            done = target.write(view)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise failed("the CAR cannot be written", error) from error
+        view = view[done if done is not None else 0 :]
+    return len(data)

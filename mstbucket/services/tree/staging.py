@@ -1,0 +1,102 @@
+"""The blocks of an import: all of them durable before any has a row, and then recorded by short transactions ([IMP-5])."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import ExitStack
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import Any, Final, Self
+
+from mstbucket.errors import OutcomeUnknown, StorageError
+from mstbucket.files.whole import failed
+from mstbucket.limits import MIB
+from mstbucket.pg.queries import one_row
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.incoming import Incoming
+from mstbucket.services.blocks.write import RegisteredPack
+
+STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a gathered one
+
+_SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
+_SIZES: Final = struct.Struct("<QQQ")
+
+
+class Staged:
+    """Blocks on their way in, in as many packs as it takes. Left without `keep`, what has no row yet is removed.
+
+    From its making until `settle` nothing that it found or wrote is collected: it has a pending row of its own ([PUT-11]).
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._claim = RegisteredPack(context)
+        self._current = Incoming(context)
+        self._sealed: list[Incoming] = []
+        self._places: Any = SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-")  # noqa: SIM115 - closed by `__exit__`
+
+    def add(self, cid: bytes, block: bytes) -> None:
+        """Take a block."""
+        self._current.add(cid, block)
+        if len(self._current) >= STAGED_BLOCKS:
+            self.seal()
+
+    def sign(self) -> None:
+        """Say now and then that the call lives ([STO-9])."""
+        self._claim.sign()
+        for one in self._sealed:
+            one.sign()
+
+    def seal(self) -> None:
+        """Make durable what was taken so far."""
+        one, self._current = self._current, Incoming(self._context)
+        self._sealed.append(one)
+        one.seal()
+        stowed = one.stow()
+        try:
+            self._places.write(_SIZES.pack(*map(len, stowed)) + b"".join(stowed))
+        except OSError as error:
+            raise failed("the temporary directory cannot hold the places of the blocks", error) from error
+
+    def record(self) -> None:
+        """Give every block its row, a pack at a time: until the import has ended, rows that nothing leads to."""
+        self._places.seek(0)
+        while self._sealed:
+            one = self._sealed[0]
+            sizes = _SIZES.unpack(self._places.read(_SIZES.size))
+            one.unstow(*(self._places.read(size) for size in sizes))
+            try:
+                one.commit(partial(self._context.db.run, partial(_record, one)))
+            except OutcomeUnknown as error:  # of the recording alone: the bucket is not there, whatever came of it
+                raise StorageError(f"the import broke off, and no bucket was made; repeat the call: {error}") from error
+            del self._sealed[0]
+            one.__exit__(None, None, None)
+            self.sign()
+
+    def settle(self, connection: Any) -> None:
+        """Inside the caller's transaction, behind the barrier: from now on the rows of others hold the blocks.
+
+        Raises:
+            StorageError: the import took so long that it was given up, and with it what it counts on.
+        """
+        self._claim.leave(connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._places.close()
+        with ExitStack() as stack:  # all of them, whatever becomes of one
+            stack.push(self._claim)
+            stack.push(self._current)
+            for one in self._sealed:
+                stack.push(one)
+            stack.pop_all().__exit__(kind, error, trace)
+
+
+def _record(one: Incoming, connection: Any) -> None:
+    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")  # [PUT-5]
+    one.record(connection, one_row(connection, "SELECT epoch FROM collector")[0])

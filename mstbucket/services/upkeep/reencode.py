@@ -1,0 +1,109 @@
+"""Writing the packs of a store again in the encoding that it has by now ([STO-1], [STO-2]).
+
+Pack by pack: a new blob is registered as pending, the plain CAR streams from the old blob into it, every block hashed on
+the way, it is made durable, one short transaction makes it the pack's blob, and the old one is deleted. The index knows
+blocks by pack and place in the plain CAR, so no row of `blocks` changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, cast
+
+from mstbucket.blobs.base import BlobWriter
+from mstbucket.core.car import CarReader
+from mstbucket.errors import CorruptionError, FormatError, NotFound
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.encoding import forget_key
+from mstbucket.services.blocks.write import ENCODINGS, PackMoved, RegisteredPack, remove_doomed
+from mstbucket.services.tree.refs import reencode_refs
+from mstbucket.services.upkeep.compact import remove_healed
+
+_PAGE: Final = 1000  # packs asked for at a time
+
+
+@dataclass(slots=True)
+class ReencodeReport:
+    """What was done.
+
+    Attributes:
+        packs: how many were written again.
+        before, after: their bytes in the blob store.
+        damaged: packs and published commits that could not be read, by name, and why. They were left as they are.
+    """
+
+    packs: int = 0
+    before: int = 0
+    after: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+
+
+def reencode(context: Context, progress: Callable[[int], object] | None) -> ReencodeReport:
+    """Write every pack again whose encoding is not that of new ones; see `Store.reencode`."""
+    report = ReencodeReport()
+    last = 0
+    while packs := _other(context, last):
+        for number, name, size in packs:
+            try:
+                after = _one(context, number, name)
+            except PackMoved:
+                continue
+            except (CorruptionError, FormatError, NotFound) as error:
+                report.damaged[name] = str(error)
+                continue
+            if after is None:
+                continue
+            report.packs += 1
+            report.before += size
+            report.after += after
+            if progress is not None:
+                progress(report.before)
+        last = packs[-1][0]
+    for name in remove_healed(context):
+        report.damaged.pop(name, None)
+    report.damaged |= reencode_refs(context)
+    if not report.damaged:
+        forget_key(context.db, context.blobs)
+    return report
+
+
+def _other(context: Context, after: int) -> list[tuple[int, str, int]]:
+    query = """
+        SELECT id, name, size FROM packs WHERE state = 'ready' AND encoding IS DISTINCT FROM %s AND id > %s
+        ORDER BY id LIMIT %s
+    """
+    with context.db.reading() as connection:
+        rows = connection.execute(query, (ENCODINGS[context.encoding.kind], after, _PAGE)).fetchall()
+    return [(int(number), str(name), int(size)) for number, name, size in rows]
+
+
+def _one(context: Context, number: int, name: str) -> int | None:
+    """Write one pack again; the size of its new blob, or None if there is no pack of that name any more."""
+
+    def copy(stream: BinaryIO) -> int:
+        with RegisteredPack(context) as new:
+            for _ in CarReader(cast("BinaryIO", _Copying(stream, new.writer))):
+                pass  # it hashes every block
+            new.seal()
+            context.db.run(lambda connection: new.replace(connection, number, name))
+            new.keep()
+        return new.size
+
+    size = context.blocks.of_pack(name, copy)
+    if size is not None:
+        remove_doomed(context, [name])
+    return size
+
+
+class _Copying:
+    """A stream whose every byte also goes into a blob."""
+
+    def __init__(self, stream: BinaryIO, writer: BlobWriter) -> None:
+        self._stream = stream
+        self._writer = writer
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._writer.write(data)
+        return data

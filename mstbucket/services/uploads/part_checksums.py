@@ -1,0 +1,79 @@
+"""Checksums of multipart uploads: what may be asked for, what a completion says, and the object's from the parts'.
+
+[SUM-7] to [SUM-12]. The parts' own are computed as they come, like those of a put; nothing here reads a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from mstbucket.core.checksums import TYPES, composite, joined
+from mstbucket.errors import BadDigest, InvalidPart, InvalidRequest
+from mstbucket.model.objects import EMPTY, ChecksumType
+from mstbucket.services.objects.digests import known, text_of, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the object of an upload is to have: a checksum by this algorithm, `COMPOSITE` or `FULL_OBJECT`; or none."""
+
+    algorithm: str | None = None
+    type: ChecksumType | None = None
+
+    def check_part(self, given: Iterable[str]) -> None:
+        """Refuse a part that speaks of another checksum than its upload does."""
+        others = [name for name in given if name != self.algorithm]
+        if self.algorithm is not None and others:  # [SUM-8]
+            raise InvalidRequest(f"the upload was begun with {self.algorithm}, and its part comes with {', '.join(others)}")
+
+
+def kind(algorithm: str | None, type_: str | None) -> Kind:
+    """What `create_multipart_upload` asks for ([SUM-7]).
+
+    Raises:
+        InvalidRequest: a type without an algorithm, or one that the algorithm does not have.
+        InvalidInput: there is no such algorithm.
+    """
+    if algorithm is None:
+        if type_ is not None:
+            raise InvalidRequest(f"checksum_type={type_!r} says nothing without a checksum_algorithm")
+        return Kind()
+    name = known(algorithm)
+    if type_ is not None and type_ not in TYPES[name]:
+        raise InvalidRequest(f"a {name} of an object in parts is {' or '.join(TYPES[name])}, not {type_!r}")
+    return Kind(name, cast("ChecksumType", TYPES[name][0] if type_ is None else type_))
+
+
+def check_named(number: int, said: Mapping[str, str], kept: Mapping[str, str]) -> None:
+    """Compare what a completion says of a part with what was kept of it ([SUM-10])."""
+    for name, text in said.items():
+        algorithm = known(name)
+        value_of(algorithm, text)
+        if algorithm not in kept:
+            raise InvalidRequest(f"part {number} was uploaded without a {algorithm}, and the completion names one")
+        if kept[algorithm] != text:
+            raise InvalidPart(f"part {number} has the {algorithm} {kept[algorithm]}, not {text}: it was uploaded again")
+
+
+def of_object(wanted: Kind, parts: Sequence[Mapping[str, str]], sizes: Sequence[int]) -> Mapping[str, str]:
+    """The object's checksum from those of its parts, as the manifest has it ([SUM-9]); none where none was asked for."""
+    if wanted.algorithm is None:
+        return EMPTY
+    values = [value_of(wanted.algorithm, part[wanted.algorithm]) for part in parts]
+    if wanted.type == "FULL_OBJECT":
+        return {wanted.algorithm: text_of(joined(wanted.algorithm, zip(values, sizes, strict=True)))}
+    return {wanted.algorithm: f"{text_of(composite(wanted.algorithm, values))}-{len(values)}"}
+
+
+def check_object(said: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Compare what a completion says of the whole object with what its parts give ([SUM-11])."""
+    for name, text in said.items():
+        algorithm = known(name)
+        if algorithm not in found:
+            raise InvalidRequest(f"the completion names a {algorithm}, and the upload was not begun with that algorithm")
+        value, dash, _ = found[algorithm].partition("-")
+        value_of(algorithm, text.partition("-")[0] if dash else text)
+        if text not in (value, found[algorithm]):
+            raise BadDigest(f"the parts give the {algorithm} {found[algorithm]}, and the completion says {text}: list them")

@@ -1,0 +1,259 @@
+"""Multipart uploads as such: begin, abort, list, expire. Parts are in `services.parts`, the end in `services.completing`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+from mstbucket.core import manifest as manifests
+from mstbucket.core.cid import raw_cid
+from mstbucket.core.keys import encode_key
+from mstbucket.core.manifest import Manifest
+from mstbucket.core.times import moment
+from mstbucket.errors import InvalidInput, NoSuchUpload
+from mstbucket.index.buckets import bucket_id
+from mstbucket.index.rows import json_of
+from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
+from mstbucket.model.objects import EMPTY, PutRequest
+from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
+from mstbucket.pg.queries import one_row
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.objects.list import TOP, check_text
+from mstbucket.services.objects.put import DEFAULT_TYPE, check, lower
+from mstbucket.services.objects.tags import tags_of
+from mstbucket.services.policy.locks import keep_for_upload, wish_of
+from mstbucket.services.uploads.part_checksums import Kind
+
+DAY_MS: Final = 24 * 3600 * 1000
+UPLOAD_AGE_MS: Final = UPLOAD_AGE_DAYS * DAY_MS
+_EXPIRED: Final = 10  # uploads of one batch, which may have 10,000 parts each: a transaction of a second at most
+_LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
+
+
+def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> Upload:
+    """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
+    check(request)
+    wish = wish_of(request)
+    headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
+    content_type = request.content_type or DEFAULT_TYPE
+    now = context.db.now_ms()
+    # [MPU-1] what no manifest can hold is refused now, not after all parts have been sent
+    manifests.encode(
+        Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=headers, metadata=metadata, tags=tags)
+    )
+    name = f"{now:012x}{secrets.token_hex(16)}"
+    row = (
+        name, request.key, now, content_type, json_of(headers), json_of(metadata), json_of(tags), wanted.algorithm,
+        wanted.type,
+    )  # fmt: skip
+
+    def work(connection: Any) -> None:
+        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        connection.execute(
+            "INSERT INTO uploads"
+            " (id, key, initiated, content_type, headers, metadata, tags, checksum_algorithm, checksum_type, bucket)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (*row, number),
+        )
+        keep_for_upload(connection, number, name, wish)
+
+    context.db.run(work)
+    return Upload(name, request.key, moment(now), wanted.algorithm, wanted.type)
+
+
+def abort(context: Context, bucket: str, key: str, upload_id: str) -> None:
+    """Remove an open upload with its parts; see `Bucket.abort_multipart_upload`."""
+    encode_key(key)
+
+    def work(connection: Any) -> None:
+        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        # [MPU-10] waits for a completion under way, and looks again at what it left
+        query = "DELETE FROM uploads WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL"
+        if connection.execute(query, (checked_id(upload_id), number, key)).rowcount != 1:
+            raise no_such_upload(bucket, key, upload_id)
+
+    context.db.run(work)
+
+
+def checked_id(upload_id: str) -> str:
+    """An upload id as the database can compare it; what cannot be one is no id of any upload."""
+    return upload_id if isinstance(upload_id, str) and upload_id.isascii() and "\0" not in upload_id else ""
+
+
+def no_such_upload(bucket: str, key: str, upload_id: str) -> NoSuchUpload:
+    """The error for an upload that is not open."""
+    return NoSuchUpload(
+        f"bucket {bucket!r} has no open upload {upload_id!r} for {key!r}: it was completed, aborted, has expired, or "
+        "never was; begin another"
+    )
+
+
+def find_open(connection: Any, bucket: str, number: int, key: str, upload_id: str, lock: str) -> Kind:
+    """What the open upload of that id for that key is to have as a checksum; `NoSuchUpload` where there is none."""
+    query = f"""
+        SELECT checksum_algorithm, checksum_type FROM uploads
+        WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL {lock}
+    """
+    row = connection.execute(query, (checked_id(upload_id), number, key)).fetchone()
+    if row is None:
+        raise no_such_upload(bucket, key, upload_id)
+    return Kind(*row)
+
+
+# --- listing -----------------------------------------------------------------------------------------------------------
+
+
+def list_parts(
+    context: Context, bucket: str, key: str, upload_id: str, part_number_marker: int, max_parts: int
+) -> PartsPage:
+    """One page of an upload's parts; see `Bucket.list_parts`."""
+    encode_key(key)
+    wanted = _page_size("max_parts", max_parts)
+    if part_number_marker < 0:
+        raise InvalidInput(f"part_number_marker is {part_number_marker}; it must not be negative")
+    query = """
+        SELECT number, md5, size, modified, checksums FROM parts
+        WHERE upload = %s AND number > %s ORDER BY number LIMIT %s
+    """
+    with context.db.reading() as connection:
+        number = bucket_id(connection, bucket)
+        kind = find_open(connection, bucket, number, key, upload_id, "")
+        if wanted == 0:
+            return PartsPage((), False, None, kind.algorithm, kind.type)
+        marker = min(part_number_marker, PARTS_MAX)
+        rows = connection.execute(query, (upload_id, marker, wanted + 1), binary=True).fetchall()
+    # [MPU-14] one more was asked for than the page holds, so an exact fit is not truncated
+    parts = tuple(Part(n, md5.hex(), size, moment(ms), sums or EMPTY) for n, md5, size, ms, sums in rows[:wanted])
+    truncated = len(rows) > wanted
+    return PartsPage(parts, truncated, parts[-1].number if truncated else None, kind.algorithm, kind.type)
+
+
+_PLAIN: Final = """
+    SELECT key, id, initiated, 0, checksum_algorithm, checksum_type FROM uploads
+    WHERE bucket = %(bucket)s AND completed IS NULL AND key >= %(prefix)s AND key <= %(end)s
+        AND (key, id) > (%(key)s, %(id)s)
+    ORDER BY key, id LIMIT %(limit)s
+"""
+# As `listing._LOOSE`, over (key, id): after a common prefix the scan jumps past everything below it.
+_LOOSE: Final = """
+    WITH RECURSIVE page AS (
+        (SELECT 1 AS n, f.* FROM
+            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
+                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
+             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key >= %(prefix)s AND u.key <= %(end)s
+                AND (u.key, u.id) > (%(key)s, %(id)s)
+             ORDER BY u.key, u.id LIMIT 1) f)
+        UNION ALL
+        SELECT p.n + 1, f.* FROM page p CROSS JOIN LATERAL
+            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
+                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
+             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key <= %(end)s
+                AND (u.key, u.id) > (CASE WHEN p.cut = 0 THEN p.key ELSE left(p.key, %(before)s + p.cut) || %(top)s END,
+                                     CASE WHEN p.cut = 0 THEN p.id ELSE '' END)
+             ORDER BY u.key, u.id LIMIT 1) f
+        WHERE p.n < %(limit)s
+    )
+    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, id, initiated, cut, algorithm, type
+    FROM page ORDER BY n
+"""
+
+
+def list_uploads(
+    context: Context,
+    bucket: str,
+    *,
+    prefix: str,
+    delimiter: str | None,
+    key_marker: str | None,
+    upload_id_marker: str | None,
+    max_uploads: int,
+) -> UploadsPage:
+    """One page of a bucket's open uploads; see `Bucket.list_multipart_uploads`."""
+    check_text("prefix", prefix)
+    for name, text in (("delimiter", delimiter), ("key_marker", key_marker), ("upload_id_marker", upload_id_marker)):
+        check_text(name, text or "")
+    wanted = _page_size("max_uploads", max_uploads)
+    key, upload_id = _start(prefix, delimiter, key_marker or "", upload_id_marker)
+    with context.db.reading() as connection:
+        arguments: dict[str, object] = {
+            "bucket": bucket_id(connection, bucket),
+            "prefix": prefix,
+            "end": prefix + TOP,
+            "key": key,
+            "id": upload_id,
+            "limit": wanted + 1,
+        }
+        if wanted == 0:
+            return UploadsPage((), (), False, None, None)
+        if delimiter:
+            arguments |= {"delimiter": delimiter, "skip": len(prefix) + 1, "top": TOP}
+            arguments["before"] = len(prefix) + len(delimiter) - 1
+        rows = connection.execute(_LOOSE if delimiter else _PLAIN, arguments, binary=True).fetchall()
+    truncated = len(rows) > wanted
+    rows = rows[:wanted]
+    last = rows[-1] if truncated else (None, None, 0, 0, None, None)
+    return UploadsPage(
+        tuple(Upload(name, text, moment(ms), *kind) for text, name, ms, cut, *kind in rows if cut == 0),
+        tuple(text for text, _, _, cut, *_ in rows if cut != 0),
+        truncated,
+        last[0],
+        last[1] if last[3] == 0 else None,
+    )
+
+
+def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) -> tuple[str, str]:
+    """What the first item must be above. A marker that is itself a common prefix is done with all of it ([MPU-15])."""
+    if delimiter and key.startswith(prefix):
+        at = key.find(delimiter, len(prefix))
+        if at >= 0 and at + len(delimiter) == len(key):
+            return key + TOP, ""
+    if key == "":
+        return "", ""  # an upload id without a key says nothing
+    return key, _LAST if upload_id is None else upload_id
+
+
+def _page_size(name: str, asked: int) -> int:
+    if asked < 0:
+        raise InvalidInput(f"{name} is {asked}; it must be from 0 to {LIST_KEYS_MAX}")
+    return min(asked, LIST_KEYS_MAX)
+
+
+# --- expiry ------------------------------------------------------------------------------------------------------------
+
+
+def expire_uploads(context: Context, older_than: int = UPLOAD_AGE_MS) -> int:
+    """Abort every upload that was initiated more than `older_than` milliseconds ago; return how many.
+
+    In batches of 10, each a transaction of its own; uploads that somebody works on at this moment are left for the
+    next time. Safe from several processes at once, and to repeat.
+    """
+    query = """
+        WITH gone AS MATERIALIZED (
+            SELECT id FROM uploads WHERE completed IS NULL AND initiated < %s ORDER BY initiated LIMIT %s
+            FOR UPDATE SKIP LOCKED)
+        DELETE FROM uploads u USING gone WHERE u.id = gone.id
+    """
+    return _in_batches(context, query, context.db.now_ms() - older_than)
+
+
+def forget_answers(context: Context, older_than: int = UPLOAD_ANSWER_DAYS * DAY_MS) -> int:
+    """Remove what is kept of uploads that were completed more than `older_than` milliseconds ago; return how many.
+
+    After that a repeated completion finds no upload ([MPU-9]).
+    """
+    query = """
+        WITH gone AS MATERIALIZED (
+            SELECT id FROM uploads WHERE completed < %s ORDER BY completed LIMIT %s FOR UPDATE SKIP LOCKED)
+        DELETE FROM uploads u USING gone WHERE u.id = gone.id
+    """
+    return _in_batches(context, query, context.db.now_ms() - older_than)
+
+
+def _in_batches(context: Context, query: str, before: int) -> int:
+    total = 0
+    while True:
+        with context.db.connection() as connection:
+            gone = connection.execute(query, (before, _EXPIRED)).rowcount
+        total += gone
+        if gone < _EXPIRED:
+            return total
