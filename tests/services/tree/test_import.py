@@ -147,7 +147,7 @@ def test_as_many_packs_as_it_takes(
     assert ask(second_store, "SELECT DISTINCT state FROM packs") == [("ready",)]
 
 
-@pytest.mark.parametrize("kind", ["damaged", "untrue", "the name is taken meanwhile", "the source breaks"])
+@pytest.mark.parametrize("kind", ["damaged", "it breaks before the blocks are recorded", "the name is taken meanwhile", "the source breaks"])
 def test_an_import_that_fails_leaves_nothing(
     kind: str, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,18 +155,18 @@ def test_an_import_that_fails_leaves_nothing(
     monkeypatch.setattr(staging, "STAGED_BLOCKS", 20)
 
     def fail() -> None:
-        raise ValueError("it broke")
+        raise RuntimeError("it broke")
 
     if kind == "damaged":
         with pytest.raises((CorruptionError, FormatError)):
             second_store.import_car(io.BytesIO(car[:-9] + bytes([car[-9] ^ 1]) + car[-8:]))
-    elif kind == "untrue":
+    elif kind == "it breaks before the blocks are recorded":
         with monkeypatch.context() as patch:
-            patch.setattr("mstbucket.services.tree.import_car.check_history", lambda *_: "the history is wrong")
-            with pytest.raises(CorruptionError, match="wrong"):
+            patch.setattr(Staged, "record", lambda _: fail())
+            with pytest.raises(RuntimeError, match="broke"):
                 second_store.import_car(io.BytesIO(car))
     elif kind == "the source breaks":
-        with pytest.raises(ValueError, match="broke"):
+        with pytest.raises(RuntimeError, match="broke"):
             second_store.import_car(Pausing(car, fail))
     else:
         with pytest.raises(BucketAlreadyExists):
