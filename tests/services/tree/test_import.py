@@ -147,7 +147,9 @@ def test_as_many_packs_as_it_takes(
     assert ask(second_store, "SELECT DISTINCT state FROM packs") == [("ready",)]
 
 
-@pytest.mark.parametrize("kind", ["damaged", "it breaks before the blocks are recorded", "the name is taken meanwhile", "the source breaks"])
+@pytest.mark.parametrize(
+    "kind", ["damaged", "it breaks before the blocks are recorded", "the name is taken meanwhile", "the source breaks"]
+)
 def test_an_import_that_fails_leaves_nothing(
     kind: str, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
