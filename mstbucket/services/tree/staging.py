@@ -9,6 +9,7 @@ from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Any, Final, Self
 
+from mstbucket.errors import OutcomeUnknown, StorageError
 from mstbucket.files.whole import failed
 from mstbucket.limits import MIB
 from mstbucket.pg.queries import one_row
@@ -65,7 +66,10 @@ class Staged:
             one = self._sealed[0]
             sizes = _SIZES.unpack(self._places.read(_SIZES.size))
             one.unstow(*(self._places.read(size) for size in sizes))
-            one.commit(partial(self._context.db.run, partial(_record, one)))
+            try:
+                one.commit(partial(self._context.db.run, partial(_record, one)))
+            except OutcomeUnknown as error:  # of the recording alone: the bucket is not there, whatever came of it
+                raise StorageError(f"the import broke off, and no bucket was made; repeat the call: {error}") from error
             del self._sealed[0]
             one.__exit__(None, None, None)
             self.sign()

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import mstbucket
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, StorageError
+from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError
 from mstbucket.limits import KIB, MIB
 from mstbucket.services.tree import staging
 from mstbucket.services.tree.staging import Staged
@@ -147,7 +147,9 @@ def test_as_many_packs_as_it_takes(
     assert ask(second_store, "SELECT DISTINCT state FROM packs") == [("ready",)]
 
 
-@pytest.mark.parametrize("kind", ["damaged", "untrue", "the name is taken meanwhile", "the source breaks"])
+@pytest.mark.parametrize(
+    "kind", ["damaged", "it breaks before the blocks are recorded", "the name is taken meanwhile", "the source breaks"]
+)
 def test_an_import_that_fails_leaves_nothing(
     kind: str, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,18 +157,18 @@ def test_an_import_that_fails_leaves_nothing(
     monkeypatch.setattr(staging, "STAGED_BLOCKS", 20)
 
     def fail() -> None:
-        raise ValueError("it broke")
+        raise RuntimeError("it broke")
 
     if kind == "damaged":
         with pytest.raises((CorruptionError, FormatError)):
             second_store.import_car(io.BytesIO(car[:-9] + bytes([car[-9] ^ 1]) + car[-8:]))
-    elif kind == "untrue":
+    elif kind == "it breaks before the blocks are recorded":
         with monkeypatch.context() as patch:
-            patch.setattr("mstbucket.services.tree.import_car.check_history", lambda *_: "the history is wrong")
-            with pytest.raises(CorruptionError, match="wrong"):
+            patch.setattr(Staged, "record", lambda _: fail())
+            with pytest.raises(RuntimeError, match="broke"):
                 second_store.import_car(io.BytesIO(car))
     elif kind == "the source breaks":
-        with pytest.raises(ValueError, match="broke"):
+        with pytest.raises(RuntimeError, match="broke"):
             second_store.import_car(Pausing(car, fail))
     else:
         with pytest.raises(BucketAlreadyExists):
@@ -268,3 +270,51 @@ def test_nothing_of_an_import_is_collected_before_it_has_ended(
     again = second_store.import_car(Pausing(car, collect), "second")
     assert export(again) == car
     assert again.verify().objects == COUNT
+
+
+@pytest.mark.parametrize("was_done", [True, False], ids=["committed", "not committed"])
+@pytest.mark.parametrize("stage", ["recording", "switch"])
+def test_an_import_whose_commit_was_not_answered_is_told_and_keeps_its_packs_only_if_they_are_recorded(
+    stage: str, was_done: bool, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PUT-8] [IMP-3]: of the recording it is known that there is no bucket; of the switch nobody can say."""
+    database = type(second_store._context.db)
+    follow_up, record, settle = database._commit, staging._record, Staged.settle
+    losing: list[Any] = []
+
+    def lost(self: Any, connection: Any) -> None:
+        if connection not in losing:
+            follow_up(self, connection)
+            return
+        if was_done:
+            follow_up(self, connection)
+        else:
+            connection.execute("ROLLBACK")
+        raise OutcomeUnknown("nobody can say")
+
+    def recording(one: Any, connection: Any) -> None:
+        record(one, connection)
+        losing.append(connection)
+
+    def settling(self: Staged, connection: Any) -> None:
+        settle(self, connection)
+        losing.append(connection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_commit", lost)
+        if stage == "recording":
+            patch.setattr(staging, "_record", recording)
+        else:
+            patch.setattr(Staged, "settle", settling)
+        with pytest.raises(StorageError) as caught:
+            second_store.import_car(io.BytesIO(car))
+    assert isinstance(caught.value, OutcomeUnknown) == (stage == "switch")
+    there = stage == "switch" and was_done
+    assert [info.name for info in second_store.list_buckets()] == ["things"] * there
+    assert ask(second_store, "SELECT count(*) FROM packs WHERE state <> 'ready'") == [(0,)]
+    assert (held(second_store) > 0) == (stage == "switch" or was_done)
+    if there:
+        second_store.bucket("things").flush()
+    else:
+        second_store.import_car(io.BytesIO(car))
+    assert second_store.bucket("things").verify().objects == COUNT
