@@ -298,55 +298,42 @@ def test_the_row_and_its_dirty_row_are_of_one_transaction(
 
 
 @pytest.mark.parametrize("was_done", [True, False], ids=["committed", "not committed"])
-@pytest.mark.parametrize("verb", ["put large", "flush", "import", "end of import"])
+@pytest.mark.parametrize("verb", ["put large", "flush"])
 def test_a_pack_whose_outcome_is_unknown_is_removed_only_if_its_row_is_pending(
-    store: mstbucket.Store, bucket: mstbucket.Bucket, second_store: mstbucket.Store, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, verb: str, was_done: bool,
+    store: mstbucket.Store, bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str,
+    was_done: bool,
 ) -> None:  # fmt: skip
-    """[PUT-8]: an import records its pack in one transaction, and makes its bucket in the next ([IMP-5])."""
+    """[PUT-8]; of imports, test_import.py."""
     bucket.put_object("k", b"small")
     bucket.flush()
-    elsewhere = second_store.create_bucket("things")
-    elsewhere.put_object("k", b"not held here")  # an import of what the store holds writes no pack
-    elsewhere.flush()
-    exported = io.BytesIO()
-    elsewhere.export_car(exported)
     bucket.put_object("l", b"small too")
     before = set((tmp_path / "blobs" / "packs").rglob("*.car"))
     database = type(store._context.db)
     follow_up = database._commit
-    spared = ["the pack's"] if verb == "end of import" else []
 
     def lost(self: Any, connection: Any) -> None:
         if connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()[0] is not None:
-            if spared:
-                spared.pop()
-                return follow_up(self, connection)
             if was_done:
                 follow_up(self, connection)
             else:
                 connection.execute("ROLLBACK")
             raise errors.OutcomeUnknown("nobody can say")
-        return follow_up(self, connection)
+        follow_up(self, connection)
 
     calls: dict[str, Callable[[], object]] = {
         "put large": lambda: bucket.put_object("large", LARGE),
         "flush": bucket.flush,
-        "import": lambda: store.import_car(io.BytesIO(exported.getvalue()), "back"),
-        "end of import": lambda: store.import_car(io.BytesIO(exported.getvalue()), "back"),
     }
     with monkeypatch.context() as patch:
         patch.setattr(database, "_commit", lost)
         with pytest.raises(errors.OutcomeUnknown):
             calls[verb]()
-    assert len(set((tmp_path / "blobs" / "packs").rglob("*.car")) - before) == (was_done or verb == "end of import")
+    assert len(set((tmp_path / "blobs" / "packs").rglob("*.car")) - before) == was_done
     with store._context.db.reading() as connection:
         assert connection.execute("SELECT count(*) FROM packs WHERE state <> 'ready'").fetchone() == (0,)
     assert ("large" in {item.key for item in bucket.objects()}) == (was_done and verb == "put large")
-    assert [info.name for info in store.list_buckets()] == ["back"] * (was_done and verb == "end of import") + ["things"]
     bucket.flush()
-    for info in store.list_buckets():
-        store.bucket(info.name).verify()
+    bucket.verify()
 
 
 def test_a_dirty_row_that_a_writer_holds_is_left_to_the_next_flush(
