@@ -10,7 +10,7 @@ from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import InvalidInput, InvalidRequest
@@ -42,7 +42,7 @@ def copy(
     encode_key(source.key)
     if source.version_id is not None:
         stored_id(source.version_id)
-    check(request)
+    check_request(request)
     wish = wish_of(request)
     check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] of a version it is a change: that becomes the current one again
