@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from mstbucket.core.s3rules.metadata import RESPONSE_HEADERS, check
 from mstbucket.errors import InvalidInput
 from mstbucket.files.types import guess_type
 from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest
-from mstbucket.services.objects.put import check
-from mstbucket.services.objects.tags import RESPONSE_HEADERS
 
 
 @dataclass(frozen=True, slots=True)

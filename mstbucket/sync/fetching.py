@@ -7,10 +7,10 @@ from typing import Final
 
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check
 from mstbucket.errors import Conflict
 from mstbucket.model.objects import PutRequest
 from mstbucket.remote import S3Object, S3Stream
-from mstbucket.services.objects.put import DEFAULT_TYPE, check
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.extras import Extras
 from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, always, as_copy, content_of

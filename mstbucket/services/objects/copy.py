@@ -10,7 +10,9 @@ from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
 from mstbucket.core.s3rules.retention import lock_wanted
+from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.index.buckets import bucket_id
@@ -20,9 +22,8 @@ from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.put import DEFAULT_TYPE, add_rows, check, lower, result
+from mstbucket.services.objects.put import add_rows, result
 from mstbucket.services.objects.read import Source, find_row
-from mstbucket.services.objects.tags import tags_of
 from mstbucket.services.objects.versioning import new_id
 
 DIRECTIVES: Final = ("COPY", "REPLACE")

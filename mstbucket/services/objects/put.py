@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid, to_text
-from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
 from mstbucket.core.s3rules.retention import LockWanted, lock_wanted
+from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved
 from mstbucket.index.locks import VersionToLock, lock_new_versions
@@ -32,14 +33,11 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.digests import claims
 from mstbucket.services.objects.intake import Taken, take
-from mstbucket.services.objects.tags import folded, tags_of, user_metadata
 from mstbucket.services.objects.versioning import believing, new_id
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
 BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
 PACK_BYTES: Final = MIB  # small bodies of a batch go to a pack from this sum on; below, a file would not pay
-
-DEFAULT_TYPE: Final = "binary/octet-stream"  # what S3 answers for an object put without a content type
 
 
 def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
@@ -237,21 +235,6 @@ def add_rows(connection: Any, bucket: int, versioning: str | None, objects: list
             connection.execute(query, (binary.bigint_array(m.parts), bucket, key))
 
 
-# --- what a request may say ----------------------------------------------------------------------------------------------
-
-
-def check(request: PutRequest) -> None:
-    """Refuse a request that S3 would refuse, before its body is read.
-
-    That the texts have a UTF-8 form and the headers are known ones is checked by the manifest's encoder.
-    """
-    encode_key(request.key)
-    user_metadata(request.metadata, request.key)
-    folded(request.headers, "headers", request.key)
-    folded({"content-type": request.content_type or ""}, "headers", request.key)
-    tags_of(request)
-
-
 def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str], now: int) -> Manifest:
     return Manifest(
         content=taken.content,
@@ -266,11 +249,6 @@ def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str], n
         metadata=lower(request.metadata),
         tags=tags_of(request),
     )
-
-
-def lower(mapping: Mapping[str, str]) -> dict[str, str]:
-    """A map of names that `check` has let pass, as it is kept ([ATTR-1])."""
-    return {name.lower(): value for name, value in mapping.items()}
 
 
 def result(key: str, m: Manifest, cid: bytes, versioning: str | None) -> PutResult:

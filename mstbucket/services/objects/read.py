@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
@@ -11,14 +11,13 @@ from typing import Any, Final, NamedTuple, Self
 from mstbucket.core import unixfs
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.core.ranges import parse_range
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL, Conditions
+from mstbucket.core.s3rules.ranges import parse_range, part_range
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import (
     CorruptionError,
     FormatError,
     InvalidInput,
-    InvalidPartNumber,
     MethodNotAllowed,
     NoSuchKey,
     NoSuchVersion,
@@ -292,19 +291,6 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
             raise _named(error, bucket, key) from error
 
     return ObjectReader(describe, start, stop, chunks())
-
-
-def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
-    """The half-open range of the part at place `number`, counted from 1, of an object with parts of these sizes.
-
-    An object that came by a single put has one part ([MPU-16]).
-    """
-    if number < 1:
-        raise InvalidInput(f"part number {number} is not a part number: they start at 1")
-    if number > len(parts):
-        raise InvalidPartNumber(f"part {number} was asked for of an object that has {len(parts)}")
-    start = sum(parts[: number - 1])
-    return start, start + parts[number - 1]
 
 
 def body_range(blocks: StoreBlocks, content: bytes, root: bytes, size: int, start: int, stop: int) -> Iterator[bytes]:

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
-from mstbucket.core.keys import encode_key
+from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
 from mstbucket.core.s3rules.retention import lock_wanted
+from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
 from mstbucket.index.buckets import bucket_id
@@ -21,9 +23,6 @@ from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.list import TOP, check_text
-from mstbucket.services.objects.put import DEFAULT_TYPE, check, lower
-from mstbucket.services.objects.tags import tags_of
 from mstbucket.services.uploads.part_checksums import Kind
 
 DAY_MS: Final = 24 * 3600 * 1000
