@@ -11,11 +11,13 @@ from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.tx import expect
+from mstbucket.index.locks import VersionToLock, lock_new_versions
+from mstbucket.index.tx import Tx, expect
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
@@ -23,7 +25,6 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.put import add_rows, result
 from mstbucket.services.objects.read import Source, find_row
 from mstbucket.services.objects.versioning import new_id
-from mstbucket.services.policy.locks import place, wish_of
 
 DIRECTIVES: Final = ("COPY", "REPLACE")
 
@@ -43,7 +44,7 @@ def copy(
     if source.version_id is not None:
         stored_id(source.version_id)
     check_request(request)
-    wish = wish_of(request)
+    lock = lock_wanted(request)
     check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] of a version it is a change: that becomes the current one again
     if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
@@ -55,7 +56,7 @@ def copy(
     now = context.db.now_ms()
 
     def work(connection: Any) -> PutResult:
-        target, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        target, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         number = bucket_id(connection, source.bucket)
         expect(connection, target, request.key, expectation)
         if (source.bucket, source.key) == (bucket, request.key):
@@ -69,7 +70,9 @@ def copy(
         m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(versioning))
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, target, versioning, [(request.key, m, cid)])  # its parts too [ATTR-6]
-        place(connection, target, [] if wish is None else [(request.key, m.version_id, wish)])
+        if lock is not None:
+            tx = Tx(connection, target, epoch, versioning)
+            lock_new_versions(tx, [VersionToLock(request.key, m.version_id, lock)])
         return result(request.key, m, cid, versioning)
 
     return context.db.run(work)

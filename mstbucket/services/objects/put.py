@@ -19,11 +19,13 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
 from mstbucket.core.s3rules.digests import claims
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.retention import LockWanted, lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved
+from mstbucket.index.locks import VersionToLock, lock_new_versions
 from mstbucket.index.rows import json_of, shown_version
-from mstbucket.index.tx import expect, expectation
+from mstbucket.index.tx import Tx, expect, expectation
 from mstbucket.limits import MIB
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg import binary
@@ -32,7 +34,6 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.read_body import BodyRead, read_body
 from mstbucket.services.objects.versioning import believing, new_id
-from mstbucket.services.policy.locks import Wish, place, wish_of
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
 BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
@@ -81,7 +82,7 @@ class _Batch:
         self._objects: list[tuple[str, Manifest]] = []
         self._keys: set[str] = set()
         self._expected: dict[str, Expected] = {}
-        self._wishes: dict[int, Wish] = {}  # locks, by the place of their object
+        self._locks: dict[int, LockWanted] = {}  # locks, by the place of their object
         self._small: dict[bytes, bytes] = {}
         self._bytes = 0
 
@@ -96,7 +97,7 @@ class _Batch:
         """Read the body to its end. Nothing of a request that raises stays behind."""
         check_request(request)
         expectation = expected(request.if_match, request.if_none_match)
-        wish = wish_of(request)
+        lock = lock_wanted(request)
         claimed = claims(request)
         body = read_body(request.body, self._open_pack, claimed.algorithms)
         checksums = claimed.check(f"the body of {request.key!r}", body.etag, body.digests)
@@ -106,14 +107,14 @@ class _Batch:
         if body.inline is not None:
             self._small[body.content] = body.inline
         self._bytes += body.size
-        if wish is not None:
-            self._wishes[len(self._objects)] = wish
+        if lock is not None:
+            self._locks[len(self._objects)] = lock
         self._objects.append((request.key, _manifest(request, body, checksums, self._context.db.now_ms())))
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
         try:
-            if len(self._objects) == 1 and self._pack is None and not self._wishes:
+            if len(self._objects) == 1 and self._pack is None and not self._locks:
                 return [believing(self._context, self._bucket, self._put_inline)]
             return self._put_batch()
         except BlocksMoved:
@@ -166,7 +167,10 @@ class _Batch:
         made = _versions(self._objects, versioning)
         for part in _rounds(made) if versioning == ENABLED else (made,):
             add_rows(connection, bucket, versioning, part)
-        place(connection, bucket, [(made[at][0], made[at][1].version_id, wish) for at, wish in self._wishes.items()])
+        lock_new_versions(
+            Tx(connection, bucket, epoch, versioning),
+            [VersionToLock(made[at][0], made[at][1].version_id, lock) for at, lock in self._locks.items()],
+        )
         return [result(key, m, cid, versioning) for key, m, cid in made]
 
     def __enter__(self) -> _Batch:

@@ -34,19 +34,19 @@ from mstbucket.errors import (
     InvalidPartOrder,
 )
 from mstbucket.index.buckets import bucket_id
+from mstbucket.index.locks import lock_completed
 from mstbucket.index.rows import json_of
-from mstbucket.index.tx import expect
+from mstbucket.index.tx import Tx, expect
 from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX, PUT_SIZE_MAX
 from mstbucket.model.objects import EMPTY, PutResult
 from mstbucket.model.uploads import NamedPart
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.put import add_rows, result
 from mstbucket.services.objects.versioning import new_id
-from mstbucket.services.policy.locks import place_on_completed
-from mstbucket.services.tree.damage import naming
 from mstbucket.services.uploads.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.uploads.uploads import checked_id, no_such_upload
 
@@ -226,7 +226,7 @@ class _Completion:
     def run(self) -> PutResult:
         """Compose and record; `_Replaced` if a part changed meanwhile, and then nothing has happened."""
         try:
-            with naming(self._context, self._bucket, self._key):
+            with error_context(self._context, self._bucket, self._key):
                 body = self._compose()
             m = self._manifest(body)
             if self._pack is not None:
@@ -312,7 +312,7 @@ class _Completion:
         cid = dag_cbor_cid(manifests.encode(m))
         add_rows(connection, number, versioning, [(self._key, m, cid)])
         if versioning == ENABLED:
-            place_on_completed(connection, number, upload.id, self._key, m.version_id)
+            lock_completed(Tx(connection, number, epoch, versioning), upload.id, m.version_id)
         answer = result(self._key, m, cid, versioning)
         connection.execute(
             "UPDATE uploads SET completed = %s, asked = %s, size = %s, etag = %s, content = %s, manifest = %s,"
