@@ -16,6 +16,7 @@ from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.index.buckets import bucket_id
+from mstbucket.index.find import find_row
 from mstbucket.index.locks import VersionToLock, lock_new_versions
 from mstbucket.index.tx import Tx, expect
 from mstbucket.limits import COPY_SIZE_MAX
@@ -23,7 +24,7 @@ from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.put import add_rows, result
-from mstbucket.services.objects.read import Source, find_row
+from mstbucket.services.objects.read import Source
 from mstbucket.services.objects.versioning import new_id
 
 DIRECTIVES: Final = ("COPY", "REPLACE")
