@@ -15,6 +15,7 @@ from mstbucket.api.verbs.locks import BucketLocks
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
+from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.errors import NoSuchCommit
 from mstbucket.files.whole import replacing
 from mstbucket.index import buckets
@@ -37,7 +38,6 @@ from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import put as putting
 from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
-from mstbucket.services.objects.tags import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import export as exporting
 from mstbucket.services.tree import flush as flushing

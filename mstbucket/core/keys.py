@@ -11,8 +11,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mstbucket.errors import InvalidBucketName, InvalidKey, KeyTooLong
+from mstbucket.errors import InvalidBucketName, InvalidInput, InvalidKey, KeyTooLong
 from mstbucket.limits import BUCKET_NAME_MAX, BUCKET_NAME_MIN, KEY_MAX, SEQ_MAX, VERSION_KEY_MAX
+
+# Above every key that starts with a given text and below every other key greater than it: the greatest character,
+# as often as fits in a key. Unlike "the next text after this prefix" it exists for every prefix, U+10FFFF included.
+TOP: Final = "\U0010ffff" * (KEY_MAX // 4)
 
 _SEQ_DIGITS: Final = 16
 _INVERT: Final = 2**64 - 1
@@ -107,6 +111,16 @@ def prefix_end(prefix: str) -> str | None:
     if following == 0xD800:  # [KEY-7] the surrogates have no UTF-8: U+D7FF is followed by U+E000
         following = 0xE000
     return stem[:-1] + chr(following)
+
+
+def check_text(name: str, text: str) -> None:
+    """Refuse a text that no key and no part of one can be; `name` is the argument's."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{name} {text!r} is not encodable as UTF-8 (character {error.start})") from error
+    if "\0" in text:
+        raise InvalidInput(f"{name} {text!r} holds NUL, which no key can hold")
 
 
 def _utf8(text: str, what: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstbucket.core.ranges import parse_range
+from mstbucket.core.s3rules.ranges import parse_range
 from mstbucket.errors import InvalidInput, InvalidRange
 
 SIZE = 10_000

@@ -13,7 +13,8 @@ from typing import Any
 # one line do not know each other. A module that is in no part fails: give it a place here.
 LAYERS: list[list[str]] = [
     ["errors", "limits"],
-    ["core", "model"],
+    ["model"],
+    ["core"],
     ["spill", "files", "remote"],
     ["verify", "blobs"],
     ["packs", "pg"],
@@ -102,6 +103,41 @@ def test_imports_go_down_only(imports: Imports) -> None:
         if ours(found) and not is_allowed(module, found.target)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def room_of(module: str) -> str | None:
+    """The room of `services` that a module belongs to; None elsewhere."""
+    pieces = module.split(".")
+    return pieces[2] if pieces[:2] == ["mstbucket", "services"] and len(pieces) > 2 else None
+
+
+def is_room_allowed(importer: str, target: str) -> bool:
+    """Whether a module of `services` may import another: one of its own room, or of a room before it."""
+    above, below = room_of(importer), room_of(target)
+    if above is None or below is None:
+        return True
+    return above in ROOMS and below in ROOMS and ROOMS.index(below) <= ROOMS.index(above)
+
+
+def test_every_module_of_the_services_is_in_a_room(modules: Modules) -> None:
+    assert {room for room in map(room_of, modules) if room is not None} == set(ROOMS)
+
+
+def test_the_rooms_of_the_services_use_those_before_them_only(imports: Imports) -> None:
+    wrong = [
+        f"{module}:{found.line} imports {found.target}"
+        for module, all_found in imports.items()
+        for found in all_found
+        if not is_room_allowed(module, found.target)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_order_of_the_rooms_refuses_what_goes_up() -> None:
+    assert is_room_allowed("mstbucket.services.uploads.complete", "mstbucket.services.objects.put")
+    assert is_room_allowed("mstbucket.services.tree.flush", "mstbucket.services.tree.turns")
+    assert not is_room_allowed("mstbucket.services.objects.put", "mstbucket.services.policy.locks")
+    assert not is_room_allowed("mstbucket.services.policy.locks", "mstbucket.services.new_room.locks")
 
 
 def test_the_rule_itself_refuses_what_goes_up_or_sideways() -> None:

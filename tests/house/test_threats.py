@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstbucket.blobs.names import Kind
-from mstbucket.core import car, cid, commit, dagcbor, keys, manifest, ranges, unixfs, varint
+from mstbucket.core import car, cid, commit, dagcbor, keys, manifest, unixfs, varint
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.node import decode_node
+from mstbucket.core.s3rules import ranges
 from mstbucket.errors import MstBucketError
 from mstbucket.limits import CAR_SECTION_MAX, CHUNK_SIZE, KEY_MAX, MIB
 from mstbucket.packs.frames import format as frames

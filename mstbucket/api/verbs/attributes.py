@@ -9,6 +9,7 @@ from typing import NoReturn
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.plain import bucket_name, wrong
 from mstbucket.core.s3rules.conditions import conditions, expected
+from mstbucket.core.s3rules.metadata import STORAGE_CLASS, check_storage_class
 from mstbucket.errors import Unsupported
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import EMPTY, MarkerPage, ObjectAttributes, PutRequest, PutResult, Tags
@@ -17,7 +18,6 @@ from mstbucket.services.objects import copy as copying
 from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import tags as attributes
 from mstbucket.services.objects.read import Source
-from mstbucket.services.objects.tags import STORAGE_CLASS, check_storage_class
 from mstbucket.services.uploads import copy_across as crossing
 
 

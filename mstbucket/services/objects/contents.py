@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from mstbucket.core.keys import TOP, check_text
 from mstbucket.index.buckets import bucket_id
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.pg.database import Database
-from mstbucket.services.objects.list import TOP, check_text
 
 _PAGE: Final = """
     SELECT key, size, modified, etag, content FROM objects

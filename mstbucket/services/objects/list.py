@@ -12,16 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mstbucket.core.keys import TOP, check_text
 from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, InvalidToken
 from mstbucket.index.buckets import bucket_id
-from mstbucket.limits import KEY_MAX, LIST_KEYS_MAX
+from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import MarkerPage, ObjectSummary, Page
 from mstbucket.pg.database import Database
-
-# Above every key that starts with a given text and below every other key greater than it: the greatest character,
-# as often as fits in a key. Unlike "the next text after this prefix" it exists for every prefix, U+10FFFF included.
-TOP: Final = "\U0010ffff" * (KEY_MAX // 4)
 
 _PLAIN: Final = """
     SELECT key, size, etag, modified FROM objects
@@ -181,13 +178,3 @@ def _read_token(token: str) -> _Item:
 
 def _seal(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=6, person=b"mstbucket-list").digest()
-
-
-def check_text(name: str, text: str) -> None:
-    """Refuse a text that no key and no part of one can be; `name` is the argument's."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"{name} {text!r} is not encodable as UTF-8 (character {error.start})") from error
-    if "\0" in text:
-        raise InvalidInput(f"{name} {text!r} holds NUL, which no key can hold")

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from mstbucket.core.keys import TOP, check_text
 from mstbucket.core.s3rules.versions import NULL_VERSION, stored_id
 from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput
@@ -18,7 +19,6 @@ from mstbucket.index.buckets import bucket_id
 from mstbucket.limits import LIST_KEYS_MAX, SEQ_MAX
 from mstbucket.model.objects import ObjectVersion, VersionsPage
 from mstbucket.pg.database import Database
-from mstbucket.services.objects.list import TOP, check_text
 
 _MARKER: Final = re.compile(r"(.+)@([0-9a-f]{16})", re.DOTALL)
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
+from mstbucket.core.keys import TOP
 from mstbucket.core.manifest import Manifest
 from mstbucket.limits import SEQ_MAX
 from mstbucket.model.policies import LifecycleReport
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.list import TOP
 from mstbucket.services.objects.versioning import new_id
 from mstbucket.services.policy.lifecycle_rules import DAY_MS, Rule, load_rules
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from mstbucket.core.keys import check_text
+from mstbucket.core.s3rules.tags import tag_set
 from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, InvalidRequest, NoSuchLifecycleConfiguration
 from mstbucket.index.buckets import bucket_id
@@ -24,8 +26,6 @@ from mstbucket.model.objects import EMPTY
 from mstbucket.model.policies import LifecycleRule
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import one_row
-from mstbucket.services.objects.list import check_text
-from mstbucket.services.objects.tags import tag_set
 
 DAY_MS: Final = 24 * 3600 * 1000
 

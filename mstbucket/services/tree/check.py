@@ -13,11 +13,11 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import NoSuchBucket, NoSuchCommit, Untrue
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.versioning import check_history
+from mstbucket.index.versions import check_history
 from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damaged import look_again
-from mstbucket.services.tree.damage import naming
+from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import verify_car
 
@@ -30,7 +30,7 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
     [CHK-1] No transaction is open while blocks are read: a snapshot that is held for long keeps every old row of the
     database from being cleaned up.
     """
-    with naming(context, bucket):
+    with error_context(context, bucket):
         head = _head(context, bucket)
         with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)

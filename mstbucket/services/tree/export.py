@@ -12,7 +12,7 @@ from mstbucket.files.whole import failed
 from mstbucket.limits import MIB
 from mstbucket.model.objects import CommitInfo, ExportReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.tree.damage import naming
+from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen
 
 _BUFFER: Final = MIB  # written at a time; small blocks come by the hundred thousand
@@ -25,7 +25,7 @@ def export(
     root = from_text(commit.cid)
     held = bytearray(car.header(root))
     written = blocks = 0
-    with Seen() as seen, naming(context, bucket):
+    with Seen() as seen, error_context(context, bucket):
         for cid, block in closure(context.blocks.scan(), root, seen):
             held += car.section(cid, block)
             blocks += 1

@@ -35,9 +35,9 @@ from mstbucket.pg.binary import bigint_array, bytea_array, text_array
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.write import PackInProgress, publish_refs
 from mstbucket.services.tree import turns
-from mstbucket.services.tree.damage import naming
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
@@ -78,7 +78,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
         if not done:
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(_PAUSE_MAX, pause * 2)
-    with naming(context, bucket):
+    with error_context(context, bucket):
         publish_refs(context, bucket)
     commit = current_commit(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
@@ -91,7 +91,7 @@ def _fold_rest(context: Context, bucket: str) -> None:
         snapshot = take_snapshot(context, bucket)
         if not snapshot.changes and snapshot.tags_dirty is None and snapshot.commit is not None:  # [TAG-6]
             return
-        with naming(context, bucket):
+        with error_context(context, bucket):
             _fold_once(context, snapshot)
         if not snapshot.more:
             return

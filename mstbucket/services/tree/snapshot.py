@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
+from mstbucket.core.keys import TOP
 from mstbucket.core.mst.node import EMPTY_ROOT
 from mstbucket.index.buckets import no_such_bucket
 from mstbucket.index.rows import MANIFEST_COLUMNS, manifest_of
 from mstbucket.limits import MIB
 from mstbucket.pg.queries import server_cursor
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.list import TOP
 
 # Of each of the two trees:
 FLUSH_KEYS: Final = 50_000  # folded into one commit at most; 1.3 KB held for each meanwhile, and more is not faster

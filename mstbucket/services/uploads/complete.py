@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final
 
-from mstbucket.core import manifest as manifests
-from mstbucket.core.cid import dag_cbor_cid, to_text
+from mstbucket.core.cid import to_text
 from mstbucket.core.compose import Composer
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
@@ -34,19 +33,20 @@ from mstbucket.errors import (
     InvalidPartOrder,
 )
 from mstbucket.index.buckets import bucket_id
+from mstbucket.index.locks import lock_completed
+from mstbucket.index.objects import NewObject, add_objects
 from mstbucket.index.rows import json_of
-from mstbucket.index.tx import expect
+from mstbucket.index.tx import Tx, expect
 from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, PART_SIZE_MIN, PARTS_MAX, PUT_SIZE_MAX
 from mstbucket.model.objects import EMPTY, PutResult
 from mstbucket.model.uploads import NamedPart
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.incoming import Incoming, repeating
-from mstbucket.services.objects.put import add_rows, result
+from mstbucket.services.objects.put import put_result
 from mstbucket.services.objects.versioning import new_id
-from mstbucket.services.policy.locks import place_on_completed
-from mstbucket.services.tree.damage import naming
 from mstbucket.services.uploads.part_checksums import Kind, check_named, check_object, of_object
 from mstbucket.services.uploads.uploads import checked_id, no_such_upload
 
@@ -226,7 +226,7 @@ class _Completion:
     def run(self) -> PutResult:
         """Compose and record; `_Replaced` if a part changed meanwhile, and then nothing has happened."""
         try:
-            with naming(self._context, self._bucket, self._key):
+            with error_context(self._context, self._bucket, self._key):
                 body = self._compose()
             m = self._manifest(body)
             if self._pack is not None:
@@ -301,6 +301,7 @@ class _Completion:
     def _record(self, connection: Any, m: Manifest) -> tuple[PutResult, bool]:
         """The transaction ([MPU-10]): the answer, and whether it was this one that made the object."""
         number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
+        tx = Tx(connection, number, epoch, versioning)
         upload = _find(connection, number, self._bucket, self._key, self._upload.id, "FOR UPDATE")
         if upload.answer is not None:  # another completion was first
             return _repeated(upload, self._asked.digest, self._bucket, self._key), False
@@ -309,16 +310,16 @@ class _Completion:
             self._pack.record(connection, epoch)
         expect(connection, number, self._key, self._asked.expectation)  # [COND-6] blocks first, then the key ([PUT-9])
         m = replace(m, version_id=new_id(versioning))
-        cid = dag_cbor_cid(manifests.encode(m))
-        add_rows(connection, number, versioning, [(self._key, m, cid)])
+        new = NewObject.of(self._key, m)
+        add_objects(tx, [new])
         if versioning == ENABLED:
-            place_on_completed(connection, number, upload.id, self._key, m.version_id)
-        answer = result(self._key, m, cid, versioning)
+            lock_completed(tx, upload.id, m.version_id)
+        answer = put_result(new, versioning)
         connection.execute(
             "UPDATE uploads SET completed = %s, asked = %s, size = %s, etag = %s, content = %s, manifest = %s,"
             " checksums = %s, version_id = %s WHERE id = %s",
             (
-                m.modified, self._asked.digest, m.size, m.etag, m.content, cid, json_of(m.checksums), answer.version_id,
+                m.modified, self._asked.digest, m.size, m.etag, m.content, new.cid, json_of(m.checksums), answer.version_id,
                 upload.id,
             ),
         )

@@ -7,21 +7,22 @@ from typing import Any, Final
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
-from mstbucket.core.keys import encode_key
+from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.retention import lock_wanted
+from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
 from mstbucket.index.buckets import bucket_id
+from mstbucket.index.locks import note_for_upload
 from mstbucket.index.rows import json_of
+from mstbucket.index.tx import Tx
 from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.list import TOP, check_text
-from mstbucket.services.objects.put import DEFAULT_TYPE, check, lower
-from mstbucket.services.objects.tags import tags_of
-from mstbucket.services.policy.locks import keep_for_upload, wish_of
 from mstbucket.services.uploads.part_checksums import Kind
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -32,8 +33,8 @@ _LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
 
 def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> Upload:
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
-    check(request)
-    wish = wish_of(request)
+    check_request(request)
+    lock = lock_wanted(request)
     headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
     content_type = request.content_type or DEFAULT_TYPE
     now = context.db.now_ms()
@@ -48,14 +49,14 @@ def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> 
     )  # fmt: skip
 
     def work(connection: Any) -> None:
-        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+        number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
         connection.execute(
             "INSERT INTO uploads"
             " (id, key, initiated, content_type, headers, metadata, tags, checksum_algorithm, checksum_type, bucket)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (*row, number),
         )
-        keep_for_upload(connection, number, name, wish)
+        note_for_upload(Tx(connection, number, epoch, versioning), name, lock)
 
     context.db.run(work)
     return Upload(name, request.key, moment(now), wanted.algorithm, wanted.type)

@@ -1,11 +1,12 @@
-"""Byte ranges in S3's (that is RFC 9110's) spelling."""
+"""Which bytes of an object a read asks for: byte ranges as RFC 9110 writes them, and parts by their number."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from mstbucket.errors import InvalidInput, InvalidRange
+from mstbucket.errors import InvalidInput, InvalidPartNumber, InvalidRange
 
 _UNIT: Final = "bytes"
 _OWS: Final = " \t"  # RFC 9110, section 5.6.3
@@ -40,6 +41,19 @@ def parse_range(text: str, size: int) -> tuple[int, int]:
     if start >= stop:
         raise InvalidRange(f"range {text[:80]!r} lies outside the object, which has {size} bytes")
     return start, stop
+
+
+def part_range(number: int, parts: Sequence[int]) -> tuple[int, int]:
+    """The half-open range of the part at place `number`, counted from 1, of an object with parts of these sizes.
+
+    An object that came by a single put has one part ([MPU-16]).
+    """
+    if number < 1:
+        raise InvalidInput(f"part number {number} is not a part number: they start at 1")
+    if number > len(parts):
+        raise InvalidPartNumber(f"part {number} was asked for of an object that has {len(parts)}")
+    start = sum(parts[: number - 1])
+    return start, start + parts[number - 1]
 
 
 def _one(spec: str) -> tuple[int | None, int | None] | None:

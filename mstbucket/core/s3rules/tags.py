@@ -1,0 +1,47 @@
+"""Tag sets by S3's rules: how many tags there may be, how long they are, and that no key comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from mstbucket.core.commit import tags_size
+from mstbucket.errors import InvalidTag
+from mstbucket.limits import BUCKET_TAGS_MAX, BUCKET_TAGS_SIZE_MAX, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
+from mstbucket.model.objects import PlainTags, PutRequest, Tags
+
+
+def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
+    """*tags*, in one of the shapes of `PlainTags`, as a map, or `InvalidTag` with the rule broken ([TAG-1], [TAG-2])."""
+    plain = cast("PlainTags", tags)
+    pairs = list(plain.items() if isinstance(plain, Mapping) else plain)
+    if len(pairs) > most:  # [TAG-1]
+        raise InvalidTag(f"{whose} would have {len(pairs)} tags; at most {most} are allowed")
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidTag(f"tag {name!r} of {whose}: key and value have to be texts")
+        if not 1 <= len(name) <= TAG_KEY_MAX or len(value) > TAG_VALUE_MAX:  # [TAG-1]
+            raise InvalidTag(
+                f"tag {name!r} of {whose}: a key has 1 to {TAG_KEY_MAX} characters, a value up to {TAG_VALUE_MAX}"
+            )
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name + value):
+            raise InvalidTag(f"tag {name!r} of {whose} holds NUL or a lone surrogate, which no UTF-8 text here can hold")
+        if name in found:  # [TAG-2]
+            raise InvalidTag(f"tag {name!r} of {whose} is there twice; a key may have one value")
+        found[name] = value
+    return found
+
+
+def tags_of(request: PutRequest) -> dict[str, str]:
+    """The tags of a request, or `InvalidTag`."""
+    return tag_set(request.tags, OBJECT_TAGS_MAX, repr(request.key))
+
+
+def bucket_tag_set(tags: Tags, bucket: str) -> dict[str, str]:
+    """*tags* as a map that a commit of *bucket* has room for, or `InvalidTag`."""
+    found = tag_set(tags, BUCKET_TAGS_MAX, f"bucket {bucket!r}")
+    size = tags_size(found)
+    if size > BUCKET_TAGS_SIZE_MAX:  # [TAG-7] a commit that could not be written would stop every later flush
+        raise InvalidTag(f"the tags of bucket {bucket!r} have {size} bytes of UTF-8; at most {BUCKET_TAGS_SIZE_MAX} fit")
+    return found
