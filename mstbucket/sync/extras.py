@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from mstbucket.core.s3rules.metadata import RESPONSE_HEADERS, check
+from mstbucket.core.s3rules.metadata import RESPONSE_HEADERS, check_request
 from mstbucket.errors import InvalidInput
 from mstbucket.files.types import guess_type
 from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest
@@ -31,7 +31,7 @@ class Extras:
         Raises:
             InvalidInput: and its kinds, as for `Bucket.put_object`.
         """
-        check(self.request("every object", b""))
+        check_request(self.request("every object", b""))
         unknown = sorted({name.lower() for name in self.headers or EMPTY} - set(RESPONSE_HEADERS))
         if unknown:
             raise InvalidInput(f"{unknown[0]!r} is no header that is kept: those are {', '.join(RESPONSE_HEADERS)}")

@@ -7,7 +7,7 @@ from typing import Final
 
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request
 from mstbucket.errors import Conflict
 from mstbucket.model.objects import PutRequest
 from mstbucket.remote import S3Object, S3Stream
@@ -74,7 +74,7 @@ class Fetching(Mover):
         if isinstance(step, Compare) and raw_cid(data) == step.target.content and self._trusted(step.target):
             return Same(step.target)
         request = self._request(step, key, data, stream.object)
-        check(request)  # here, where it is about one object, and not in a batch
+        check_request(request)  # here, where it is about one object, and not in a batch
         return Ready(as_copy(step), request, _passes)
 
     def _put(self, step: Copy, key: str, stream: S3Stream) -> Outcome:

@@ -10,7 +10,7 @@ from rows import Row
 
 import mstbucket
 from mstbucket.limits import INLINE_MAX, KIB
-from mstbucket.services.objects import intake
+from mstbucket.services.objects import read_body
 
 SIZES = [4 * KIB, 16 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB, 1024 * KIB]
 PUTS = 60
@@ -32,7 +32,7 @@ def run() -> list[Row]:
 
 def _milliseconds(bucket: mstbucket.Bucket, size: int, limit: int) -> float:
     bodies = [random.Random(size + n).randbytes(size) for n in range(PUTS)]
-    intake.INLINE_MAX = limit  # type: ignore[misc]
+    read_body.INLINE_MAX = limit  # type: ignore[misc]
     try:
         start = time.perf_counter()
         for n, body in enumerate(bodies):
@@ -40,4 +40,4 @@ def _milliseconds(bucket: mstbucket.Bucket, size: int, limit: int) -> float:
         bucket.flush()
         return (time.perf_counter() - start) / PUTS * 1000
     finally:
-        intake.INLINE_MAX = INLINE_MAX  # type: ignore[misc]
+        read_body.INLINE_MAX = INLINE_MAX  # type: ignore[misc]

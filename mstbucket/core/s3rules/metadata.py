@@ -21,7 +21,7 @@ DEFAULT_TYPE: Final = "binary/octet-stream"  # what S3 answers for an object put
 STORAGE_CLASS: Final = "STANDARD"  # the only one there is ([ATTR-7])
 
 
-def check(request: PutRequest) -> None:
+def check_request(request: PutRequest) -> None:
     """Refuse a request that S3 would refuse, before its body is read.
 
     That the texts have a UTF-8 form and the headers are known ones is checked by the manifest's encoder.
@@ -49,7 +49,7 @@ def folded(pairs: Mapping[str, str], what: str, key: str) -> dict[str, str]:
 
 
 def lower(mapping: Mapping[str, str]) -> dict[str, str]:
-    """A map of names that `check` has let pass, as it is kept ([ATTR-1])."""
+    """A map of names that `check_request` has let pass, as it is kept ([ATTR-1])."""
     return {name.lower(): value for name, value in mapping.items()}
 
 

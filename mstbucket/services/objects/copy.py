@@ -10,12 +10,13 @@ from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.index.buckets import bucket_id
+from mstbucket.index.find import find_row
 from mstbucket.index.locks import VersionToLock, lock_new_versions
 from mstbucket.index.tx import Tx, expect
 from mstbucket.limits import COPY_SIZE_MAX
@@ -23,7 +24,7 @@ from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.put import add_rows, result
-from mstbucket.services.objects.read import Source, find_row
+from mstbucket.services.objects.read import Source
 from mstbucket.services.objects.versioning import new_id
 
 DIRECTIVES: Final = ("COPY", "REPLACE")
@@ -43,7 +44,7 @@ def copy(
     encode_key(source.key)
     if source.version_id is not None:
         stored_id(source.version_id)
-    check(request)
+    check_request(request)
     lock = lock_wanted(request)
     check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] of a version it is a change: that becomes the current one again

@@ -17,7 +17,8 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
+from mstbucket.core.s3rules.digests import claims
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.retention import LockWanted, lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
@@ -31,8 +32,7 @@ from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
-from mstbucket.services.objects.digests import claims
-from mstbucket.services.objects.intake import Taken, take
+from mstbucket.services.objects.read_body import BodyRead, read_body
 from mstbucket.services.objects.versioning import believing, new_id
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
@@ -95,21 +95,21 @@ class _Batch:
 
     def add(self, request: PutRequest) -> None:
         """Read the body to its end. Nothing of a request that raises stays behind."""
-        check(request)
+        check_request(request)
         expectation = expected(request.if_match, request.if_none_match)
         lock = lock_wanted(request)
         claimed = claims(request)
-        taken = take(request.body, self._open_pack, claimed.algorithms)
-        checksums = claimed.check(f"the body of {request.key!r}", taken)
+        body = read_body(request.body, self._open_pack, claimed.algorithms)
+        checksums = claimed.check(f"the body of {request.key!r}", body.etag, body.digests)
         self._keys.add(request.key)
         if not expectation.anything:
             self._expected[request.key] = expectation
-        if taken.inline is not None:
-            self._small[taken.content] = taken.inline
-        self._bytes += taken.size
+        if body.inline is not None:
+            self._small[body.content] = body.inline
+        self._bytes += body.size
         if lock is not None:
             self._locks[len(self._objects)] = lock
-        self._objects.append((request.key, _manifest(request, taken, checksums, self._context.db.now_ms())))
+        self._objects.append((request.key, _manifest(request, body, checksums, self._context.db.now_ms())))
 
     def commit(self) -> list[PutResult]:
         """Make the batch durable and visible, all of it or nothing."""
@@ -235,15 +235,15 @@ def add_rows(connection: Any, bucket: int, versioning: str | None, objects: list
             connection.execute(query, (binary.bigint_array(m.parts), bucket, key))
 
 
-def _manifest(request: PutRequest, taken: Taken, checksums: Mapping[str, str], now: int) -> Manifest:
+def _manifest(request: PutRequest, body: BodyRead, checksums: Mapping[str, str], now: int) -> Manifest:
     return Manifest(
-        content=taken.content,
-        size=taken.size,
-        etag=taken.etag,
+        content=body.content,
+        size=body.size,
+        etag=body.etag,
         content_type=request.content_type or DEFAULT_TYPE,
         created=now,
         modified=now,
-        sha256=taken.sha256,
+        sha256=body.sha256,
         checksums=checksums,
         headers=lower(request.headers),
         metadata=lower(request.metadata),

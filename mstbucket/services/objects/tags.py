@@ -16,19 +16,19 @@ from mstbucket.core.s3rules.metadata import STORAGE_CLASS
 from mstbucket.core.s3rules.tags import bucket_tag_set, tag_set
 from mstbucket.errors import MethodNotAllowed, NoSuchTagSet
 from mstbucket.index.buckets import no_such_bucket
+from mstbucket.index.find import find, find_row
 from mstbucket.index.rows import json_of
 from mstbucket.limits import OBJECT_TAGS_MAX
 from mstbucket.model.objects import EMPTY, ObjectAttributes, Tags
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import one_row
-from mstbucket.services.objects.read import find, find_row
 
 # --- the tags of an object -------------------------------------------------------------------------------------------
 
 
 def object_tags(db: Database, bucket: str, key: str, version_id: str | None) -> dict[str, str]:
     """The tags of the object or version; see `Bucket.get_object_tagging`."""
-    return dict(find(db, bucket, key, version_id)[3].tags)
+    return dict(find(db, bucket, key, version_id).manifest.tags)
 
 
 def tag_object(db: Database, bucket: str, key: str, version_id: str | None, tags: Tags) -> None:
@@ -78,7 +78,7 @@ def tag_bucket(db: Database, bucket: str, tags: Tags) -> None:
 
 def attributes(db: Database, bucket: str, key: str, version_id: str | None) -> ObjectAttributes:
     """What S3's GetObjectAttributes tells; see `Bucket.get_object_attributes`."""
-    manifest = find(db, bucket, key, version_id)[3]
+    manifest = find(db, bucket, key, version_id).manifest
     assert manifest.etag is not None and manifest.size is not None  # `find` finds no delete markers
     return ObjectAttributes(
         etag=manifest.etag,

@@ -20,10 +20,10 @@ from mstbucket.core.s3rules.retention import (
 from mstbucket.core.times import moment
 from mstbucket.errors import MethodNotAllowed, NoSuchObjectLockConfiguration, ObjectLockConfigurationNotFound
 from mstbucket.index import locks
+from mstbucket.index.find import Found, Locked, find_row, lock_of_version
 from mstbucket.index.tx import Tx, inside
 from mstbucket.model.policies import DefaultRetention, Retention
 from mstbucket.pg.database import Database
-from mstbucket.services.objects.read import Found, Locked, find_row, lock_of_version
 
 # --- the bucket ----------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL, Conditions, conditions, expected
-from mstbucket.core.s3rules.metadata import check
+from mstbucket.core.s3rules.metadata import check_request
 from mstbucket.errors import InvalidRequest, MethodNotAllowed, MstBucketError
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest, PutResult
@@ -36,7 +36,7 @@ def copy(
     See `Bucket.copy_object`. The request's body is not looked at; its conditions are those on what is under the key.
     """
     encode_key(source.key)
-    check(request)
+    check_request(request)
     check_directives(request, metadata_directive, tagging_directive)
     with _open(there, source, Wanted(source.key, source.version_id)) as reader:
         info = reader.info

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from mstbucket.core.checksums import TYPES, composite, joined
+from mstbucket.core.s3rules.digests import known, text_of, value_of
 from mstbucket.errors import BadDigest, InvalidPart, InvalidRequest
 from mstbucket.model.objects import EMPTY, ChecksumType
-from mstbucket.services.objects.digests import known, text_of, value_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final, cast
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.conditions import Conditions
+from mstbucket.core.s3rules.digests import Claims, claims_of
 from mstbucket.core.times import moment
 from mstbucket.errors import BlocksMoved, EntityTooLarge, InvalidInput, InvalidRange, InvalidRequest, MethodNotAllowed
 from mstbucket.index.buckets import bucket_id
@@ -22,9 +23,8 @@ from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
-from mstbucket.services.objects.digests import Claims, claims_of
-from mstbucket.services.objects.intake import Taken, take
 from mstbucket.services.objects.read import Source, Wanted, open_object
+from mstbucket.services.objects.read_body import BodyRead, read_body
 from mstbucket.services.uploads.part_checksums import Kind
 from mstbucket.services.uploads.uploads import find_open
 
@@ -132,8 +132,9 @@ class _Chunks:
 def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Part:
     with Incoming(context) as incoming:
         chunks = _Chunks(incoming)
-        taken = take(body, lambda: chunks, claimed.algorithms)
-        checksums = claimed.check(f"part {target.number} of {target.key!r}", taken)  # [SUM-8] else nothing is stored
+        taken = read_body(body, lambda: chunks, claimed.algorithms)
+        what = f"part {target.number} of {target.key!r}"
+        checksums = claimed.check(what, taken.etag, taken.digests)  # [SUM-8] else nothing is stored
         part = Part(target.number, taken.etag, taken.size, moment(now := context.db.now_ms()), checksums)
 
         def record(connection: Any) -> None:
@@ -152,7 +153,13 @@ def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Par
 
 
 def _record(
-    connection: Any, target: Target, taken: Taken, incoming: Incoming, digests: bytes, now: int, checksums: Mapping[str, str]
+    connection: Any,
+    target: Target,
+    taken: BodyRead,
+    incoming: Incoming,
+    digests: bytes,
+    now: int,
+    checksums: Mapping[str, str],
 ) -> None:
     """The transaction ([MPU-3]): the row of the upload first, shared, which a completion or an abort takes exclusively."""
     bucket, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))

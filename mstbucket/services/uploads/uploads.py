@@ -9,7 +9,7 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check, lower
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.times import moment
@@ -33,7 +33,7 @@ _LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
 
 def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> Upload:
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
-    check(request)
+    check_request(request)
     lock = lock_wanted(request)
     headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
     content_type = request.content_type or DEFAULT_TYPE

@@ -1,6 +1,6 @@
-"""Taking bodies in: read once, chunked and hashed on the way, held if small and streamed on as blocks if large.
+"""A caller's body is read once, and chunked and hashed on the way. A small one is held, a large one goes on as blocks.
 
-Nothing here is visible to a reader. A body becomes visible in the transaction of `services.putting`.
+Nothing here is visible to a reader. `put` makes the body visible, in its transaction.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mstbucket.files.whole import reading
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 from mstbucket.model.objects import Body
 
-_QUEUE: Final = 4  # chunks that a digest may lag behind the writing; bounds what a slow one can hold to 4 MiB
+_QUEUE: Final = 4  # a digest may lag this many chunks behind the writing: a slow one holds 4 MiB at most
 
 
 class Sink(Protocol):
@@ -34,10 +34,16 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A body that was read to its end: its root, its size, its digests; `inline` is the body where it is small.
+class BodyRead:
+    """What is known of a body that was read to its end.
 
-    `digests` has every checksum that was asked for, by algorithm.
+    Attributes:
+        content: the CID of its root.
+        size: in bytes.
+        etag: its MD5, in hex.
+        sha256: its SHA-256.
+        inline: the body itself where it is small; None where its blocks went to a sink.
+        digests: every checksum that was asked for, by algorithm.
     """
 
     content: bytes
@@ -48,15 +54,18 @@ class Taken:
     digests: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def take(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] = ()) -> Taken:
-    """Read `body` to its end. The blocks of a large one go where `open_pack` gives, which is asked only then.
+def read_body(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] = ()) -> BodyRead:
+    """Read `body` to its end.
 
-    `algorithms` are checksums to compute on the way, of those that `core.checksums` knows.
+    Args:
+        body: bytes, a path, or an object with `read(n)`.
+        open_pack: called once a body is known to be large; its blocks go to the sink that this returns.
+        algorithms: checksums to compute on the way; `core.checksums` knows them.
 
     Raises:
         InvalidInput: it is none of the kinds of body, or its `read` returns something other than bytes.
         Conflict: the file at a path changed while it was read ([PUT-14]).
-        StorageError: a path that cannot be read. What the reader of a file object raises goes through as it is.
+        StorageError: the file at a path cannot be read. What the `read` of an object raises goes through as it is.
     """
     if isinstance(body, (bytes, bytearray, memoryview)):
         data = bytes(body)
@@ -65,18 +74,18 @@ def take(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] 
         return _large(iter((data,)), open_pack(), algorithms)
     if isinstance(body, os.PathLike):
         with reading(body, buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > PUT_SIZE_MAX:  # which the reading would find days later
+            if os.fstat(file.fileno()).st_size > PUT_SIZE_MAX:  # else the reading would find that out days later
                 raise EntityTooLarge(f"{os.fspath(body)} has more than {PUT_SIZE_MAX} bytes: send it in parts")
-            return _take_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms)
+            return _read_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms)
     read = getattr(body, "read", None)
     if read is None:
         raise InvalidInput(f"a body is bytes, a path object, or has read(); {type(body).__name__} is none of these")
-    return _take_stream(read, open_pack, algorithms)
+    return _read_stream(read, open_pack, algorithms)
 
 
-def _take_stream(
+def _read_stream(
     read: Callable[[int], Any], open_pack: Callable[[], Sink], algorithms: Collection[str]
-) -> Taken:
+) -> BodyRead:
     start = b"".join(_pieces(read, INLINE_MAX + 1))
     if len(start) <= INLINE_MAX:
         return _small(start, algorithms)
@@ -90,7 +99,7 @@ def _take_stream(
 
 
 def _pieces(read: Callable[[int], Any], wanted: int) -> Iterator[bytes]:
-    """Up to `wanted` bytes; fewer only at the end. A reader may return less than it was asked for."""
+    """Yield up to `wanted` bytes; fewer only at the end. One call of `read` may return less than it was asked for."""
     while wanted > 0:
         piece = read(wanted)
         if not isinstance(piece, (bytes, bytearray, memoryview)):
@@ -103,18 +112,18 @@ def _pieces(read: Callable[[int], Any], wanted: int) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-def _small(data: bytes, algorithms: Collection[str]) -> Taken:
+def _small(data: bytes, algorithms: Collection[str]) -> BodyRead:
     cid = raw_cid(data)
     digests = {}
     for algorithm in algorithms:
         one = hasher(algorithm)
         one.update(data)
         digests[algorithm] = one.digest()
-    # A body of one chunk is its own only block: the block's digest is the digest of the whole body.
-    return Taken(cid, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), cid[4:], data, digests)
+    # A small body is one block. So the digest in the block's CID is the SHA-256 of the whole body.
+    return BodyRead(cid, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), cid[4:], data, digests)
 
 
-def _large(stream: Iterator[bytes], pack: Sink, algorithms: Collection[str]) -> Taken:
+def _large(stream: Iterator[bytes], pack: Sink, algorithms: Collection[str]) -> BodyRead:
     builder = BodyBuilder()
     hashers: dict[str, Hasher] = {algorithm: hasher(algorithm) for algorithm in algorithms}
     hashers |= {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
@@ -131,11 +140,11 @@ def _large(stream: Iterator[bytes], pack: Sink, algorithms: Collection[str]) -> 
             pack.add(cid, block)
     found = {name: one.digest() for name, one in beside.items()}
     wanted = {algorithm: found[algorithm] for algorithm in algorithms}
-    return Taken(body.root, body.size, found["md5"].hex(), found["sha256"], None, wanted)
+    return BodyRead(body.root, body.size, found["md5"].hex(), found["sha256"], None, wanted)
 
 
 class _Beside:
-    """A digest computed on a thread of its own: hashlib lets go of the interpreter while it works."""
+    """A digest that a thread of its own computes: hashlib lets go of the interpreter while it works."""
 
     def __init__(self, hasher: Hasher) -> None:
         self._hasher = hasher

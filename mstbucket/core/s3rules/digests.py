@@ -1,4 +1,4 @@
-"""What a put or a part is said to be, compared with what came ([SUM-1] to [SUM-5], [SUM-8])."""
+"""The digests that a caller claims for a body, compared with those of the bytes that came ([SUM-1] to [SUM-5], [SUM-8])."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from typing import Final
 from mstbucket.core.checksums import SIZES
 from mstbucket.errors import BadDigest, InvalidDigest, InvalidInput
 from mstbucket.model.objects import PutRequest
-from mstbucket.services.objects.intake import Taken
 
 _MD5_SIZE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What the body has to be. `algorithms` are to be computed, and kept; `given` are the values that some must have."""
+    """What a body has to be.
+
+    Attributes:
+        md5: its MD5, or None where nothing was said of it.
+        given: its checksum, by algorithm, as far as the caller gave one.
+        algorithms: the checksums to compute and to keep; all of `given`, and what was asked for besides.
+    """
 
     md5: bytes | None
     given: Mapping[str, bytes]
     algorithms: tuple[str, ...]
 
-    def check(self, what: str, taken: Taken) -> dict[str, str]:
-        """The checksums to keep, base64 by algorithm.
+    def check(self, what: str, md5: str, digests: Mapping[str, bytes]) -> dict[str, str]:
+        """Compare with a body that was read to its end; return the checksums to keep, base64 by algorithm.
+
+        Args:
+            what: the body, in the words of an error.
+            md5: of the body, in hex.
+            digests: of the body, by algorithm; at least those in `algorithms`.
 
         Raises:
             BadDigest: the body is not what it was said to be.
         """
         if self.md5 is not None:
-            _compare(what, "Content-MD5", self.md5, bytes.fromhex(taken.etag))
+            _compare(what, "Content-MD5", self.md5, bytes.fromhex(md5))
         for algorithm, value in self.given.items():
-            _compare(what, algorithm, value, taken.digests[algorithm])
-        return {algorithm: text_of(taken.digests[algorithm]) for algorithm in self.algorithms}
+            _compare(what, algorithm, value, digests[algorithm])
+        return {algorithm: text_of(digests[algorithm]) for algorithm in self.algorithms}
 
 
 NOTHING: Final = Claims(None, {}, ())
@@ -51,7 +61,7 @@ def claims(request: PutRequest) -> Claims:
 
 
 def claims_of(content_md5: str | None, checksums: Mapping[str, str], checksum_algorithm: str | None) -> Claims:
-    """The same of the three arguments by themselves."""
+    """As `claims`, from the three arguments by themselves."""
     if content_md5 is None and not checksums and checksum_algorithm is None:
         return NOTHING
     md5 = None if content_md5 is None else _value("Content-MD5", content_md5, _MD5_SIZE)
