@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.shapes import delete_items, versioning_status
 from mstbucket.core.s3rules.conditions import expected
-from mstbucket.index import versioning as stored_versioning
+from mstbucket.index.versions import versioning_of
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import DeleteItems, DeleteReport, DeleteResult, VersionsPage
 from mstbucket.services.blocks.context import Context
@@ -47,7 +47,7 @@ class BucketVersions:
         Raises:
             NoSuchBucket: the bucket has gone.
         """
-        return stored_versioning.state(self._context.db, self.name)
+        return versioning_of(self._context.db, self.name)
 
     def list_object_versions(
         self,

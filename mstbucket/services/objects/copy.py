@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from mstbucket.core import manifest as manifests
-from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
@@ -18,12 +16,12 @@ from mstbucket.errors import InvalidInput, InvalidRequest
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.find import find_row
 from mstbucket.index.locks import VersionToLock, lock_new_versions
-from mstbucket.index.tx import Tx, expect
+from mstbucket.index.objects import NewObject, add_objects
+from mstbucket.index.tx import Tx, inside
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import PutRequest, PutResult
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.put import add_rows, result
+from mstbucket.services.objects.put import put_result
 from mstbucket.services.objects.read import Source
 from mstbucket.services.objects.versioning import new_id
 
@@ -47,7 +45,7 @@ def copy(
     check_request(request)
     lock = lock_wanted(request)
     check_directives(request, metadata_directive, tagging_directive)
-    # [ATTR-5] of a version it is a change: that becomes the current one again
+    # [ATTR-5] a copy of a version onto its own key is a change: the version becomes the current one again
     if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
         raise InvalidRequest(
             f"copying {source.key!r} onto itself without changing its metadata is no copy: use "
@@ -56,27 +54,24 @@ def copy(
 
     now = context.db.now_ms()
 
-    def work(connection: Any) -> PutResult:
-        target, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        number = bucket_id(connection, source.bucket)
-        expect(connection, target, request.key, expectation)
+    def work(tx: Tx) -> PutResult:
+        number = bucket_id(tx.connection, source.bucket)
+        tx.expect(request.key, expectation)
         if (source.bucket, source.key) == (bucket, request.key):
-            # Nothing that is written meanwhile may be undone by a change of the metadata.
-            connection.execute("SELECT hold(%s, %s)", (target, request.key))
+            tx.hold(request.key)  # else a change of the metadata could undo what is written meanwhile
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
-        was = find_row(connection, number, source.bucket, source.key, source.version_id).manifest
+        was = find_row(tx.connection, number, source.bucket, source.key, source.version_id).manifest
         if was.delete_marker:
             raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
         wanted.check_source(was.etag or "", was.modified, str(source))
-        m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(versioning))
-        cid = dag_cbor_cid(manifests.encode(m))
-        add_rows(connection, target, versioning, [(request.key, m, cid)])  # its parts too [ATTR-6]
+        m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(tx.versioning))
+        new = NewObject.of(request.key, m)
+        add_objects(tx, [new])  # its parts too [ATTR-6]
         if lock is not None:
-            tx = Tx(connection, target, epoch, versioning)
             lock_new_versions(tx, [VersionToLock(request.key, m.version_id, lock)])
-        return result(request.key, m, cid, versioning)
+        return put_result(new, tx.versioning)
 
-    return context.db.run(work)
+    return inside(context.db, bucket, work)
 
 
 def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: str, tagging_directive: str) -> Manifest:
@@ -98,7 +93,7 @@ def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: s
 
 
 def check_directives(request: PutRequest, metadata_directive: str, tagging_directive: str) -> None:
-    """Refuse directives that there are not, and what a directive would not look at ([ATTR-4])."""
+    """Refuse an unknown directive, and values that the directive would not look at ([ATTR-4])."""
     for name, directive in (("metadata", metadata_directive), ("tagging", tagging_directive)):
         if directive not in DIRECTIVES:
             raise InvalidInput(f"{name}_directive is {directive!r}; it has to be 'COPY' or 'REPLACE'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
@@ -12,11 +11,11 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Expected
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import AccessDenied, InvalidRequest
+from mstbucket.index.objects import delete_objects
 from mstbucket.index.rows import shown_version
-from mstbucket.index.tx import expect
+from mstbucket.index.tx import Tx, inside
+from mstbucket.index.versions import delete_version, put_marker
 from mstbucket.model.objects import DeleteFailure, DeleteReport, DeleteResult
-from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.versioning import new_id
 
@@ -30,7 +29,7 @@ Outcome = DeleteResult | DeleteFailure
 def delete_one(context: Context, bucket: str, item: Item, expectation: Expected, bypass: bool) -> DeleteResult:
     """Delete one object or version, if the current object is what is expected; see `Bucket.delete_object`.
 
-    With `bypass`, a retention in governance mode is no obstacle.
+    With `bypass`, a retention in governance mode does not refuse.
     """
     key, version_id = item
     encode_key(key)
@@ -41,12 +40,12 @@ def delete_one(context: Context, bucket: str, item: Item, expectation: Expected,
 
     now = context.db.now_ms()
 
-    def work(connection: Any) -> Outcome:
-        number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        expect(connection, number, key, expectation)
-        return _delete(connection, number, versioning, [item], now, bypass)[0]
+    def work(tx: Tx) -> Outcome:
+        tx.expect(key, expectation)
+        [outcome] = _delete(tx, [item], now, bypass)
+        return outcome
 
-    result = context.db.run(work)
+    result = inside(context.db, bucket, work)
     if isinstance(result, DeleteFailure):
         raise result.error
     return result
@@ -60,52 +59,39 @@ def delete_many(context: Context, bucket: str, items: Sequence[Item], bypass: bo
             stored_id(version_id)
 
     now = context.db.now_ms()
-
-    def work(connection: Any) -> list[Outcome]:
-        number, _, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        return _delete(connection, number, versioning, items, now, bypass)
-
-    outcomes = context.db.run(work)
+    outcomes = inside(context.db, bucket, lambda tx: _delete(tx, items, now, bypass))
     return DeleteReport(
         tuple(outcome for outcome in outcomes if isinstance(outcome, DeleteResult)),
         tuple(outcome for outcome in outcomes if isinstance(outcome, DeleteFailure)),
     )
 
 
-def _delete(
-    connection: Any, bucket: int, versioning: str | None, items: Sequence[Item], now: int, bypass: bool
-) -> list[Outcome]:
-    """Inside the transaction: what became of each, in the order of *items*; what a lock refuses is left as it is."""
-    if versioning is None and all(version_id is None for _, version_id in items):
-        query = "SELECT delete_objects(%s, %s)"
-        keys = binary.text_array(sorted({key for key, _ in items}))
-        gone = {row[0] for row in connection.execute(query, (bucket, keys))}
+def _delete(tx: Tx, items: Sequence[Item], now: int, bypass: bool) -> list[Outcome]:
+    """Inside the transaction: what became of each, in the order of *items*. What a lock refuses stays as it is."""
+    if tx.versioning is None and all(version_id is None for _, version_id in items):
+        gone = delete_objects(tx, [key for key, _ in items])
         return [DeleteResult(key, None, False, key in gone) for key, _ in items]
     results: dict[int, Outcome] = {}
     for place in sorted(range(len(items)), key=lambda i: items[i][0].encode()):  # [PUT-9] keys are locked in their order
         key, version_id = items[place]
         if version_id is not None:
-            results[place] = _delete_version(connection, bucket, key, version_id, bypass)
-        elif versioning is None:
-            row = connection.execute("SELECT delete_objects(%s, %s)", (bucket, binary.text_array([key]))).fetchone()
-            results[place] = DeleteResult(key, None, False, row is not None)
+            results[place] = _delete_version(tx, key, version_id, bypass)
+        elif tx.versioning is None:
+            results[place] = DeleteResult(key, None, False, bool(delete_objects(tx, [key])))
         else:
-            results[place] = _put_marker(connection, bucket, versioning, key, now)
+            results[place] = _put_marker(tx, key, now)
     return [results[place] for place in range(len(items))]
 
 
-def _delete_version(connection: Any, bucket: int, key: str, version_id: str, bypass: bool) -> Outcome:
-    query = "SELECT marker, refused FROM delete_version(%s, %s, %s, %s)"
-    marker, refused = one_row(connection, query, (bucket, key, stored_id(version_id), bypass))
+def _delete_version(tx: Tx, key: str, version_id: str, bypass: bool) -> Outcome:
+    marker, refused = delete_version(tx, key, version_id, bypass)
     if refused is not None:
         return DeleteFailure(key, version_id, AccessDenied(f"version {version_id!r} of {key!r} {refused}: it stays"))
     return DeleteResult(key, version_id, bool(marker), marker is not None)
 
 
-def _put_marker(connection: Any, bucket: int, versioning: str, key: str, now: int) -> DeleteResult:
-    version = new_id(versioning)
+def _put_marker(tx: Tx, key: str, now: int) -> DeleteResult:
+    version = new_id(tx.versioning)
     marker = Manifest(None, None, None, None, now, now, version_id=version, delete_marker=True)
-    cid = dag_cbor_cid(manifests.encode(marker))
-    query = "SELECT put_marker(%s, %s, %s, %s, %s, %s)"
-    existed = one_row(connection, query, (bucket, versioning, key, cid, version, now))[0]
-    return DeleteResult(key, shown_version(versioning, version), True, existed)
+    existed = put_marker(tx, key, marker, dag_cbor_cid(manifests.encode(marker)))
+    return DeleteResult(key, shown_version(tx.versioning, version), True, existed)

@@ -1,9 +1,8 @@
 """Put: make the body durable, then make the object visible in one short transaction ([PUT-1] to [PUT-8]).
 
-A single small body takes the shortest way there is: one statement, `put_inline`, which is one round trip and one commit.
-Everything else is gathered into batches: of the bodies what the store does not have yet into the batch's pack (or, a few
-small ones, into Postgres), then one transaction for all of them. In both, the row is what the manifest's bytes will be
-made of at the flush.
+A single small body takes the shortest way: one statement, `put_inline`, which is one round trip and one commit.
+Everything else goes by batches. Those blocks of the bodies that the store does not have yet go into the pack of the batch,
+or, where they are few and small, into Postgres. Then one transaction makes all objects of the batch visible.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from mstbucket.core import manifest as manifests
-from mstbucket.core.cid import dag_cbor_cid, to_text
+from mstbucket.core.cid import to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
 from mstbucket.core.s3rules.digests import claims
@@ -24,16 +22,15 @@ from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved
 from mstbucket.index.locks import VersionToLock, lock_new_versions
-from mstbucket.index.rows import json_of, shown_version
-from mstbucket.index.tx import Tx, expect, expectation
+from mstbucket.index.objects import NewObject, add_bodies, add_objects, put_inline
+from mstbucket.index.rows import shown_version
+from mstbucket.index.tx import Tx, inside
 from mstbucket.limits import MIB
 from mstbucket.model.objects import PutRequest, PutResult
-from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.read_body import BodyRead, read_body
-from mstbucket.services.objects.versioning import believing, new_id
+from mstbucket.services.objects.versioning import new_id, with_cached_versioning
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
 BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
@@ -82,8 +79,8 @@ class _Batch:
         self._objects: list[tuple[str, Manifest]] = []
         self._keys: set[str] = set()
         self._expected: dict[str, Expected] = {}
-        self._locks: dict[int, LockWanted] = {}  # locks, by the place of their object
-        self._small: dict[bytes, bytes] = {}
+        self._locks: dict[int, LockWanted] = {}  # by the place of the object in `_objects`
+        self._small: dict[bytes, bytes] = {}  # small bodies by their CIDs
         self._bytes = 0
 
     def takes(self, request: PutRequest) -> bool:
@@ -94,7 +91,7 @@ class _Batch:
         return not conditional or request.key not in self._keys
 
     def add(self, request: PutRequest) -> None:
-        """Read the body to its end. Nothing of a request that raises stays behind."""
+        """Read the body to its end. A request that raises leaves nothing behind."""
         check_request(request)
         expectation = expected(request.if_match, request.if_none_match)
         lock = lock_wanted(request)
@@ -115,7 +112,7 @@ class _Batch:
         """Make the batch durable and visible, all of it or nothing."""
         try:
             if len(self._objects) == 1 and self._pack is None and not self._locks:
-                return [believing(self._context, self._bucket, self._put_inline)]
+                return [with_cached_versioning(self._context, self._bucket, self._put_inline)]
             return self._put_batch()
         except BlocksMoved:
             if self._pack is not None:
@@ -129,18 +126,11 @@ class _Batch:
         return self._pack
 
     def _put_inline(self, versioning: str | None) -> PutResult:
-        [(key, m, cid)] = _versions(self._objects, versioning)
-        assert m.content is not None
-        with self._context.db.connection() as connection:
-            connection.execute(
-                "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                (
-                    self._bucket, key, cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
-                    json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
-                    self._small[m.content], *expectation(self._expected.get(key, ANYTHING)), versioning, m.version_id,
-                ),
-            )  # fmt: skip
-        return result(key, m, cid, versioning)
+        [new] = _new_objects(self._objects, versioning)
+        assert new.manifest.content is not None
+        body = self._small[new.manifest.content]
+        put_inline(self._context.db, self._bucket, new, body, self._expected.get(new.key, ANYTHING), versioning)
+        return put_result(new, versioning)
 
     def _put_batch(self) -> list[PutResult]:
         if self._pack is not None or sum(map(len, self._small.values())) >= PACK_BYTES:
@@ -150,28 +140,23 @@ class _Batch:
             self._small.clear()
             pack.seal()
         if self._pack is None:
-            return self._context.db.run(self._record)
-        return self._pack.commit(lambda: self._context.db.run(self._record))
+            return inside(self._context.db, self._bucket, self._record)
+        return self._pack.commit(lambda: inside(self._context.db, self._bucket, self._record))
 
-    def _record(self, connection: Any) -> list[PutResult]:
+    def _record(self, tx: Tx) -> list[PutResult]:
         """The transaction; repeated as a whole when two of them have waited for each other."""
-        bucket, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (self._bucket,))
         if self._pack is not None:
-            self._pack.record(connection, epoch)
+            self._pack.record(tx.connection, tx.epoch)
         elif self._small:
-            contents = sorted(self._small)
-            bodies = binary.bytea_array([self._small[content] for content in contents])
-            connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, binary.bytea_array(contents), bodies))
+            add_bodies(tx, self._small)
         for key in sorted(self._expected, key=str.encode):  # [PUT-9] the order in which rows are locked
-            expect(connection, bucket, key, self._expected[key])
-        made = _versions(self._objects, versioning)
-        for part in _rounds(made) if versioning == ENABLED else (made,):
-            add_rows(connection, bucket, versioning, part)
-        lock_new_versions(
-            Tx(connection, bucket, epoch, versioning),
-            [VersionToLock(made[at][0], made[at][1].version_id, lock) for at, lock in self._locks.items()],
-        )
-        return [result(key, m, cid, versioning) for key, m, cid in made]
+            tx.expect(key, self._expected[key])
+        objects = _new_objects(self._objects, tx.versioning)
+        for part in _rounds(objects) if tx.versioning == ENABLED else (objects,):
+            add_objects(tx, part)
+        locks = [(objects[at], wanted) for at, wanted in self._locks.items()]
+        lock_new_versions(tx, [VersionToLock(new.key, new.manifest.version_id, wanted) for new, wanted in locks])
+        return [put_result(new, tx.versioning) for new in objects]
 
     def __enter__(self) -> _Batch:
         return self
@@ -181,58 +166,23 @@ class _Batch:
             self._pack.__exit__(*error)
 
 
-#: An object about to be stored: its key, its manifest, and the manifest's CID.
-Made = tuple[str, Manifest, bytes]
-
-
-def _versions(objects: list[tuple[str, Manifest]], versioning: str | None) -> list[Made]:
-    """The objects as versions of their own, where the bucket wants that."""
+def _new_objects(objects: list[tuple[str, Manifest]], versioning: str | None) -> list[NewObject]:
+    """The objects with their CIDs; each is a version with an id of its own where versioning is enabled."""
     if versioning == ENABLED:
         objects = [(key, replace(m, version_id=new_id(versioning))) for key, m in objects]
-    return [(key, m, dag_cbor_cid(manifests.encode(m))) for key, m in objects]
+    return [NewObject.of(key, m) for key, m in objects]
 
 
-def _rounds(made: list[Made]) -> Iterable[list[Made]]:
-    """The objects in parts, one after the other, in each of which a key comes once: each of them becomes a version."""
-    rounds: list[dict[str, Made]] = []
+def _rounds(objects: list[NewObject]) -> Iterable[list[NewObject]]:
+    """The objects in rounds, one after the other. A key comes once in a round, so each object becomes a version."""
+    rounds: list[dict[str, NewObject]] = []
     times: dict[str, int] = {}
-    for one in made:
-        n = times[one[0]] = times.get(one[0], -1) + 1
+    for new in objects:
+        n = times[new.key] = times.get(new.key, -1) + 1
         if n == len(rounds):
             rounds.append({})
-        rounds[n][one[0]] = one
+        rounds[n][new.key] = new
     return (list(part.values()) for part in rounds)
-
-
-def add_rows(connection: Any, bucket: int, versioning: str | None, objects: list[Made]) -> None:
-    """Insert the rows of objects whose bodies are there, and mark their keys dirty.
-
-    What they replace is gone, or stays as a version where the bucket's state of *versioning* wants that ([VSN-5]).
-    """
-    last = {key: (m, cid) for key, m, cid in objects}  # a statement cannot touch one row twice
-    last = {key: last[key] for key in sorted(last, key=str.encode)}  # [PUT-9] the order in which rows are locked
-    made = [m for m, _ in last.values()]
-    columns = (
-        binary.text_array(list(last)),
-        binary.bytea_array([cid for _, cid in last.values()]),
-        binary.bytea_array([m.content for m in made]),
-        binary.bigint_array([m.size or 0 for m in made]),
-        binary.text_array([m.etag for m in made]),
-        binary.text_array([m.content_type for m in made]),
-        binary.bigint_array([m.created for m in made]),
-        binary.bigint_array([m.modified for m in made]),
-        binary.bytea_array([m.sha256 for m in made]),
-        binary.jsonb_array([json_of(m.checksums) for m in made]),
-        binary.jsonb_array([json_of(m.headers) for m in made]),
-        binary.jsonb_array([json_of(m.metadata) for m in made]),
-        binary.jsonb_array([json_of(m.tags) for m in made]),
-        binary.text_array([m.version_id for m in made]),
-    )
-    connection.execute(f"SELECT add_objects({', '.join(['%s'] * 16)})", (bucket, versioning, *columns))
-    for key, (m, _) in last.items():
-        if m.parts:  # of one key by multipart, or its copy; an array of arrays would have to be rectangular
-            query = "UPDATE objects SET parts = %s WHERE bucket = %s AND key = %s"
-            connection.execute(query, (binary.bigint_array(m.parts), bucket, key))
 
 
 def _manifest(request: PutRequest, body: BodyRead, checksums: Mapping[str, str], now: int) -> Manifest:
@@ -251,8 +201,9 @@ def _manifest(request: PutRequest, body: BodyRead, checksums: Mapping[str, str],
     )
 
 
-def result(key: str, m: Manifest, cid: bytes, versioning: str | None) -> PutResult:
+def put_result(new: NewObject, versioning: str | None) -> PutResult:
     """What a caller is told of an object that was stored in a bucket of this state."""
+    m = new.manifest
     assert m.content is not None and m.size is not None and m.etag is not None  # what is put is never a delete marker
     version_id = shown_version(versioning, m.version_id)
-    return PutResult(key, m.size, m.etag, to_text(m.content), to_text(cid), m.checksums, version_id)
+    return PutResult(new.key, m.size, m.etag, to_text(m.content), to_text(new.cid), m.checksums, version_id)

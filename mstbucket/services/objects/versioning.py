@@ -1,8 +1,8 @@
 """Versioning: the state of a bucket as a writer knows it, and the ids of new versions.
 
-A manifest holds its version's id, and its CID is made before the transaction that stores it. So a writer that takes one
-round trip has to believe in a state of the bucket beforehand; the transaction refuses where the belief is out of date
-([VSN-7]). Everybody else reads the state behind the barrier.
+A manifest holds the id of its version, so its CID depends on the versioning of the bucket. A writer that takes one round
+trip makes the CID before its transaction. So it assumes the state that this process last saw; the transaction refuses a
+state that is out of date ([VSN-7]). Every other writer reads the state behind the barrier.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 
 from mstbucket.core.s3rules.versions import ENABLED, SUSPENDED
 from mstbucket.errors import InvalidInput, VersioningChanged
-from mstbucket.index.versioning import state
+from mstbucket.index.versions import set_versioning, versioning_of
 from mstbucket.services.blocks.context import Context
 
-ATTEMPTS: Final = 5  # a write that finds the state changed this often gives up: somebody switches without end
+ATTEMPTS: Final = 5  # a write that meets a new state this often gives up: somebody switches without end
 _ID_BYTES: Final = 24  # of randomness: 32 characters, as S3's ids have
 
 _T = TypeVar("_T")
@@ -26,11 +26,11 @@ def set_state(context: Context, bucket: str, wanted: str) -> None:
     """Set the versioning of the bucket; see `Bucket.put_bucket_versioning`."""
     if wanted not in (ENABLED, SUSPENDED):  # [VSN-1]
         raise InvalidInput(f"versioning is {ENABLED!r} or {SUSPENDED!r}, not {wanted!r}; once set, it stays one of these")
-    context.db.run(lambda connection: connection.execute("SELECT set_versioning(%s, %s)", (bucket, wanted)))
+    set_versioning(context.db, bucket, wanted)
 
 
-def believing(context: Context, bucket: str, work: Callable[[str | None], _T]) -> _T:
-    """Call *work* with the state that the bucket is in, as far as is known here; again where the transaction denies it.
+def with_cached_versioning(context: Context, bucket: str, work: Callable[[str | None], _T]) -> _T:
+    """Call *work* with the state that this process last saw the bucket in; call it again where the transaction denies that.
 
     Raises:
         VersioningChanged: the state changed each time in between.
@@ -41,7 +41,7 @@ def believing(context: Context, bucket: str, work: Callable[[str | None], _T]) -
         except VersioningChanged:
             if attempt == ATTEMPTS:
                 raise
-            context.versioning[bucket] = state(context.db, bucket)
+            context.versioning[bucket] = versioning_of(context.db, bucket)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -13,7 +13,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import NoSuchBucket, NoSuchCommit, Untrue
 from mstbucket.index.buckets import bucket_id
-from mstbucket.index.versioning import check_history
+from mstbucket.index.versions import check_history
 from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damaged import look_again

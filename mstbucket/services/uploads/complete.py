@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mstbucket.core import manifest as manifests
-from mstbucket.core.cid import dag_cbor_cid, to_text
+from mstbucket.core.cid import to_text
 from mstbucket.core.compose import Composer
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
@@ -38,7 +37,7 @@ from mstbucket.model.uploads import NamedPart
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.incoming import Incoming, repeating
-from mstbucket.services.objects.put import result
+from mstbucket.services.objects.put import put_result
 from mstbucket.services.objects.versioning import new_id
 from mstbucket.services.uploads.uploads import no_such_upload
 
@@ -202,13 +201,13 @@ class _Completion:
             self._pack.record(tx.connection, tx.epoch)
         tx.expect(self._key, self._asked.expectation)  # [COND-6] blocks first, then the key ([PUT-9])
         m = replace(m, version_id=new_id(tx.versioning))
-        cid = dag_cbor_cid(manifests.encode(m))
-        add_objects(tx, [NewObject(self._key, m, cid)])
+        new = NewObject.of(self._key, m)
+        add_objects(tx, [new])
         if tx.versioning == ENABLED:
             lock_completed(tx, upload.id, m.version_id)
-        answer = result(self._key, m, cid, tx.versioning)
+        answer = put_result(new, tx.versioning)
         assert m.content is not None
-        kept = Answer(answer.size, answer.etag, m.content, cid, m.checksums, answer.version_id)
+        kept = Answer(answer.size, answer.etag, m.content, new.cid, m.checksums, answer.version_id)
         uploads.complete(tx, upload.id, m.modified, self._asked.digest, kept)
         part_rows.remove_all(tx, upload.id)
         return answer, True
