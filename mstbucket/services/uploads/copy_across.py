@@ -1,4 +1,4 @@
-"""Copy from one store into another: the bytes are read there, verified, and written here ([ATTR-10])."""
+"""Copy from one store into another: the bytes are read and verified there, and written here ([ATTR-10])."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL, Conditions, conditions, expected
 from mstbucket.core.s3rules.metadata import check_request
+from mstbucket.core.s3rules.part_checksums import UploadChecksum
 from mstbucket.errors import InvalidRequest, MethodNotAllowed, MstBucketError
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest, PutResult
@@ -18,7 +19,6 @@ from mstbucket.services.objects.copy import check_directives
 from mstbucket.services.objects.read import ObjectReader, Source, Wanted, open_object
 from mstbucket.services.uploads import complete as completing
 from mstbucket.services.uploads import parts, uploads
-from mstbucket.services.uploads.part_checksums import Kind
 
 
 def copy(
@@ -33,7 +33,7 @@ def copy(
 ) -> PutResult:
     """Make `request.key` of `context` an object with the body of `source`, which is in another store.
 
-    See `Bucket.copy_object`. The request's body is not looked at; its conditions are those on what is under the key.
+    See `Bucket.copy_object`. The request has no body of its own. Its conditions are on the object that the key has now.
     """
     encode_key(source.key)
     check_request(request)
@@ -47,7 +47,7 @@ def copy(
             )
         said = _said(request, info, metadata_directive, tagging_directive)
         if not info.parts:
-            # What its sender said of the body is checked once more, and kept.
+            # The checksums that the source has of its body are checked once more, and kept.
             return putting.put_one(context, bucket, replace(said, body=cast("BinaryIO", reader), checksums=info.checksums))
     return _in_parts(there, source, context, bucket, said, info)
 
@@ -61,10 +61,10 @@ def _said(request: PutRequest, info: ObjectInfo, metadata_directive: str, taggin
 def _in_parts(
     there: Context, source: Source, context: Context, bucket: str, said: PutRequest, info: ObjectInfo
 ) -> PutResult:
-    """By parts of the source's sizes, so that the ETag and the checksums come out as they were."""
-    kind = Kind(next(iter(info.checksums), None), info.checksum_type)
-    upload = uploads.create(context, bucket, said, kind)
-    same = conditions(info.etag, None, None, None)  # of a key that is overwritten meanwhile, no mixture is made
+    """Copy in parts of the sizes that the source has, so the ETag and the checksums stay as they are."""
+    checksum = UploadChecksum(next(iter(info.checksums), None), info.checksum_type)
+    upload = uploads.create(context, bucket, said, checksum)
+    same = conditions(info.etag, None, None, None)  # the source may be overwritten meanwhile: no mixture is made
     try:
         named = []
         for number in range(1, len(info.parts) + 1):
@@ -73,10 +73,10 @@ def _in_parts(
                 part = parts.upload_part(context, target, cast("BinaryIO", reader), None, EMPTY, None)
             named.append((number, part.etag, EMPTY))
         expectation = expected(said.if_match, said.if_none_match)
-        checksums = info.checksums if kind.type == "FULL_OBJECT" else EMPTY
+        checksums = info.checksums if checksum.type == "FULL_OBJECT" else EMPTY
         return completing.complete(context, bucket, said.key, upload.id, named, checksums, expectation)
     except BaseException:
-        with suppress(MstBucketError):  # what led here is on its way out, and says more
+        with suppress(MstBucketError):  # the error on its way out says more
             uploads.abort(context, bucket, said.key, upload.id)
         raise
 
