@@ -20,8 +20,8 @@ from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, header, section
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, StorageError, Untrue
 from mstbucket.limits import KIB, MIB
-from mstbucket.services.tree import staging
-from mstbucket.services.tree.staging import Staged
+from mstbucket.services.tree import staged_blocks
+from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.services.upkeep.compact import DOOMED_AGE_MS, PENDING_AGE_MS, remove_leftovers
 
 BODY: Final = random.Random(1).randbytes(5 * MIB)
@@ -150,8 +150,8 @@ def test_as_many_packs_as_it_takes(
 ) -> None:
     """[IMP-5]: of up to so many blocks each, whose places wait in a file."""
     if size == 1:
-        monkeypatch.setattr(staging, "_SPOOL", 1)
-    monkeypatch.setattr(staging, "STAGED_BLOCKS", size * 20)
+        monkeypatch.setattr(staged_blocks, "_SPOOL", 1)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", size * 20)
     bucket = second_store.import_car(io.BytesIO(car))
     assert export(bucket) == car
     assert bucket.verify().objects == COUNT
@@ -165,7 +165,7 @@ def test_an_import_that_fails_leaves_nothing(
     kind: str, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[IMP-1] [IMP-3]: whatever was staged, in many packs."""
-    monkeypatch.setattr(staging, "STAGED_BLOCKS", 20)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", 20)
 
     def fail() -> None:
         raise RuntimeError("it broke")
@@ -191,19 +191,20 @@ def test_an_import_that_fails_leaves_nothing(
 
 KILLED: Final = """
 import os, signal, sys, mstbucket
-from mstbucket.services.tree import staging
+from mstbucket.services.blocks.incoming import Incoming
+from mstbucket.services.tree import staged_blocks
 stage, database, blobs, file = sys.argv[1:]
-staging.STAGED_BLOCKS = 50
+staged_blocks.STAGED_BLOCKS = 50
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if stage == "sealed":
-    staging.Staged.record = die
+    staged_blocks.Staged.record = die
 elif stage == "half recorded":
     count = iter(range(3))
-    record = staging._record
-    staging._record = lambda *arguments: die() if next(count) == 2 else record(*arguments)
+    record = Incoming.record
+    Incoming.record = lambda *arguments: die() if next(count) == 2 else record(*arguments)
 else:
-    staging.Staged.settle = die
+    staged_blocks.Staged.settle = die
 with mstbucket.open(database=database, blobs=blobs, background=False) as store:
     store.import_car(file)
 """
@@ -252,7 +253,7 @@ def test_nothing_of_an_import_is_collected_before_it_has_ended(
     second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PUT-11]: not what it found, nor what it recorded and nothing leads to yet, by a collection at the worst moments."""
-    monkeypatch.setattr(staging, "STAGED_BLOCKS", 50)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", 50)
     second_store.import_car(io.BytesIO(car), "first")
     context = second_store._context
 
