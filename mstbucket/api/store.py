@@ -33,6 +33,7 @@ from mstbucket.services.blocks.encoding import rotate, settle, stop_encryption
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import join, require
 from mstbucket.services.tree import import_car as importing
+from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import GatherReport, gather
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
@@ -174,7 +175,7 @@ class Store:
             InvalidBucketName: the name breaks a rule; the message says which.
             BucketAlreadyExists: there is one of that name in this store. Use `bucket` to open it.
         """
-        buckets.create(self._context.db, name, object_lock)
+        create_bucket(self._context, name, object_lock)
         return Bucket(self._context, name)
 
     def bucket(self, name: str) -> Bucket:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import mstbucket
+from mstbucket.blobs.base import BlobWriter
+from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.pg.database import Database
 
 DAY_MS = 24 * 3600 * 1000
@@ -37,6 +39,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(time.time_ns() // 1_000_000 // DAY_MS * DAY_MS)
     monkeypatch.setattr(Database, "now_ms", lambda _: clock())
     return clock
+
+
+@pytest.fixture
+def before_next_pack(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Has something done once, when the next pack is begun: a flush has read its snapshot by then, and folded it."""
+
+    def arrange(work: Callable[[], object]) -> None:
+        open_write = LocalBlobs.open_write
+
+        def interrupted(blobs: LocalBlobs, name: str) -> BlobWriter:
+            if name.startswith("packs/"):
+                monkeypatch.setattr(LocalBlobs, "open_write", open_write)
+                work()
+            return open_write(blobs, name)
+
+        monkeypatch.setattr(LocalBlobs, "open_write", interrupted)
+
+    return arrange
 
 
 KILLED = """

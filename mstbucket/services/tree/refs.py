@@ -9,6 +9,7 @@ from mstbucket.core import car
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob
+from mstbucket.index import commits
 from mstbucket.packs.frames.read import Packs, TrailerIndex
 from mstbucket.packs.streams import read_pack
 from mstbucket.services.blocks.context import Context
@@ -27,18 +28,14 @@ def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
     Those of buckets that this store does not have are left alone. `trimmed` remembers where that was done last, by identity:
     it is not done again before there are REFS_EVERY more commits, since a listing is a request.
     """
-    with context.db.reading() as connection:
-        query = "SELECT identity, max(seq) FROM buckets GROUP BY identity HAVING max(seq) > %s ORDER BY identity"
-        identities = [(str(name), int(seq)) for name, seq in connection.execute(query, (REFS_KEPT,))]
     count = 0
-    for identity, last in identities:
+    for identity, last in commits.list_published(context.db, REFS_KEPT):
         if last < trimmed.get(identity, -REFS_EVERY) + REFS_EVERY:
             continue
         trimmed[identity] = last
         names = [info.name for info in context.blobs.list(f"{REFS}{identity}/")]
-        with context.db.reading() as connection:  # behind the listing: no ref in it is newer than what is read here
-            query = "SELECT seq FROM buckets WHERE identity = %s"  # an import has the identity of where it came from
-            newest = [int(row[0]) for row in connection.execute(query, (identity,))]
+        # It is asked after the listing, so that no ref in that is newer. An import has the identity of where it came from.
+        newest = commits.newest_of_identity(context.db, identity)
         old = [name for name in names if newest and _is_old(name, newest)]
         for start in range(0, len(old), _DELETED):
             context.blobs.delete_many(old[start : start + _DELETED])

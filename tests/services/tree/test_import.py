@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +15,13 @@ import psycopg
 import pytest
 
 import mstbucket
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError
+from mstbucket.core import cid as cids
+from mstbucket.core import commit as commits
+from mstbucket.core.car import CarReader, header, section
+from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError, Untrue
 from mstbucket.limits import KIB, MIB
-from mstbucket.services.tree import staging
-from mstbucket.services.tree.staging import Staged
+from mstbucket.services.tree import staged_blocks
+from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.services.upkeep.compact import DOOMED_AGE_MS, PENDING_AGE_MS, remove_leftovers
 
 BODY: Final = random.Random(1).randbytes(5 * MIB)
@@ -51,6 +55,15 @@ def export(bucket: mstbucket.Bucket) -> bytes:
 def ask(store: mstbucket.Store, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
     with store._context.db.connection() as connection:
         return list(connection.execute(query, arguments).fetchall())
+
+
+def miscounted(car: bytes) -> bytes:
+    """The same export, whose commit speaks of an object more than there is: known when all of it was read."""
+    (root, block, _), *_ = CarReader(io.BytesIO(car))
+    commit = commits.decode(bytes(block))
+    wrong = commits.encode(replace(commit, objects=commit.objects + 1))
+    made = cids.dag_cbor_cid(wrong)
+    return header(made) + section(made, wrong) + car[len(header(root) + section(root, block)) :]
 
 
 class Pausing(io.BytesIO):
@@ -137,8 +150,8 @@ def test_as_many_packs_as_it_takes(
 ) -> None:
     """[IMP-5]: of up to so many blocks each, whose places wait in a file."""
     if size == 1:
-        monkeypatch.setattr(staging, "_SPOOL", 1)
-    monkeypatch.setattr(staging, "STAGED_BLOCKS", size * 20)
+        monkeypatch.setattr(staged_blocks, "_SPOOL", 1)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", size * 20)
     bucket = second_store.import_car(io.BytesIO(car))
     assert export(bucket) == car
     assert bucket.verify().objects == COUNT
@@ -148,13 +161,14 @@ def test_as_many_packs_as_it_takes(
 
 
 @pytest.mark.parametrize(
-    "kind", ["damaged", "it breaks before the blocks are recorded", "the name is taken meanwhile", "the source breaks"]
+    "kind",
+    ["damaged", "untrue", "it breaks before the blocks are recorded", "the name is taken meanwhile", "the source breaks"],
 )
 def test_an_import_that_fails_leaves_nothing(
     kind: str, second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[IMP-1] [IMP-3]: whatever was staged, in many packs."""
-    monkeypatch.setattr(staging, "STAGED_BLOCKS", 20)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", 20)
 
     def fail() -> None:
         raise RuntimeError("it broke")
@@ -167,6 +181,9 @@ def test_an_import_that_fails_leaves_nothing(
             patch.setattr(Staged, "record", lambda _: fail())
             with pytest.raises(RuntimeError, match="broke"):
                 second_store.import_car(io.BytesIO(car))
+    elif kind == "untrue":
+        with pytest.raises(Untrue, match="objects"):
+            second_store.import_car(io.BytesIO(miscounted(car)))
     elif kind == "the source breaks":
         with pytest.raises(RuntimeError, match="broke"):
             second_store.import_car(Pausing(car, fail))
@@ -182,19 +199,20 @@ def test_an_import_that_fails_leaves_nothing(
 
 KILLED: Final = """
 import os, signal, sys, mstbucket
-from mstbucket.services.tree import staging
+from mstbucket.services.blocks.incoming import Incoming
+from mstbucket.services.tree import staged_blocks
 stage, database, blobs, file = sys.argv[1:]
-staging.STAGED_BLOCKS = 50
+staged_blocks.STAGED_BLOCKS = 50
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if stage == "sealed":
-    staging.Staged.record = die
+    staged_blocks.Staged.record = die
 elif stage == "half recorded":
     count = iter(range(3))
-    record = staging._record
-    staging._record = lambda *arguments: die() if next(count) == 2 else record(*arguments)
+    record = Incoming.record
+    Incoming.record = lambda *arguments: die() if next(count) == 2 else record(*arguments)
 else:
-    staging.Staged.settle = die
+    staged_blocks.Staged.settle = die
 with mstbucket.open(database=database, blobs=blobs, background=False) as store:
     store.import_car(file)
 """
@@ -243,7 +261,7 @@ def test_nothing_of_an_import_is_collected_before_it_has_ended(
     second_store: mstbucket.Store, car: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PUT-11]: not what it found, nor what it recorded and nothing leads to yet, by a collection at the worst moments."""
-    monkeypatch.setattr(staging, "STAGED_BLOCKS", 50)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", 50)
     second_store.import_car(io.BytesIO(car), "first")
     context = second_store._context
 
@@ -279,7 +297,7 @@ def test_an_import_whose_commit_was_not_answered_is_told_and_keeps_its_packs_onl
 ) -> None:
     """[PUT-8] [IMP-3]: of the recording it is known that there is no bucket; of the switch nobody can say."""
     database = type(second_store._context.db)
-    follow_up, record, settle = database._commit, staging._record, Staged.settle
+    follow_up, record, settle = database._commit, staged_blocks._record, Staged.settle
     losing: list[Any] = []
 
     def lost(self: Any, connection: Any) -> None:
@@ -296,14 +314,14 @@ def test_an_import_whose_commit_was_not_answered_is_told_and_keeps_its_packs_onl
         record(one, connection)
         losing.append(connection)
 
-    def settling(self: Staged, connection: Any) -> None:
-        settle(self, connection)
-        losing.append(connection)
+    def settling(self: Staged, tx: Any) -> None:
+        settle(self, tx)
+        losing.append(tx.connection)
 
     with monkeypatch.context() as patch:
         patch.setattr(database, "_commit", lost)
         if stage == "recording":
-            patch.setattr(staging, "_record", recording)
+            patch.setattr(staged_blocks, "_record", recording)
         else:
             patch.setattr(Staged, "settle", settling)
         with pytest.raises(StorageError) as caught:

@@ -21,7 +21,6 @@ from mstbucket.core import car
 from mstbucket.core.cid import from_text, raw_cid
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.pg import database as pg_database
-from mstbucket.services.tree import snapshot
 
 PATIENCE: Final = 30.0  # seconds for what takes milliseconds; only a failing test waits that long
 LARGE: Final = bytes(range(256)) * (3 * CHUNK_SIZE // 256) + b"end"
@@ -350,22 +349,24 @@ def test_a_dirty_row_that_a_writer_holds_is_left_to_the_next_flush(
     assert ask(outside, "SELECT key FROM dirty") == []
 
 
-def test_a_flush_folds_one_moment(bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flush_folds_one_moment(
+    bucket: mstbucket.Bucket, database_url: str, outside: psycopg.Connection[tuple[Any, ...]]
+) -> None:
     """[FLUSH-2]: what is written between reading the commit and reading the rows is in neither."""
     bucket.put_object("a", b"1")
-    encode = snapshot.manifests.encode
-    wrote: list[str] = []
-
-    def interrupted(manifest: Any) -> bytes:
-        if not wrote:
-            wrote.append("b")
+    with psycopg.connect(database_url) as holder, ThreadPoolExecutor(1) as pool:
+        # A flush reads this table after the commit; a put does not read it.
+        holder.execute("LOCK TABLE mstbucket.dirty_versions IN ACCESS EXCLUSIVE MODE")
+        try:
+            flush = pool.submit(bucket.flush)
+            deadline = time.monotonic() + PATIENCE
+            while not ask(outside, "SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_versions'::regclass"):
+                assert time.monotonic() < deadline, "it does not wait"
+                time.sleep(0.005)
             bucket.put_objects([mstbucket.PutRequest("a", b"22"), mstbucket.PutRequest("b", b"333")])
-        return encode(manifest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(snapshot.manifests, "encode", interrupted)
-        commit = bucket.flush()
-    assert wrote
+        finally:
+            holder.rollback()
+        commit = flush.result()
     assert (commit.objects, commit.bytes) == (1, 1)
     assert bucket.verify().dirty == 2
     assert bucket.flush().bytes == 5

@@ -7,15 +7,18 @@ from contextlib import ExitStack
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mstbucket.errors import OutcomeUnknown, StorageError
 from mstbucket.files.whole import failed
+from mstbucket.index.tx import Tx, enter_store
 from mstbucket.limits import MIB
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.blocks.write import RegisteredPack
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
 
 STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a gathered one
 
@@ -74,20 +77,18 @@ class Staged:
             one.__exit__(None, None, None)
             self.sign()
 
-    def settle(self, connection: Any) -> None:
+    def settle(self, tx: Tx) -> None:
         """Inside the caller's transaction, behind the barrier: from now on the rows of others hold the blocks.
 
         Raises:
             StorageError: the import took so long that it was given up, and with it what it counts on.
         """
-        self._claim.leave(connection)
+        self._claim.leave(tx.connection)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._places.close()
         with ExitStack() as stack:  # all of them, whatever becomes of one
             stack.push(self._claim)
@@ -97,6 +98,5 @@ class Staged:
             stack.pop_all().__exit__(kind, error, trace)
 
 
-def _record(one: Incoming, connection: Any) -> None:
-    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")  # [PUT-5]
-    one.record(connection, one_row(connection, "SELECT epoch FROM collector")[0])
+def _record(one: Incoming, connection: Connection) -> None:
+    one.record(connection, enter_store(connection))  # [PUT-5]
