@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import BinaryIO, TypeVar
 
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
+from mstbucket.index import blocks as rows
+from mstbucket.index import packs
 from mstbucket.packs.read import Location, PackScan, Ranges, checked, following, read_block, read_blocks
 from mstbucket.packs.streams import read_pack
-from mstbucket.pg.binary import bytea_array
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.damaged import record
 
-#: Columns of `blocks b LEFT JOIN packs p` that say where a block is, in the order `StoreBlocks.at` takes them.
-LOCATION_COLUMNS: Final = 'p.name, b."offset", b.length, b.body'
-
-_LOCATE: Final = f"""
-    SELECT b.cid, {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = ANY (%s)
-"""
-_BODIES: Final = "SELECT cid, body FROM blocks WHERE cid = ANY (%s) AND body IS NOT NULL"
-
 _Made = TypeVar("_Made")
-
 
 
 class StoreBlocks:
@@ -41,12 +33,12 @@ class StoreBlocks:
         """The blocks of `cids`, for one question to the index and few reads."""
         return following(lambda: self._locate(list(cids)), self._read, self._condemn)
 
-    def at(self, cid: CID, place: Sequence[Any]) -> bytes:
-        """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
+    def at(self, cid: CID, place: tuple[str | None, int | None, int | None, bytes | None]) -> bytes:
+        """The block of `cid`, whose `Place` a query has brought along already."""
         pack, offset, length, body = place
         if body is not None:
             return checked(cid, body, "in the database")
-        if pack is None:
+        if pack is None or offset is None or length is None:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         try:
             return read_block(self._blobs, cid, Location(pack, offset, length))
@@ -55,9 +47,8 @@ class StoreBlocks:
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """Those of `cids` that are held in the database still."""
-        with self._db.reading() as connection:
-            rows = connection.execute(_BODIES, (bytea_array(sorted(cids)),), binary=True).fetchall()
-        return {cid: checked(cid, body, "in the database") for cid, body in rows}
+        bodies = rows.inline_bodies(self._db, cids)
+        return {cid: checked(cid, body, "in the database") for cid, body in bodies.items()}
 
     def scan(self) -> PackScan:
         """A source for one pass over a whole closure, which reads ahead; for one thread."""
@@ -85,8 +76,7 @@ class StoreBlocks:
             return read_pack(self._blobs, name, work)
         except (CorruptionError, FormatError, NoSuchBlob):
             with self._db.reading() as connection:
-                query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
-                if connection.execute(query, (name,)).fetchone() is None:  # [STO-3]
+                if not packs.is_ready(connection, name):  # [STO-3]
                     return None
             self._mark(name)
             raise
@@ -113,10 +103,8 @@ class StoreBlocks:
     def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
         if not cids:
             return {}
-        with self._db.reading() as connection:
-            rows = connection.execute(_LOCATE, (bytea_array(list(dict.fromkeys(cids))),), binary=True).fetchall()
         found: dict[CID, Location | bytes] = {}
-        for cid, pack, offset, length, body in rows:
+        for cid, pack, offset, length, body in rows.locate(self._db, cids):
             found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
         for cid in cids:
             if cid not in found:

@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, Final
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.identity import holds_blobs, new_identity, put_identity, read_identity
 from mstbucket.blobs.media.places import open_blobs, open_existing_blobs, shown
 from mstbucket.errors import BlobExists, NotFound, WrongPlace
-from mstbucket.pg.database import SCHEMA, Database
-from mstbucket.pg.queries import one_row
+from mstbucket.index import store
+from mstbucket.index.store import StoreRow
+from mstbucket.pg.database import Database
 
 #: Where blobs are, as `mstbucket.open` takes it.
 Place = str | os.PathLike[str] | BlobStore
 
-_LOCK: Final = 0x6D7374_6D616B  # "mstmak": of the one-number advisory locks; held while a store is made
-_READ: Final = "SELECT identity, begun, blobs, current_database(), EXISTS (SELECT FROM packs) FROM store"
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the database says of its store."""
-
-    identity: str | None
-    begun: str | None
-    last: str | None
-    name: str
-    has_packs: bool
-
-    @property
-    def database(self) -> str:
-        """The database, in a message."""
-        return f"the database {self.name!r}"
-
 
 def require(db: Database) -> None:
     """Raise `NotFound` where the database has none of a store's tables."""
-    query = "SELECT current_database(), EXISTS (SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'migrations')"
-    with db.reading() as connection:
-        name, there = one_row(connection, query, (SCHEMA,))
+    name, there = store.database_of(db)
     if not there:
         raise _none(name)
 
@@ -54,11 +32,10 @@ def join(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
         FormatError, HashMismatch: the place does not say whose blobs it has in any way that can be understood.
         StorageError: the database or the place cannot be used.
     """
-    with db.reading() as connection:
-        known = _Known(*one_row(connection, _READ))
+    known = store.read(db)
     if known.identity is None:
         if not create:
-            raise _none(known.name)
+            raise _none(known.database)
         return _make(db, place)
     blobs = _existing(place)
     found = None if blobs is None else read_identity(blobs)
@@ -66,13 +43,13 @@ def join(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
         _let_go(blobs, place)
         # [STO-20] only making a store makes a place
         raise WrongPlace(
-            f"the blobs of store {known.identity}, to which {known.database} belongs, are not at {shown(place)}"
+            f"the blobs of store {known.identity}, to which {_database(known)} belongs, are not at {shown(place)}"
             f"{_last(known)}: nothing was made there. Name the right place, mount it, or restore the blobs"
         )
     if found != known.identity:
         _let_go(blobs, place)
         raise WrongPlace(
-            f"the blobs at {shown(place)} are those of store {found}, and {known.database} belongs to store "
+            f"the blobs at {shown(place)} are those of store {found}, and {_database(known)} belongs to store "
             f"{known.identity}{_last(known)}: name the place and the database of one store"
         )
     _remember(db, place, known.last)
@@ -82,11 +59,10 @@ def join(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
 def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
     """Make the store: of any number of processes that do at once, one makes it, and the others find it made ([STO-19])."""
     with db.transaction() as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        known = _Known(*one_row(connection, _READ))
+        known = store.read_alone(connection)
         if known.identity is None:
             blobs, identity = _take_place(db, place, known)
-            connection.execute("UPDATE store SET identity = %s", (identity,))
+            store.set_identity(connection, identity)
             made = blobs
         else:
             made = None
@@ -96,7 +72,7 @@ def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
     return made, identity
 
 
-def _take_place(db: Database, place: Place, known: _Known) -> tuple[BlobStore, str]:
+def _take_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore, str]:
     """Make the place that of a new store; goes on where an earlier attempt was interrupted."""
     blobs = _existing(place)
     found = None if blobs is None else read_identity(blobs)
@@ -106,8 +82,7 @@ def _take_place(db: Database, place: Place, known: _Known) -> tuple[BlobStore, s
         _let_go(blobs, place)
         raise _lost(place, known, found)
     identity = new_identity()
-    with db.connection() as beside:  # known before it is written: nobody else's can be taken for it
-        beside.execute("UPDATE store SET begun = %s", (identity,))
+    store.set_begun(db, identity)  # known before it is written: nobody else's can be taken for it
     blobs = open_blobs(place) if isinstance(place, str | os.PathLike) else place
     try:
         put_identity(blobs, identity)
@@ -123,10 +98,10 @@ def _none(name: str) -> NotFound:
     return NotFound(f"the database {name!r} has no store in it: correct its name, or make one ('mstbucket mb mst://BUCKET')")
 
 
-def _lost(place: Place, known: _Known, found: str | None) -> WrongPlace:
+def _lost(place: Place, known: StoreRow, found: str | None) -> WrongPlace:
     whose = "a store that does not say which" if found is None else f"store {found}"
     return WrongPlace(
-        f"at {shown(place)} are the blobs of {whose}, and {known.database} has no store in it. If its name is wrong, "
+        f"at {shown(place)} are the blobs of {whose}, and {_database(known)} has no store in it. If its name is wrong, "
         "correct it. If the database of these blobs is lost, restore it from a copy, and leave the blobs as they are. "
         "For a new store, name an empty place"
     )
@@ -147,13 +122,16 @@ def _let_go(blobs: BlobStore | None, place: Place) -> None:
         blobs.release()
 
 
-def _last(known: _Known) -> str:
+def _database(known: StoreRow) -> str:
+    return f"the database {known.database!r}"
+
+
+def _last(known: StoreRow) -> str:
     return "" if known.last is None else f" (at the last opening they were at {known.last})"
 
 
 def _remember(db: Database, place: Place, last: str | None) -> None:
     """Note where the blobs are, for the message of a later failure."""
-    here: Any = shown(place) if isinstance(place, str | os.PathLike) else None
+    here = shown(place) if isinstance(place, str | os.PathLike) else None
     if here is not None and here != last:
-        with db.connection() as connection:
-            connection.execute("UPDATE store SET blobs = %s", (here,))
+        store.set_last(db, here)

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from mstbucket.core.cid import CID_SIZE
 from mstbucket.errors import BlocksMoved
+from mstbucket.index import blocks
+from mstbucket.index.blocks import FoundBlock
 from mstbucket.limits import CHUNK_SIZE, MIB
 from mstbucket.packs.read import Location
-from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
 
 ASK_BYTES: Final = 3 * MIB  # gathered before the store is asked; more would not be written as it arrives ([MPU-4])
 ASK_BLOCKS: Final = 4000
@@ -86,7 +89,7 @@ class Incoming:
         if self._pack is not None:
             self._pack.unstow(written)
 
-    def record(self, connection: Any, epoch: int) -> None:
+    def record(self, connection: Connection, epoch: int) -> None:
         """Inside the caller's transaction: every block is there, and stays.
 
         Raises:
@@ -97,8 +100,7 @@ class Incoming:
             order = sorted(cids)
             for start in range(0, len(order), _COUNTED):
                 part = order[start : start + _COUNTED]
-                arguments = (epoch, binary.cid_array(part), proven)
-                if one_row(connection, "SELECT keep_blocks(%s, %s, %s)", arguments)[0] != len(part):
+                if blocks.keep(connection, epoch, part, proven) != len(part):
                     raise BlocksMoved("blocks that were there have been collected, or found damaged, meanwhile: repeat it")
         if self._pack is not None:
             self._pack.record(connection, epoch)
@@ -122,9 +124,9 @@ class Incoming:
         rest = sorted(self._counted)
         for start in range(0, len(rest), ASK_BLOCKS):
             part = rest[start : start + ASK_BLOCKS]
-            rows = self._find(part)
-            suspect = {cid: Location(name, offset, length) for cid, name, offset, length, damaged, _ in rows if damaged}
-            if len(rows) != len(part) or len(self._context.blocks.sound(suspect)) != len(suspect):
+            found = self._find(part)
+            suspect = {one.cid: _location(one) for one in found if one.damaged}
+            if len(found) != len(part) or len(self._context.blocks.sound(suspect)) != len(suspect):
                 return False
             self._proven |= suspect.keys()
         self._counted -= self._proven
@@ -150,11 +152,11 @@ class Incoming:
         if not waiting:
             return
         suspect: dict[bytes, Location] = {}
-        for cid, name, offset, length, damaged, _ in self._find(list(waiting)):
-            if damaged:
-                suspect[cid] = Location(name, offset, length)
+        for one in self._find(list(waiting)):
+            if one.damaged:
+                suspect[one.cid] = _location(one)
             else:
-                self._counted.add(cid)
+                self._counted.add(one.cid)
         if suspect:  # [PUT-13]
             self._proven |= self._context.blocks.sound(suspect)
         assert self._pack is not None
@@ -162,21 +164,21 @@ class Incoming:
             if cid not in self._counted and cid not in self._proven:
                 self._pack.add(cid, block)
 
-    def _find(self, cids: list[bytes]) -> list[tuple[Any, ...]]:
-        """The rows of `find_blocks`, none of them stale."""
+    def _find(self, cids: list[bytes]) -> list[FoundBlock]:
+        """Those of `cids` that are in packs, none of them stale."""
         if self._pack is None:
             self._pack = PackInProgress(self._context, cids)  # [PUT-2] [PUT-11]
-            rows = self._pack.found
+            found = self._pack.found
         else:
             self._pack.sign()
-            with self._context.db.connection() as connection:
-                query = "SELECT * FROM find_blocks(%s)"
-                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
-        while any(row[-1] for row in rows):  # more than once only if a collection began meanwhile
-            with self._context.db.connection() as connection:
-                query = "SELECT * FROM hold_blocks(%s)"
-                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
-        return rows
+            found = blocks.find(self._context.db, cids)
+        while any(one.stale for one in found):  # more than once only if a collection began meanwhile
+            found = blocks.touch_and_find(self._context.db, cids)
+        return found
+
+
+def _location(block: FoundBlock) -> Location:
+    return Location(block.pack, block.offset, block.length)
 
 
 def _cids(joined: bytes) -> set[bytes]:

@@ -35,9 +35,10 @@ from mstbucket.pg.binary import bigint_array, bytea_array, text_array
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import PackInProgress, publish_refs
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree import turns
 from mstbucket.services.tree.damage import naming
+from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work

@@ -30,7 +30,7 @@ from mstbucket.limits import MIB
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import publish_refs
+from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.staging import Staged
 from mstbucket.verify.replay import Kind, Replay
 

@@ -14,7 +14,7 @@ from mstbucket.limits import MIB
 from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
-from mstbucket.services.blocks.write import RegisteredPack
+from mstbucket.services.blocks.registered import RegisteredPack
 
 STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a gathered one
 

@@ -15,16 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
+from mstbucket.index import packs
+from mstbucket.index.barrier import take_barrier
+from mstbucket.index.blocks import rows_of_pack
+from mstbucket.index.packs import Pack
 from mstbucket.limits import KIB, MIB
-from mstbucket.pg.binary import bytea_array
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.damaged import doom_healed
-from mstbucket.services.blocks.write import PackInProgress, PackMoved, remove_doomed
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.blocks.registered import PackMoved, remove_doomed
 from mstbucket.services.tree.refs import trim_refs
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
 
 #: Bounds of the sizes of small packs, of which each class is gathered by itself: a block is written at most once more per
 #: class. From the last bound on a request to a service takes longer for its bytes than for being one.
@@ -95,10 +101,10 @@ class Gatherer:
             if alone:
                 report.leftovers = remove_leftovers(self._context)
                 for _ in range(most):
-                    packs = self._due(least)
-                    if not packs:
+                    due = self._due(least)
+                    if not due:
                         break
-                    self._gather(packs, report)
+                    self._gather(due, report)
                 if report.made:
                     report.refs = trim_refs(self._context, self._trimmed)
         return report
@@ -109,95 +115,79 @@ class Gatherer:
         with self._context.db.holding(_LOCK) as alone:
             yield alone
 
-    def _due(self, least: int) -> list[tuple[int, str]]:
+    def _due(self, least: int) -> list[Pack]:
         """Packs of one class of sizes, newest first; none if there are too few of any."""
-        query = """
-            SELECT id, name FROM packs WHERE state = 'ready' AND coalesce(plain, size) >= %s AND coalesce(plain, size) < %s
-            AND NOT id = ANY (%s) ORDER BY id DESC LIMIT %s
-        """
-        with self._context.db.reading() as connection:
-            for low, high in pairwise(CLASSES):
-                rows = connection.execute(query, (low, high, sorted(self._bad), GATHER_PACKS)).fetchall()
-                if len(rows) >= max(least, 2):
-                    return [(int(number), str(name)) for number, name in rows]
+        for low, high in pairwise(CLASSES):
+            found = packs.of_size(self._context.db, low, high, self._bad, GATHER_PACKS)
+            if len(found) >= max(least, 2):
+                return found
         return []
 
-    def _gather(self, packs: list[tuple[int, str]], report: GatherReport) -> None:
+    def _gather(self, due: list[Pack], report: GatherReport) -> None:
         context = self._context
-        taken: list[tuple[int, str]] = []
+        taken: list[Pack] = []
         with PackInProgress(context) as new:
             size = 0
-            for number, name in packs:
+            for pack in due:
                 try:
-                    blocks = self._live(number, name)
+                    blocks = self._live(pack)
                 except (CorruptionError, FormatError, NotFound) as error:
-                    log.warning("pack %s cannot be gathered, and is left as it is: %s", name, error)
-                    self._bad.add(number)
-                    report.damaged[name] = str(error)
+                    log.warning("pack %s cannot be gathered, and is left as it is: %s", pack.name, error)
+                    self._bad.add(pack.id)
+                    report.damaged[pack.name] = str(error)
                     continue
                 if blocks is None:  # written again or gathered by somebody else meanwhile
                     continue
                 for cid, block in blocks:
                     new.add(cid, block)
                     size += len(block)
-                taken.append((number, name))
+                taken.append(pack)
                 if size >= GATHER_BYTES or len(new.cids) >= GATHER_BLOCKS:
                     break
             if len(taken) < 2:  # of one pack another one like it would be made, again and again
-                self._bad.update(number for number, _ in taken)
+                self._bad.update(pack.id for pack in taken)
                 return
             new.seal()
             try:
-                context.db.run(lambda connection: _switch(connection, new, [number for number, _ in taken]))
+                context.db.run(lambda connection: _switch(connection, new, [pack.id for pack in taken]))
             except PackMoved as error:
                 log.debug("gathering was overtaken: %s", error)
                 return
             new.keep()
-        remove_doomed(context, [name for _, name in taken])
+        remove_doomed(context, [pack.name for pack in taken])
         report.packs += len(taken)
         report.made += bool(new.cids)
 
-    def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]] | None:
+    def _live(self, pack: Pack) -> list[tuple[bytes, bytes]] | None:
         """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export.
 
         None if there is no pack of that name any more.
         """
         read = lambda stream: [(cid, block) for cid, block, _ in CarReader(stream)]  # noqa: E731
-        blocks = self._context.blocks.of_pack(name, read)
+        blocks = self._context.blocks.of_pack(pack.name, read)
         if blocks is None:
             return None
-        query = "SELECT cid FROM blocks WHERE cid = ANY (%s) AND pack = %s"
-        with self._context.db.reading() as connection:
-            cids = bytea_array([cid for cid, _ in blocks])
-            here = {bytes(row[0]) for row in connection.execute(query, (cids, number), binary=True)}
+        here = rows_of_pack(self._context.db, pack.id, [cid for cid, _ in blocks])
         return [(cid, block) for cid, block in blocks if cid in here]
 
 
-def _switch(connection: Any, new: PackInProgress, old: list[int]) -> None:
-    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")  # [PUT-5] the barrier comes first
+def _switch(connection: Connection, new: PackInProgress, old: list[int]) -> None:
+    take_barrier(connection)
     new.take_over(connection, old)
 
 
 def remove_leftovers(context: Context) -> int:
     """Remove the blobs and rows that crashes left, and return how many; see [STO-9]."""
-    give_up = "UPDATE packs SET state = 'doomed' WHERE state = 'pending' AND coalesce(alive, created) < now_ms() - %s"
-    find = """
-        SELECT name FROM packs WHERE state = 'doomed' AND coalesce(alive, created) < now_ms() - %s ORDER BY created LIMIT %s
-    """
-    with context.db.connection() as connection:
-        connection.execute(give_up, (PENDING_AGE_MS,))
+    packs.doom_silent(context.db, PENDING_AGE_MS)
     count = 0
-    while True:
-        with context.db.reading() as connection:
-            names = [str(row[0]) for row in connection.execute(find, (DOOMED_AGE_MS, _PAGE))]
-        if not names:
-            return count
+    while names := packs.doomed_names(context.db, DOOMED_AGE_MS, _PAGE):
         remove_doomed(context, names)
         count += len(names)
+    return count
 
 
 def remove_healed(context: Context) -> list[str]:
     """Remove the damaged packs of which good bytes have come for every block ([PUT-15]); their names."""
-    names = doom_healed(context.db)
+    names = packs.doom_healed(context.db)
     remove_doomed(context, names)
     return names

@@ -14,9 +14,10 @@ from typing import BinaryIO, Final, cast
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
+from mstbucket.index import packs
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import forget_key
-from mstbucket.services.blocks.write import ENCODINGS, PackMoved, RegisteredPack, remove_doomed
+from mstbucket.services.blocks.registered import PackMoved, RegisteredPack, remove_doomed
 from mstbucket.services.tree.refs import reencode_refs
 from mstbucket.services.upkeep.compact import remove_healed
 
@@ -43,8 +44,8 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
     """Write every pack again whose encoding is not that of new ones; see `Store.reencode`."""
     report = ReencodeReport()
     last = 0
-    while packs := _other(context, last):
-        for number, name, size in packs:
+    while batch := packs.of_other_kind(context.db, context.encoding.kind, last, _PAGE):
+        for number, name, size in batch:
             try:
                 after = _one(context, number, name)
             except PackMoved:
@@ -59,23 +60,13 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             report.after += after
             if progress is not None:
                 progress(report.before)
-        last = packs[-1][0]
+        last = batch[-1].id
     for name in remove_healed(context):
         report.damaged.pop(name, None)
     report.damaged |= reencode_refs(context)
     if not report.damaged:
         forget_key(context.db, context.blobs)
     return report
-
-
-def _other(context: Context, after: int) -> list[tuple[int, str, int]]:
-    query = """
-        SELECT id, name, size FROM packs WHERE state = 'ready' AND encoding IS DISTINCT FROM %s AND id > %s
-        ORDER BY id LIMIT %s
-    """
-    with context.db.reading() as connection:
-        rows = connection.execute(query, (ENCODINGS[context.encoding.kind], after, _PAGE)).fetchall()
-    return [(int(number), str(name), int(size)) for number, name, size in rows]
 
 
 def _one(context: Context, number: int, name: str) -> int | None:

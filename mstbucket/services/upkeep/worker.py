@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.index.due import due_for_flush
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
@@ -72,10 +73,4 @@ class Worker:
 
 def due(context: Context) -> list[str]:
     """The buckets whose changes are old or many enough to be folded now; those of tags and versioning among them."""
-    query = """
-        SELECT b.name FROM buckets b
-        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
-        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
-    """
-    with context.db.reading() as connection:
-        return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, FLUSH_AGE_MS)).fetchall()]
+    return due_for_flush(context.db, FLUSH_DIRTY, FLUSH_AGE_MS)

@@ -17,7 +17,7 @@ from mstbucket.core.unixfs import decode_file
 from mstbucket.errors import BlocksMoved, NoSuchKey, StorageError
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, KIB, MIB, PART_SIZE_MIN
 from mstbucket.services.blocks.incoming import ASK_BYTES, Incoming
-from mstbucket.services.blocks.write import remove_doomed
+from mstbucket.services.blocks.registered import remove_doomed
 from mstbucket.services.upkeep.compact import DOOMED_AGE_MS, PENDING_AGE_MS, remove_leftovers
 
 BODY: Final = random.Random(1).randbytes(5 * MIB + 12_345)

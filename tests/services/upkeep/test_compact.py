@@ -18,8 +18,8 @@ from mstbucket import errors
 from mstbucket.blobs import names
 from mstbucket.core.cid import raw_cid
 from mstbucket.pg.database import Database
-from mstbucket.services.blocks import write as packing
-from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.blocks import registered
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree import refs as publishing
 from mstbucket.services.upkeep import compact as gathering
 from mstbucket.services.upkeep.compact import GATHER_LEAST, Gatherer, remove_leftovers
@@ -273,7 +273,7 @@ def test_a_pack_whose_writer_lives_is_not_touched_and_a_dead_ones_goes(
 ) -> None:
     """[STO-9]: signs of life count, not the age."""
     context = bucket._context
-    monkeypatch.setattr(packing, "BEAT", 0.0)
+    monkeypatch.setattr(registered, "SIGN_SECONDS", 0.0)
     with PackInProgress(context) as living, PackInProgress(context) as silent:
         with context.db.connection() as connection:
             connection.execute("UPDATE packs SET created = created - 90000000")  # 25 hours

@@ -15,9 +15,10 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.blobs.names import KEYS, PACKS, REFS
+from mstbucket.index.packs import ENCODINGS
 from mstbucket.limits import CHUNK_SIZE
 from mstbucket.packs.scrub import scrub
-from mstbucket.services.blocks.write import ENCODINGS, RegisteredPack
+from mstbucket.services.blocks.registered import RegisteredPack
 
 Open = Callable[..., mstbucket.Store]
 KEY = "5e" * 32

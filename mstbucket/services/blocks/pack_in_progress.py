@@ -1,0 +1,118 @@
+"""A pack that is filled block by block, and then recorded: where each of its blocks is."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mstbucket.core.cid import CID_SIZE, raw_cid
+from mstbucket.index import blocks, packs
+from mstbucket.packs.write import PackWriter
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.registered import PackMoved, RegisteredPack
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+#: The root that packs name: the empty block. A pack is written before it is known what it will hold ([PACK-2]).
+PACK_ROOT: Final = raw_cid(b"")
+
+_RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
+
+
+class _Batch(NamedTuple):
+    """Some of the pack's blocks: their CIDs in order, and where each block is in the pack."""
+
+    cids: list[bytes]
+    offsets: list[int]
+    lengths: list[int]
+
+
+class PackInProgress(RegisteredPack):
+    """A pack that is filled block by block, and knows where it put each."""
+
+    def __init__(self, context: Context, cids: Sequence[bytes] = ()) -> None:
+        super().__init__(context, cids)
+        self._pack: PackWriter | None = None
+        self._offsets = array("q")
+        self._lengths = array("i")
+        self._order: list[bytes] = []
+        self._root_at = self._live = 0
+        self.cids: set[bytes] = set()
+
+    def add(self, cid: bytes, block: bytes | memoryview) -> None:
+        """Append a block, unless this pack holds it already."""
+        if cid in self.cids:
+            return
+        if self._pack is None:
+            self._pack = PackWriter(self.writer, PACK_ROOT)
+            self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only where somebody stores it
+        self.cids.add(cid)
+        self._order.append(cid)
+        self._offsets.append(self._root_at if cid == PACK_ROOT else self._pack.add(cid, block))
+        self._lengths.append(len(block))
+
+    def seal(self) -> None:
+        """Make the pack durable and complete; nothing can be added afterwards. Without a block there is nothing to do."""
+        if self._pack is not None:
+            self._pack.finish()
+            super().seal()
+
+    def record(self, connection: Connection, epoch: int) -> None:
+        """Inside the caller's transaction: its blocks are in this pack, unless they are in another, sound one already.
+
+        Where all of them are, this becomes no pack, and goes.
+        """
+        self._live = sum(blocks.add(connection, epoch, self.id, *batch) for batch in self._batches())
+        self._ready_or_leave(connection)
+
+    def take_over(self, connection: Connection, old: Sequence[int]) -> None:
+        """Inside the caller's transaction: the blocks it holds of packs `old` are in this one now, and `old` are to go.
+
+        [STO-6] Not checked here: that it holds all blocks of `old` that have a row. A ready pack is given no more rows, so
+        those it was filled with are all there can be.
+
+        Raises:
+            PackMoved: one of `old` is no pack any more.
+        """
+        for batch in self._batches():
+            blocks.move(connection, old, self.id, batch.cids, batch.offsets)
+        self._live = len(self._order)
+        self._ready_or_leave(connection)
+        if packs.doom(connection, old) != len(old):
+            raise PackMoved("a pack was collected, or gathered by somebody else meanwhile")
+
+    def keep(self) -> None:
+        """The transaction has committed."""
+        if self._live:
+            super().keep()
+
+    def stow(self) -> bytes:
+        """Where its blocks are, in 48 bytes each, and forget it: for those who seal many before they record them."""
+        data = b"".join(self._order) + self._offsets.tobytes() + self._lengths.tobytes()
+        self._order, self._offsets, self._lengths, self.cids = [], array("q"), array("i"), set()
+        return data
+
+    def unstow(self, data: bytes) -> None:
+        """Know again what `stow` gave."""
+        count = len(data) // (CID_SIZE + 12)
+        offsets, lengths = count * CID_SIZE, count * (CID_SIZE + 8)
+        self._order = [data[at : at + CID_SIZE] for at in range(0, offsets, CID_SIZE)]
+        self._offsets.frombytes(data[offsets:lengths])
+        self._lengths.frombytes(data[lengths:])
+
+    def _batches(self) -> Iterator[_Batch]:
+        """Its blocks in the order of their CIDs ([PUT-9]), as many at a time as one statement takes."""
+        order = sorted(range(len(self._order)), key=self._order.__getitem__)
+        for start in range(0, len(order), _RECORD):
+            part = order[start : start + _RECORD]
+            yield _Batch(
+                [self._order[i] for i in part], [self._offsets[i] for i in part], [self._lengths[i] for i in part]
+            )
+
+    def _ready_or_leave(self, connection: Connection) -> None:
+        if self._live:
+            self.ready(connection)
+        else:
+            self.leave(connection)
