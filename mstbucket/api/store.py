@@ -33,7 +33,7 @@ from mstbucket.services.blocks.encoding import rotate, settle, stop_encryption
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import join, require
 from mstbucket.services.tree import import_car as importing
-from mstbucket.services.upkeep.compact import GatherReport, gather
+from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
 
@@ -268,16 +268,16 @@ class Store:
         """
         stop_encryption(self._context.db)
 
-    def gather(self) -> GatherReport:
-        """Gather small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
+    def compact(self) -> CompactReport:
+        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
 
         The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process gathers.
+        and nothing is lost wherever it ends. Does nothing while another process compacts.
 
         Raises:
             StorageError: the database or the blob store failed; repeat the call.
         """
-        return gather(self._context)
+        return compact(self._context)
 
     @property
     def identity(self) -> str:

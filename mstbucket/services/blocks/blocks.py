@@ -67,7 +67,7 @@ class StoreBlocks:
         """What `work` makes of the CAR in pack `name`, whatever was done to that; None if there is no such pack any more.
 
         See `read_pack` for what `work` may do. A pack has another name when it was written again, and none when it was
-        gathered.
+        compacted.
 
         Raises:
             CorruptionError, FormatError, NoSuchBlob: the pack is damaged, or its blob is lost.

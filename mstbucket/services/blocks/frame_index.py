@@ -59,7 +59,7 @@ class StoreFrames:
 
     def _none(self, name: str) -> NoSuchBlob | BrokenFrame:
         with self._db.reading() as connection:
-            if not packs.is_ready(connection, name):  # [STO-3] it was written again, or gathered
+            if not packs.is_ready(connection, name):  # [STO-3] it was written again, or compacted
                 return NoSuchBlob(f"there is no pack {name} in this store any more")
         return BrokenFrame(f"the index has no frames for pack {name}: the database is damaged")
 

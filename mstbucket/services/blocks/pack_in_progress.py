@@ -81,7 +81,7 @@ class PackInProgress(RegisteredPack):
         self._live = len(self._order)
         self._ready_or_leave(connection)
         if packs.doom(connection, old) != len(old):
-            raise PackMoved("a pack was collected, or gathered by somebody else meanwhile")
+            raise PackMoved("a pack was collected, or compacted by somebody else meanwhile")
 
     def keep(self) -> None:
         """The transaction has committed."""

@@ -124,7 +124,7 @@ class RegisteredPack:
         if not packs.delete_pending(connection, self.id):
             raise self._given_up()
         if not packs.switch(connection, pack, old, self._written):
-            raise PackMoved(f"pack {old} was written again, or gathered, by somebody else meanwhile")
+            raise PackMoved(f"pack {old} was written again, or compacted, by somebody else meanwhile")
         frames.delete(connection, pack)
         self._insert_frames(connection, pack)
         packs.add_doomed(connection, old)

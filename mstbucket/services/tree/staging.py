@@ -16,7 +16,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.blocks.registered import RegisteredPack
 
-STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a gathered one
+STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a compacted one
 
 _SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
 _SIZES: Final = struct.Struct("<QQQ")

@@ -1,4 +1,4 @@
-"""Gathering: many small packs become few large ones, and what crashes left is removed ([STO-5] to [STO-10]).
+"""Compaction: many small packs become few large ones, and what crashes left is removed ([STO-5] to [STO-10]).
 
     1. Packs of about one size, of which there are many, are chosen. Their blocks are read and verified, and those that the
        index still finds there are written to a new pack, newest pack first, durably. No transaction is open meanwhile.
@@ -32,24 +32,24 @@ from mstbucket.services.tree.refs import trim_refs
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-#: Bounds of the sizes of small packs, of which each class is gathered by itself: a block is written at most once more per
+#: Bounds of the sizes of small packs, of which each class is compacted by itself: a block is written at most once more per
 #: class. From the last bound on a request to a service takes longer for its bytes than for being one.
 CLASSES: Final = (0, 16 * KIB, 256 * KIB, 4 * MIB)
-GATHER_LEAST: Final = 16  # packs of a class that are worth gathering: at most 15 a class stay, and 45 in all
-GATHER_BYTES: Final = 64 * MIB  # of one gathered pack: what a bulk put makes too
-GATHER_BLOCKS: Final = 20_000  # whose rows one transaction changes: some 0.3 s, while puts of the same blocks wait
-GATHER_PACKS: Final = 1000  # of one gathered pack: what one request deletes
+COMPACT_LEAST: Final = 16  # packs of a class from which on compaction is worth it: at most 15 a class stay, and 45 in all
+COMPACT_BYTES: Final = 64 * MIB  # of one compacted pack: what a bulk put makes too
+COMPACT_BLOCKS: Final = 20_000  # whose rows one transaction changes: some 0.3 s, while puts of the same blocks wait
+COMPACT_PACKS: Final = 1000  # of one compacted pack: what one request deletes
 PENDING_AGE_MS: Final = 24 * 3_600_000  # without a sign of its writer's life; longer than any of it lives without one
 DOOMED_AGE_MS: Final = 600_000  # whoever doomed it has deleted it by then, or has died
 
-_LOCK: Final = 0x6D7374_676174  # "mstgat": of the one-number advisory locks
+_LOCK: Final = 0x6D7374_636D70  # "mstcmp": of the one-number advisory locks
 _PAGE: Final = 1000
 
 log = logging.getLogger("mstbucket")
 
 
 @dataclass(slots=True)
-class GatherReport:
+class CompactReport:
     """What was done.
 
     Attributes:
@@ -67,17 +67,17 @@ class GatherReport:
     damaged: dict[str, str] = field(default_factory=dict)
 
 
-def gather(context: Context) -> GatherReport:
-    """Gather whatever there are two of, and remove what nobody needs; see `Store.gather`."""
-    report = Gatherer(context).run(least=2)
+def compact(context: Context) -> CompactReport:
+    """Compact whatever there are two of, and remove what nobody needs; see `Store.compact`."""
+    report = Compactor(context).run(least=2)
     for name in remove_healed(context):
         report.damaged.pop(name, None)
         report.leftovers += 1
     return report
 
 
-class Gatherer:
-    """Does this work for one store, one call after the other. Of all processes one gathers at a time."""
+class Compactor:
+    """Does this work for one store, one call after the other. Of all processes one compacts at a time."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -86,17 +86,17 @@ class Gatherer:
 
     def look(self) -> None:
         """What the background does now and then: at most one pack is made."""
-        self.run(GATHER_LEAST, most=1)
+        self.run(COMPACT_LEAST, most=1)
 
-    def run(self, least: int = GATHER_LEAST, most: int = GATHER_PACKS) -> GatherReport:
-        """Gather every class of sizes of which there are at least `least` packs, and remove what crashes left.
+    def run(self, least: int = COMPACT_LEAST, most: int = COMPACT_PACKS) -> CompactReport:
+        """Compact every class of sizes of which there are at least `least` packs, and remove what crashes left.
 
         At most `most` packs are made by one call.
 
         Raises:
-            StorageError: the database or the blob store failed; repeat the call. What was gathered until then is.
+            StorageError: the database or the blob store failed; repeat the call. What was compacted until then is.
         """
-        report = GatherReport()
+        report = CompactReport()
         with self._alone() as alone:
             if alone:
                 report.leftovers = remove_leftovers(self._context)
@@ -104,26 +104,26 @@ class Gatherer:
                     due = self._due(least)
                     if not due:
                         break
-                    self._gather(due, report)
+                    self._compact(due, report)
                 if report.made:
                     report.refs = trim_refs(self._context, self._trimmed)
         return report
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether nobody else gathers. For thrift, not for safety: two would read the same, and one's work be in vain."""
+        """Whether nobody else compacts. For thrift, not for safety: two would read the same, and one's work be in vain."""
         with self._context.db.holding(_LOCK) as alone:
             yield alone
 
     def _due(self, least: int) -> list[Pack]:
         """Packs of one class of sizes, newest first; none if there are too few of any."""
         for low, high in pairwise(CLASSES):
-            found = packs.of_size(self._context.db, low, high, self._bad, GATHER_PACKS)
+            found = packs.of_size(self._context.db, low, high, self._bad, COMPACT_PACKS)
             if len(found) >= max(least, 2):
                 return found
         return []
 
-    def _gather(self, due: list[Pack], report: GatherReport) -> None:
+    def _compact(self, due: list[Pack], report: CompactReport) -> None:
         context = self._context
         taken: list[Pack] = []
         with PackInProgress(context) as new:
@@ -132,17 +132,17 @@ class Gatherer:
                 try:
                     blocks = self._live(pack)
                 except (CorruptionError, FormatError, NotFound) as error:
-                    log.warning("pack %s cannot be gathered, and is left as it is: %s", pack.name, error)
+                    log.warning("pack %s cannot be compacted, and is left as it is: %s", pack.name, error)
                     self._bad.add(pack.id)
                     report.damaged[pack.name] = str(error)
                     continue
-                if blocks is None:  # written again or gathered by somebody else meanwhile
+                if blocks is None:  # written again or compacted by somebody else meanwhile
                     continue
                 for cid, block in blocks:
                     new.add(cid, block)
                     size += len(block)
                 taken.append(pack)
-                if size >= GATHER_BYTES or len(new.cids) >= GATHER_BLOCKS:
+                if size >= COMPACT_BYTES or len(new.cids) >= COMPACT_BLOCKS:
                     break
             if len(taken) < 2:  # of one pack another one like it would be made, again and again
                 self._bad.update(pack.id for pack in taken)
@@ -151,7 +151,7 @@ class Gatherer:
             try:
                 context.db.run(lambda connection: _switch(connection, new, [pack.id for pack in taken]))
             except PackMoved as error:
-                log.debug("gathering was overtaken: %s", error)
+                log.debug("compaction was overtaken: %s", error)
                 return
             new.keep()
         remove_doomed(context, [pack.name for pack in taken])

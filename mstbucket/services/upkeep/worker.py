@@ -12,7 +12,7 @@ from mstbucket.index.due import due_for_flush
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
-from mstbucket.services.upkeep.compact import Gatherer
+from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
 FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
@@ -41,10 +41,10 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
-        gatherer = Gatherer(self._context)
+        compactor = Compactor(self._context)
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
-            self._attempt("the gathering of packs", gatherer.look)
+            self._attempt("the compaction", compactor.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
             if self._uploads_age is not None:
