@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.index import packs
-from mstbucket.index.barrier import take_barrier
 from mstbucket.index.blocks import rows_of_pack
 from mstbucket.index.packs import Pack
+from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
@@ -172,7 +172,7 @@ class Compactor:
 
 
 def _switch(connection: Connection, new: PackInProgress, old: list[int]) -> None:
-    take_barrier(connection)
+    enter_store(connection)
     new.take_over(connection, old)
 
 

@@ -17,6 +17,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.blobs import names
 from mstbucket.core.cid import raw_cid
+from mstbucket.index.packs import Pack
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks import registered
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
@@ -343,11 +344,11 @@ def test_a_pack_that_is_written_again_while_it_is_compacted_is_not_called_damage
     before = exported(bucket)
     due = Compactor._due
 
-    def overtaken(self: Compactor, least: int) -> list[tuple[int, str]]:
+    def overtaken(self: Compactor, least: int) -> list[Pack]:
         packs = due(self, least)
         if packs:
             with bucket._context.db.connection() as connection:
-                for number, name in packs:
+                for number, name, _ in packs:
                     other = names.pack_name()
                     size = bucket._context.blobs.head(name).size
                     bucket._context.blobs.put(other, bucket._context.blobs.get_range(name, 0, size))
