@@ -29,9 +29,9 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.encoding import rotate, settle, stop_encryption
+from mstbucket.services.blocks.encoding import apply_settings, rotate, stop_encryption
 from mstbucket.services.blocks.frame_index import StoreFrames
-from mstbucket.services.blocks.identity import join, require
+from mstbucket.services.blocks.identity import open_place, require_store
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
@@ -119,15 +119,15 @@ def open(
         db = _database(server, database)
         try:
             if not create:
-                outlast(lambda: require(db))
+                outlast(lambda: require_store(db))
             outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
             if is_new and path is not None and blobs == Path(path) / _BLOBS:
                 with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
                     make_private(blobs)
-            store, identity = outlast(lambda: join(db, blobs, create))
+            store, identity = outlast(lambda: open_place(db, blobs, create))
             if cache is not None:
                 store = CachedBlobs(store, cache, cache_size)
-            encoding = outlast(lambda: settle(db, store, compression, encryption))
+            encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
         except BaseException:

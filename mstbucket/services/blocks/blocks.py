@@ -13,7 +13,7 @@ from mstbucket.index import packs
 from mstbucket.packs.read import Location, PackScan, Ranges, checked, following, read_block, read_blocks
 from mstbucket.packs.streams import read_pack
 from mstbucket.pg.database import Database
-from mstbucket.services.blocks.damaged import record
+from mstbucket.services.blocks.damaged import record_damage
 
 _Made = TypeVar("_Made")
 
@@ -93,7 +93,7 @@ class StoreBlocks:
         """Record that a pack is damaged ([PUT-13])."""
         # The damage is on its way to the caller, and matters more than a failure to record it.
         with suppress(CorruptionError, StorageError):
-            record(self._db, [pack])
+            record_damage(self._db, [pack])
 
     def _read(self, places: Mapping[CID, Location | bytes]) -> dict[CID, bytes]:
         found = {cid: place for cid, place in places.items() if isinstance(place, bytes)}

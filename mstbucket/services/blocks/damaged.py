@@ -14,7 +14,7 @@ from mstbucket.pg.database import Database
 log = logging.getLogger("mstbucket")
 
 
-def record(db: Database, names: Collection[str]) -> None:
+def record_damage(db: Database, names: Collection[str]) -> None:
     """Packs of these names are damaged, for every process, until they are read whole or their blocks are elsewhere.
 
     The one place where that is recorded: call it when the last word is spoken. Names that are no pack's are passed over.
@@ -25,7 +25,7 @@ def record(db: Database, names: Collection[str]) -> None:
         log.warning("damage was found in %s", ", ".join(sorted(names)))
 
 
-def look_again(db: Database, of_pack: Callable[[str, Callable[[BinaryIO], bool]], bool | None]) -> None:
+def clear_restored(db: Database, of_pack: Callable[[str, Callable[[BinaryIO], bool]], bool | None]) -> None:
     """Read every pack that was recorded as damaged, and clear those that are whole: somebody has restored them."""
     for name in packs.damaged_names(db):
         try:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 
-def settle(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
+def apply_settings(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
     """The store's encoding after what the caller of `mstbucket.open` wants was recorded; see there for the errors."""
     wanted = None if compression is None else parse_compression(compression)
     level, encrypts, recorded = row.read(db)

@@ -16,14 +16,14 @@ from mstbucket.pg.database import Database
 Place = str | os.PathLike[str] | BlobStore
 
 
-def require(db: Database) -> None:
+def require_store(db: Database) -> None:
     """Raise `NotFound` where the database has none of a store's tables."""
     name, there = store.database_of(db)
     if not there:
-        raise _none(name)
+        raise _no_store(name)
 
 
-def join(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
+def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
     """Open the blobs of the database's store and return them with its identity; *create* the store if there is none.
 
     Raises:
@@ -35,24 +35,24 @@ def join(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
     known = store.read(db)
     if known.identity is None:
         if not create:
-            raise _none(known.database)
+            raise _no_store(known.database)
         return _make(db, place)
-    blobs = _existing(place)
+    blobs = _open_existing(place)
     found = None if blobs is None else read_identity(blobs)
     if blobs is None or found is None:
-        _let_go(blobs, place)
+        _release(blobs, place)
         # [STO-20] only making a store makes a place
         raise WrongPlace(
             f"the blobs of store {known.identity}, to which {_database(known)} belongs, are not at {shown(place)}"
-            f"{_last(known)}: nothing was made there. Name the right place, mount it, or restore the blobs"
+            f"{_last_place(known)}: nothing was made there. Name the right place, mount it, or restore the blobs"
         )
     if found != known.identity:
-        _let_go(blobs, place)
+        _release(blobs, place)
         raise WrongPlace(
             f"the blobs at {shown(place)} are those of store {found}, and {_database(known)} belongs to store "
-            f"{known.identity}{_last(known)}: name the place and the database of one store"
+            f"{known.identity}{_last_place(known)}: name the place and the database of one store"
         )
-    _remember(db, place, known.last)
+    _note_place(db, place, known.last)
     return blobs, found
 
 
@@ -61,26 +61,26 @@ def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
     with db.transaction() as connection:
         known = store.read_alone(connection)
         if known.identity is None:
-            blobs, identity = _take_place(db, place, known)
+            blobs, identity = _claim_place(db, place, known)
             store.set_identity(connection, identity)
             made = blobs
         else:
             made = None
     if made is None:
-        return join(db, place, create=False)
-    _remember(db, place, known.last)
+        return open_place(db, place, create=False)
+    _note_place(db, place, known.last)
     return made, identity
 
 
-def _take_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore, str]:
+def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore, str]:
     """Make the place that of a new store; goes on where an earlier attempt was interrupted."""
-    blobs = _existing(place)
+    blobs = _open_existing(place)
     found = None if blobs is None else read_identity(blobs)
     if blobs is not None and found is not None and found == known.begun:
         return blobs, found
     if blobs is not None and (found is not None or (not known.has_packs and holds_blobs(blobs))):
-        _let_go(blobs, place)
-        raise _lost(place, known, found)
+        _release(blobs, place)
+        raise _foreign(place, known, found)
     identity = new_identity()
     store.set_begun(db, identity)  # known before it is written: nobody else's can be taken for it
     blobs = open_blobs(place) if isinstance(place, str | os.PathLike) else place
@@ -89,16 +89,16 @@ def _take_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore,
     except BlobExists:
         found = read_identity(blobs)
         if found != identity:  # another database was faster by an instant
-            _let_go(blobs, place)
-            raise _lost(place, known, found) from None
+            _release(blobs, place)
+            raise _foreign(place, known, found) from None
     return blobs, identity
 
 
-def _none(name: str) -> NotFound:
+def _no_store(name: str) -> NotFound:
     return NotFound(f"the database {name!r} has no store in it: correct its name, or make one ('mstbucket mb mst://BUCKET')")
 
 
-def _lost(place: Place, known: StoreRow, found: str | None) -> WrongPlace:
+def _foreign(place: Place, known: StoreRow, found: str | None) -> WrongPlace:
     whose = "a store that does not say which" if found is None else f"store {found}"
     return WrongPlace(
         f"at {shown(place)} are the blobs of {whose}, and {_database(known)} has no store in it. If its name is wrong, "
@@ -107,7 +107,7 @@ def _lost(place: Place, known: StoreRow, found: str | None) -> WrongPlace:
     )
 
 
-def _existing(place: Place) -> BlobStore | None:
+def _open_existing(place: Place) -> BlobStore | None:
     """The place as it is; None where there is none."""
     if not isinstance(place, str | os.PathLike):
         return place
@@ -117,7 +117,7 @@ def _existing(place: Place) -> BlobStore | None:
         return None
 
 
-def _let_go(blobs: BlobStore | None, place: Place) -> None:
+def _release(blobs: BlobStore | None, place: Place) -> None:
     if blobs is not None and blobs is not place:  # what the caller opened stays open
         blobs.release()
 
@@ -126,11 +126,11 @@ def _database(known: StoreRow) -> str:
     return f"the database {known.database!r}"
 
 
-def _last(known: StoreRow) -> str:
+def _last_place(known: StoreRow) -> str:
     return "" if known.last is None else f" (at the last opening they were at {known.last})"
 
 
-def _remember(db: Database, place: Place, last: str | None) -> None:
+def _note_place(db: Database, place: Place, last: str | None) -> None:
     """Note where the blobs are, for the message of a later failure."""
     here = shown(place) if isinstance(place, str | os.PathLike) else None
     if here is not None and here != last:

@@ -61,33 +61,33 @@ class Incoming:
         if self._pack is None and self._held >= CHUNK_SIZE:
             self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; a smaller body's with the question
         if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS:
-            self._settle()
+            self._write_missing()
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def seal(self) -> None:
         """Make what was written durable; nothing can be added afterwards."""
-        self._settle()
+        self._write_missing()
         if self._pack is not None:
             self._pack.seal()
 
-    def sign(self) -> None:
+    def say_alive(self) -> None:
         """Say now and then that the call lives ([STO-9])."""
         if self._pack is not None:
-            self._pack.sign()
+            self._pack.say_alive()
 
-    def stow(self) -> tuple[bytes, bytes, bytes]:
+    def dump_places(self) -> tuple[bytes, bytes, bytes]:
         """Of what is sealed, all that `record` needs; forgotten here, for those who seal many before they record them."""
-        stowed = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.stow()
+        dumped = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.dump_places()
         self._seen, self._counted, self._proven = set(), set(), set()
-        return stowed
+        return dumped
 
-    def unstow(self, counted: bytes, proven: bytes, written: bytes) -> None:
-        """Know again what `stow` gave."""
+    def load_places(self, counted: bytes, proven: bytes, written: bytes) -> None:
+        """Know again what `dump_places` gave."""
         self._counted, self._proven = _cids(counted), _cids(proven)
         if self._pack is not None:
-            self._pack.unstow(written)
+            self._pack.load_places(written)
 
     def record(self, connection: Connection, epoch: int) -> None:
         """Inside the caller's transaction: every block is there, and stays.
@@ -146,7 +146,7 @@ class Incoming:
         if self._pack is not None:
             self._pack.__exit__(kind, error, trace)
 
-    def _settle(self) -> None:
+    def _write_missing(self) -> None:
         """Ask the store which of the waiting blocks it has, and write the others."""
         waiting, self._waiting, self._held = self._waiting, {}, 0
         if not waiting:
@@ -170,7 +170,7 @@ class Incoming:
             self._pack = PackInProgress(self._context, cids)  # [PUT-2] [PUT-11]
             found = self._pack.found
         else:
-            self._pack.sign()
+            self._pack.say_alive()
             found = blocks.find(self._context.db, cids)
         while any(one.stale for one in found):  # more than once only if a collection began meanwhile
             found = blocks.touch_and_find(self._context.db, cids)

@@ -65,7 +65,7 @@ class PackInProgress(RegisteredPack):
         Where all of them are, this becomes no pack, and goes.
         """
         self._live = sum(blocks.add(connection, epoch, self.id, *batch) for batch in self._batches())
-        self._ready_or_leave(connection)
+        self._ready_or_withdraw(connection)
 
     def take_over(self, connection: Connection, old: Sequence[int]) -> None:
         """Inside the caller's transaction: the blocks it holds of packs `old` are in this one now, and `old` are to go.
@@ -79,7 +79,7 @@ class PackInProgress(RegisteredPack):
         for batch in self._batches():
             blocks.move(connection, old, self.id, batch.cids, batch.offsets)
         self._live = len(self._order)
-        self._ready_or_leave(connection)
+        self._ready_or_withdraw(connection)
         if packs.doom(connection, old) != len(old):
             raise PackMoved("a pack was collected, or compacted by somebody else meanwhile")
 
@@ -88,14 +88,14 @@ class PackInProgress(RegisteredPack):
         if self._live:
             super().keep()
 
-    def stow(self) -> bytes:
+    def dump_places(self) -> bytes:
         """Where its blocks are, in 48 bytes each, and forget it: for those who seal many before they record them."""
         data = b"".join(self._order) + self._offsets.tobytes() + self._lengths.tobytes()
         self._order, self._offsets, self._lengths, self.cids = [], array("q"), array("i"), set()
         return data
 
-    def unstow(self, data: bytes) -> None:
-        """Know again what `stow` gave."""
+    def load_places(self, data: bytes) -> None:
+        """Know again what `dump_places` gave."""
         count = len(data) // (CID_SIZE + 12)
         offsets, lengths = count * CID_SIZE, count * (CID_SIZE + 8)
         self._order = [data[at : at + CID_SIZE] for at in range(0, offsets, CID_SIZE)]
@@ -111,8 +111,8 @@ class PackInProgress(RegisteredPack):
                 [self._order[i] for i in part], [self._offsets[i] for i in part], [self._lengths[i] for i in part]
             )
 
-    def _ready_or_leave(self, connection: Connection) -> None:
+    def _ready_or_withdraw(self, connection: Connection) -> None:
         if self._live:
             self.ready(connection)
         else:
-            self.leave(connection)
+            self.withdraw(connection)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 #: Seconds between two signs of life of a pack's writer: a small part of the age at which one without counts as dead.
-SIGN_SECONDS: Final = 600.0
+ALIVE_SECONDS: Final = 600.0
 
 
 class RegisteredPack:
     """A blob that is to become a pack, from its registration to the transaction that makes it one ([PUT-2] to [PUT-4]).
 
     It begins as a pending row in the database. Then a blob is written through `writer`. `seal` makes the blob durable.
-    `ready`, `leave` or `replace` belongs in the caller's transaction. `keep` says that the transaction has committed.
+    `ready`, `withdraw` or `replace` belongs in the caller's transaction. `keep` says that the transaction has committed.
 
     Left without `keep`, the blob and its row are removed. A crash leaves a pending row, by which both are removed later.
     As long as the row is pending, no collection removes a block that was found or written since its registration
@@ -43,7 +43,7 @@ class RegisteredPack:
         self.size = 0
         self._frames: FrameWriter | None = None
         self._writer: BlobWriter | None = None
-        self._next_sign = time.monotonic() + SIGN_SECONDS
+        self._next_sign = time.monotonic() + ALIVE_SECONDS
         key = context.encoding.key
         key_id = None if key is None else key.id
         registered = packs.register(context.db, self._name, self._kind, key_id, context.encoding.encrypts, cids)
@@ -56,7 +56,7 @@ class RegisteredPack:
     def writer(self) -> BlobWriter:
         """Of the blob, which begins with the first use: a pack that nothing is written to has none."""
         if self._writer is None:
-            self._writer = _SigningWriter(self._open(), self.sign)
+            self._writer = _AliveWriter(self._open(), self.say_alive)
         return self._writer
 
     @property
@@ -77,11 +77,11 @@ class RegisteredPack:
         self._frames = FrameWriter(blob, self._context.encoding.encoder(*form))
         return self._frames
 
-    def sign(self) -> None:
+    def say_alive(self) -> None:
         """Say now and then that this writer lives ([STO-9])."""
         if time.monotonic() < self._next_sign:
             return
-        self._next_sign = time.monotonic() + SIGN_SECONDS
+        self._next_sign = time.monotonic() + ALIVE_SECONDS
         # A sign that does not arrive does no harm; the next one, or the transaction at the end, says what is wrong.
         with suppress(StorageError):
             packs.say_alive(self._context.db, self.id)
@@ -105,7 +105,7 @@ class RegisteredPack:
             raise self._given_up()
         self._insert_frames(connection, self.id)
 
-    def leave(self, connection: Connection) -> None:
+    def withdraw(self, connection: Connection) -> None:
         """Inside the caller's transaction: no row leads here, so this will be no pack ([PUT-12]).
 
         Raises:
@@ -182,16 +182,16 @@ class PackMoved(Conflict):
     """The blob of a pack is another one by now. Nothing has happened."""
 
 
-class _SigningWriter(BlobWriter):
+class _AliveWriter(BlobWriter):
     """A writer that gives a sign of life, as long as it is written to."""
 
-    def __init__(self, blob: BlobWriter, sign: Callable[[], None]) -> None:
+    def __init__(self, blob: BlobWriter, say_alive: Callable[[], None]) -> None:
         self._blob = blob
-        self._sign = sign
+        self._say_alive = say_alive
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._blob.write(data)
-        self._sign()
+        self._say_alive()
 
     def commit(self) -> int:
         return self._blob.commit()

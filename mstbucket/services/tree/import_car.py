@@ -66,7 +66,7 @@ def import_car(
                 assert key is not None
                 rows.add_version(key, cid, block)
             if number % _EVERY == 0:
-                blocks.sign()
+                blocks.say_alive()
                 if progress is not None:
                     progress(replay.offset)
         blocks.seal()

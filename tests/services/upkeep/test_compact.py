@@ -274,7 +274,7 @@ def test_a_pack_whose_writer_lives_is_not_touched_and_a_dead_ones_goes(
 ) -> None:
     """[STO-9]: signs of life count, not the age."""
     context = bucket._context
-    monkeypatch.setattr(registered, "SIGN_SECONDS", 0.0)
+    monkeypatch.setattr(registered, "ALIVE_SECONDS", 0.0)
     with PackInProgress(context) as living, PackInProgress(context) as silent:
         with context.db.connection() as connection:
             connection.execute("UPDATE packs SET created = created - 90000000")  # 25 hours
