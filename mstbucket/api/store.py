@@ -18,6 +18,7 @@ from mstbucket.blobs.media.places import is_url
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
+from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB
 from mstbucket.model.objects import BucketInfo
 from mstbucket.packs.frames.data_keys import KeySource
@@ -29,7 +30,7 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.encoding import apply_settings, rotate, stop_encryption
+from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
 from mstbucket.services.tree import import_car as importing

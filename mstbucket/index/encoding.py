@@ -72,7 +72,7 @@ def rewrap_key(connection: Connection, wrapped: bytes, blob: str) -> None:
 
 
 def stop_encryption(db: Database) -> None:
-    """Write new packs in plain; the key stays."""
+    """Write new packs in plain from here on ([STO-1]). The key stays, for the packs that there are."""
     with db.connection() as connection:
         connection.execute("UPDATE encoding SET encrypts = false WHERE key_id IS NOT NULL")
 

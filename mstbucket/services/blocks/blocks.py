@@ -1,4 +1,4 @@
-"""The store's blocks: the index in Postgres says where each is, packs and inline bodies give the bytes."""
+"""The blocks of a store: the index says where each block is, a pack or the index itself gives its bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mstbucket.index import packs
 from mstbucket.packs.read import Location, PackScan, Ranges, checked, following, read_block, read_blocks
 from mstbucket.packs.streams import read_pack
 from mstbucket.pg.database import Database
-from mstbucket.services.blocks.damaged import record_damage
+from mstbucket.services.blocks.damage import record_damage
 
 _Made = TypeVar("_Made")
 
@@ -26,15 +26,15 @@ class StoreBlocks:
         self._blobs = blobs
 
     def get(self, cid: CID) -> bytes:
-        """The block of `cid`; `MissingBlock` if the index does not know it or its pack is gone."""
+        """The block of `cid`. Raises `MissingBlock` if the index does not know it, or its pack is gone."""
         return self.get_many((cid,))[cid]
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        """The blocks of `cids`, for one question to the index and few reads."""
+        """The blocks of `cids`. It costs one question to the index and few reads."""
         return following(lambda: self._locate(list(cids)), self._read, self._condemn)
 
     def at(self, cid: CID, place: tuple[str | None, int | None, int | None, bytes | None]) -> bytes:
-        """The block of `cid`, whose `Place` a query has brought along already."""
+        """The block of `cid`. The caller has asked for its `Place` already."""
         pack, offset, length, body = place
         if body is not None:
             return checked(cid, body, "in the database")
@@ -42,16 +42,16 @@ class StoreBlocks:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         try:
             return read_block(self._blobs, cid, Location(pack, offset, length))
-        except CorruptionError:  # [STO-3] damaged, or elsewhere since that query: the index knows
+        except CorruptionError:  # [STO-3] It is damaged, or has moved since the caller asked. The index knows which.
             return self.get(cid)
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        """Those of `cids` that are held in the database still."""
+        """The blocks of those of `cids` that the database itself holds."""
         bodies = rows.inline_bodies(self._db, cids)
         return {cid: checked(cid, body, "in the database") for cid, body in bodies.items()}
 
     def scan(self) -> PackScan:
-        """A source for one pass over a whole closure, which reads ahead; for one thread."""
+        """A source that reads ahead, for one pass over a whole closure. For one thread."""
         return PackScan(self._blobs, self._locate, self._condemn)
 
     def sound(self, places: Mapping[CID, Location]) -> set[CID]:
@@ -64,9 +64,9 @@ class StoreBlocks:
         return good
 
     def of_pack(self, name: str, work: Callable[[BinaryIO], _Made]) -> _Made | None:
-        """What `work` makes of the CAR in pack `name`, whatever was done to that; None if there is no such pack any more.
+        """What `work` makes of the plain CAR in pack `name`, or None if the store has no pack of that name any more.
 
-        See `read_pack` for what `work` may do. A pack has another name when it was written again, and none when it was
+        See `read_pack` for what `work` may do. A pack gets another name when it is written again. It goes when it is
         compacted.
 
         Raises:
@@ -82,16 +82,16 @@ class StoreBlocks:
             raise
 
     def _condemn(self, error: CorruptionError) -> None:
-        """Hear the verdict that blocks of this store are lost or damaged: every one falls here, before it is raised.
+        """Record the pack in which blocks are lost or damaged, before the error is raised.
 
-        By then they were read a second time, past every cache ([PACK-10]), and the index has no other place for them.
+        The blocks were read a second time, past every cache ([PACK-10]). The index has no other place for them.
         """
         if error.pack is not None:
             self._mark(error.pack)
 
     def _mark(self, pack: str) -> None:
         """Record that a pack is damaged ([PUT-13])."""
-        # The damage is on its way to the caller, and matters more than a failure to record it.
+        # The caller gets the error about the damage. It matters more than a failure to record the pack.
         with suppress(CorruptionError, StorageError):
             record_damage(self._db, [pack])
 

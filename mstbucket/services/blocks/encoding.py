@@ -1,4 +1,4 @@
-"""What a store does to its packs: recorded in its database, so that every process that opens it does the same."""
+"""How a store writes its packs. The database records it, and every process that opens the store does the same."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 
 def apply_settings(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
-    """The store's encoding after what the caller of `mstbucket.open` wants was recorded; see there for the errors."""
+    """Record the settings that the caller of `mstbucket.open` gave, and return the encoding; see there for the errors."""
     wanted = None if compression is None else parse_compression(compression)
     level, encrypts, recorded = row.read(db)
     if compression is not None and wanted != level:
         if wanted is not None:
-            Compressor(wanted)  # what cannot be done here must not be recorded: nothing would open any more
+            Compressor(wanted)  # raises if zstd is not there: once recorded, no process without it could open the store
         row.set_compression(db, wanted)
         level = wanted
     if level is not None:
-        Compressor(level)  # whether the library is there is better known now than at the first flush
+        Compressor(level)  # raises if zstd is not there: better now than at the first flush
     encoding = Encoding(level, encrypts=encrypts)
     if recorded is not None:
         return replace(encoding, key=_open(encryption, recorded))
@@ -56,18 +56,18 @@ def _open(encryption: KeySource | None, recorded: StoreKey) -> DataKey:
 
 
 def _encrypt(db: Database, blobs: BlobStore, wrapper: KeyWrapper) -> DataKey:
-    """Make the store an encrypted one from here on. Of all who try at once one's key becomes the store's."""
+    """Encrypt new packs from here on; return the key. Of all processes that try at once, one gives the store its key."""
     found = find_key(blobs, wrapper)
     if found is None:
         key = DataKey.new()
         name, wrapped = put_key(blobs, wrapper, key)  # durable before anything is encrypted with it
-    else:  # the database is new, the blob store is not: what is in it was encrypted with this key
+    else:  # the database is new, the blobs are not: they were encrypted with this key
         name, wrapped, key = found
     ours = StoreKey(key.id, wrapped, name)
     recorded = row.set_first_key(db, ours)
     if recorded is ours:
         return key
-    if found is None and name != recorded.blob:  # somebody may have found our blob, and been faster with it than we were
+    if found is None and name != recorded.blob:  # another process may have found our blob, and recorded it before us
         blobs.delete(name)
     return unwrapped(wrapper, recorded.wrapped, recorded.id)
 
@@ -87,25 +87,20 @@ def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeyS
 
     old = db.run(record)
     if old != name:
-        blobs.delete(old)  # a crash before this leaves a wrapped key that nobody needs; the old wrapping key opens it
-
-
-def stop_encryption(db: Database) -> None:
-    """From here on new packs are plain; the key stays for those there are, until `forget_key` ([STO-1])."""
-    row.stop_encryption(db)
+        blobs.delete(old)  # a crash before this leaves a blob that nobody needs; the old key opens it
 
 
 def forget_key(db: Database, blobs: BlobStore) -> bool:
-    """Remove the key of a store that is being decrypted, if no pack needs it any more; return whether it is gone.
+    """Remove the key of a store that writes plain packs, if no pack needs it any more. Return whether it is gone.
 
-    Not checked here: the refs, which the caller has published anew before.
+    Not checked here: that no ref needs it. The caller has published all refs again, in plain.
     """
 
     def forget(connection: Connection) -> str | None:
         _, encrypts, recorded = row.read_for_update(connection)
         if recorded is None or encrypts:
             return None
-        # A pack that is being written has a row too; none that is encrypted can be begun since `stop_encryption`.
+        # A pack that is being written has a row too. Since `stop_encryption` nobody can begin an encrypted one.
         if packs.are_encrypted(connection):
             return None
         row.forget_key(connection)

@@ -1,4 +1,4 @@
-"""The frame index of the store: read from the database a run of frames at a time, and kept, since it never changes."""
+"""The frame index of a store. It reads a run of frames at a time from the database, and keeps it: frames never change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mstbucket.index import frames, packs
 from mstbucket.packs.frames.format import Segment
 from mstbucket.pg.database import Database
 
-_KEPT: Final = 64 * 1024  # frames held in memory, of all packs together: 64 bytes each
+_KEPT: Final = 64 * 1024  # frames of all packs together that are held in memory, 64 bytes each
 _START: Final = attrgetter("start")
 
 
@@ -37,7 +37,7 @@ class StoreFrames:
                 return known[at - 1]
         segment = frames.find_segment(self._db, name, start)
         if segment is None:
-            raise self._none(name)
+            raise self._not_found(name)
         if start >= segment.stop:
             return None
         self._keep(name, segment)
@@ -57,7 +57,7 @@ class StoreFrames:
                 self._sizes.popitem(last=False)
         return size
 
-    def _none(self, name: str) -> NoSuchBlob | BrokenFrame:
+    def _not_found(self, name: str) -> NoSuchBlob | BrokenFrame:
         with self._db.reading() as connection:
             if not packs.is_ready(connection, name):  # [STO-3] it was written again, or compacted
                 return NoSuchBlob(f"there is no pack {name} in this store any more")
@@ -71,7 +71,7 @@ class StoreFrames:
             insort(known, segment, key=_START)
             self._known.move_to_end(name)
             self._count += len(segment)
-            while self._count > _KEPT:  # the pack that was not used for longest; of one alone, all but what was asked for
+            while self._count > _KEPT:  # the least recently used pack goes; of a pack alone, the run just asked for stays
                 other, gone = self._known.popitem(last=False)
                 self._count -= sum(map(len, gone))
                 if other == name:

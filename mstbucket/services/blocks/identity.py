@@ -28,8 +28,8 @@ def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str
 
     Raises:
         NotFound: the database has no store, and it is not to be made.
-        WrongPlace: the blobs there are not this store's, or there are none. Nothing was made or changed.
-        FormatError, HashMismatch: the place does not say whose blobs it has in any way that can be understood.
+        WrongPlace: the blobs there are of another store, or there are none. Nothing was made or changed.
+        FormatError, HashMismatch: the identity beside the blobs cannot be read.
         StorageError: the database or the place cannot be used.
     """
     known = store.read(db)
@@ -57,7 +57,7 @@ def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str
 
 
 def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
-    """Make the store: of any number of processes that do at once, one makes it, and the others find it made ([STO-19])."""
+    """Make the store. Of all processes that try at once, one makes it, and the others find it made ([STO-19])."""
     with db.transaction() as connection:
         known = store.read_alone(connection)
         if known.identity is None:
@@ -73,7 +73,7 @@ def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
 
 
 def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore, str]:
-    """Make the place that of a new store; goes on where an earlier attempt was interrupted."""
+    """Write the identity of a new store to the place; go on where an earlier attempt was interrupted."""
     blobs = _open_existing(place)
     found = None if blobs is None else read_identity(blobs)
     if blobs is not None and found is not None and found == known.begun:
@@ -82,7 +82,7 @@ def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore
         _release(blobs, place)
         raise _foreign(place, known, found)
     identity = new_identity()
-    store.set_begun(db, identity)  # known before it is written: nobody else's can be taken for it
+    store.set_begun(db, identity)  # recorded before it is written: so no other store's can be taken for it
     blobs = open_blobs(place) if isinstance(place, str | os.PathLike) else place
     try:
         put_identity(blobs, identity)

@@ -15,7 +15,7 @@ from mstbucket.services.blocks.registered import PackMoved, RegisteredPack
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-#: The root that packs name: the empty block. A pack is written before it is known what it will hold ([PACK-2]).
+#: The root of every pack is the empty block: a pack begins before anybody knows what it will hold ([PACK-2]).
 PACK_ROOT: Final = raw_cid(b"")
 
 _RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
@@ -47,7 +47,7 @@ class PackInProgress(RegisteredPack):
             return
         if self._pack is None:
             self._pack = PackWriter(self.writer, PACK_ROOT)
-            self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only where somebody stores it
+            self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only if somebody stores the empty block
         self.cids.add(cid)
         self._order.append(cid)
         self._offsets.append(self._root_at if cid == PACK_ROOT else self._pack.add(cid, block))
@@ -60,18 +60,18 @@ class PackInProgress(RegisteredPack):
             super().seal()
 
     def record(self, connection: Connection, epoch: int) -> None:
-        """Inside the caller's transaction: its blocks are in this pack, unless they are in another, sound one already.
+        """Inside the caller's transaction: lead the rows of its blocks here, unless they lead to a sound pack already.
 
-        Where all of them are, this becomes no pack, and goes.
+        If all of them do, this becomes no pack, and goes.
         """
         self._live = sum(blocks.add(connection, epoch, self.id, *batch) for batch in self._batches())
         self._ready_or_withdraw(connection)
 
     def take_over(self, connection: Connection, old: Sequence[int]) -> None:
-        """Inside the caller's transaction: the blocks it holds of packs `old` are in this one now, and `old` are to go.
+        """Inside the caller's transaction: lead the rows of packs `old` here, and doom `old`.
 
-        [STO-6] Not checked here: that it holds all blocks of `old` that have a row. A ready pack is given no more rows, so
-        those it was filled with are all there can be.
+        [STO-6] Not checked here: that this pack holds every block whose row leads to `old`. No row comes to lead to a
+        pack that is ready, so the caller has seen all of them.
 
         Raises:
             PackMoved: one of `old` is no pack any more.
@@ -84,18 +84,18 @@ class PackInProgress(RegisteredPack):
             raise PackMoved("a pack was collected, or compacted by somebody else meanwhile")
 
     def keep(self) -> None:
-        """The transaction has committed."""
+        """Keep the blob, if any row leads to it: the transaction has committed."""
         if self._live:
             super().keep()
 
     def dump_places(self) -> bytes:
-        """Where its blocks are, in 48 bytes each, and forget it: for those who seal many before they record them."""
+        """Where its blocks are, in 48 bytes each. It is forgotten here: an import seals many packs before it records any."""
         data = b"".join(self._order) + self._offsets.tobytes() + self._lengths.tobytes()
         self._order, self._offsets, self._lengths, self.cids = [], array("q"), array("i"), set()
         return data
 
     def load_places(self, data: bytes) -> None:
-        """Know again what `dump_places` gave."""
+        """Take back what `dump_places` gave."""
         count = len(data) // (CID_SIZE + 12)
         offsets, lengths = count * CID_SIZE, count * (CID_SIZE + 8)
         self._order = [data[at : at + CID_SIZE] for at in range(0, offsets, CID_SIZE)]
@@ -103,7 +103,7 @@ class PackInProgress(RegisteredPack):
         self._lengths.frombytes(data[lengths:])
 
     def _batches(self) -> Iterator[_Batch]:
-        """Its blocks in the order of their CIDs ([PUT-9]), as many at a time as one statement takes."""
+        """Its blocks by CID ([PUT-9]), as many at a time as one statement takes."""
         order = sorted(range(len(self._order)), key=self._order.__getitem__)
         for start in range(0, len(order), _RECORD):
             part = order[start : start + _RECORD]

@@ -1,4 +1,4 @@
-"""A pack from its registration to the transaction that makes it one, and the removal of what became none."""
+"""A pack from its registration to the transaction that makes it ready; and the removal of doomed packs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mstbucket.services.blocks.context import Context
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-#: Seconds between two signs of life of a pack's writer: a small part of the age at which one without counts as dead.
+#: Seconds between two signs of life of a pack's writer. A writer that gives none for a day counts as dead ([STO-9]).
 ALIVE_SECONDS: Final = 600.0
 
 
@@ -54,7 +54,7 @@ class RegisteredPack:
 
     @property
     def writer(self) -> BlobWriter:
-        """Of the blob, which begins with the first use: a pack that nothing is written to has none."""
+        """The writer of the blob. The first use begins the blob: a pack that nobody writes to has none."""
         if self._writer is None:
             self._writer = _AliveWriter(self._open(), self.say_alive)
         return self._writer
@@ -66,7 +66,7 @@ class RegisteredPack:
 
     @property
     def name(self) -> str:
-        """Of the blob."""
+        """The name of the blob."""
         return self._name
 
     def _open(self) -> BlobWriter:
@@ -78,11 +78,11 @@ class RegisteredPack:
         return self._frames
 
     def say_alive(self) -> None:
-        """Say now and then that this writer lives ([STO-9])."""
+        """Note now and then that this writer lives ([STO-9])."""
         if time.monotonic() < self._next_sign:
             return
         self._next_sign = time.monotonic() + ALIVE_SECONDS
-        # A sign that does not arrive does no harm; the next one, or the transaction at the end, says what is wrong.
+        # A lost sign does no harm. The next one, or the transaction at the end, says what is wrong.
         with suppress(StorageError):
             packs.say_alive(self._context.db, self.id)
 
@@ -100,13 +100,17 @@ class RegisteredPack:
             raise StorageError(f"a pack was not acknowledged and is given up; nothing was stored: {error}") from error
 
     def ready(self, connection: Connection) -> None:
-        """Inside the caller's transaction: this is a pack from now on."""
+        """Inside the caller's transaction: make this pack ready.
+
+        Raises:
+            StorageError: it was given up meanwhile.
+        """
         if not packs.make_ready(connection, self.id, self._written):
             raise self._given_up()
         self._insert_frames(connection, self.id)
 
     def withdraw(self, connection: Connection) -> None:
-        """Inside the caller's transaction: no row leads here, so this will be no pack ([PUT-12]).
+        """Inside the caller's transaction: make this no pack, since no row leads here ([PUT-12]).
 
         Raises:
             StorageError: it was given up meanwhile, and with it what the caller counts on.
@@ -116,7 +120,7 @@ class RegisteredPack:
             raise self._given_up()
 
     def replace(self, connection: Connection, pack: int, old: str) -> None:
-        """Inside the caller's transaction: this blob is pack `pack` from now on, and the blob `old` is to go ([STO-2]).
+        """Inside the caller's transaction: give pack `pack` this blob, and doom its blob `old` ([STO-2]).
 
         Raises:
             PackMoved: `old` is not the blob of that pack any more.
@@ -130,7 +134,7 @@ class RegisteredPack:
         packs.add_doomed(connection, old)
 
     def keep(self) -> None:
-        """The transaction that made this pack ready has committed."""
+        """Keep the blob: the transaction that made this pack ready has committed."""
         self._kept = True
 
     @property
@@ -179,11 +183,11 @@ class RegisteredPack:
 
 
 class PackMoved(Conflict):
-    """The blob of a pack is another one by now. Nothing has happened."""
+    """The pack has another blob by now, or has gone. Nothing has happened."""
 
 
 class _AliveWriter(BlobWriter):
-    """A writer that gives a sign of life, as long as it is written to."""
+    """A writer that notes now and then, while it writes, that it lives."""
 
     def __init__(self, blob: BlobWriter, say_alive: Callable[[], None]) -> None:
         self._blob = blob

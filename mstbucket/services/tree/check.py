@@ -16,7 +16,7 @@ from mstbucket.index.buckets import bucket_id
 from mstbucket.index.versioning import check_history
 from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.damaged import clear_restored
+from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.tree.damage import naming
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import verify_car

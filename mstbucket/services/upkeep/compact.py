@@ -1,11 +1,11 @@
 """Compaction: many small packs become few large ones, and what crashes left is removed ([STO-5] to [STO-10]).
 
-    1. Packs of about one size, of which there are many, are chosen. Their blocks are read and verified, and those that the
-       index still finds there are written to a new pack, newest pack first, durably. No transaction is open meanwhile.
-    2. One short transaction makes it a pack, points the blocks there, and dooms the old packs.
-    3. Their blobs are deleted, then their rows.
+    1. Packs of about one size are chosen, if there are many. Their blocks are read and verified. Those that the index
+       finds there are written to a new pack, durably, newest pack first. No transaction is open meanwhile.
+    2. One short transaction makes the new pack ready, leads the rows of the blocks there, and dooms the old packs.
+    3. The blobs of the old packs are deleted, then their rows.
 
-A crash before 2 leaves a pending pack, one after 2 doomed ones; both are removed when they are old enough.
+A crash before 2 leaves a pending pack, and a crash after 2 leaves doomed ones. Both are removed when they are old enough.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.index import packs
 from mstbucket.index.blocks import rows_of_pack
+from mstbucket.index.damage import doom_healed
 from mstbucket.index.packs import Pack
 from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
@@ -32,14 +33,14 @@ from mstbucket.services.tree.refs import trim_refs
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-#: Bounds of the sizes of small packs, of which each class is compacted by itself: a block is written at most once more per
-#: class. From the last bound on a request to a service takes longer for its bytes than for being one.
+#: Bounds of the sizes of small packs. Each class between two bounds is compacted by itself, so a block is written again at
+#: most once per class. From the last bound on, most of a request's time is the transfer of its bytes.
 CLASSES: Final = (0, 16 * KIB, 256 * KIB, 4 * MIB)
-COMPACT_LEAST: Final = 16  # packs of a class from which on compaction is worth it: at most 15 a class stay, and 45 in all
-COMPACT_BYTES: Final = 64 * MIB  # of one compacted pack: what a bulk put makes too
-COMPACT_BLOCKS: Final = 20_000  # whose rows one transaction changes: some 0.3 s, while puts of the same blocks wait
-COMPACT_PACKS: Final = 1000  # of one compacted pack: what one request deletes
-PENDING_AGE_MS: Final = 24 * 3_600_000  # without a sign of its writer's life; longer than any of it lives without one
+COMPACT_LEAST: Final = 16  # packs of one class, at least: so at most 15 of a class stay, and 45 in all
+COMPACT_BYTES: Final = 64 * MIB  # of a new pack: as a bulk put makes them
+COMPACT_BLOCKS: Final = 20_000  # of a new pack: one transaction changes their rows, and puts of them wait 0.3 s
+COMPACT_PACKS: Final = 1000  # in a new pack: one request deletes them
+PENDING_AGE_MS: Final = 24 * 3_600_000  # without a sign of life: the writer has died
 DOOMED_AGE_MS: Final = 600_000  # whoever doomed it has deleted it by then, or has died
 
 _LOCK: Final = 0x6D7374_636D70  # "mstcmp": of the one-number advisory locks
@@ -55,9 +56,9 @@ class CompactReport:
     Attributes:
         packs: small packs that are gone.
         made: packs that hold their blocks now.
-        leftovers: blobs that crashes had left, or of which every block was damaged and came again, and that are gone.
+        leftovers: blobs that are gone: crashes left them, or they were damaged and their blocks have come again.
         refs: blobs of old commits that are gone; the commits are not.
-        damaged: packs that could not be read, by name. They were left alone.
+        damaged: packs that cannot be read, by name, and why. They were left alone.
     """
 
     packs: int = 0
@@ -68,7 +69,7 @@ class CompactReport:
 
 
 def compact(context: Context) -> CompactReport:
-    """Compact whatever there are two of, and remove what nobody needs; see `Store.compact`."""
+    """Compact every class of two packs or more, and remove what nobody needs; see `Store.compact`."""
     report = Compactor(context).run(least=2)
     for name in remove_healed(context):
         report.damaged.pop(name, None)
@@ -77,24 +78,22 @@ def compact(context: Context) -> CompactReport:
 
 
 class Compactor:
-    """Does this work for one store, one call after the other. Of all processes one compacts at a time."""
+    """Compacts one store, call by call, and remembers which packs it cannot compact. One process compacts at a time."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._bad: set[int] = set()  # packs not to be tried again
+        self._bad: set[int] = set()  # packs that are not tried again: damaged, or alone of their size
         self._trimmed: dict[str, int] = {}  # by identity, the newest commit when refs were last removed
 
     def look(self) -> None:
-        """What the background does now and then: at most one pack is made."""
+        """Make at most one pack: what the background does now and then."""
         self.run(COMPACT_LEAST, most=1)
 
     def run(self, least: int = COMPACT_LEAST, most: int = COMPACT_PACKS) -> CompactReport:
-        """Compact every class of sizes of which there are at least `least` packs, and remove what crashes left.
-
-        At most `most` packs are made by one call.
+        """Remove what crashes left, and compact every class of at least `least` packs into at most `most` new ones.
 
         Raises:
-            StorageError: the database or the blob store failed; repeat the call. What was compacted until then is.
+            StorageError: the database or the blob store failed; repeat the call. New packs that were ready then stay.
         """
         report = CompactReport()
         with self._alone() as alone:
@@ -111,7 +110,7 @@ class Compactor:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether nobody else compacts. For thrift, not for safety: two would read the same, and one's work be in vain."""
+        """Whether nobody else compacts. For thrift, not for safety: of two that did, one would work in vain."""
         with self._context.db.holding(_LOCK) as alone:
             yield alone
 
@@ -144,7 +143,7 @@ class Compactor:
                 taken.append(pack)
                 if size >= COMPACT_BYTES or len(new.cids) >= COMPACT_BLOCKS:
                     break
-            if len(taken) < 2:  # of one pack another one like it would be made, again and again
+            if len(taken) < 2:  # one pack alone would be written again and again
                 self._bad.update(pack.id for pack in taken)
                 return
             new.seal()
@@ -159,7 +158,7 @@ class Compactor:
         report.made += bool(new.cids)
 
     def _live(self, pack: Pack) -> list[tuple[bytes, bytes]] | None:
-        """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export.
+        """The blocks of a pack whose rows lead there, verified, in the pack's order: that of an export.
 
         None if there is no pack of that name any more.
         """
@@ -177,7 +176,7 @@ def _switch(connection: Connection, new: PackInProgress, old: list[int]) -> None
 
 
 def remove_leftovers(context: Context) -> int:
-    """Remove the blobs and rows that crashes left, and return how many; see [STO-9]."""
+    """Remove the blobs and rows that crashes left; return how many ([STO-9])."""
     packs.doom_silent(context.db, PENDING_AGE_MS)
     count = 0
     while names := packs.doomed_names(context.db, DOOMED_AGE_MS, _PAGE):
@@ -187,7 +186,7 @@ def remove_leftovers(context: Context) -> int:
 
 
 def remove_healed(context: Context) -> list[str]:
-    """Remove the damaged packs of which good bytes have come for every block ([PUT-15]); their names."""
-    names = packs.doom_healed(context.db)
+    """Remove the damaged packs whose every block is in another pack by now ([PUT-15]); return their names."""
+    names = doom_healed(context.db)
     remove_doomed(context, names)
     return names

@@ -1,8 +1,12 @@
 """Writing the packs of a store again in the encoding that it has by now ([STO-1], [STO-2]).
 
-Pack by pack: a new blob is registered as pending, the plain CAR streams from the old blob into it, every block hashed on
-the way, it is made durable, one short transaction makes it the pack's blob, and the old one is deleted. The index knows
-blocks by pack and place in the plain CAR, so no row of `blocks` changes.
+Each pack gets a new blob:
+
+    1. The blob is registered as pending. The plain CAR streams into it from the old blob, and every block is hashed.
+    2. The blob is made durable. One short transaction makes it the pack's blob, and dooms the old one.
+    3. The old blob is deleted.
+
+The index knows a block by its pack and its place in the plain CAR. So no row of `blocks` changes.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ class ReencodeReport:
 
 
 def reencode(context: Context, progress: Callable[[int], object] | None) -> ReencodeReport:
-    """Write every pack again whose encoding is not that of new ones; see `Store.reencode`."""
+    """Write every pack again that is not of the kind of new ones; see `Store.reencode`."""
     report = ReencodeReport()
     last = 0
     while batch := packs.of_other_kind(context.db, context.encoding.kind, last, _PAGE):
@@ -70,12 +74,12 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
 
 
 def _one(context: Context, number: int, name: str) -> int | None:
-    """Write one pack again; the size of its new blob, or None if there is no pack of that name any more."""
+    """Write one pack again. Returns the size of its new blob, or None if there is no pack of that name any more."""
 
     def copy(stream: BinaryIO) -> int:
         with RegisteredPack(context) as new:
             for _ in CarReader(cast("BinaryIO", _Copying(stream, new.writer))):
-                pass  # it hashes every block
+                pass  # the reader hashes every block
             new.seal()
             context.db.run(lambda connection: new.replace(connection, number, name))
             new.keep()

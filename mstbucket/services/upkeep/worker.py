@@ -1,4 +1,4 @@
-"""The background work: a thread that folds buckets whose changes have grown old or many, and removes what has expired."""
+"""The background work: a thread flushes buckets with old or many changes, compacts packs, and removes what has expired."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mstbucket.services.tree.flush import flush
 from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
-FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
-FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
-POLL_SECONDS: Final = 5.0  # between two looks; a look is one query over the dirty keys
+FLUSH_AGE_MS: Final = 30_000  # about so long after it was acknowledged a change is in a commit
+FLUSH_DIRTY: Final = 10_000  # with so many changed keys a flush does not wait: a batch of them writes 4.3 times fewer bytes
+POLL_SECONDS: Final = 5.0  # between two looks, each of which is one query over the dirty keys
 
 log = logging.getLogger("mstbucket")
 
 
 class Worker:
-    """Works on a thread until it is closed. What fails is logged, and tried again at the next look.
+    """Works on a thread until it is closed. It logs what fails, and tries it again at the next look.
 
-    Open uploads are aborted at an age of `uploads_age` milliseconds, or never where it is None.
+    It aborts uploads that have been open for `uploads_age` milliseconds; none if that is None.
     """
 
     def __init__(self, context: Context, uploads_age: int | None = None) -> None:
@@ -36,7 +36,7 @@ class Worker:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; a flush under way is finished first. What is dirty stays so, and any later flush folds it."""
+        """Finish a flush under way, and stop. Changes that wait stay dirty, and a later flush folds them."""
         self._stop.set()
         self._thread.join()
 
@@ -72,5 +72,5 @@ class Worker:
 
 
 def due(context: Context) -> list[str]:
-    """The buckets whose changes are old or many enough to be folded now; those of tags and versioning among them."""
+    """The buckets to flush now: their changes are old or many. Changes of tags and of versioning count too."""
     return due_for_flush(context.db, FLUSH_DIRTY, FLUSH_AGE_MS)
