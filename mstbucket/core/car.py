@@ -50,7 +50,7 @@ def section_head(cid: CID, size: int) -> bytes:
     length = CID_SIZE + size
     # [CAR-5] at most 2 MiB and a CID
     if length > CAR_SECTION_MAX:
-        raise InvalidBlock(f"block {to_text(cid)} has {size} bytes, more than a CAR section holds: split it")
+        raise InvalidBlock(f"block {to_text(cid)} has {size} bytes, more than a CAR section holds: split it").about(cid=cid)
     if length < 0x80:
         return bytes((length,)) + cid
     if length < 0x4000:
@@ -290,4 +290,4 @@ def _wrong_block(cid: bytes, block: bytes, at: int) -> InvalidCar | HashMismatch
     return HashMismatch(
         f"the block of {len(block)} bytes that stands under {to_text(cid)} in the section at byte {at} hashes to "
         f"{sha256(block).hexdigest()}: get another copy"
-    )
+    ).about(cid=cid, offset=at)
