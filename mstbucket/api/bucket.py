@@ -138,6 +138,16 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         )
         return putting.put_one(self._context, self.name, request)
 
+    def put(self, request: PutRequest) -> PutResult:
+        """Store the object that `request` describes: `put_object` with its arguments in one value.
+
+        For programs that make requests in one place and send them in another, one at a time; `put_objects` takes many.
+
+        Raises:
+            What `put_object` raises.
+        """
+        return putting.put_one(self._context, self.name, request)
+
     def put_objects(
         self, requests: Iterable[PutRequest], *, stored: Callable[[PutResult], object] | None = None
     ) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import BinaryIO, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from mstbucket.core import varint
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, check_cid, to_text
 from mstbucket.core.dagcbor import LINK_HEAD, Link, decode, decode_fast, link_text
+from mstbucket.core.streams import Readable
 from mstbucket.errors import ForeignCar, FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
 from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
 
@@ -91,7 +92,7 @@ class CarReader:
 
     __slots__ = ("_sections", "_stream", "roots")
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         data = self._fill(b"", VARINT_MAX)
         try:

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Final, Protocol
+from typing import Final
 
+from mstbucket.core.streams import Readable
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
@@ -97,17 +98,10 @@ class Meter:
             yield chunk
 
 
-class Reader(Protocol):
-    """Gives bytes until there are none."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to that many bytes; b"" at the end."""
-
-
 class Metered:
     """A reader whose bytes are counted."""
 
-    def __init__(self, reader: Reader, meter: Meter) -> None:
+    def __init__(self, reader: Readable, meter: Meter) -> None:
         self._reader = reader
         self._meter = meter
 

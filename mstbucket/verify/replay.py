@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
+from mstbucket.core.streams import Readable
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import (
@@ -80,7 +81,7 @@ class Replay:
         StorageError: the temporary directory failed.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         reader = CarReader(stream)
         self.root: CID = reader.root
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
