@@ -314,9 +314,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         """
         return flushing.flush(self._context, self.name)
 
-    @property
-    def commit(self) -> CommitInfo | None:
-        """The newest commit, or None before the first flush. Objects changed since are not in it."""
+    def head_commit(self) -> CommitInfo | None:
+        """Return the newest commit, or None before the first flush. Objects changed since are not in it."""
         return buckets.current_commit(self._context.db, self.name)
 
     def log(self) -> Iterator[CommitInfo]:
@@ -341,7 +340,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        commit = self.commit
+        commit = self.head_commit()
         if commit is None:
             raise NoSuchCommit(f"bucket {self.name!r} has no commit yet: flush it first")
         if isinstance(target, (str, os.PathLike)):

@@ -134,4 +134,4 @@ def test_who_waits_joins_the_second_commit_that_is_whole(
             bucket.put_object(f"{n}", b"v")
             flushing._fold_rest(bucket._context, bucket.name)
         thread.join(30)
-        assert done == [bucket.commit]
+        assert done == [bucket.head_commit()]
