@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from mstbucket.errors.root import MstBucketError
 
 
@@ -28,7 +30,7 @@ class InvalidBlock(FormatError):
 
 
 class InvalidCar(FormatError):
-    """A CAR file that breaks the container's rules. `offset` is the byte at which it was noticed."""
+    """A CAR file that breaks the container's rules. `offset` is the byte of the file at which it was noticed."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(f"{message} (at byte {offset})")
@@ -43,14 +45,27 @@ class CorruptionError(MstBucketError):
     """Bytes that are well-formed but untrue. Stop: nothing that depends on them can be trusted.
 
     Attributes:
-        blocks: CIDs of the blocks that cannot be had, where a pack of a store is what is wrong.
-        pack: the name of that pack.
+        blocks: CIDs of the blocks that cannot be had, where a `pack` of a store is what is wrong; `cid` is the first.
     """
 
     code = "Corruption"
     status = 500
     blocks: tuple[bytes, ...] = ()
-    pack: str | None = None
+
+    def about(
+        self,
+        other: MstBucketError | None = None,
+        *,
+        bucket: str | None = None,
+        key: str | None = None,
+        cid: bytes | None = None,
+        pack: str | None = None,
+        offset: int | None = None,
+    ) -> Self:
+        """As of every error; `blocks` are those of *other*, too."""
+        if not self.blocks and isinstance(other, CorruptionError):
+            self.blocks = other.blocks
+        return super().about(other, bucket=bucket, key=key, cid=cid, pack=pack, offset=offset)
 
 
 class HashMismatch(CorruptionError):

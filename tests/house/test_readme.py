@@ -152,7 +152,7 @@ def test_every_path_in_the_map_of_the_house_leads_somewhere(root: Path) -> None:
         if "/" in name:
             folder = (root / name).parent
         named.append((name, (root / name).exists() or (folder / name).exists()))
-    assert len(named) > 50
+    assert named
     assert [name for name, there in named if not there] == []
 
 
