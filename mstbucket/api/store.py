@@ -24,7 +24,7 @@ from mstbucket.model.objects import BucketInfo
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
-from mstbucket.pg.database import Database, outlast
+from mstbucket.pg.database import Database, load_driver, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import migrate
 from mstbucket.pg.places import make_private
@@ -143,6 +143,8 @@ def open(
 
 def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
     if server is not None:
+        server.begin()
+        load_driver()  # takes longer than the server does, which comes up meanwhile
         server.start()
         return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
     assert conninfo is not None

@@ -264,6 +264,11 @@ class Database:
                              "read before repeating the call") from error  # fmt: skip
 
 
+def load_driver() -> None:
+    """Import what the first connection will need, which takes 120 ms; for whoever has to wait for the server anyway."""
+    import mstbucket.pg.connecting  # noqa: F401 - psycopg with it
+
+
 def outlast(work: Callable[[], _T]) -> _T:
     """Call *work*, which may be done twice, and again while the server goes away under it and comes back.
 

@@ -14,9 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,15 +23,13 @@ from typing import Final, Literal, Self
 
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
 from mstbucket.pg import binaries, places, settings
+from mstbucket.pg.launching import START_SECONDS, Launched, environment
 
 LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.1, so at most two such files stay
-START_SECONDS: Final = 600.0  # for a server that another process is starting, crash recovery included
 STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
 POLL_SECONDS: Final = 0.002
 _DISK_FULL: Final = ("No space left on device", "Check free disk space")  # the kernel's words and the server's hint
 KILLED_MAX: Final = 3  # supervisors in a row that are killed before they can say anything; then it is no accident
-# What the server may see of our environment: nothing of PG*, no locale, no preloads.
-_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 class EmbeddedPostgres:
@@ -67,6 +62,7 @@ class EmbeddedPostgres:
         self._root_as = root_as
         self._top = "" if top is None else os.path.realpath(top)
         self._clients: int | None = None
+        self._launched: Launched | None = None
         self._guard = (os.getpid(), threading.Lock())
 
     def start(self) -> str:
@@ -80,19 +76,20 @@ class EmbeddedPostgres:
             StorageError: the directory cannot be used or the server does not start; the message holds its log's end.
             Unsupported: no PostgreSQL is installed, or the data was made by another major version.
         """
-        with self._mutex():
-            try:
-                if self._clients is None:
-                    self._clients = self._join()
-                return self._await_server()
-            except OSError as error:
-                self._leave()
-                if isinstance(error, StorageError):
-                    raise
-                raise StorageError(f"cannot use {self.directory} for the database: {_reason(error)}") from error
-            except Unsupported:
-                self._leave()
-                raise
+        with self._starting():
+            return self._await_server()
+
+    def begin(self) -> None:
+        """Have the server started if it is not running, and do not wait for it: `start` does.
+
+        For whoever has something else to do meanwhile. What is begun is undone by `close`, as after `start`.
+
+        Raises:
+            StorageError, Unsupported: as `start`, as far as it is known already.
+        """
+        with self._starting():
+            if self._ready() is None:
+                self._launch_if_free()
 
     def conninfo(self) -> str:
         """The connection string, as `start` returns it, of a server that is in use; started again if it has died.
@@ -162,6 +159,23 @@ class EmbeddedPostgres:
             self._guard = (os.getpid(), threading.Lock())
         return self._guard[1]
 
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """The block as a client; no longer one if it fails, and then with a declared error."""
+        with self._mutex():
+            try:
+                if self._clients is None:
+                    self._clients = self._join()
+                yield
+            except OSError as error:
+                self._leave()
+                if isinstance(error, StorageError):
+                    raise
+                raise StorageError(f"cannot use {self.directory} for the database: {_reason(error)}") from error
+            except Unsupported:
+                self._leave()
+                raise
+
     def _join(self) -> int:
         """Make the directory, and become a client."""
         if os.name != "posix":
@@ -179,6 +193,9 @@ class EmbeddedPostgres:
         return fd
 
     def _leave(self) -> None:
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            launched.forget()
         if self._clients is not None:
             os.close(self._clients)
             self._clients = None
@@ -188,17 +205,18 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_SECONDS
         killed = 0
         while True:
+            launched, self._launched = self._launched, None
+            if launched is not None:
+                report = launched.report()
+                if report == "" and killed < KILLED_MAX:
+                    killed += 1
+                elif report != "ready":
+                    raise self._failure(report)
             sockets = self._ready()
             if sockets is not None:
                 return _conninfo(sockets)
-            with _opened(self._run / "supervisor.lock") as fd:
-                if _lock_within(fd, fcntl.LOCK_EX, 0):
-                    report = self._launch(fd)
-                    if report == "" and killed < KILLED_MAX:
-                        killed += 1
-                    elif report != "ready":
-                        raise self._failure(report)
-                    continue
+            if self._launch_if_free():
+                continue
             if time.monotonic() > deadline:
                 raise StorageError(f"the server has not come up: see {self.directory / 'server.log'}")
             time.sleep(POLL_SECONDS)
@@ -210,29 +228,15 @@ class EmbeddedPostgres:
                 return None
             return os.fsdecode(os.pread(fd, 4096, 0)) or None
 
-    def _launch(self, supervisor_lock: int) -> str:
-        """Start the supervisor, which inherits the lock, and return its report: "" when it was killed before it had one."""
-        job = _job_text(self._job())
-        program = str(Path(__file__).with_name("supervisor.py"))
-        reading, writing = os.pipe()
-        log = self._open_log()
-        try:
-            started = subprocess.Popen(
-                # -I -S: neither the user's environment nor site-packages; twice as fast
-                [sys.executable, "-I", "-S", program, str(self.directory), str(writing), str(supervisor_lock)],
-                pass_fds=(writing, supervisor_lock),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=_environment(),
-                start_new_session=True,  # ^C at the terminal is for the client
-            )
-            os.close(writing)
-            started.communicate(job)  # returns when the supervisor has left this process's family
-            return _read_report(reading)
-        finally:
-            os.close(reading)
-            os.close(log)
+    def _launch_if_free(self) -> bool:
+        """Start a supervisor unless there is one; whether one of ours is on its way."""
+        if self._launched is None:
+            with _opened(self._run / "supervisor.lock") as fd:
+                if _lock_within(fd, fcntl.LOCK_EX, 0):
+                    job = self._job()
+                    with self._opened_log() as log:
+                        self._launched = Launched(job, fd, log)
+        return self._launched is not None
 
     def _job(self) -> dict[str, str | list[str]]:
         place = binaries.runnable(binaries.find(self._programs), self.directory / "programs")
@@ -257,7 +261,7 @@ class EmbeddedPostgres:
                 '--unix_socket_directories="{}"'.format(sockets.replace('"', '""')),
                 *arguments,
             ],
-            "environment": [f"{name}={value}" for name, value in _environment().items()],
+            "environment": [f"{name}={value}" for name, value in environment().items()],
         }
 
     def _data_major(self) -> int | None:
@@ -268,12 +272,12 @@ class EmbeddedPostgres:
         except ValueError:
             raise StorageError(f"{self._data / 'PG_VERSION'} is damaged: restore the directory, or rebuild it") from None
 
-    def _open_log(self) -> int:
+    def _opened_log(self) -> contextlib.AbstractContextManager[int]:
         # [PG-20]
         path = self.directory / "server.log"
         if path.exists() and path.stat().st_size > LOG_MAX:
             path.replace(path.with_name("server.log.1"))
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return _opened(path, os.O_APPEND)
 
     def _failure(self, report: str) -> StorageError | Unsupported:
         """The declared error for what the supervisor has said."""
@@ -306,38 +310,12 @@ def _lock_within(fd: int, operation: int, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _opened(path: Path, flags: int = 0) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
     try:
         yield fd
     finally:
         os.close(fd)
-
-
-def _job_text(job: dict[str, str | list[str]]) -> bytes:
-    """The job as `supervisor.read_job` takes it. Neither a path nor an argument of a program can hold NUL."""
-    words: list[str] = []
-    for name, value in job.items():
-        words += [name, "=", value] if isinstance(value, str) else [name, str(len(value)), *value]
-    return b"".join(os.fsencode(word) + b"\0" for word in words)
-
-
-def _read_report(fd: int) -> str:
-    """What the supervisor says before it closes its end: "ready", a reason, or nothing when it was killed."""
-    said = b""
-    waiting = select.poll()  # and not `select`, which takes no descriptor above 1,023
-    waiting.register(fd, select.POLLIN)
-    while waiting.poll(START_SECONDS * 1000):
-        part = os.read(fd, 65536)
-        if not part:
-            return said.decode(errors="replace")
-        said += part
-    return f"no answer within {START_SECONDS:.0f} seconds"
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {"PATH": os.defpath, **kept, "LC_ALL": "C"}
 
 
 def _conninfo(sockets: str) -> str:

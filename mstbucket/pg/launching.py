@@ -1,0 +1,84 @@
+"""Starting the supervisor: the process, the job that it is given, and the report that it makes when it has done it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+START_SECONDS: Final = 600.0  # for a server to come up, crash recovery included
+# What the server may see of our environment: nothing of PG*, no locale, no preloads.
+_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+Job = dict[str, str | list[str]]
+
+
+class Launched:
+    """A supervisor on its way. Ask for its report once, or forget it."""
+
+    def __init__(self, job: Job, lock: int, log: int) -> None:
+        """Start it, and do not wait for anything it does.
+
+        *job* is what `supervisor.py` says; *lock* is the open `supervisor.lock`, which it inherits; *log* gets its output.
+        """
+        text = _job_text(job)
+        program = str(Path(__file__).with_name("supervisor.py"))
+        self._reading, writing = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                # -I -S: neither the user's environment nor site-packages; twice as fast
+                [sys.executable, "-I", "-S", program, str(job["directory"]), str(writing), str(lock)],
+                pass_fds=(writing, lock),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment(),
+                start_new_session=True,  # ^C at the terminal is for the client
+            )
+        except BaseException:
+            os.close(self._reading)
+            raise
+        finally:
+            os.close(writing)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as job_input:  # killed: its report will be empty
+            job_input.write(text)
+
+    def report(self) -> str:
+        """Wait for it to say "ready", or a reason why not; "" when it was killed before it could say anything."""
+        try:
+            self._process.wait()  # it has left this process's family then
+            said = b""
+            waiting = select.poll()  # and not `select`, which takes no descriptor above 1,023
+            waiting.register(self._reading, select.POLLIN)
+            while waiting.poll(START_SECONDS * 1000):
+                part = os.read(self._reading, 65536)
+                if not part:
+                    return said.decode(errors="replace")
+                said += part
+            return f"no answer within {START_SECONDS:.0f} seconds"
+        finally:
+            os.close(self._reading)
+
+    def forget(self) -> None:
+        """Do without its report. It goes on by itself, and ends when it finds no client."""
+        self._process.wait()
+        os.close(self._reading)
+
+
+def environment() -> dict[str, str]:
+    """What the supervisor and the server get of our environment."""
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {"PATH": os.defpath, **kept, "LC_ALL": "C"}
+
+
+def _job_text(job: Job) -> bytes:
+    """The job as `supervisor.read_job` takes it. Neither a path nor an argument of a program can hold NUL."""
+    words: list[str] = []
+    for name, value in job.items():
+        words += [name, "=", value] if isinstance(value, str) else [name, str(len(value)), *value]
+    return b"".join(os.fsencode(word) + b"\0" for word in words)
