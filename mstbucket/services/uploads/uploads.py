@@ -9,16 +9,18 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.listing import common_prefix, page_size
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.times import moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
-from mstbucket.index.buckets import bucket_id
+from mstbucket.index import listing_uploads
+from mstbucket.index.buckets import bucket_id, require
 from mstbucket.index.locks import note_for_upload
 from mstbucket.index.rows import json_of
 from mstbucket.index.tx import Tx
-from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
+from mstbucket.limits import PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.pg.queries import one_row
@@ -109,7 +111,7 @@ def list_parts(
 ) -> PartsPage:
     """One page of an upload's parts; see `Bucket.list_parts`."""
     encode_key(key)
-    wanted = _page_size("max_parts", max_parts)
+    wanted = page_size("max_parts", max_parts)
     if part_number_marker < 0:
         raise InvalidInput(f"part_number_marker is {part_number_marker}; it must not be negative")
     query = """
@@ -129,36 +131,6 @@ def list_parts(
     return PartsPage(parts, truncated, parts[-1].number if truncated else None, kind.algorithm, kind.type)
 
 
-_PLAIN: Final = """
-    SELECT key, id, initiated, 0, checksum_algorithm, checksum_type FROM uploads
-    WHERE bucket = %(bucket)s AND completed IS NULL AND key >= %(prefix)s AND key <= %(end)s
-        AND (key, id) > (%(key)s, %(id)s)
-    ORDER BY key, id LIMIT %(limit)s
-"""
-# As `listing._LOOSE`, over (key, id): after a common prefix the scan jumps past everything below it.
-_LOOSE: Final = """
-    WITH RECURSIVE page AS (
-        (SELECT 1 AS n, f.* FROM
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
-                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
-             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key >= %(prefix)s AND u.key <= %(end)s
-                AND (u.key, u.id) > (%(key)s, %(id)s)
-             ORDER BY u.key, u.id LIMIT 1) f)
-        UNION ALL
-        SELECT p.n + 1, f.* FROM page p CROSS JOIN LATERAL
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
-                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
-             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key <= %(end)s
-                AND (u.key, u.id) > (CASE WHEN p.cut = 0 THEN p.key ELSE left(p.key, %(before)s + p.cut) || %(top)s END,
-                                     CASE WHEN p.cut = 0 THEN p.id ELSE '' END)
-             ORDER BY u.key, u.id LIMIT 1) f
-        WHERE p.n < %(limit)s
-    )
-    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, id, initiated, cut, algorithm, type
-    FROM page ORDER BY n
-"""
-
-
 def list_uploads(
     context: Context,
     bucket: str,
@@ -173,50 +145,35 @@ def list_uploads(
     check_text("prefix", prefix)
     for name, text in (("delimiter", delimiter), ("key_marker", key_marker), ("upload_id_marker", upload_id_marker)):
         check_text(name, text or "")
-    wanted = _page_size("max_uploads", max_uploads)
-    key, upload_id = _start(prefix, delimiter, key_marker or "", upload_id_marker)
-    with context.db.reading() as connection:
-        arguments: dict[str, object] = {
-            "bucket": bucket_id(connection, bucket),
-            "prefix": prefix,
-            "end": prefix + TOP,
-            "key": key,
-            "id": upload_id,
-            "limit": wanted + 1,
-        }
-        if wanted == 0:
-            return UploadsPage((), (), False, None, None)
-        if delimiter:
-            arguments |= {"delimiter": delimiter, "skip": len(prefix) + 1, "top": TOP}
-            arguments["before"] = len(prefix) + len(delimiter) - 1
-        rows = connection.execute(_LOOSE if delimiter else _PLAIN, arguments, binary=True).fetchall()
+    wanted = page_size("max_uploads", max_uploads)
+    if wanted == 0:
+        require(context.db, bucket)
+        return UploadsPage((), (), False, None, None)
+    after = _start(prefix, delimiter, key_marker or "", upload_id_marker)
+    rows = listing_uploads.list_uploads(context.db, bucket, prefix, delimiter, after, wanted + 1)
     truncated = len(rows) > wanted
     rows = rows[:wanted]
-    last = rows[-1] if truncated else (None, None, 0, 0, None, None)
+    last = rows[-1] if truncated else None
     return UploadsPage(
-        tuple(Upload(name, text, moment(ms), *kind) for text, name, ms, cut, *kind in rows if cut == 0),
-        tuple(text for text, _, _, cut, *_ in rows if cut != 0),
+        tuple(
+            Upload(row.id, row.key, moment(row.initiated), row.checksum_algorithm, row.checksum_type)
+            for row in rows
+            if row.cut == 0
+        ),
+        tuple(row.key for row in rows if row.cut != 0),
         truncated,
-        last[0],
-        last[1] if last[3] == 0 else None,
+        None if last is None else last.key,
+        None if last is None or last.cut != 0 else last.id,
     )
 
 
 def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) -> tuple[str, str]:
     """What the first item must be above. A marker that is itself a common prefix is done with all of it ([MPU-15])."""
-    if delimiter and key.startswith(prefix):
-        at = key.find(delimiter, len(prefix))
-        if at >= 0 and at + len(delimiter) == len(key):
-            return key + TOP, ""
+    if common_prefix(key, prefix, delimiter) == key:
+        return key + TOP, ""
     if key == "":
         return "", ""  # an upload id without a key says nothing
     return key, _LAST if upload_id is None else upload_id
-
-
-def _page_size(name: str, asked: int) -> int:
-    if asked < 0:
-        raise InvalidInput(f"{name} is {asked}; it must be from 0 to {LIST_KEYS_MAX}")
-    return min(asked, LIST_KEYS_MAX)
 
 
 # --- expiry ------------------------------------------------------------------------------------------------------------
