@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mstbucket.core.keys import TOP
 from mstbucket.core.s3rules.part_checksums import UploadChecksum
 from mstbucket.index.rows import json_of
 from mstbucket.index.tx import Tx
-from mstbucket.model.objects import ChecksumType
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
@@ -166,66 +164,3 @@ def _remove(db: Database, which: str, before: int, limit: int) -> int:
     """
     with db.connection() as connection:
         return connection.execute(query, (before, limit)).rowcount
-
-
-# --- listing -------------------------------------------------------------------------------------------------------------
-
-
-class Listed(NamedTuple):
-    """An item of a listing: an open upload, or a common prefix of keys.
-
-    Attributes:
-        text: the key, or the common prefix.
-        cut: 0 for an upload; above 0 for a common prefix, and the fields behind it then say nothing.
-    """
-
-    text: str
-    id: str
-    initiated: int
-    cut: int
-    algorithm: str | None
-    type: ChecksumType | None
-
-
-_PLAIN: Final = """
-    SELECT key, id, initiated, 0, checksum_algorithm, checksum_type FROM uploads
-    WHERE bucket = %(bucket)s AND completed IS NULL AND key >= %(prefix)s AND key <= %(end)s
-        AND (key, id) > (%(key)s, %(id)s)
-    ORDER BY key, id LIMIT %(limit)s
-"""
-# As the loose index scan over objects, here over (key, id). After a common prefix it jumps past everything below it.
-_LOOSE: Final = """
-    WITH RECURSIVE page AS (
-        (SELECT 1 AS n, f.* FROM
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
-                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
-             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key >= %(prefix)s AND u.key <= %(end)s
-                AND (u.key, u.id) > (%(key)s, %(id)s)
-             ORDER BY u.key, u.id LIMIT 1) f)
-        UNION ALL
-        SELECT p.n + 1, f.* FROM page p CROSS JOIN LATERAL
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
-                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
-             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key <= %(end)s
-                AND (u.key, u.id) > (CASE WHEN p.cut = 0 THEN p.key ELSE left(p.key, %(before)s + p.cut) || %(top)s END,
-                                     CASE WHEN p.cut = 0 THEN p.id ELSE '' END)
-             ORDER BY u.key, u.id LIMIT 1) f
-        WHERE p.n < %(limit)s
-    )
-    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, id, initiated, cut, algorithm, type
-    FROM page ORDER BY n
-"""
-
-
-def page_of_open(
-    connection: Connection, bucket: int, prefix: str, delimiter: str | None, key: str, upload_id: str, limit: int
-) -> list[Listed]:
-    """At most `limit` items of the open uploads with `prefix`, above (`key`, `upload_id`), rolled up at the delimiter."""
-    arguments: dict[str, object] = {
-        "bucket": bucket, "prefix": prefix, "end": prefix + TOP, "key": key, "id": upload_id, "limit": limit,
-    }  # fmt: skip
-    if delimiter:
-        arguments |= {"delimiter": delimiter, "skip": len(prefix) + 1, "top": TOP}
-        arguments["before"] = len(prefix) + len(delimiter) - 1
-    query = _LOOSE if delimiter else _PLAIN
-    return [Listed(*row) for row in connection.execute(query, arguments, binary=True)]

@@ -10,19 +10,21 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.listing import common_prefix, page_size
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.part_checksums import UploadChecksum
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.times import DAY_MS, moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
+from mstbucket.index import listing_uploads
 from mstbucket.index import parts as part_rows
 from mstbucket.index import uploads as rows
-from mstbucket.index.buckets import bucket_id
+from mstbucket.index.buckets import bucket_id, require
 from mstbucket.index.locks import note_for_upload
 from mstbucket.index.tx import Tx, inside
 from mstbucket.index.uploads import NewUpload
-from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
+from mstbucket.limits import PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.services.blocks.context import Context
@@ -94,7 +96,7 @@ def list_parts(
 ) -> PartsPage:
     """One page of an upload's parts; see `Bucket.list_parts`."""
     encode_key(key)
-    wanted = _page_size("max_parts", max_parts)
+    wanted = page_size("max_parts", max_parts)
     if part_number_marker < 0:
         raise InvalidInput(f"part_number_marker is {part_number_marker}; it must not be negative")
     checksum = checksum_of_open(context, bucket, key, upload_id)
@@ -125,44 +127,35 @@ def list_uploads(
     check_text("prefix", prefix)
     for name, text in (("delimiter", delimiter), ("key_marker", key_marker), ("upload_id_marker", upload_id_marker)):
         check_text(name, text or "")
-    wanted = _page_size("max_uploads", max_uploads)
-    key, upload_id = _start(prefix, delimiter, key_marker or "", upload_id_marker)
-    with context.db.reading() as connection:
-        number = bucket_id(connection, bucket)
-        if wanted == 0:
-            return UploadsPage((), (), False, None, None)
-        found = rows.page_of_open(connection, number, prefix, delimiter, key, upload_id, wanted + 1)
+    wanted = page_size("max_uploads", max_uploads)
+    if wanted == 0:
+        require(context.db, bucket)
+        return UploadsPage((), (), False, None, None)
+    after = _start(prefix, delimiter, key_marker or "", upload_id_marker)
+    found = listing_uploads.list_uploads(context.db, bucket, prefix, delimiter, after, wanted + 1)
+    truncated = len(found) > wanted
     page = found[:wanted]
-    last = page[-1] if len(found) > wanted else None
+    last = page[-1] if truncated else None
     return UploadsPage(
-        uploads=tuple(
-            Upload(item.id, item.text, moment(item.initiated), item.algorithm, item.type) for item in page if item.cut == 0
+        tuple(
+            Upload(row.id, row.key, moment(row.initiated), row.checksum_algorithm, row.checksum_type)
+            for row in page
+            if row.cut == 0
         ),
-        common_prefixes=tuple(item.text for item in page if item.cut != 0),
-        is_truncated=last is not None,
-        next_key_marker=None if last is None else last.text,
-        next_upload_id_marker=None if last is None or last.cut != 0 else last.id,
+        tuple(row.key for row in page if row.cut != 0),
+        truncated,
+        None if last is None else last.key,
+        None if last is None or last.cut != 0 else last.id,
     )
 
 
 def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) -> tuple[str, str]:
-    """The key and the upload id that the first item must be above.
-
-    A marker that is a common prefix stands for everything below it ([MPU-15]).
-    """
-    if delimiter and key.startswith(prefix):
-        at = key.find(delimiter, len(prefix))
-        if at >= 0 and at + len(delimiter) == len(key):
-            return key + TOP, ""
+    """What the first item must be above. A marker that is itself a common prefix is done with all of it ([MPU-15])."""
+    if common_prefix(key, prefix, delimiter) == key:
+        return key + TOP, ""
     if key == "":
         return "", ""  # an upload id without a key says nothing
     return key, _LAST if upload_id is None else upload_id
-
-
-def _page_size(name: str, asked: int) -> int:
-    if asked < 0:
-        raise InvalidInput(f"{name} is {asked}; it must be from 0 to {LIST_KEYS_MAX}")
-    return min(asked, LIST_KEYS_MAX)
 
 
 # --- expiry ------------------------------------------------------------------------------------------------------------
