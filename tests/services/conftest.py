@@ -62,7 +62,10 @@ def before_next_pack(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], 
 KILLED = """
 import os, sys, mstbucket
 program, point, database, blobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-places = ("blobs/media/local.py", "pg/database.py", "services/blocks/write.py", "services/tree/refs.py")
+places = (
+    "blobs/media/local.py", "pg/database.py", "services/blocks/registered.py", "services/blocks/pack_in_progress.py",
+    "services/tree/publish.py", "services/tree/refs.py",
+)
 count, times = 0, {}
 def watch(frame, event, argument):
     global count

@@ -25,13 +25,14 @@ from mstbucket.errors import (
     StorageError,
     Untrue,
 )
+from mstbucket.index.blocks import LOCATION_COLUMNS
 from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.rows import MANIFEST_COLUMNS, info_of, manifest_of
 from mstbucket.limits import MIB
 from mstbucket.model.objects import ObjectInfo
 from mstbucket.pg.database import Database
 from mstbucket.pg.queries import Lookup
-from mstbucket.services.blocks.blocks import LOCATION_COLUMNS, StoreBlocks
+from mstbucket.services.blocks.blocks import StoreBlocks
 
 READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
 

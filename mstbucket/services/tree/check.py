@@ -17,7 +17,7 @@ from mstbucket.index.dirty import Place, Side, objects_behind, versions_behind
 from mstbucket.index.versioning import check_history
 from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.damaged import look_again
+from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.tree.damage import naming
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import verify_car
@@ -52,7 +52,7 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
             wrong = check_history(connection, head.bucket)
         if wrong is not None:
             raise Untrue(f"bucket {bucket!r}: {wrong}")
-    look_again(context.db, context.blocks.of_pack)  # [PUT-15]
+    clear_restored(context.db, context.blocks.of_pack)  # [PUT-15]
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
 
 

@@ -19,9 +19,10 @@ from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import PackInProgress, publish_refs
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.damage import naming
 from mstbucket.services.tree.fold import Folded, batches, fold, write_pack
+from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
 

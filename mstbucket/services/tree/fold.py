@@ -15,7 +15,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.snapshot import Snapshot
 
 _BATCH: Final = 1000  # blocks asked for at a time

@@ -24,8 +24,8 @@ from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknow
 from mstbucket.files.whole import Reading, reading
 from mstbucket.index import buckets, commits, staging
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import publish_refs
 from mstbucket.services.tree.import_rows import ImportRows
+from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.verify.replay import Kind, Replay
 
@@ -58,7 +58,7 @@ def import_car(
                 assert key is not None
                 rows.add_version(key, cid, block)
             if number % _EVERY == 0:
-                blocks.sign()
+                blocks.say_alive()
                 if progress is not None:
                     progress(replay.offset)
         blocks.seal()

@@ -13,7 +13,7 @@ from mstbucket.index import commits
 from mstbucket.packs.frames.read import Packs, TrailerIndex
 from mstbucket.packs.streams import read_pack
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import ref_blob
+from mstbucket.services.tree.publish import ref_blob
 
 #: Newest commits of a bucket that stay published. One is enough to find the store by; the others are for one that is
 #: damaged, or older than a copy of the database.

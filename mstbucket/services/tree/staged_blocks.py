@@ -14,12 +14,12 @@ from mstbucket.index.tx import Tx, enter_store
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
-from mstbucket.services.blocks.write import RegisteredPack
+from mstbucket.services.blocks.registered import RegisteredPack
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a gathered one
+STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a compacted one
 
 _SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
 _SIZES: Final = struct.Struct("<QQQ")
@@ -44,20 +44,20 @@ class Staged:
         if len(self._current) >= STAGED_BLOCKS:
             self.seal()
 
-    def sign(self) -> None:
+    def say_alive(self) -> None:
         """Say now and then that the call lives ([STO-9])."""
-        self._claim.sign()
+        self._claim.say_alive()
         for one in self._sealed:
-            one.sign()
+            one.say_alive()
 
     def seal(self) -> None:
         """Make durable what was taken so far."""
         one, self._current = self._current, Incoming(self._context)
         self._sealed.append(one)
         one.seal()
-        stowed = one.stow()
+        dumped = one.dump_places()
         try:
-            self._places.write(_SIZES.pack(*map(len, stowed)) + b"".join(stowed))
+            self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
         except OSError as error:
             raise failed("the temporary directory cannot hold the places of the blocks", error) from error
 
@@ -67,11 +67,11 @@ class Staged:
         while self._sealed:
             one = self._sealed[0]
             sizes = _SIZES.unpack(self._places.read(_SIZES.size))
-            one.unstow(*(self._places.read(size) for size in sizes))
+            one.load_places(*(self._places.read(size) for size in sizes))
             one.commit(partial(self._context.db.run, partial(_record, one)))
             del self._sealed[0]
             one.__exit__(None, None, None)
-            self.sign()
+            self.say_alive()
 
     def settle(self, tx: Tx) -> None:
         """Inside the caller's transaction, behind the barrier: from now on the rows of others hold the blocks.
@@ -79,7 +79,7 @@ class Staged:
         Raises:
             StorageError: the import took so long that it was given up, and with it what it counts on.
         """
-        self._claim.leave(tx.connection)
+        self._claim.withdraw(tx.connection)
 
     def __enter__(self) -> Self:
         return self

@@ -13,8 +13,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core import cid as cids
 from mstbucket.core.mst.build import build
-from mstbucket.services.blocks import write as packing
-from mstbucket.services.tree import snapshot, turns
+from mstbucket.services.tree import publish, snapshot, turns
 
 BeforeNextPack = Callable[[Callable[[], object]], None]
 
@@ -137,7 +136,7 @@ def test_a_commit_is_published_also_if_the_first_try_fails(
         raise errors.StorageError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "ref_name", fail)
+        patch.setattr(publish, "ref_name", fail)
         with pytest.raises(errors.StorageError):
             bucket.flush()
     commit = bucket.commit
