@@ -57,11 +57,20 @@ class Roots(NamedTuple):
     versions: bytes | None
 
 
-class Published(NamedTuple):
-    """An identity, and the number of the newest commit of a bucket that has it."""
+class Unpublished(NamedTuple):
+    """A commit that is to be published: the row number and the identity of its bucket, its number, its CID."""
 
+    bucket: int
     identity: str
     seq: int
+    cid: bytes
+
+
+class History(NamedTuple):
+    """The identity that a bucket has, perhaps with its copies, and the number of the newest commit of any of them."""
+
+    identity: str
+    newest: int
 
 
 class _Row(NamedTuple):
@@ -200,11 +209,28 @@ def newest(db: Database, name: str) -> CommitInfo | None:
 # --- what is published --------------------------------------------------------------------------------------------
 
 
-def list_published(db: Database, above: int) -> list[Published]:
+def unpublished(db: Database, bucket: str) -> list[Unpublished]:
+    """The commits of the bucket that no blob publishes yet, the oldest first ([FLUSH-9])."""
+    query = """
+        SELECT b.id, b.identity, c.seq, c.cid FROM buckets b JOIN commits c ON c.bucket = b.id
+        WHERE b.name = %s AND NOT c.published ORDER BY c.seq
+    """
+    with db.connection() as connection:
+        return [Unpublished._make(row) for row in connection.execute(query, (bucket,), binary=True)]
+
+
+def mark_published(db: Database, commit: Unpublished) -> None:
+    """Note that the blob of a commit is durable."""
+    with db.connection() as connection:
+        query = "UPDATE commits SET published = true WHERE bucket = %s AND seq = %s"
+        connection.execute(query, (commit.bucket, commit.seq))
+
+
+def list_long_histories(db: Database, above: int) -> list[History]:
     """The identities of buckets whose newest commit has a number above *above*, each with the largest such number."""
     query = "SELECT identity, max(seq) FROM buckets GROUP BY identity HAVING max(seq) > %s ORDER BY identity"
     with db.reading() as connection:
-        return [Published._make(row) for row in connection.execute(query, (above,))]
+        return [History._make(row) for row in connection.execute(query, (above,))]
 
 
 def newest_of_identity(db: Database, identity: str) -> list[int]:

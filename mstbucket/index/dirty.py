@@ -17,6 +17,7 @@ from mstbucket.pg.binary import bigint_array, text_array
 from mstbucket.pg.queries import server_cursor
 
 if TYPE_CHECKING:
+    from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
 _BATCH: Final = 1000  # rows fetched at a time
@@ -119,6 +120,17 @@ def settle_versions(tx: Tx, keys: Sequence[str], seqs: Sequence[int], generation
     """As `settle_objects`, of versions."""
     triples = (text_array(keys), bigint_array(seqs), bigint_array(generations))
     tx.connection.execute(_SETTLE_VERSIONS, (*triples, tx.bucket, tx.bucket))
+
+
+def due_for_flush(db: Database, changes: int, age: int) -> list[str]:
+    """The buckets that have `changes` changed keys, or a change that is `age` ms old, by name."""
+    query = """
+        SELECT b.name FROM buckets b
+        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
+        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
+    """
+    with db.reading() as connection:
+        return [str(row[0]) for row in connection.execute(query, (changes, age))]
 
 
 # --- for a check ----------------------------------------------------------------------------------------------------

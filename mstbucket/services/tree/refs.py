@@ -29,7 +29,7 @@ def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
     it is not done again before there are REFS_EVERY more commits, since a listing is a request.
     """
     count = 0
-    for identity, last in commits.list_published(context.db, REFS_KEPT):
+    for identity, last in commits.list_long_histories(context.db, REFS_KEPT):
         if last < trimmed.get(identity, -REFS_EVERY) + REFS_EVERY:
             continue
         trimmed[identity] = last
