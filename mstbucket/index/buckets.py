@@ -42,19 +42,19 @@ def insert(connection: Connection, name: str, identity: str) -> None:
 
 
 def begin_object_lock(connection: Connection, name: str) -> None:
-    """Enable versioning and object lock for a bucket that nobody has written to; without a default retention."""
+    """Enable versioning and object lock for a bucket that is still empty, without a default retention."""
     connection.execute("SELECT set_versioning(%s, 'Enabled')", (name,))
     connection.execute("SELECT lock_bucket(%s, NULL, NULL, NULL)", (name,))
 
 
 def reserve_number(db: Database) -> int:
-    """A row number that no bucket has, nor will have but the one that `insert_imported` makes."""
+    """A row number that no bucket has, for `insert_imported`. It is not given again."""
     with db.connection() as connection:
         return int(one_row(connection, "SELECT nextval(pg_get_serial_sequence('mstbucket.buckets', 'id'))")[0])
 
 
 def insert_imported(connection: Connection, number: int, name: str, cid: bytes, commit: Commit) -> Tx:
-    """Take the barrier, and make a bucket with a commit that it had elsewhere, under a number that was reserved.
+    """Take the barrier, and make a bucket of a commit that was made elsewhere. *number* was reserved.
 
     Raises:
         BucketAlreadyExists: there is one of that name.

@@ -1,4 +1,4 @@
-"""The commits of each bucket, and the place in `buckets` that names the newest."""
+"""The commits of each bucket: the newest, a new one, the log, and which of them are published."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PAGE: Final = 1000  # commits of a log that are fetched at a time
 
 
 class Head(NamedTuple):
-    """A bucket as one statement saw it, with its newest commit. Without a commit, the last four fields are None.
+    """A bucket and its newest commit, as one statement saw them. Before the first commit the last four fields are None.
 
     Attributes:
         bucket: the row number.
         commit: the CID of the newest commit, None before the first.
         tags: of the bucket.
-        tags_dirty: the generation of a change of the tags, or of the versioning, that no commit holds yet.
+        tags_dirty: the generation of the last change of tags or versioning; None if a commit holds it.
         now: the time of the database's clock, in ms since 1970.
         tree, versions: the roots of the two trees; `versions` is None where there are none.
         objects, size: how many objects the commit holds, and the sum of their sizes.
@@ -57,11 +57,20 @@ class Roots(NamedTuple):
     versions: bytes | None
 
 
-class Published(NamedTuple):
-    """An identity, and the number of the newest commit of a bucket that has it."""
+class Unpublished(NamedTuple):
+    """A commit that is to be published: the row number and the identity of its bucket, its number, its CID."""
 
+    bucket: int
     identity: str
     seq: int
+    cid: bytes
+
+
+class History(NamedTuple):
+    """An identity, and the largest number of a commit of the buckets that have it: an import keeps the identity."""
+
+    identity: str
+    newest: int
 
 
 class _Row(NamedTuple):
@@ -127,7 +136,7 @@ def read_roots(connection: Connection, bucket: int) -> Roots:
 
 
 def has_whole(db: Database, bucket: int, seq: int) -> bool:
-    """Whether a commit with this number, or a later one, holds all that was dirty at its snapshot."""
+    """Whether a commit with this number, or a later one, left nothing out that was dirty at its snapshot."""
     query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
     with db.reading() as connection:
         return bool(one_row(connection, query, (bucket, seq))[0])
@@ -137,9 +146,9 @@ def has_whole(db: Database, bucket: int, seq: int) -> bool:
 
 
 def advance(tx: Tx, head: Head, commit: bytes) -> bool:
-    """Move the bucket from *head* to *commit*. Returns False, and changes nothing, where *head* is not the newest any more.
+    """Move the bucket from *head* to *commit*. If *head* is no longer the newest, change nothing and return False.
 
-    [TAG-6] The mark of changed tags goes only where it is still the one in *head*.
+    [TAG-6] The mark of changed tags goes only if it is still the one in *head*.
     """
     query = """
         UPDATE buckets SET commit = %(commit)s, seq = seq + 1,
@@ -155,7 +164,7 @@ def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
     """Record a commit of the bucket; it is not published yet.
 
     Args:
-        whole: whether it holds everything that was dirty when its snapshot was taken.
+        whole: whether it holds everything that was dirty at its snapshot.
     """
     c = commit
     tx.connection.execute(
@@ -200,11 +209,28 @@ def newest(db: Database, name: str) -> CommitInfo | None:
 # --- what is published --------------------------------------------------------------------------------------------
 
 
-def list_published(db: Database, above: int) -> list[Published]:
-    """The identities of buckets whose newest commit has a number above *above*, each with the largest such number."""
+def unpublished(db: Database, bucket: str) -> list[Unpublished]:
+    """The commits of the bucket that no blob publishes yet, the oldest first ([FLUSH-9])."""
+    query = """
+        SELECT b.id, b.identity, c.seq, c.cid FROM buckets b JOIN commits c ON c.bucket = b.id
+        WHERE b.name = %s AND NOT c.published ORDER BY c.seq
+    """
+    with db.connection() as connection:
+        return [Unpublished._make(row) for row in connection.execute(query, (bucket,), binary=True)]
+
+
+def mark_published(db: Database, commit: Unpublished) -> None:
+    """Note that the blob of a commit is durable."""
+    with db.connection() as connection:
+        query = "UPDATE commits SET published = true WHERE bucket = %s AND seq = %s"
+        connection.execute(query, (commit.bucket, commit.seq))
+
+
+def list_long_histories(db: Database, above: int) -> list[History]:
+    """The identities that have a commit with a number above *above*."""
     query = "SELECT identity, max(seq) FROM buckets GROUP BY identity HAVING max(seq) > %s ORDER BY identity"
     with db.reading() as connection:
-        return [Published._make(row) for row in connection.execute(query, (above,))]
+        return [History._make(row) for row in connection.execute(query, (above,))]
 
 
 def newest_of_identity(db: Database, identity: str) -> list[int]:

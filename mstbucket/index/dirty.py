@@ -1,7 +1,7 @@
 """Keys and versions whose rows changed since the newest commit: what a flush folds, and what a check leaves out.
 
-A dirty row has a generation, which each change of its key or version makes anew. A flush removes a dirty row only with the
-generation that it read, so that a change made meanwhile stays dirty ([FLUSH-7]).
+Each change of a key gives its dirty row a new generation. A flush removes a dirty row only if the row still has the
+generation that the flush read. So a change that is made meanwhile stays dirty ([FLUSH-7]).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mstbucket.pg.binary import bigint_array, text_array
 from mstbucket.pg.queries import server_cursor
 
 if TYPE_CHECKING:
+    from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
 _BATCH: Final = 1000  # rows fetched at a time
@@ -27,7 +28,7 @@ class Change(NamedTuple):
 
     Attributes:
         seq: the number of the version, 0 for an object.
-        cid: of the manifest; None where the object or version is gone, as is `manifest`.
+        cid, manifest: None if the object or the version is gone.
     """
 
     key: str
@@ -44,18 +45,16 @@ class Place(NamedTuple):
     seq: int
 
 
-class Row(NamedTuple):
-    """An object or a version, and the CID of its manifest."""
-
-    place: Place
-    manifest: bytes
-
-
 class Side(NamedTuple):
-    """What the index says of the places behind another one: two lists in order, each cut at the limit that was asked for."""
+    """What follows a place, of each as many as the limit of the question allows.
 
-    rows: list[Row]
-    dirty: list[Place]
+    Attributes:
+        manifests: of the rows there are, the CIDs.
+        dirty: the places that are dirty, with or without a row.
+    """
+
+    manifests: dict[Place, bytes]
+    dirty: set[Place]
 
 
 # --- for a flush ----------------------------------------------------------------------------------------------------
@@ -70,14 +69,14 @@ _CHANGED_VERSIONS: Final = f"""
     FROM dirty_versions d LEFT JOIN versions v ON v.bucket = d.bucket AND v.key = d.key AND v.seq = d.seq
     WHERE d.bucket = %s AND d.key <= %s ORDER BY d.key, d.seq DESC LIMIT %s
 """
-_SETTLE_OBJECTS: Final = """
+_CLEAR_OBJECTS: Final = """
     WITH folded AS (
         SELECT d.key FROM unnest(%s, %s) AS f (key, generation)
         JOIN dirty d ON d.bucket = %s AND d.key = f.key AND d.generation = f.generation
         FOR UPDATE OF d SKIP LOCKED)
     DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key
 """
-_SETTLE_VERSIONS: Final = """
+_CLEAR_VERSIONS: Final = """
     WITH folded AS (
         SELECT d.key, d.seq FROM unnest(%s, %s, %s) AS f (key, seq, generation)
         JOIN dirty_versions d ON d.bucket = %s AND d.key = f.key AND d.seq = f.seq AND d.generation = f.generation
@@ -88,14 +87,14 @@ _SETTLE_VERSIONS: Final = """
 
 @contextmanager
 def changed_objects(connection: Connection, bucket: int, last: str, limit: int) -> Iterator[Iterator[Change]]:
-    """The first *limit* dirty keys up to *last*, in order, as they are read; close it before the next statement."""
+    """The first *limit* dirty keys up to *last*, in order, as the caller reads them. Leave it before the next statement."""
     with _changes(connection, _CHANGED_OBJECTS, bucket, last, limit) as changes:
         yield changes
 
 
 @contextmanager
 def changed_versions(connection: Connection, bucket: int, last: str, limit: int) -> Iterator[Iterator[Change]]:
-    """As `changed_objects`, of dirty versions: in the order of keys, and below a key the newest first."""
+    """As `changed_objects`, of dirty versions: in the order of keys, and the newest of a key first."""
     with _changes(connection, _CHANGED_VERSIONS, bucket, last, limit) as changes:
         yield changes
 
@@ -109,16 +108,27 @@ def _changes(connection: Connection, query: str, bucket: int, last: str, limit: 
         )
 
 
-def settle_objects(tx: Tx, keys: Sequence[str], generations: Sequence[int]) -> None:
+def clear_objects(tx: Tx, keys: Sequence[str], generations: Sequence[int]) -> None:
     """Remove the dirty rows of *keys* that have these generations. A row that a writer holds stays, without a wait."""
     pairs = (text_array(keys), bigint_array(generations))
-    tx.connection.execute(_SETTLE_OBJECTS, (*pairs, tx.bucket, tx.bucket))
+    tx.connection.execute(_CLEAR_OBJECTS, (*pairs, tx.bucket, tx.bucket))
 
 
-def settle_versions(tx: Tx, keys: Sequence[str], seqs: Sequence[int], generations: Sequence[int]) -> None:
-    """As `settle_objects`, of versions."""
+def clear_versions(tx: Tx, keys: Sequence[str], seqs: Sequence[int], generations: Sequence[int]) -> None:
+    """As `clear_objects`, of versions."""
     triples = (text_array(keys), bigint_array(seqs), bigint_array(generations))
-    tx.connection.execute(_SETTLE_VERSIONS, (*triples, tx.bucket, tx.bucket))
+    tx.connection.execute(_CLEAR_VERSIONS, (*triples, tx.bucket, tx.bucket))
+
+
+def due_for_flush(db: Database, changes: int, age: int) -> list[str]:
+    """The buckets that have `changes` changed keys, or a change that is `age` ms old, by name."""
+    query = """
+        SELECT b.name FROM buckets b
+        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
+        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
+    """
+    with db.reading() as connection:
+        return [str(row[0]) for row in connection.execute(query, (changes, age))]
 
 
 # --- for a check ----------------------------------------------------------------------------------------------------
@@ -141,6 +151,6 @@ def versions_behind(connection: Connection, bucket: int, after: Place, limit: in
 
 def _side(connection: Connection, rows: str, dirty: str, asked: Sequence[object]) -> Side:
     return Side(
-        [Row(Place(key, seq), manifest) for key, seq, manifest in connection.execute(rows, asked, binary=True)],
-        [Place._make(row) for row in connection.execute(dirty, asked, binary=True)],
+        {Place(key, seq): manifest for key, seq, manifest in connection.execute(rows, asked, binary=True)},
+        {Place(key, seq) for key, seq in connection.execute(dirty, asked, binary=True)},
     )

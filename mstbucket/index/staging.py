@@ -1,7 +1,7 @@
 """The rows of an import: their form on the way to the database, and how they become those of a bucket.
 
-The rows have the number of a bucket that nobody can find yet, so that nobody waits for them. Each function that makes a row
-gives it in the binary form of COPY; the rows are kept outside, and come back in pieces.
+The rows have the number of a bucket that nobody can find yet. So nobody waits for them. A row is made in the binary form of
+COPY. The caller keeps the rows, and hands them back in pieces.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _PLACE_OBJECTS: Final = """
 
 
 def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repeats: Iterable[bytes]) -> None:
-    """Take the rows of the objects. The repeats are kept until the transaction ends, since `add_versions` needs them."""
+    """Take the rows of the objects, and the repeats of objects and versions. `add_versions` uses the repeats again."""
     _copy(connection, f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)", rows)
     connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
     _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", repeats)
@@ -93,7 +93,7 @@ def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repe
 
 
 def add_versions(connection: Connection, bucket: int, rows: Iterable[bytes]) -> None:
-    """Take the rows of noncurrent versions and markers, after those of the objects, which get their places above them."""
+    """Take the rows of noncurrent versions and markers, and place the objects above them. Call `add_objects` before."""
     connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
     _copy(connection, "COPY past FROM STDIN (FORMAT binary)", rows)
     connection.execute(_REPEAT_VERSIONS, {"bucket": bucket})

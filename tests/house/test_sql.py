@@ -14,13 +14,6 @@ ROOMS = ("mstbucket.index", "mstbucket.pg")
 # Modules that are not converted yet. It only gets shorter.
 NOT_YET: frozenset[str] = frozenset({
     "mstbucket.index.versioning",
-    "mstbucket.services.blocks.blocks",
-    "mstbucket.services.blocks.damaged",
-    "mstbucket.services.blocks.encoding",
-    "mstbucket.services.blocks.frame_index",
-    "mstbucket.services.blocks.identity",
-    "mstbucket.services.blocks.incoming",
-    "mstbucket.services.blocks.write",
     "mstbucket.services.objects.contents",
     "mstbucket.services.objects.copy",
     "mstbucket.services.objects.delete",
@@ -37,9 +30,6 @@ NOT_YET: frozenset[str] = frozenset({
     "mstbucket.services.policy.lifecycle_pass",
     "mstbucket.services.policy.lifecycle_rules",
     "mstbucket.services.policy.locks",
-    "mstbucket.services.upkeep.compact",
-    "mstbucket.services.upkeep.reencode",
-    "mstbucket.services.upkeep.worker",
 })  # fmt: skip
 
 # The words that begin a statement, as they are written here, with what has to follow; prose has no such pair.

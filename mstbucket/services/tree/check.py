@@ -1,4 +1,4 @@
-"""Check a bucket against its store: the judge reads an export that is never written down, then index meets tree."""
+"""Check a bucket against its store: the judge reads an export as it is made, then the index is compared with the trees."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ _PAGE: Final = 2000  # rows of the index that are compared at a time
 def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
     """Verify the newest commit in the store, and the index against the tree; see `Bucket.verify`.
 
-    [CHK-1] No transaction is open while blocks are read: a snapshot that is held for long keeps every old row of the
-    database from being cleaned up.
+    [CHK-1] No transaction is open while blocks are read: the database cannot clean up old rows while a snapshot is held.
     """
     with error_context(context, bucket):
         with context.db.reading() as connection:
@@ -96,7 +95,7 @@ class _Behind(Protocol):
 
 
 class _Tree(NamedTuple):
-    """One of the two trees: where a commit has its root, what the index says of it, and a place of the index as its key."""
+    """One of the two trees: its root in a commit, its rows in the index, and the key in it of a place in the index."""
 
     root: Callable[[Roots], bytes | None]
     behind: _Behind
@@ -110,9 +109,9 @@ _VERSIONS: Final = _Tree(
 
 
 class _Row(NamedTuple):
-    """A place as the index has it: its key in the tree, the CID of its manifest, whether it is dirty.
+    """A place in the index: its key in the tree, the CID of its manifest, whether it is dirty.
 
-    The manifest is None where the index holds nothing by now, so that the place is dirty.
+    A place without a manifest is only dirty: its object or version is gone.
     """
 
     key: bytes
@@ -121,9 +120,12 @@ class _Row(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """What one snapshot said of the places behind another: the root of the tree in it, and its rows in order up to a place.
+    """What one snapshot said of the places that follow another one.
 
-    `last` is that place, the last there is a word about; None where the rows are all there are.
+    Attributes:
+        root: of the tree, in the same snapshot.
+        rows: in the order of the tree.
+        last: the place up to which the rows are complete; None if they are all there are.
     """
 
     root: bytes | None
@@ -132,24 +134,22 @@ class _Page(NamedTuple):
 
 
 def _read_page(context: Context, bucket: int, tree: _Tree, after: Place) -> _Page:
-    """Rows and dirty places of one snapshot together, as far as neither was cut by the limit."""
+    """Rows and dirty places of one snapshot together, up to the first of the two limits."""
     with context.db.snapshot() as connection:
         root = tree.root(read_roots(connection, bucket))
         side = tree.behind(connection, bucket, after, _PAGE)
-    there = {row.place: row.manifest for row in side.rows}
-    dirty = set(side.dirty)
-    cut = [max(part, key=tree.key) for part in (there, dirty) if len(part) == _PAGE]
+    cut = [max(part, key=tree.key) for part in (side.manifests, side.dirty) if len(part) == _PAGE]
     last = min(cut, key=tree.key, default=None)
-    places = sorted((tree.key(place), place) for place in there.keys() | dirty)
+    places = sorted((tree.key(place), place) for place in side.manifests.keys() | side.dirty)
     end = None if last is None else tree.key(last)
-    rows = [_Row(key, there.get(place), place in dirty) for key, place in places if end is None or key <= end]
+    rows = [_Row(key, side.manifests.get(place), place in side.dirty) for key, place in places if end is None or key <= end]
     return _Page(root, rows, last)
 
 
 def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
-    """Index and tree side by side in key order, page by page ([CHK-2]); how many rows are dirty.
+    """Compare index and tree in the order of keys, page by page ([CHK-2]). Returns how many rows are dirty.
 
-    [FLUSH-1] for every key without a dirty row they are equal: in each snapshot, with the tree that is current in it.
+    [FLUSH-1] For every key without a dirty row they are equal, in each snapshot with the tree that is current in it.
     """
     dirty = 0
     after = Place("", 0)

@@ -1,14 +1,14 @@
 """Flush: fold the changed keys of a bucket into its trees, exactly once, and move its commit ([FLUSH-1] to [FLUSH-9]).
 
     1. One snapshot gives the commit, the dirty keys and versions with their generations, and their rows.
-    2. The new trees, of objects and of versions, are computed, and everything new is written to one pack, durably. No
-       transaction is open meanwhile.
-    3. One short transaction moves the commit from the one read in step 1, records the blocks, and removes exactly the
-       generations folded. If somebody else moved the commit, nothing has happened and the flush starts over.
-    4. The commit is published as a small blob, so that the store can be found again without the database.
+    2. The flush computes the two new trees, of objects and of versions, and writes everything new to one pack, durably.
+       No transaction is open meanwhile.
+    3. One short transaction moves the commit from the one of step 1, records the blocks, and removes the dirty rows that
+       still have the generations of step 1. If somebody else moved the commit, nothing happens, and the flush starts over.
+    4. A small blob publishes the commit. By it the store can be found again without the database.
 
-A crash before 3 leaves a pending pack that nothing refers to; a crash after 3 leaves a commit that the next flush
-publishes.
+A crash before step 3 leaves a pending pack, and nothing refers to it. A crash after step 3 leaves a commit that the next
+flush publishes.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def flush(context: Context, bucket: str) -> CommitInfo:
 
 
 def fold_all(context: Context, bucket: str) -> None:
-    """Fold, in one commit or in several, everything that was dirty at the call; whoever else does so meanwhile.
+    """Fold everything that was dirty at the call, in one commit or in several, without a look at other flushes.
 
     Raises:
-        Conflict: somebody else moved the commit. What was folded before is folded.
+        Conflict: somebody else moved the commit. The commits made before that stay.
     """
     while True:
         snapshot = take_snapshot(context, bucket)
@@ -63,7 +63,7 @@ def _fold_once(context: Context, snapshot: Snapshot) -> None:
             _move_commit(tx, snapshot, folded)
             _keep_bodies(tx, snapshot, pack)
             pack.record(connection, tx.epoch)
-            _settle(tx, snapshot)
+            _clear_dirty(tx, snapshot)
         pack.keep()
 
 
@@ -77,7 +77,7 @@ def _check_number(snapshot: Snapshot) -> None:
 
 
 def _check_bucket(tx: Tx, snapshot: Snapshot) -> None:
-    """A bucket that was made anew under the same name is not the one that the snapshot read."""
+    """Refuse a bucket that was made anew under the name: the snapshot read another one."""
     if tx.bucket != snapshot.head.bucket:
         raise CommitMoved(f"bucket {snapshot.head.name!r} was deleted and made again during the flush")
 
@@ -90,9 +90,9 @@ def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
 
 
 def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
-    """Every body that a folded manifest names must still be there, and stay ([FLUSH-6]).
+    """Make sure that every body of a folded manifest is still there, and stays ([FLUSH-6]).
 
-    Since the snapshot a key may have been overwritten and its old body collected. Bodies in this pack are safe.
+    A key may have been overwritten since the snapshot, and its old body collected. The bodies in this pack are safe.
     """
     named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
     for batch in batches(sorted(named - pack.cids)):
@@ -100,10 +100,10 @@ def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
             raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
 
 
-def _settle(tx: Tx, snapshot: Snapshot) -> None:
-    """Remove exactly the dirty rows that were folded: by generation, and not those a writer holds ([FLUSH-7])."""
+def _clear_dirty(tx: Tx, snapshot: Snapshot) -> None:
+    """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7])."""
     objects, versions = snapshot.objects, snapshot.versions
     if objects.keys:
-        dirty.settle_objects(tx, objects.keys, objects.generations)
+        dirty.clear_objects(tx, objects.keys, objects.generations)
     if versions.keys:
-        dirty.settle_versions(tx, versions.keys, versions.seqs, versions.generations)
+        dirty.clear_versions(tx, versions.keys, versions.seqs, versions.generations)

@@ -26,8 +26,8 @@ _Item = TypeVar("_Item")
 class Folded:
     """The state after the fold.
 
-    A commit is made also where the tree came out the same: only a moved commit stops another flush, one that read an
-    older generation of the same key, from folding that over this one ([FLUSH-8]).
+    There is a new commit even if the tree came out the same ([FLUSH-8]). Another flush may have read an older generation
+    of the same key. Only a moved commit stops it from folding that over this one.
     """
 
     commit: commits.Commit
@@ -38,7 +38,7 @@ class Folded:
 
 
 def fold(blocks: StoreBlocks, snapshot: Snapshot) -> Folded:
-    """The trees and the commit that the changes of the snapshot make. Nothing is written."""
+    """Compute the trees and the commit after the changes of the snapshot. Nothing is written."""
     source = _WithEmptyTree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
@@ -65,7 +65,7 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot) -> Folded:
 
 
 class _WithEmptyTree:
-    """The store's blocks and the node of the empty tree, which a bucket's first flush starts from."""
+    """The store's blocks, and the node of the empty tree. A bucket's first flush starts from that."""
 
     def __init__(self, blocks: StoreBlocks) -> None:
         self._blocks = blocks
@@ -80,7 +80,7 @@ class _WithEmptyTree:
 
 
 def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
-    """The sum of the sizes in the manifests that the fold replaces: the tree's own word, not the index's."""
+    """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
     total = 0
     for batch in batches(replaced):
         found = blocks.get_many(set(batch))
@@ -92,9 +92,9 @@ def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
 
 
 def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, folded: Folded) -> None:
-    """Write everything new in the order of an export, so that a later export reads the pack from front to back; durable."""
+    """Write everything new, durably, in the order of an export: a later export reads the pack from front to back."""
     pack.add(folded.cid, folded.block)
-    # What moves from one tree to the other has its blocks in the store already.
+    # A manifest that moves from one tree to the other is in the store already.
     known = {*folded.objects.replaced, *folded.versions.replaced}
     new = [*_in_export_order(snapshot, folded.objects, known), *_in_export_order(snapshot, folded.versions, known)]
     for batch in batches(new):
@@ -109,7 +109,7 @@ def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, fo
 
 
 def _in_export_order(snapshot: Snapshot, applied: Applied, known: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The new nodes with the new manifests, but for those *known*, in their places; depth first, links as encoded."""
+    """The new nodes, with the new manifests in their places but for the *known* ones. Depth first, links as encoded."""
     stack = [applied.root]
     while stack:
         cid = stack.pop()
@@ -122,7 +122,7 @@ def _in_export_order(snapshot: Snapshot, applied: Applied, known: set[bytes]) ->
 
 
 def batches(items: Sequence[_Item]) -> Iterator[list[_Item]]:
-    """The items, as many at a time as one question to the database asks for."""
+    """The items, in lists of the size of one question to the database."""
     rest = iter(items)
     while batch := list(islice(rest, _BATCH)):
         yield batch

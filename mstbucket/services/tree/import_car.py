@@ -1,14 +1,14 @@
 """Import: one pass through the CAR verifies it whole and stages it in the store, then a short switch makes it a bucket.
 
-    1. What the store lacks of the blocks goes to pending packs; the rows are prepared in temporary files, in the form in
-       which the database takes them. The store is not held, however long the file takes to come.
-    2. When the file is verified, a transaction takes the rows of the bucket, under a number that no bucket has yet, and
-       judges them together. It holds nothing that anybody else waits for.
+    1. The blocks that the store lacks go to pending packs. The rows go to temporary files, in the form in which the database
+       takes them. Nobody waits for the import, however long the file takes to come.
+    2. When the file is verified, a transaction takes the rows of the bucket, under a number that no bucket has yet. It holds
+       nothing that anybody else waits for.
     3. The blocks are recorded, a pack at a time, each in a short transaction of its own.
-    4. The transaction of 2 goes behind the barrier, makes the bucket, and commits ([IMP-3], [IMP-5]).
+    4. The transaction of step 2 goes behind the barrier, makes the bucket, and commits ([IMP-3], [IMP-5]).
 
-Until then nothing is visible. What an interrupted import leaves is pending packs, or, between 3 and 4, blocks that
-nothing leads to: another import of the file counts on them.
+Nothing is visible before the end. An interrupted import leaves pending packs. Between steps 3 and 4 it leaves blocks that
+nothing leads to; another import of the file counts on them.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ def import_car(
 
 
 def _switch(context: Context, blocks: Staged, root: bytes, commit: Commit, name: str, rows: ImportRows) -> None:
-    """The transaction of [IMP-3], and within it, by others, the recording of the blocks."""
+    """Steps 2 to 4: one transaction takes the rows and makes the bucket; others record the blocks meanwhile ([IMP-3])."""
     with context.db.transaction() as connection:
         staging.add_objects(connection, rows.bucket, rows.objects.pieces(), rows.repeats.pieces())
         if commit.versions is not None:  # the replay has refused what no bucket of a store can hold ([VSN-9])
             staging.add_versions(connection, rows.bucket, rows.versions.pieces())
         _check_name(context, name)  # it may have been taken while the file came
         blocks.record()
-        # [IMP-5] The barrier is taken here and not before. The rows above are nobody else's, so that nobody waits for them.
+        # [IMP-5] The barrier is taken here and not before. Nobody waits for the rows above: nobody else has that number.
         tx = buckets.insert_imported(connection, rows.bucket, name, root, commit)
         commits.insert(tx, root, commit, whole=True)
-        blocks.settle(tx)
+        blocks.withdraw(tx)
 
 
 def _check_name(context: Context, name: str) -> None:

@@ -6,7 +6,7 @@ from mstbucket.blobs.names import Kind, ref_name, secret_ref_name
 from mstbucket.core import car
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BlobExists, HashMismatch
-from mstbucket.index.unpublished import mark_published, unpublished
+from mstbucket.index.commits import mark_published, unpublished
 from mstbucket.services.blocks.context import Context
 
 

@@ -22,9 +22,13 @@ FLUSH_MANIFESTS: Final = 64 * MIB  # of manifests held from the snapshot to the 
 
 @dataclass(slots=True)
 class Changes:
-    """What one tree is to become: its root, and of every dirty row in order the key, the generation, the new manifest.
+    """The changes of one tree, as columns: an entry for every dirty row, in order.
 
-    `seqs` are those of versions; for objects they are not used. `held` is the size of the manifests it brought along.
+    Attributes:
+        root: of the tree that they change.
+        held: bytes of the manifests that came with them.
+        seqs: the numbers of versions; 0 for objects.
+        manifests: the new CIDs; None if the object or the version is gone.
     """
 
     root: bytes
@@ -32,7 +36,7 @@ class Changes:
     keys: list[str] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
-    manifests: list[bytes | None] = field(default_factory=list)  # CID, or None where the row is gone
+    manifests: list[bytes | None] = field(default_factory=list)
 
     def cut(self, size: int) -> None:
         """Forget all changes but the first *size*."""
@@ -41,7 +45,7 @@ class Changes:
 
 
 class ManifestBlock(NamedTuple):
-    """A manifest as a block; the CID and the size of the body are None for a delete marker."""
+    """A manifest as a block, with the CID and the size of its body; a delete marker has none."""
 
     block: bytes
     content: bytes | None
@@ -50,7 +54,7 @@ class ManifestBlock(NamedTuple):
 
 @dataclass(slots=True)
 class Snapshot:
-    """What one flush folds: the state it starts from, and what its two trees are to become.
+    """What one flush folds: the state it starts from, and the changes of the two trees.
 
     Attributes:
         blocks: the new manifests by their CIDs.
@@ -91,7 +95,7 @@ def take_snapshot(context: Context, bucket: str) -> Snapshot:
         head = read_head(connection, bucket)
         objects, versions = Changes(head.tree or EMPTY_ROOT), Changes(head.versions or EMPTY_ROOT)
         snapshot = Snapshot(head, objects, versions)
-        # Where not all fits, the cut is between two keys: no commit lacks an object that became a version.
+        # If not all fits, the cut is between two keys: then no commit lacks an object that became a version.
         last = TOP
         with dirty.changed_versions(connection, head.bucket, last, FLUSH_KEYS + 1) as changed:
             all_versions = _take(snapshot, versions, changed)
@@ -107,7 +111,7 @@ def take_snapshot(context: Context, bucket: str) -> Snapshot:
 
 
 def _take(snapshot: Snapshot, changes: Changes, changed: Iterator[dirty.Change]) -> bool:
-    """Take as many dirty rows as fit; whether that is all of them."""
+    """Take as many dirty rows as fit. Whether that is all of them."""
     for change in changed:
         if len(changes.keys) >= FLUSH_KEYS or changes.held >= FLUSH_MANIFESTS:
             return False
@@ -116,7 +120,7 @@ def _take(snapshot: Snapshot, changes: Changes, changed: Iterator[dirty.Change])
 
 
 def _drop_last_key(changes: Changes) -> None:
-    """Forget the last key, which may have more changes than were read; not if it is the only one."""
+    """Forget the last key unless it is the only one: not all of its changes may have been read."""
     first = bisect_left(changes.keys, changes.keys[-1])
     if first:
         changes.cut(first)

@@ -1,4 +1,4 @@
-"""The blocks of an import: all of them durable before any has a row, and then recorded by short transactions ([IMP-5])."""
+"""The blocks of an import. All are durable before any has a row; then short transactions record them ([IMP-5])."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _SIZES: Final = struct.Struct("<QQQ")
 
 
 class Staged:
-    """Blocks on their way in, in as many packs as it takes. Left without `keep`, what has no row yet is removed.
+    """Blocks on their way in, in as many packs as it takes. At its end, what has no row yet is removed.
 
-    From its making until `settle` nothing that it found or wrote is collected: it has a pending row of its own ([PUT-11]).
+    It has a pending row of its own. From its making until `withdraw` nothing that it found or wrote is collected ([PUT-11]).
     """
 
     def __init__(self, context: Context) -> None:
@@ -63,7 +63,7 @@ class Staged:
             raise failed("the temporary directory cannot hold the places of the blocks", error) from error
 
     def record(self) -> None:
-        """Give every block its row, a pack at a time: until the import has ended, rows that nothing leads to."""
+        """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows."""
         self._places.seek(0)
         while self._sealed:
             one = self._sealed[0]
@@ -77,11 +77,11 @@ class Staged:
             one.__exit__(None, None, None)
             self.say_alive()
 
-    def settle(self, tx: Tx) -> None:
-        """Inside the caller's transaction, behind the barrier: from now on the rows of others hold the blocks.
+    def withdraw(self, tx: Tx) -> None:
+        """Withdraw the pending row, inside the transaction that makes the rows which hold the blocks from now on.
 
         Raises:
-            StorageError: the import took so long that it was given up, and with it what it counts on.
+            StorageError: the import took so long that it was given up, and with it the blocks that it counts on.
         """
         self._claim.withdraw(tx.connection)
 

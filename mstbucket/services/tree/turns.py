@@ -11,16 +11,17 @@ from mstbucket.errors import Conflict
 from mstbucket.index import commits
 from mstbucket.services.blocks.context import Context
 
-WAIT_SECONDS: Final = 60.0  # for another flush of the bucket; one that takes longer may be stopped, or hang
-LOCK: Final = 0x6D7376  # class of advisory locks, with the row number of the bucket that is being flushed
-FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often has been overtaken by others that did the work
+WAIT_SECONDS: Final = 60.0  # for another flush of the bucket, which may be stopped, or hang
+LOCK: Final = 0x6D7376  # the class of the advisory locks; the second number is the bucket's row number
+FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often is raised to the caller
 _PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
 
 
 def in_turn(context: Context, bucket: str, fold: Callable[[], None]) -> None:
-    """Call *fold* when no other flush of the bucket is under way, or has been for WAIT_SECONDS; again when it loses.
+    """Call *fold* as soon as no other flush of the bucket is under way, but after WAIT_SECONDS at the latest.
 
-    Return without a call where others have folded meanwhile all that was dirty at the beginning.
+    If *fold* loses against another flush, wait for the next turn. If others have folded meanwhile all that was dirty at
+    the beginning, return without a call.
 
     Raises:
         NoSuchBucket: there is no such bucket.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
-from mstbucket.index.due import due_for_flush
+from mstbucket.index.dirty import due_for_flush
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush

@@ -19,6 +19,7 @@ from mstbucket.core import cid as cids
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, header, section
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError, Untrue
+from mstbucket.index.tx import Tx
 from mstbucket.limits import KIB, MIB
 from mstbucket.services.tree import staged_blocks
 from mstbucket.services.tree.staged_blocks import Staged
@@ -98,19 +99,19 @@ def test_nobody_waits_for_an_import_while_its_file_comes_nor_while_its_rows_are_
     def look(stage: str) -> None:
         seen.append((stage, barrier_is_free(second_database_url), len(second_store.list_buckets())))
 
-    record, settle = Staged.record, Staged.settle
+    record, withdraw = Staged.record, Staged.withdraw
 
     def recording(self: Staged) -> None:
         look("rows of objects are taken")
         record(self)
         look("blocks have rows")
 
-    def settling(self: Staged, connection: Any) -> None:
-        settle(self, connection)
+    def withdrawing(self: Staged, tx: Tx) -> None:
+        withdraw(self, tx)
         look("the switch")
 
     monkeypatch.setattr(Staged, "record", recording)
-    monkeypatch.setattr(Staged, "settle", settling)
+    monkeypatch.setattr(Staged, "withdraw", withdrawing)
     bucket = second_store.import_car(Pausing(car, lambda: look("half of the file")))
     assert seen == [
         ("half of the file", True, 0),
@@ -212,7 +213,7 @@ elif stage == "half recorded":
     record = Incoming.record
     Incoming.record = lambda *arguments: die() if next(count) == 2 else record(*arguments)
 else:
-    staged_blocks.Staged.settle = die
+    staged_blocks.Staged.withdraw = die
 with mstbucket.open(database=database, blobs=blobs, background=False) as store:
     store.import_car(file)
 """
