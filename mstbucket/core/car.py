@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 from mstbucket.core import varint
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, check_cid, to_text
 from mstbucket.core.dagcbor import LINK_HEAD, Link, decode, decode_fast, link_text
-from mstbucket.core.streams import Readable
 from mstbucket.errors import ForeignCar, FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
 from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
+from mstbucket.model.streams import Readable
 
 WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section this is all it holds [CAR-9]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mstbucket.core.streams import Readable
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.files.paths import temporary_name
+from mstbucket.model.streams import Readable
 
 _ADVICE: Final = {
     errno.ENOSPC: "free some space and repeat the call",

@@ -9,8 +9,8 @@ from os import PathLike
 from types import MappingProxyType
 from typing import Literal
 
-from mstbucket.core.streams import Readable
 from mstbucket.errors import MstBucketError
+from mstbucket.model.streams import Readable
 
 #: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
 Body = bytes | bytearray | memoryview | PathLike[str] | Readable

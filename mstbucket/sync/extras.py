@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mstbucket.core.streams import Readable
 from mstbucket.errors import InvalidInput
 from mstbucket.files.types import guess_type
 from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest
+from mstbucket.model.streams import Readable
 from mstbucket.services.objects.put import check
 from mstbucket.services.objects.tags import RESPONSE_HEADERS
 

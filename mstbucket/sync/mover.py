@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Final
 
-from mstbucket.core.streams import Readable
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model.objects import ObjectInfo, PutRequest, PutResult
+from mstbucket.model.streams import Readable
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 
 WHOLE: Final = 1 << 20  # bytes; what has up to this joins a batch, larger bodies are streamed one by one

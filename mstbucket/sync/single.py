@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.core.keys import encode_key
-from mstbucket.core.streams import Readable
 from mstbucket.files.tree import Tree, write_named
 from mstbucket.files.watched import Watched
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import ObjectInfo, PutResult
+from mstbucket.model.streams import Readable
 from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.extras import Extras
 from mstbucket.sync.mover import Meter, Metered

@@ -8,7 +8,7 @@ from typing import Final
 
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
-from mstbucket.core.streams import Readable
+from mstbucket.model.streams import Readable
 from mstbucket.verify.replay import Replay
 
 _EVERY: Final = 4096  # blocks or keys between two calls of *progress*

@@ -16,7 +16,6 @@ from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
-from mstbucket.core.streams import Readable
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import (
@@ -31,6 +30,7 @@ from mstbucket.errors import (
     Untrue,
 )
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.history import History

@@ -13,8 +13,8 @@ from typing import Any
 # one line do not know each other. A module that is in no part fails: give it a place here.
 LAYERS: list[list[str]] = [
     ["errors", "limits"],
-    ["core"],
     ["model"],
+    ["core"],
     ["spill", "files", "remote"],
     ["verify", "blobs"],
     ["packs", "pg"],
