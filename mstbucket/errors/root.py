@@ -16,7 +16,7 @@ class MstBucketError(Exception):
         bucket: name of the bucket.
         key: the object's key.
         cid: of the block, as text.
-        pack: name of the pack in the blob store.
+        pack: name of the pack, or other blob, in the blob store.
         offset: the byte at which it was noticed, in the file or block that the message speaks of.
     """
 

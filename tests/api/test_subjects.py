@@ -1,4 +1,4 @@
-"""An error of a verb says in fields which bucket and key it is about, whoever below has raised it."""
+"""[ARG-5] An error of a verb says in fields which bucket and key it is about, whoever below has raised it."""
 
 from __future__ import annotations
 

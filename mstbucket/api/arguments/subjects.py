@@ -1,4 +1,4 @@
-"""What the error of a verb is about, where nobody below knew: the bucket and the key that the caller named."""
+"""What the error of a verb is about, where nobody below knew: the bucket and the key that the caller named ([ARG-5])."""
 
 from __future__ import annotations
 
