@@ -228,4 +228,4 @@ def page_of_open(
         arguments |= {"delimiter": delimiter, "skip": len(prefix) + 1, "top": TOP}
         arguments["before"] = len(prefix) + len(delimiter) - 1
     query = _LOOSE if delimiter else _PLAIN
-    return [Listed(*row) for row in connection.execute(query, arguments, binary=True)]
+    return list(map(Listed._make, connection.execute(query, arguments, binary=True).fetchall()))
