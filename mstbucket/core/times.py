@@ -8,6 +8,7 @@ from typing import Final
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_MS: Final = -62135596800000  # the first millisecond of the year 1
 LATEST_MS: Final = 253402300799999  # the last millisecond of the year 9999
+DAY_MS: Final = 24 * 3600 * 1000
 
 
 def moment(ms: int) -> datetime:

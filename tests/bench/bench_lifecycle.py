@@ -16,8 +16,8 @@ from rows import Row
 
 import mstbucket
 from mstbucket import LifecycleRule
+from mstbucket.core.times import DAY_MS
 from mstbucket.services.policy import lifecycle_pass as expiring
-from mstbucket.services.policy.lifecycle_rules import DAY_MS
 
 MILLION = int(os.environ.get("BENCH_KEYS", "1000000"))
 DUE = min(20_000, MILLION // 10)  # versions of one key

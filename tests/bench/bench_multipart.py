@@ -13,8 +13,7 @@ from collections.abc import Callable
 from rows import Row
 
 import mstbucket
-from mstbucket.limits import MIB, PARTS_MAX
-from mstbucket.services.uploads import complete as completing
+from mstbucket.limits import MIB, PART_SIZE_MIN, PARTS_MAX
 
 PART = 5 * MIB
 
@@ -55,7 +54,7 @@ def _completion(bucket: mstbucket.Bucket) -> Row:
 
 def _cut_anew(bucket: mstbucket.Bucket) -> Row:
     """Parts that are no multiple of 1 MiB: all but the first chunks are read, hashed and written again."""
-    least = completing.PART_SIZE_MIN
+    least = PART_SIZE_MIN
     upload = bucket.create_multipart_upload("cut").id
     bodies = [random.Random(n).randbytes(least + 1) for n in range(24)]
     parts = [bucket.upload_part("cut", upload, n, body) for n, body in enumerate(bodies, 1)]

@@ -14,6 +14,7 @@ from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.cid import dag_pb_cid, raw_cid
 from mstbucket.core.compose import DIGEST, Composer
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.parts import check_sizes
 from mstbucket.core.unixfs import DagBuilder, body_height, decode_file, open_block, plan_range
 from mstbucket.core.unixfs_shape import _node_length, _tree_length, child_sizes, encode_node, span
 from mstbucket.errors import EntityTooLarge, InvalidBlock, InvalidInput
@@ -28,7 +29,6 @@ from mstbucket.limits import (
     SEQ_MAX,
     UNIXFS_NODE_MAX,
 )
-from mstbucket.services.uploads.complete import check_sizes
 from mstbucket.spill.seen import NUMBER_BITS
 from mstbucket.verify import manifest as judge
 from mstbucket.verify.replay import _SIZES

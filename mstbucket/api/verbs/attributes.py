@@ -18,7 +18,7 @@ from mstbucket.services.objects import copy as copying
 from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import tags as attributes
 from mstbucket.services.objects.read import Source
-from mstbucket.services.uploads import copy_across as crossing
+from mstbucket.services.uploads import copy_across
 
 
 @verbs
@@ -102,7 +102,7 @@ class BucketAttributes:
         )
         if there._context is not self._context:
             directives = metadata_directive, tagging_directive
-            return crossing.copy(there._context, source, self._context, self.name, request, *directives, wanted)
+            return copy_across.copy(there._context, source, self._context, self.name, request, *directives, wanted)
         expectation = expected(if_match, if_none_match)
         return copying.copy(
             self._context, source, self.name, request, metadata_directive, tagging_directive, wanted, expectation

@@ -8,6 +8,7 @@ from datetime import datetime
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.shapes import named_parts
 from mstbucket.core.s3rules.conditions import expected
+from mstbucket.core.s3rules.part_checksums import upload_checksum
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import EMPTY, Body, PutRequest, PutResult, Tags
 from mstbucket.model.uploads import Part, PartNames, PartsPage, Upload, UploadsPage
@@ -15,7 +16,6 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.read import Source
 from mstbucket.services.uploads import complete as completing
 from mstbucket.services.uploads import parts, uploads
-from mstbucket.services.uploads.part_checksums import kind
 
 
 @verbs
@@ -65,7 +65,7 @@ class MultipartUploads:
             object_lock_retain_until=object_lock_retain_until,
             object_lock_legal_hold=object_lock_legal_hold,
         )  # fmt: skip
-        return uploads.create(self._context, self.name, request, kind(checksum_algorithm, checksum_type))
+        return uploads.create(self._context, self.name, request, upload_checksum(checksum_algorithm, checksum_type))
 
     def upload_part(
         self,

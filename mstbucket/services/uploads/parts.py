@@ -1,34 +1,33 @@
-"""Parts of multipart uploads: their bytes go to the blob store as they arrive, their chunks' digests to the database."""
+"""Parts of multipart uploads: their bytes go to the blob store as they arrive, the digests of their chunks to the index."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, cast
 
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.conditions import Conditions
 from mstbucket.core.s3rules.digests import Claims, claims_of
+from mstbucket.core.s3rules.part_checksums import UploadChecksum
+from mstbucket.core.s3rules.parts import check_number, copy_range
 from mstbucket.core.times import moment
-from mstbucket.errors import BlocksMoved, EntityTooLarge, InvalidInput, InvalidRange, InvalidRequest, MethodNotAllowed
-from mstbucket.index.buckets import bucket_id
-from mstbucket.index.rows import json_of
-from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX
+from mstbucket.errors import BlocksMoved, EntityTooLarge, InvalidRequest, MethodNotAllowed
+from mstbucket.index import parts as part_rows
+from mstbucket.index import uploads
+from mstbucket.index.objects import add_bodies
+from mstbucket.index.parts import NewPart
+from mstbucket.index.tx import Tx, inside
+from mstbucket.limits import PART_SIZE_MAX
 from mstbucket.model.objects import EMPTY, Body
 from mstbucket.model.uploads import Part
-from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.read import Source, Wanted, open_object
-from mstbucket.services.objects.read_body import BodyRead, read_body
-from mstbucket.services.uploads.part_checksums import Kind
-from mstbucket.services.uploads.uploads import find_open
-
-_SOURCE_RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
+from mstbucket.services.objects.read_body import read_body
+from mstbucket.services.uploads.uploads import checksum_of_open, no_such_upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,11 @@ def upload_part(
     checksum_algorithm: str | None,
 ) -> Part:
     """Store a part; see `Bucket.upload_part`."""
-    kind = _check(context, target)
+    checksum = _check(context, target)
     claimed = claims_of(content_md5, checksums, checksum_algorithm)
-    kind.check_part(claimed.algorithms)
-    if kind.algorithm is not None:  # [SUM-8] whether it was given or not
-        claimed = replace(claimed, algorithms=(kind.algorithm,))
+    checksum.check_part(claimed.algorithms)
+    if checksum.algorithm is not None:  # [SUM-8] whether it was given or not
+        claimed = replace(claimed, algorithms=(checksum.algorithm,))
     if isinstance(body, (bytes, bytearray, memoryview, os.PathLike)):
         return repeating(lambda: _store(context, target, body, claimed))
     return _store(context, target, body, claimed)
@@ -65,49 +64,31 @@ def copy_part(context: Context, target: Target, source: Source, span: str | None
 
     The bytes are read, since the part's ETag is their MD5; chunks that the store has are not written again.
     """
-    kind = _check(context, target)
+    checksum = _check(context, target)
     try:
-        return repeating(lambda: _copy(context, target, source, span, kind))
+        return repeating(lambda: _copy(context, target, source, span, checksum))
     except MethodNotAllowed as error:  # a read is refused with 405, a source with 400
         raise InvalidRequest(f"{error}: there is nothing to copy") from error
 
 
-def _copy(context: Context, target: Target, source: Source, span: str | None, kind: Kind) -> Part:
+def _copy(context: Context, target: Target, source: Source, span: str | None, checksum: UploadChecksum) -> Part:
     everything = Wanted(source.key, source.version_id)
     with open_object(context.db, context.blocks, source.bucket, everything, Conditions()) as whole:
         size = whole.info.size
-        start, stop = (0, size) if span is None else _source_range(span, size)
+        start, stop = (0, size) if span is None else copy_range(span, size)
     if stop - start > PART_SIZE_MAX:
         raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes, not {stop - start}: copy ranges of {source.key!r}")
     exact = None if (start, stop) == (0, size) else f"bytes={start}-{stop - 1}"
     wanted = Wanted(source.key, source.version_id, exact)
     with open_object(context.db, context.blocks, source.bucket, wanted, Conditions()) as body:
-        return _store(context, target, cast("BinaryIO", body), claims_of(None, EMPTY, kind.algorithm))
+        return _store(context, target, cast("BinaryIO", body), claims_of(None, EMPTY, checksum.algorithm))
 
 
-def _source_range(text: str, size: int) -> tuple[int, int]:
-    """S3 takes one form only here, and both ends have to be inside the source ([MPU-13])."""
-    found = _SOURCE_RANGE.fullmatch(text)
-    first, last = (int(found[1]), int(found[2])) if found else (1, 0)
-    if last < first:
-        raise InvalidInput(f"{text!r} is not a copy range: write it as 'bytes=FIRST-LAST', with both ends")
-    if last >= size:
-        raise InvalidRange(f"copy range {text!r} ends outside the source, which has {size} bytes")
-    return first, last + 1
-
-
-def _check(context: Context, target: Target) -> Kind:
-    """Refuse early, before the body is read, what the transaction would refuse in the end; the upload's checksum."""
+def _check(context: Context, target: Target) -> UploadChecksum:
+    """Refuse, before the body is read, what the transaction would refuse in the end; return the upload's checksum."""
     encode_key(target.key)
-    number = target.number
-    if type(number) is not int or not 1 <= number <= PARTS_MAX:  # [MPU-2]
-        raise InvalidInput(f"part number {number!r} is not an integer from 1 to {PARTS_MAX}")
-    with context.db.reading() as connection:
-        return _find(connection, target, bucket_id(connection, target.bucket), "")
-
-
-def _find(connection: Any, target: Target, bucket: int, lock: str) -> Kind:
-    return find_open(connection, target.bucket, bucket, target.key, target.upload_id, lock)
+    check_number(target.number)
+    return checksum_of_open(context, target.bucket, target.key, target.upload_id)
 
 
 class _Chunks:
@@ -121,7 +102,7 @@ class _Chunks:
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
         """Take the next block of the part's body."""
         if not cid.startswith(RAW_PREFIX):
-            return  # a node of the part as a body of its own: only the whole body's nodes are ever needed
+            return  # only the nodes of the whole body are ever needed, not those of a part as a body of its own
         self._size += len(block)
         if self._size > PART_SIZE_MAX:
             raise EntityTooLarge(f"a part takes up to {PART_SIZE_MAX} bytes: send the rest as further parts")
@@ -132,49 +113,34 @@ class _Chunks:
 def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Part:
     with Incoming(context) as incoming:
         chunks = _Chunks(incoming)
-        taken = read_body(body, lambda: chunks, claimed.algorithms)
+        read = read_body(body, lambda: chunks, claimed.algorithms)
         what = f"part {target.number} of {target.key!r}"
-        checksums = claimed.check(what, taken.etag, taken.digests)  # [SUM-8] else nothing is stored
-        part = Part(target.number, taken.etag, taken.size, moment(now := context.db.now_ms()), checksums)
+        checksums = claimed.check(what, read.etag, read.digests)  # [SUM-8] else nothing is stored
+        now = context.db.now_ms()
 
-        def record(connection: Any) -> None:
-            _record(connection, target, taken, incoming, bytes(chunks.digests), now, checksums)
+        def record(tx: Tx) -> None:
+            """The transaction ([MPU-3]): the row of the upload first. A completion or an abort would wait for it."""
+            if not uploads.share_open(tx, target.key, target.upload_id):
+                raise no_such_upload(target.bucket, target.key, target.upload_id)
+            digests = bytes(chunks.digests)
+            if digests:
+                incoming.record(tx.connection, tx.epoch)
+            else:
+                assert read.inline is not None
+                add_bodies(tx, {read.content: read.inline})
+                digests = read.content[len(RAW_PREFIX) :]
+            md5 = bytes.fromhex(read.etag)
+            part_rows.put(
+                tx, target.upload_id, NewPart(target.number, read.size, md5, read.sha256, now, digests, checksums)
+            )
 
         incoming.seal()
         try:
-            incoming.commit(lambda: context.db.run(record))
+            incoming.commit(lambda: inside(context.db, target.bucket, record))
         except BlocksMoved:
-            if taken.inline is None or chunks.digests:
+            if read.inline is None or chunks.digests:
                 raise
-            chunks.add(taken.content, taken.inline)  # [PUT-13] a small chunk that is in a damaged pack
+            chunks.add(read.content, read.inline)  # [PUT-13] a small chunk that is in a damaged pack
             incoming.seal()
-            incoming.commit(lambda: context.db.run(record))
-    return part
-
-
-def _record(
-    connection: Any,
-    target: Target,
-    taken: BodyRead,
-    incoming: Incoming,
-    digests: bytes,
-    now: int,
-    checksums: Mapping[str, str],
-) -> None:
-    """The transaction ([MPU-3]): the row of the upload first, shared, which a completion or an abort takes exclusively."""
-    bucket, epoch, _ = one_row(connection, "SELECT * FROM enter(%s)", (target.bucket,))
-    _find(connection, target, bucket, "FOR KEY SHARE")
-    if digests:
-        incoming.record(connection, epoch)
-    else:
-        assert taken.inline is not None
-        digests = taken.content[len(RAW_PREFIX) :]
-        cids, bodies = binary.bytea_array([taken.content]), binary.bytea_array([taken.inline])
-        connection.execute("SELECT add_bodies(%s, %s, %s)", (epoch, cids, bodies))
-    connection.execute(
-        "SELECT put_part(%s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            target.upload_id, target.number, taken.size, bytes.fromhex(taken.etag), taken.sha256, now, digests,
-            json_of(checksums),
-        ),
-    )  # fmt: skip
+            incoming.commit(lambda: inside(context.db, target.bucket, record))
+    return Part(target.number, read.etag, read.size, moment(now), checksums)

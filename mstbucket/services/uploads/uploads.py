@@ -1,9 +1,10 @@
-"""Multipart uploads as such: begin, abort, list, expire. Parts are in `services.parts`, the end in `services.completing`."""
+"""Multipart uploads as such: begin, abort, list, expire. `parts` takes their parts, `complete` makes the object."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
@@ -11,76 +12,58 @@ from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.listing import common_prefix, page_size
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.part_checksums import UploadChecksum
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
-from mstbucket.core.times import moment
+from mstbucket.core.times import DAY_MS, moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
-from mstbucket.index import listing_uploads
-from mstbucket.index.buckets import bucket_id, require
+from mstbucket.index import parts as part_rows
+from mstbucket.index import uploads as rows
+from mstbucket.index.buckets import bucket_id
 from mstbucket.index.locks import note_for_upload
-from mstbucket.index.rows import json_of
-from mstbucket.index.tx import Tx
+from mstbucket.index.tx import Tx, inside
+from mstbucket.index.uploads import NewUpload
 from mstbucket.limits import PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.uploads.part_checksums import Kind
 
-DAY_MS: Final = 24 * 3600 * 1000
 UPLOAD_AGE_MS: Final = UPLOAD_AGE_DAYS * DAY_MS
 _EXPIRED: Final = 10  # uploads of one batch, which may have 10,000 parts each: a transaction of a second at most
 _LAST: Final = "~"  # above every upload id, which is of hexadecimal digits
 
 
-def create(context: Context, bucket: str, request: PutRequest, wanted: Kind) -> Upload:
+def create(context: Context, bucket: str, request: PutRequest, wanted: UploadChecksum) -> Upload:
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
     check_request(request)
     lock = lock_wanted(request)
     headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
     content_type = request.content_type or DEFAULT_TYPE
     now = context.db.now_ms()
-    # [MPU-1] what no manifest can hold is refused now, not after all parts have been sent
+    # [MPU-1] what no manifest can hold is refused now, and not after all parts have been sent
     manifests.encode(
         Manifest(raw_cid(b""), 0, "0", content_type, now, now, headers=headers, metadata=metadata, tags=tags)
     )
     name = f"{now:012x}{secrets.token_hex(16)}"
-    row = (
-        name, request.key, now, content_type, json_of(headers), json_of(metadata), json_of(tags), wanted.algorithm,
-        wanted.type,
-    )  # fmt: skip
+    new = NewUpload(name, request.key, now, content_type, headers, metadata, tags, wanted)
 
-    def work(connection: Any) -> None:
-        number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        connection.execute(
-            "INSERT INTO uploads"
-            " (id, key, initiated, content_type, headers, metadata, tags, checksum_algorithm, checksum_type, bucket)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (*row, number),
-        )
-        note_for_upload(Tx(connection, number, epoch, versioning), name, lock)
+    def work(tx: Tx) -> None:
+        rows.add(tx, new)
+        note_for_upload(tx, name, lock)
 
-    context.db.run(work)
-    return Upload(name, request.key, moment(now), wanted.algorithm, wanted.type)
+    inside(context.db, bucket, work)
+    return Upload(name, request.key, moment(now), *wanted)
 
 
 def abort(context: Context, bucket: str, key: str, upload_id: str) -> None:
     """Remove an open upload with its parts; see `Bucket.abort_multipart_upload`."""
     encode_key(key)
 
-    def work(connection: Any) -> None:
-        number, _, _ = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-        # [MPU-10] waits for a completion under way, and looks again at what it left
-        query = "DELETE FROM uploads WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL"
-        if connection.execute(query, (checked_id(upload_id), number, key)).rowcount != 1:
+    def work(tx: Tx) -> None:
+        if not rows.abort(tx, key, upload_id):  # [MPU-10] a completion under way comes first
             raise no_such_upload(bucket, key, upload_id)
 
-    context.db.run(work)
-
-
-def checked_id(upload_id: str) -> str:
-    """An upload id as the database can compare it; what cannot be one is no id of any upload."""
-    return upload_id if isinstance(upload_id, str) and upload_id.isascii() and "\0" not in upload_id else ""
+    inside(context.db, bucket, work)
 
 
 def no_such_upload(bucket: str, key: str, upload_id: str) -> NoSuchUpload:
@@ -91,16 +74,17 @@ def no_such_upload(bucket: str, key: str, upload_id: str) -> NoSuchUpload:
     )
 
 
-def find_open(connection: Any, bucket: str, number: int, key: str, upload_id: str, lock: str) -> Kind:
-    """What the open upload of that id for that key is to have as a checksum; `NoSuchUpload` where there is none."""
-    query = f"""
-        SELECT checksum_algorithm, checksum_type FROM uploads
-        WHERE id = %s AND bucket = %s AND key = %s AND completed IS NULL {lock}
+def checksum_of_open(context: Context, bucket: str, key: str, upload_id: str) -> UploadChecksum:
+    """What the object of an open upload is to have as a checksum.
+
+    Raises:
+        NoSuchUpload, NoSuchBucket: there is no such open upload.
     """
-    row = connection.execute(query, (checked_id(upload_id), number, key)).fetchone()
-    if row is None:
+    with context.db.reading() as connection:
+        found = rows.find_open(connection, bucket_id(connection, bucket), key, upload_id)
+    if found is None:
         raise no_such_upload(bucket, key, upload_id)
-    return Kind(*row)
+    return found
 
 
 # --- listing -----------------------------------------------------------------------------------------------------------
@@ -114,21 +98,18 @@ def list_parts(
     wanted = page_size("max_parts", max_parts)
     if part_number_marker < 0:
         raise InvalidInput(f"part_number_marker is {part_number_marker}; it must not be negative")
-    query = """
-        SELECT number, md5, size, modified, checksums FROM parts
-        WHERE upload = %s AND number > %s ORDER BY number LIMIT %s
-    """
+    checksum = checksum_of_open(context, bucket, key, upload_id)
+    if wanted == 0:
+        return PartsPage((), False, None, *checksum)
     with context.db.reading() as connection:
-        number = bucket_id(connection, bucket)
-        kind = find_open(connection, bucket, number, key, upload_id, "")
-        if wanted == 0:
-            return PartsPage((), False, None, kind.algorithm, kind.type)
-        marker = min(part_number_marker, PARTS_MAX)
-        rows = connection.execute(query, (upload_id, marker, wanted + 1), binary=True).fetchall()
-    # [MPU-14] one more was asked for than the page holds, so an exact fit is not truncated
-    parts = tuple(Part(n, md5.hex(), size, moment(ms), sums or EMPTY) for n, md5, size, ms, sums in rows[:wanted])
-    truncated = len(rows) > wanted
-    return PartsPage(parts, truncated, parts[-1].number if truncated else None, kind.algorithm, kind.type)
+        # [MPU-14] one more than the page holds, so an exact fit is not truncated
+        found = part_rows.page_of(connection, upload_id, min(part_number_marker, PARTS_MAX), wanted + 1)
+    parts = tuple(
+        Part(part.number, part.md5.hex(), part.size, moment(part.modified), part.checksums or EMPTY)
+        for part in found[:wanted]
+    )
+    truncated = len(found) > wanted
+    return PartsPage(parts, truncated, parts[-1].number if truncated else None, *checksum)
 
 
 def list_uploads(
@@ -146,29 +127,30 @@ def list_uploads(
     for name, text in (("delimiter", delimiter), ("key_marker", key_marker), ("upload_id_marker", upload_id_marker)):
         check_text(name, text or "")
     wanted = page_size("max_uploads", max_uploads)
-    if wanted == 0:
-        require(context.db, bucket)
-        return UploadsPage((), (), False, None, None)
-    after = _start(prefix, delimiter, key_marker or "", upload_id_marker)
-    rows = listing_uploads.list_uploads(context.db, bucket, prefix, delimiter, after, wanted + 1)
-    truncated = len(rows) > wanted
-    rows = rows[:wanted]
-    last = rows[-1] if truncated else None
+    key, upload_id = _start(prefix, delimiter, key_marker or "", upload_id_marker)
+    with context.db.reading() as connection:
+        number = bucket_id(connection, bucket)
+        if wanted == 0:
+            return UploadsPage((), (), False, None, None)
+        found = rows.page_of_open(connection, number, prefix, delimiter, key, upload_id, wanted + 1)
+    page = found[:wanted]
+    last = page[-1] if len(found) > wanted else None
     return UploadsPage(
-        tuple(
-            Upload(row.id, row.key, moment(row.initiated), row.checksum_algorithm, row.checksum_type)
-            for row in rows
-            if row.cut == 0
+        uploads=tuple(
+            Upload(item.id, item.text, moment(item.initiated), item.algorithm, item.type) for item in page if item.cut == 0
         ),
-        tuple(row.key for row in rows if row.cut != 0),
-        truncated,
-        None if last is None else last.key,
-        None if last is None or last.cut != 0 else last.id,
+        common_prefixes=tuple(item.text for item in page if item.cut != 0),
+        is_truncated=last is not None,
+        next_key_marker=None if last is None else last.text,
+        next_upload_id_marker=None if last is None or last.cut != 0 else last.id,
     )
 
 
 def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) -> tuple[str, str]:
-    """What the first item must be above. A marker that is itself a common prefix is done with all of it ([MPU-15])."""
+    """The key and the upload id that the first item must be above.
+
+    A marker that is a common prefix stands for everything below it ([MPU-15]).
+    """
     if common_prefix(key, prefix, delimiter) == key:
         return key + TOP, ""
     if key == "":
@@ -182,16 +164,11 @@ def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) 
 def expire_uploads(context: Context, older_than: int = UPLOAD_AGE_MS) -> int:
     """Abort every upload that was initiated more than `older_than` milliseconds ago; return how many.
 
-    In batches of 10, each a transaction of its own; uploads that somebody works on at this moment are left for the
-    next time. Safe from several processes at once, and to repeat.
+    Each batch of 10 is a transaction of its own. An upload that somebody works on at this moment is left for the next
+    time. Several processes may do this at once, and it may be repeated.
     """
-    query = """
-        WITH gone AS MATERIALIZED (
-            SELECT id FROM uploads WHERE completed IS NULL AND initiated < %s ORDER BY initiated LIMIT %s
-            FOR UPDATE SKIP LOCKED)
-        DELETE FROM uploads u USING gone WHERE u.id = gone.id
-    """
-    return _in_batches(context, query, context.db.now_ms() - older_than)
+    before = context.db.now_ms() - older_than
+    return _in_batches(lambda limit: rows.expire(context.db, before, limit))
 
 
 def forget_answers(context: Context, older_than: int = UPLOAD_ANSWER_DAYS * DAY_MS) -> int:
@@ -199,19 +176,15 @@ def forget_answers(context: Context, older_than: int = UPLOAD_ANSWER_DAYS * DAY_
 
     After that a repeated completion finds no upload ([MPU-9]).
     """
-    query = """
-        WITH gone AS MATERIALIZED (
-            SELECT id FROM uploads WHERE completed < %s ORDER BY completed LIMIT %s FOR UPDATE SKIP LOCKED)
-        DELETE FROM uploads u USING gone WHERE u.id = gone.id
-    """
-    return _in_batches(context, query, context.db.now_ms() - older_than)
+    before = context.db.now_ms() - older_than
+    return _in_batches(lambda limit: rows.forget_answers(context.db, before, limit))
 
 
-def _in_batches(context: Context, query: str, before: int) -> int:
+def _in_batches(remove: Callable[[int], int]) -> int:
+    """Call `remove` with the size of a batch until it finds no full batch any more; how many it removed together."""
     total = 0
     while True:
-        with context.db.connection() as connection:
-            gone = connection.execute(query, (before, _EXPIRED)).rowcount
+        gone = remove(_EXPIRED)
         total += gone
         if gone < _EXPIRED:
             return total

@@ -9,7 +9,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.services.uploads import complete as completing
+from mstbucket.core.s3rules import parts as part_rules
 
 SIZES = (5, 0, 300, 1)
 
@@ -17,7 +17,7 @@ SIZES = (5, 0, 300, 1)
 @pytest.fixture
 def parted(bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """The body of an object `k` that came in four parts."""
-    monkeypatch.setattr(completing, "PART_SIZE_MIN", 0)
+    monkeypatch.setattr(part_rules, "PART_SIZE_MIN", 0)
     upload = bucket.create_multipart_upload("k", content_type="a/b", headers={"expires": "never"}).id
     sent = [bucket.upload_part("k", upload, 2 * n + 1, bytes([n]) * size) for n, size in enumerate(SIZES)]
     bucket.complete_multipart_upload("k", upload, [(part.number, part.etag) for part in sent])

@@ -13,7 +13,7 @@ from s3machine import S3Machine
 from s3pair import PART_SIZE_MIN
 
 import mstbucket
-from mstbucket.services.uploads import complete as completing
+from mstbucket.core.s3rules import parts as part_rules
 
 Machine = type[S3Machine]
 
@@ -23,7 +23,7 @@ def machine(
     database_url: str, second_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Machine]:
     """The machine over two places that share nothing."""
-    monkeypatch.setattr(completing, "PART_SIZE_MIN", PART_SIZE_MIN)
+    monkeypatch.setattr(part_rules, "PART_SIZE_MIN", PART_SIZE_MIN)
     opened: list[mstbucket.Store] = []
 
     def open_(place: int) -> mstbucket.Store:

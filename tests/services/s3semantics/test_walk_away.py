@@ -13,8 +13,8 @@ import pytest
 from s3model import Pages, shown
 
 import mstbucket
+from mstbucket.core.s3rules import parts as part_rules
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, MIB
-from mstbucket.services.uploads import complete as completing
 
 SAID: dict[str, Any] = {
     "content_type": "text/plain; charset=utf-8",
@@ -127,7 +127,7 @@ def test_nothing_is_lost_on_the_way_out_and_in(
     often: bool,
 ) -> None:
     """[FLUSH-1], [EXP-1], [IMP-2], [SUM-3], [MPU-20], [TAG-8]: objects, versions, markers, and the state of the bucket."""
-    monkeypatch.setattr(completing, "PART_SIZE_MIN", 0)
+    monkeypatch.setattr(part_rules, "PART_SIZE_MIN", 0)
     fill(bucket, bucket.flush if often else lambda: None)
     bucket.put_bucket_versioning(status)
     bucket.create_multipart_upload("open, which stays behind")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.core.s3rules import parts as part_rules
 from mstbucket.limits import CHUNK_SIZE, MIB, PART_SIZE_MIN
 from mstbucket.model.uploads import Part
-from mstbucket.services.uploads import complete as completing
 from mstbucket.services.uploads import parts
 
 DATA = random.Random(16).randbytes(5 * MIB)
@@ -27,7 +27,7 @@ DATA = random.Random(16).randbytes(5 * MIB)
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of any size complete, so that cases need no megabytes."""
-    monkeypatch.setattr(completing, "PART_SIZE_MIN", 0)
+    monkeypatch.setattr(part_rules, "PART_SIZE_MIN", 0)
 
 
 def named(sent: list[Part]) -> list[tuple[int, str]]:

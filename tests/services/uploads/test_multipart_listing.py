@@ -12,6 +12,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.core.times import DAY_MS
 from mstbucket.limits import UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.services.upkeep.worker import Worker
 from mstbucket.services.uploads import uploads
@@ -139,7 +140,7 @@ def age(bucket: mstbucket.Bucket, column: str, upload: str, days: float) -> None
     """Make an upload older than it is."""
     with bucket._context.db.connection() as connection:
         query = f"UPDATE uploads SET {column} = {column} - %s WHERE id = %s"
-        connection.execute(query, (int(days * uploads.DAY_MS), upload))
+        connection.execute(query, (int(days * DAY_MS), upload))
 
 
 def test_old_uploads_are_aborted_and_young_ones_stay(bucket: mstbucket.Bucket) -> None:
@@ -208,7 +209,7 @@ def test_the_background_work_expires_only_where_it_is_told_to(
     part = bucket.upload_part("done", upload, 1, b"x")
     bucket.complete_multipart_upload("done", upload, [(1, part.etag)])
     age(bucket, "completed", upload, 30)
-    worker = Worker(bucket._context, None if days is None else days * uploads.DAY_MS)
+    worker = Worker(bucket._context, None if days is None else days * DAY_MS)
     answers = 1
     for _ in range(500):
         with bucket._context.db.reading() as connection:

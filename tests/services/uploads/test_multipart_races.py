@@ -16,6 +16,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.core.s3rules import parts as part_rules
 from mstbucket.limits import MIB
 from mstbucket.services.uploads import complete as completing
 
@@ -105,7 +106,7 @@ def unsettled(bucket: mstbucket.Bucket) -> int:
 
 def test_parts_from_four_processes_at_once(bucket: mstbucket.Bucket, crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     """[MPU-3], [MPU-7]: in any order, some sent by two of them at once, none a multiple of the chunk."""
-    monkeypatch.setattr(completing, "PART_SIZE_MIN", 0)
+    monkeypatch.setattr(part_rules, "PART_SIZE_MIN", 0)
     upload = bucket.create_multipart_upload("k").id
     shares = ["16 1 9 4", "2 10 5 16", "15 3 7 12 1", "14 13 6 8 11"]
     assert crew.tell([f"0 part {upload} {share}" for share in shares]) == ["sent"] * 4

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket import errors
 from mstbucket.core.checksums import SIZES, TYPES, composite, hasher, joined
+from mstbucket.core.s3rules import parts as part_rules
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.model.uploads import Part, PartName
-from mstbucket.services.uploads import complete as completing
 
 KINDS = [(algorithm, type_) for algorithm, types in TYPES.items() for type_ in types]
 DATA = random.Random(6).randbytes(3 * CHUNK_SIZE)
@@ -40,7 +40,7 @@ def expected_of(algorithm: str, type_: str, bodies: list[bytes]) -> str:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of any size complete."""
-    monkeypatch.setattr(completing, "PART_SIZE_MIN", 0)
+    monkeypatch.setattr(part_rules, "PART_SIZE_MIN", 0)
 
 
 def begun(bucket: mstbucket.Bucket, bodies: list[bytes], **said: Any) -> tuple[str, list[Part]]:

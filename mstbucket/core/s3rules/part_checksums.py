@@ -1,13 +1,12 @@
-"""Checksums of multipart uploads: what may be asked for, what a completion says, and the object's from the parts'.
+"""Checksums of multipart uploads ([SUM-7] to [SUM-12]): what an upload may ask for, and the object's from the parts'.
 
-[SUM-7] to [SUM-12]. The parts' own are computed as they come, like those of a put; nothing here reads a body.
+Nothing here reads a body. The checksum of a part is computed as the part comes, like that of a put.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from mstbucket.core.checksums import TYPES, composite, joined
 from mstbucket.core.s3rules.digests import known, text_of, value_of
@@ -15,21 +14,25 @@ from mstbucket.errors import BadDigest, InvalidPart, InvalidRequest
 from mstbucket.model.objects import EMPTY, ChecksumType
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the object of an upload is to have: a checksum by this algorithm, `COMPOSITE` or `FULL_OBJECT`; or none."""
+class UploadChecksum(NamedTuple):
+    """The checksum that the object of an upload is to have.
+
+    Attributes:
+        algorithm: None where the upload asked for none.
+        type: of what the checksum is: of all bytes, or of the checksums of the parts; None without an algorithm.
+    """
 
     algorithm: str | None = None
     type: ChecksumType | None = None
 
     def check_part(self, given: Iterable[str]) -> None:
-        """Refuse a part that speaks of another checksum than its upload does."""
+        """Raise `InvalidRequest` for a part that comes with a checksum by another algorithm than that of its upload."""
         others = [name for name in given if name != self.algorithm]
         if self.algorithm is not None and others:  # [SUM-8]
             raise InvalidRequest(f"the upload was begun with {self.algorithm}, and its part comes with {', '.join(others)}")
 
 
-def kind(algorithm: str | None, type_: str | None) -> Kind:
+def upload_checksum(algorithm: str | None, type_: str | None) -> UploadChecksum:
     """What `create_multipart_upload` asks for ([SUM-7]).
 
     Raises:
@@ -39,15 +42,20 @@ def kind(algorithm: str | None, type_: str | None) -> Kind:
     if algorithm is None:
         if type_ is not None:
             raise InvalidRequest(f"checksum_type={type_!r} says nothing without a checksum_algorithm")
-        return Kind()
+        return UploadChecksum()
     name = known(algorithm)
     if type_ is not None and type_ not in TYPES[name]:
         raise InvalidRequest(f"a {name} of an object in parts is {' or '.join(TYPES[name])}, not {type_!r}")
-    return Kind(name, cast("ChecksumType", TYPES[name][0] if type_ is None else type_))
+    return UploadChecksum(name, cast("ChecksumType", TYPES[name][0] if type_ is None else type_))
 
 
 def check_named(number: int, said: Mapping[str, str], kept: Mapping[str, str]) -> None:
-    """Compare what a completion says of a part with what was kept of it ([SUM-10])."""
+    """Compare what a completion says of a part with what was kept of it ([SUM-10]).
+
+    Raises:
+        InvalidRequest: nothing was kept by that algorithm.
+        InvalidPart: the part has another checksum.
+    """
     for name, text in said.items():
         algorithm = known(name)
         value_of(algorithm, text)
@@ -57,8 +65,8 @@ def check_named(number: int, said: Mapping[str, str], kept: Mapping[str, str]) -
             raise InvalidPart(f"part {number} has the {algorithm} {kept[algorithm]}, not {text}: it was uploaded again")
 
 
-def of_object(wanted: Kind, parts: Sequence[Mapping[str, str]], sizes: Sequence[int]) -> Mapping[str, str]:
-    """The object's checksum from those of its parts, as the manifest has it ([SUM-9]); none where none was asked for."""
+def of_object(wanted: UploadChecksum, parts: Sequence[Mapping[str, str]], sizes: Sequence[int]) -> Mapping[str, str]:
+    """The checksum of the object from those of its parts, as the manifest has it ([SUM-9]); empty where none was wanted."""
     if wanted.algorithm is None:
         return EMPTY
     values = [value_of(wanted.algorithm, part[wanted.algorithm]) for part in parts]
@@ -68,7 +76,12 @@ def of_object(wanted: Kind, parts: Sequence[Mapping[str, str]], sizes: Sequence[
 
 
 def check_object(said: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Compare what a completion says of the whole object with what its parts give ([SUM-11])."""
+    """Compare what a completion says of the whole object with what its parts give ([SUM-11]).
+
+    Raises:
+        InvalidRequest: the upload has no checksum by that algorithm.
+        BadDigest: the parts give another checksum.
+    """
     for name, text in said.items():
         algorithm = known(name)
         if algorithm not in found:
