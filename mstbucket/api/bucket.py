@@ -18,7 +18,7 @@ from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.errors import NoSuchCommit
 from mstbucket.files.whole import replacing
-from mstbucket.index import buckets
+from mstbucket.index import commits
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
     EMPTY,
@@ -307,11 +307,11 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
     @property
     def commit(self) -> CommitInfo | None:
         """The newest commit, or None before the first flush. Objects changed since are not in it."""
-        return buckets.current_commit(self._context.db, self.name)
+        return commits.newest(self._context.db, self.name)
 
     def log(self) -> Iterator[CommitInfo]:
         """Iterate over the commits this store knows of the bucket, newest first."""
-        return buckets.commits(self._context.db, self.name)
+        return commits.log(self._context.db, self.name)
 
     def export_car(
         self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None

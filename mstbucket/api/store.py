@@ -18,6 +18,7 @@ from mstbucket.blobs.media.places import is_url
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
+from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB
 from mstbucket.model.objects import BucketInfo
 from mstbucket.packs.frames.data_keys import KeySource
@@ -29,11 +30,12 @@ from mstbucket.pg.migrate import migrate
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.encoding import rotate, settle, stop_encryption
+from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
-from mstbucket.services.blocks.identity import join, require
+from mstbucket.services.blocks.identity import open_place, require_store
 from mstbucket.services.tree import import_car as importing
-from mstbucket.services.upkeep.compact import GatherReport, gather
+from mstbucket.services.tree.buckets import create as create_bucket
+from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
 
@@ -119,15 +121,15 @@ def open(
         db = _database(server, database)
         try:
             if not create:
-                outlast(lambda: require(db))
+                outlast(lambda: require_store(db))
             outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
             if is_new and path is not None and blobs == Path(path) / _BLOBS:
                 with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
                     make_private(blobs)
-            store, identity = outlast(lambda: join(db, blobs, create))
+            store, identity = outlast(lambda: open_place(db, blobs, create))
             if cache is not None:
                 store = CachedBlobs(store, cache, cache_size)
-            encoding = outlast(lambda: settle(db, store, compression, encryption))
+            encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
         except BaseException:
@@ -174,7 +176,7 @@ class Store:
             InvalidBucketName: the name breaks a rule; the message says which.
             BucketAlreadyExists: there is one of that name in this store. Use `bucket` to open it.
         """
-        buckets.create(self._context.db, name, object_lock)
+        create_bucket(self._context, name, object_lock)
         return Bucket(self._context, name)
 
     def bucket(self, name: str) -> Bucket:
@@ -268,16 +270,16 @@ class Store:
         """
         stop_encryption(self._context.db)
 
-    def gather(self) -> GatherReport:
-        """Gather small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
+    def compact(self) -> CompactReport:
+        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
 
         The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process gathers.
+        and nothing is lost wherever it ends. Does nothing while another process compacts.
 
         Raises:
             StorageError: the database or the blob store failed; repeat the call.
         """
-        return gather(self._context)
+        return compact(self._context)
 
     @property
     def identity(self) -> str:

@@ -261,4 +261,4 @@ def _store(add: _Adder) -> None:
     command.add_argument("--compression", metavar="zstd[:LEVEL]|none", help="of new packs, from now on")
     command.add_argument("--encryption", metavar="FILE|env:NAME|none", help="of new packs, from now on, with this key")
 
-    add("gather", "store_commands:gather", "gather small packs into few, and remove what crashes have left")
+    add("compact", "store_commands:compact", "compact small packs into few, and remove what crashes have left")

@@ -75,11 +75,11 @@ def reencode(arguments: argparse.Namespace, out: Output) -> int:
     return _left(report.damaged)
 
 
-def gather(arguments: argparse.Namespace, out: Output) -> int:
-    """Gather small packs, and remove leftovers ([STO-5])."""
+def compact(arguments: argparse.Namespace, out: Output) -> int:
+    """Compact small packs, and remove leftovers ([STO-5])."""
     with open_store(arguments) as store:
-        report = store.gather()
-    text = f"{count(report.packs, 'small pack')} gathered into {report.made:,}"
+        report = store.compact()
+    text = f"{count(report.packs, 'small pack')} compacted into {report.made:,}"
     if report.leftovers or report.refs:
         text += f"; removed {report.leftovers:,} left by crashes and {count(report.refs, 'ref')} of old commits"
     out.emit(asdict(report), text)

@@ -1,42 +1,84 @@
-"""Buckets as such: make, remove, list, find; and the commits each has had."""
+"""Buckets as such: make, remove, list, find."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, NamedTuple
 
-from mstbucket.core import cid as cids
+from mstbucket.core.cid import to_text
 from mstbucket.core.commit import Commit
-from mstbucket.core.commit import bucket_id as bucket_identity
-from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.times import moment
 from mstbucket.errors import NoSuchBucket
-from mstbucket.index.rows import commit_info
-from mstbucket.limits import SEQ_MAX
-from mstbucket.model.objects import BucketInfo, CommitInfo
-from mstbucket.pg.database import Database
+from mstbucket.index.rows import json_of
+from mstbucket.index.tx import Tx
+from mstbucket.model.objects import BucketInfo
+from mstbucket.pg.queries import one_row
 
-_COMMITS_PAGE: Final = 1000  # rows of `log` fetched at a time
+if TYPE_CHECKING:
+    from mstbucket.pg.database import Database
+    from mstbucket.pg.pool import Connection
 
 
-def create(db: Database, name: str, object_lock: bool) -> None:
-    """Make an empty bucket, durably; `Store.create_bucket` says the rest."""
-    check_bucket_name(name)
+class _Row(NamedTuple):
+    """A bucket as a listing shows it; `dirty` counts the changes that no commit holds."""
 
-    def work(connection: Any) -> None:
-        connection.execute("SELECT create_bucket(%s, %s, now_ms())", (name, bucket_identity(secrets.token_bytes(16))))
-        if object_lock:
-            connection.execute("SELECT set_versioning(%s, 'Enabled')", (name,))
-            connection.execute("SELECT lock_bucket(%s, NULL, NULL, NULL)", (name,))
+    name: str
+    identity: str
+    created: int
+    commit: bytes | None
+    seq: int
+    dirty: int
 
-    db.run(work)
+
+# --- making and removing ------------------------------------------------------------------------------------------
+
+
+def insert(connection: Connection, name: str, identity: str) -> None:
+    """Make an empty bucket.
+
+    Raises:
+        BucketAlreadyExists: there is one of that name.
+    """
+    connection.execute("SELECT create_bucket(%s, %s, now_ms())", (name, identity))
+
+
+def begin_object_lock(connection: Connection, name: str) -> None:
+    """Enable versioning and object lock for a bucket that is still empty, without a default retention."""
+    connection.execute("SELECT set_versioning(%s, 'Enabled')", (name,))
+    connection.execute("SELECT lock_bucket(%s, NULL, NULL, NULL)", (name,))
+
+
+def reserve_number(db: Database) -> int:
+    """A row number that no bucket has, for `insert_imported`. It is not given again."""
+    with db.connection() as connection:
+        return int(one_row(connection, "SELECT nextval(pg_get_serial_sequence('mstbucket.buckets', 'id'))")[0])
+
+
+def insert_imported(connection: Connection, number: int, name: str, cid: bytes, commit: Commit) -> Tx:
+    """Take the barrier, and make a bucket of a commit that was made elsewhere. *number* was reserved.
+
+    Raises:
+        BucketAlreadyExists: there is one of that name.
+    """
+    query = "SELECT import_bucket(%s, %s, %s, now_ms(), %s, %s)"
+    (epoch,) = one_row(connection, query, (number, name, commit.bucket, cid, commit.seq))
+    if commit.tags:  # [TAG-8]
+        connection.execute("UPDATE buckets SET tags = %s WHERE id = %s", (json_of(commit.tags), number))
+    if commit.versioning is not None:  # [VSN-9]
+        connection.execute("UPDATE buckets SET versioning = %s WHERE id = %s", (commit.versioning, number))
+    return Tx(connection, number, epoch, commit.versioning)
 
 
 def delete(db: Database, name: str) -> None:
-    """Remove an empty bucket, after the writers inside it have ended."""
+    """Remove an empty bucket, after the writers inside it have ended.
+
+    Raises:
+        NoSuchBucket, BucketNotEmpty: it is not there, or not empty. Nothing was done.
+    """
     with db.connection() as connection:
         connection.execute("SELECT delete_bucket(%s)", (name,))
+
+
+# --- finding --------------------------------------------------------------------------------------------------------
 
 
 def list_all(db: Database) -> list[BucketInfo]:
@@ -48,10 +90,17 @@ def list_all(db: Database) -> list[BucketInfo]:
         FROM buckets b ORDER BY b.name
     """
     with db.reading() as connection:
-        rows = connection.execute(query, binary=True).fetchall()
+        rows = [_Row._make(row) for row in connection.execute(query, binary=True)]
     return [
-        BucketInfo(name, identity, moment(created), None if commit is None else cids.to_text(commit), seq, dirty)
-        for name, identity, created, commit, seq, dirty in rows
+        BucketInfo(
+            row.name,
+            row.identity,
+            moment(row.created),
+            None if row.commit is None else to_text(row.commit),
+            row.seq,
+            row.dirty,
+        )
+        for row in rows
     ]
 
 
@@ -67,8 +116,12 @@ def require(db: Database, name: str) -> None:
         bucket_id(connection, name)
 
 
-def bucket_id(connection: Any, name: str) -> int:
-    """The row id of a bucket by name."""
+def bucket_id(connection: Connection, name: str) -> int:
+    """The row number of a bucket by name.
+
+    Raises:
+        NoSuchBucket: there is none.
+    """
     row = connection.execute("SELECT id FROM buckets WHERE name = %s", (name,)).fetchone()
     if row is None:
         raise no_such_bucket(name)
@@ -78,41 +131,3 @@ def bucket_id(connection: Any, name: str) -> int:
 def no_such_bucket(name: str) -> NoSuchBucket:
     """The error for a bucket that is not there."""
     return NoSuchBucket(f"there is no bucket named {name!r}")
-
-
-def commits(db: Database, name: str) -> Iterator[CommitInfo]:
-    """The bucket's commits known to this store, newest first."""
-    query = """
-        SELECT b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes
-        FROM buckets b JOIN commits c ON c.bucket = b.id
-        WHERE b.id = %s AND c.seq <= %s ORDER BY c.seq DESC LIMIT %s
-    """
-    last = SEQ_MAX
-    with db.reading() as connection:
-        bucket = bucket_id(connection, name)
-    while True:
-        with db.reading() as connection:
-            rows = connection.execute(query, (bucket, last, _COMMITS_PAGE), binary=True).fetchall()
-        for identity, cid, prev, called, *row in rows:
-            yield commit_info(cid, identity, called, row, prev)
-        if len(rows) < _COMMITS_PAGE:
-            return
-        last = rows[-1][4] - 1
-
-
-def current_commit(db: Database, name: str) -> CommitInfo | None:
-    """The newest commit, or None before the first flush."""
-    return next(commits(db, name), None)
-
-
-def insert_commit(connection: Any, bucket: int, cid: bytes, commit: Commit, whole: bool) -> None:
-    """Record a commit of the bucket with row number `bucket`, inside the caller's transaction; not published yet.
-
-    `whole` says whether it holds everything that was dirty when its snapshot was taken.
-    """
-    c = commit
-    connection.execute(
-        "INSERT INTO commits (bucket, seq, cid, prev, name, tree, versions, time, objects, bytes, whole) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
-    )

@@ -10,7 +10,7 @@ from mstbucket.core import cid as cids
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.versions import NULL_VERSION
 from mstbucket.core.times import moment
-from mstbucket.model.objects import EMPTY, CommitInfo, ObjectInfo
+from mstbucket.model.objects import EMPTY, ObjectInfo
 
 #: The columns a manifest is made of, in the order `manifest_of` takes them.
 MANIFEST_COLUMNS = (
@@ -73,21 +73,4 @@ def info_of(
         object_lock_mode=mode,
         object_lock_retain_until=None if until is None else moment(until),
         object_lock_legal_hold=bool(hold),
-    )
-
-
-def commit_info(cid: bytes, bucket: str, name: str, row: Sequence[Any], prev: bytes | None) -> CommitInfo:
-    """A commit from (seq, tree, versions, time, objects, bytes) of its row."""
-    seq, tree, versions, time, objects, size = row
-    return CommitInfo(
-        cid=cids.to_text(cid),
-        bucket=bucket,
-        name=name,
-        seq=seq,
-        tree=cids.to_text(tree),
-        versions=None if versions is None else cids.to_text(versions),
-        prev=None if prev is None else cids.to_text(prev),
-        time=moment(time),
-        objects=objects,
-        bytes=size,
     )

@@ -70,6 +70,12 @@ def enter(connection: Connection, bucket: str) -> Tx:
     return Tx(connection, number, epoch, versioning)
 
 
+def enter_store(connection: Connection) -> int:
+    """Take the barrier without going inside a bucket; the epoch of the collection ([PUT-5])."""
+    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")
+    return int(one_row(connection, "SELECT epoch FROM collector")[0])
+
+
 def inside(db: Database, bucket: str, work: Callable[[Tx], _T]) -> _T:
     """Call *work* in a transaction inside the bucket, and return what it returns; see `Database.run` for repetition.
 

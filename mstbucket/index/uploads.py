@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mstbucket.core.keys import TOP
 from mstbucket.core.s3rules.part_checksums import UploadChecksum
+from mstbucket.index.listing import CUT, ITEM, PAST, loose_scan, scan_arguments
 from mstbucket.index.rows import json_of
 from mstbucket.index.tx import Tx
 from mstbucket.model.objects import ChecksumType
@@ -193,27 +193,15 @@ _PLAIN: Final = """
         AND (key, id) > (%(key)s, %(id)s)
     ORDER BY key, id LIMIT %(limit)s
 """
-# As the loose index scan over objects, here over (key, id). After a common prefix it jumps past everything below it.
-_LOOSE: Final = """
-    WITH RECURSIVE page AS (
-        (SELECT 1 AS n, f.* FROM
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
-                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
-             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key >= %(prefix)s AND u.key <= %(end)s
-                AND (u.key, u.id) > (%(key)s, %(id)s)
-             ORDER BY u.key, u.id LIMIT 1) f)
-        UNION ALL
-        SELECT p.n + 1, f.* FROM page p CROSS JOIN LATERAL
-            (SELECT u.key, u.id, u.initiated, strpos(substr(u.key, %(skip)s), %(delimiter)s) AS cut,
-                    u.checksum_algorithm AS algorithm, u.checksum_type AS type FROM uploads u
-             WHERE u.bucket = %(bucket)s AND u.completed IS NULL AND u.key <= %(end)s
-                AND (u.key, u.id) > (CASE WHEN p.cut = 0 THEN p.key ELSE left(p.key, %(before)s + p.cut) || %(top)s END,
-                                     CASE WHEN p.cut = 0 THEN p.id ELSE '' END)
-             ORDER BY u.key, u.id LIMIT 1) f
-        WHERE p.n < %(limit)s
-    )
-    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, id, initiated, cut, algorithm, type
-    FROM page ORDER BY n
+_NEXT: Final = f"""
+    SELECT o.key, o.id, o.initiated, {CUT}, o.checksum_algorithm AS algorithm, o.checksum_type AS type FROM uploads o
+    WHERE o.bucket = %(bucket)s AND o.completed IS NULL AND {{above}} AND o.key <= %(end)s ORDER BY o.key, o.id LIMIT 1
+"""
+_FIRST: Final = "o.key >= %(prefix)s AND (o.key, o.id) > (%(key)s, %(id)s)"
+_LATER: Final = f"(o.key, o.id) > ({PAST}, CASE WHEN p.cut = 0 THEN p.id ELSE '' END)"
+_LOOSE: Final = f"""
+    {loose_scan(_NEXT, _FIRST, _LATER)}
+    SELECT {ITEM}, p.id, p.initiated, p.cut, p.algorithm, p.type FROM page p ORDER BY p.n
 """
 
 
@@ -221,11 +209,6 @@ def page_of_open(
     connection: Connection, bucket: int, prefix: str, delimiter: str | None, key: str, upload_id: str, limit: int
 ) -> list[Listed]:
     """At most `limit` items of the open uploads with `prefix`, above (`key`, `upload_id`), rolled up at the delimiter."""
-    arguments: dict[str, object] = {
-        "bucket": bucket, "prefix": prefix, "end": prefix + TOP, "key": key, "id": upload_id, "limit": limit,
-    }  # fmt: skip
-    if delimiter:
-        arguments |= {"delimiter": delimiter, "skip": len(prefix) + 1, "top": TOP}
-        arguments["before"] = len(prefix) + len(delimiter) - 1
+    arguments = scan_arguments(bucket, prefix, delimiter, limit) | {"key": key, "id": upload_id}
     query = _LOOSE if delimiter else _PLAIN
     return list(map(Listed._make, connection.execute(query, arguments, binary=True).fetchall()))

@@ -58,7 +58,7 @@ def following(
 ) -> _Read:
     """What `read` makes of the places that `locate` gives; asked again where what it wants is not there, or damaged.
 
-    [STO-3] A pack may have been written again, or gathered into another, since the index was asked. What is still missing
+    [STO-3] A pack may have been written again, or compacted into another, since the index was asked. What is still missing
     or wrong when the index says the same again is lost: `condemn` hears the error, and it goes through.
     """
     places = locate()

@@ -8,7 +8,7 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model.objects import ObjectInfo
-from mstbucket.services.objects.contents import contents
+from mstbucket.services.objects.list import iterate_with_content
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
 from mstbucket.sync.plan import Kind
@@ -33,10 +33,10 @@ class Objects:
     def entries(self) -> Iterator[Entry]:
         """The objects in key order, each with the CID of its body. The prefix itself has the key ""."""
         skip = len(self.prefix)
-        for key, size, modified, etag, content in contents(self.bucket._context.db, self.bucket.name, self.prefix):
-            below = key[skip:]
+        for found in iterate_with_content(self.bucket._context.db, self.bucket.name, self.prefix):
+            below = found.key[skip:]
             if self._wanted(below):
-                yield Entry(below, size, modified, etag, content)
+                yield Entry(below, found.size, found.modified, found.etag, found.content)
 
     def key(self, entry: Entry) -> str:
         """The whole key of an entry of either side."""

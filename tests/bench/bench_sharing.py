@@ -16,7 +16,7 @@ from rows import Row
 import mstbucket
 from mstbucket.limits import KIB, MIB
 from mstbucket.services.blocks import incoming
-from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.objects import put as putting
 from mstbucket.services.uploads import complete as completing
 from mstbucket.services.uploads import parts

@@ -1,4 +1,4 @@
-"""`store copy`, `store reencode` and `store gather`."""
+"""`store copy`, `store reencode` and `store compact`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_copy_moves_a_store(own: Path, home: Path, run: Any, monkeypatch: pytest
     assert ran.lines[0].startswith("7 blobs copied (")
     assert f"MSTBUCKET_BLOBS={home / 'there'}" in ran.lines[1]
     assert files(home / "there") == files(own)
-    assert run("store", "gather").code == 0
+    assert run("store", "compact").code == 0
     (record,) = run("store", "copy", own, f"file://{home / 'there'}", "--delete", "--json").records
     assert {name: record[name] for name in ("copied", "present", "removed")} == {"copied": 1, "present": 4, "removed": 3}
     own.rename(home / "away")
@@ -78,14 +78,14 @@ def test_what_is_damaged_is_told_and_the_exit_code_says_so(own: Path, run: Any) 
     """[STO-7]."""
     victim = sorted((own / "packs").rglob("*.car"))[0]
     victim.write_bytes(victim.read_bytes()[:-3] + b"bad")
-    for command in (["reencode", "--compression", "zstd"], ["gather"]):
+    for command in (["reencode", "--compression", "zstd"], ["compact"]):
         ran = run("store", *command)
         assert ran.code == 1
         assert victim.name in ran.error
 
 
-def test_gather_makes_one_pack_of_many(own: Path, run: Any) -> None:
+def test_compact_makes_one_pack_of_many(own: Path, run: Any) -> None:
     """[STO-5]."""
-    assert run("store", "gather").lines == ["3 small packs gathered into 1"]
+    assert run("store", "compact").lines == ["3 small packs compacted into 1"]
     assert len(list((own / "packs").rglob("*.car"))) == 1
     assert run("verify", "mst://abc").code == 0

@@ -34,7 +34,7 @@ NEVER_RAISED = {"Exception", "BaseException", "ValueError", "KeyError", "IndexEr
 # the pool, which waits.
 INTERNAL = {
     "mstbucket.pg.processes.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
-    "mstbucket.services.blocks.write.PackMoved", "mstbucket.pg.pool.Full",
+    "mstbucket.services.blocks.registered.PackMoved", "mstbucket.pg.pool.Full",
 }  # fmt: skip
 
 

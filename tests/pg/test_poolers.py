@@ -153,7 +153,7 @@ def test_a_server_that_syncs_nothing_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_a_store_behind_a_pooler_does_everything(
     through: Make, empty_database_url: str, tmp_path: Path, mode: str, options: dict[str, str]
 ) -> None:
-    """[PG-24]: made, written by threads, flushed, gathered, versioned, exported, imported, verified, expired."""
+    """[PG-24]: made, written by threads, flushed, compacted, versioned, exported, imported, verified, expired."""
     make_hostile(empty_database_url)
     url = through(empty_database_url, mode, **options)
     with mstbucket.open(database=url, blobs=tmp_path / "blobs", background=False) as store:
@@ -184,7 +184,7 @@ def test_a_store_behind_a_pooler_does_everything(
             bucket.put_object("0/000", b"", if_none_match="*")
         assert sum(1 for _ in bucket.objects()) == 6 * 65
         bucket.flush()
-        store.gather()
+        store.compact()
         bucket.verify()
         file = io.BytesIO()
         commit = bucket.export_car(file)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import mstbucket
+from mstbucket.blobs.base import BlobWriter
+from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.pg.database import Database
 
 DAY_MS = 24 * 3600 * 1000
@@ -39,10 +41,31 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.fixture
+def before_next_pack(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Has something done once, when the next pack is begun: a flush has read its snapshot by then, and folded it."""
+
+    def arrange(work: Callable[[], object]) -> None:
+        open_write = LocalBlobs.open_write
+
+        def interrupted(blobs: LocalBlobs, name: str) -> BlobWriter:
+            if name.startswith("packs/"):
+                monkeypatch.setattr(LocalBlobs, "open_write", open_write)
+                work()
+            return open_write(blobs, name)
+
+        monkeypatch.setattr(LocalBlobs, "open_write", interrupted)
+
+    return arrange
+
+
 KILLED = """
 import os, sys, mstbucket
 program, point, database, blobs = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-places = ("blobs/media/local.py", "pg/database.py", "services/blocks/write.py", "services/tree/refs.py")
+places = (
+    "blobs/media/local.py", "pg/database.py", "services/blocks/registered.py", "services/blocks/pack_in_progress.py",
+    "services/tree/publish.py", "services/tree/refs.py",
+)
 count, times = 0, {}
 def watch(frame, event, argument):
     global count

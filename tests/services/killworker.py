@@ -87,10 +87,10 @@ def flush(bucket: mstbucket.Bucket, log: Log) -> Iterator[None]:
         yield
 
 
-def gather(store: mstbucket.Store) -> Iterator[None]:
-    """Gather small packs, and remove what was left."""
+def compact(store: mstbucket.Store) -> Iterator[None]:
+    """Compact small packs, and remove what was left."""
     while True:
-        store.gather()
+        store.compact()
         yield
 
 
@@ -123,8 +123,8 @@ def work(role: str, number: int, path: Path, logs: Path, log: Log) -> None:
                 bucket = store.bucket(BUCKET)
                 if role == "flush":
                     steps = flush(bucket, log)
-                elif role == "gather":
-                    steps = gather(store)
+                elif role == "compact":
+                    steps = compact(store)
                 else:
                     steps = write(bucket, role, generations, log)
             for _ in steps:

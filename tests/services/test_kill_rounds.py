@@ -1,6 +1,6 @@
 """Everything that works on a store is killed, round after round: nothing acknowledged is lost, and it opens again at once.
 
-Two writers, a flusher, an exporter (the command line) and a gatherer share an embedded store; in each round some of them,
+Two writers, a flusher, an exporter (the command line) and a compactor share an embedded store; in each round some of them,
 the server's processes and its supervisor are killed in a random order. Then the store has to open before a deadline, to
 hold what was acknowledged, and to verify. The first round has no store to begin with, so its making is killed too.
 
@@ -38,7 +38,7 @@ ROUNDS: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_ROUNDS", "20"))
 SEED: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_SEED", "8"))
 OPEN_SECONDS: Final = 20.0  # [PG-22]
 HANG_SECONDS: Final = 60.0  # for what takes milliseconds; only a hang waits that long
-ROLES: Final = ("write0", "write1", "flush", "export", "gather")
+ROLES: Final = ("write0", "write1", "flush", "export", "compact")
 SERVER: Final = ("backend", "helper", "postmaster", "supervisor")
 VICTIMS: Final = (*ROLES, "clients", *SERVER, *SERVER)
 NONE: Final = ""  # the digest of a deleted key

@@ -1,29 +1,21 @@
-"""The store's blocks: the index in Postgres says where each is, packs and inline bodies give the bytes."""
+"""The blocks of a store: the index says where each block is, a pack or the index itself gives its bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import BinaryIO, TypeVar
 
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
+from mstbucket.index import blocks as rows
+from mstbucket.index import packs
 from mstbucket.packs.read import Location, PackScan, Ranges, checked, following, read_block, read_blocks
 from mstbucket.packs.streams import read_pack
-from mstbucket.pg.binary import bytea_array
 from mstbucket.pg.database import Database
-from mstbucket.services.blocks.damaged import record
-
-#: Columns of `blocks b LEFT JOIN packs p` that say where a block is, in the order `StoreBlocks.at` takes them.
-LOCATION_COLUMNS: Final = 'p.name, b."offset", b.length, b.body'
-
-_LOCATE: Final = f"""
-    SELECT b.cid, {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = ANY (%s)
-"""
-_BODIES: Final = "SELECT cid, body FROM blocks WHERE cid = ANY (%s) AND body IS NOT NULL"
+from mstbucket.services.blocks.damage import record_damage
 
 _Made = TypeVar("_Made")
-
 
 
 class StoreBlocks:
@@ -34,33 +26,32 @@ class StoreBlocks:
         self._blobs = blobs
 
     def get(self, cid: CID) -> bytes:
-        """The block of `cid`; `MissingBlock` if the index does not know it or its pack is gone."""
+        """The block of `cid`. Raises `MissingBlock` if the index does not know it, or its pack is gone."""
         return self.get_many((cid,))[cid]
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        """The blocks of `cids`, for one question to the index and few reads."""
+        """The blocks of `cids`. It costs one question to the index and few reads."""
         return following(lambda: self._locate(list(cids)), self._read, self._condemn)
 
-    def at(self, cid: CID, place: Sequence[Any]) -> bytes:
-        """The block of `cid` whose LOCATION_COLUMNS a query has brought along already."""
+    def at(self, cid: CID, place: tuple[str | None, int | None, int | None, bytes | None]) -> bytes:
+        """The block of `cid`. The caller has asked for its `Place` already."""
         pack, offset, length, body = place
         if body is not None:
             return checked(cid, body, "in the database")
-        if pack is None:
+        if pack is None or offset is None or length is None:
             raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
         try:
             return read_block(self._blobs, cid, Location(pack, offset, length))
-        except CorruptionError:  # [STO-3] damaged, or elsewhere since that query: the index knows
+        except CorruptionError:  # [STO-3] It is damaged, or has moved since the caller asked. The index knows which.
             return self.get(cid)
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        """Those of `cids` that are held in the database still."""
-        with self._db.reading() as connection:
-            rows = connection.execute(_BODIES, (bytea_array(sorted(cids)),), binary=True).fetchall()
-        return {cid: checked(cid, body, "in the database") for cid, body in rows}
+        """The blocks of those of `cids` that the database itself holds."""
+        bodies = rows.inline_bodies(self._db, cids)
+        return {cid: checked(cid, body, "in the database") for cid, body in bodies.items()}
 
     def scan(self) -> PackScan:
-        """A source for one pass over a whole closure, which reads ahead; for one thread."""
+        """A source that reads ahead, for one pass over a whole closure. For one thread."""
         return PackScan(self._blobs, self._locate, self._condemn)
 
     def sound(self, places: Mapping[CID, Location]) -> set[CID]:
@@ -73,10 +64,10 @@ class StoreBlocks:
         return good
 
     def of_pack(self, name: str, work: Callable[[BinaryIO], _Made]) -> _Made | None:
-        """What `work` makes of the CAR in pack `name`, whatever was done to that; None if there is no such pack any more.
+        """What `work` makes of the plain CAR in pack `name`, or None if the store has no pack of that name any more.
 
-        See `read_pack` for what `work` may do. A pack has another name when it was written again, and none when it was
-        gathered.
+        See `read_pack` for what `work` may do. A pack gets another name when it is written again. It goes when it is
+        compacted.
 
         Raises:
             CorruptionError, FormatError, NoSuchBlob: the pack is damaged, or its blob is lost.
@@ -85,25 +76,24 @@ class StoreBlocks:
             return read_pack(self._blobs, name, work)
         except (CorruptionError, FormatError, NoSuchBlob):
             with self._db.reading() as connection:
-                query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
-                if connection.execute(query, (name,)).fetchone() is None:  # [STO-3]
+                if not packs.is_ready(connection, name):  # [STO-3]
                     return None
             self._mark(name)
             raise
 
     def _condemn(self, error: CorruptionError) -> None:
-        """Hear the verdict that blocks of this store are lost or damaged: every one falls here, before it is raised.
+        """Record the pack in which blocks are lost or damaged, before the error is raised.
 
-        By then they were read a second time, past every cache ([PACK-10]), and the index has no other place for them.
+        The blocks were read a second time, past every cache ([PACK-10]). The index has no other place for them.
         """
         if error.pack is not None:
             self._mark(error.pack)
 
     def _mark(self, pack: str) -> None:
         """Record that a pack is damaged ([PUT-13])."""
-        # The damage is on its way to the caller, and matters more than a failure to record it.
+        # The caller gets the error about the damage. It matters more than a failure to record the pack.
         with suppress(CorruptionError, StorageError):
-            record(self._db, [pack])
+            record_damage(self._db, [pack])
 
     def _read(self, places: Mapping[CID, Location | bytes]) -> dict[CID, bytes]:
         found = {cid: place for cid, place in places.items() if isinstance(place, bytes)}
@@ -113,10 +103,8 @@ class StoreBlocks:
     def _locate(self, cids: Sequence[CID]) -> dict[CID, Location | bytes]:
         if not cids:
             return {}
-        with self._db.reading() as connection:
-            rows = connection.execute(_LOCATE, (bytea_array(list(dict.fromkeys(cids))),), binary=True).fetchall()
         found: dict[CID, Location | bytes] = {}
-        for cid, pack, offset, length, body in rows:
+        for cid, pack, offset, length, body in rows.locate(self._db, cids):
             found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
         for cid in cids:
             if cid not in found:

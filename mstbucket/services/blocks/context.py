@@ -15,9 +15,9 @@ class Context:
     """One open store.
 
     Attributes:
-        encoding: what is done to new packs, and the key of those that are encrypted.
-        identity: which store it is.
-        versioning: what this process last knew of each bucket's versioning; `services.versions` reads and corrects it.
+        encoding: how new packs are written, and the key of encrypted ones.
+        identity: tells this store from every other.
+        versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
     """
 
     db: Database

@@ -1,12 +1,15 @@
-"""What a store does to its packs: recorded in its database, so that every process that opens it does the same."""
+"""How a store writes its packs. The database records it, and every process that opens the store does the same."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.errors import InvalidInput, WrongKey
+from mstbucket.index import encoding as row
+from mstbucket.index import packs
+from mstbucket.index.encoding import StoreKey
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.data_keys import (
@@ -22,54 +25,51 @@ from mstbucket.packs.frames.data_keys import (
 )
 from mstbucket.packs.frames.zstd import Compressor, parse_compression
 from mstbucket.pg.database import Database
-from mstbucket.pg.queries import one_row
 
-_READ: Final = "SELECT compression, key_id, wrapped_key, encrypts FROM encoding"
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
 
 
-def settle(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
-    """The store's encoding after what the caller of `mstbucket.open` wants was recorded; see there for the errors."""
+def apply_settings(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
+    """Record the settings that the caller of `mstbucket.open` gave, and return the encoding; see there for the errors."""
     wanted = None if compression is None else parse_compression(compression)
-    with db.reading() as connection:
-        level, key_id, wrapped, encrypts = one_row(connection, _READ)
+    level, encrypts, recorded = row.read(db)
     if compression is not None and wanted != level:
         if wanted is not None:
-            Compressor(wanted)  # what cannot be done here must not be recorded: nothing would open any more
-        with db.connection() as connection:
-            connection.execute("UPDATE encoding SET compression = %s", (wanted,))
+            Compressor(wanted)  # raises if zstd is not there: once recorded, no process without it could open the store
+        row.set_compression(db, wanted)
         level = wanted
     if level is not None:
-        Compressor(level)  # whether the library is there is better known now than at the first flush
+        Compressor(level)  # raises if zstd is not there: better now than at the first flush
     encoding = Encoding(level, encrypts=encrypts)
-    if key_id is not None:
-        return replace(encoding, key=_open(encryption, wrapped, key_id))
+    if recorded is not None:
+        return replace(encoding, key=_open(encryption, recorded))
     return encoding if encryption is None else replace(encoding, key=_encrypt(db, blobs, key_wrapper(encryption)))
 
 
-def _open(encryption: KeySource | None, wrapped: bytes, key_id: bytes) -> DataKey:
+def _open(encryption: KeySource | None, recorded: StoreKey) -> DataKey:
     """[FRAME-15]"""
     wrapper = key_wrapper_of_environment() if encryption is None else key_wrapper(encryption)
     if wrapper is None:
         raise WrongKey(f"the store is encrypted: open it with encryption=…, or set {VARIABLE} or {FILE_VARIABLE}")
-    return unwrapped(wrapper, wrapped, key_id)
+    return unwrapped(wrapper, recorded.wrapped, recorded.id)
 
 
 def _encrypt(db: Database, blobs: BlobStore, wrapper: KeyWrapper) -> DataKey:
-    """Make the store an encrypted one from here on. Of all who try at once one's key becomes the store's."""
+    """Encrypt new packs from here on; return the key. Of all processes that try at once, one gives the store its key."""
     found = find_key(blobs, wrapper)
     if found is None:
         key = DataKey.new()
         name, wrapped = put_key(blobs, wrapper, key)  # durable before anything is encrypted with it
-    else:  # the database is new, the blob store is not: what is in it was encrypted with this key
+    else:  # the database is new, the blobs are not: they were encrypted with this key
         name, wrapped, key = found
-    with db.connection() as connection:
-        query = "UPDATE encoding SET key_id = %s, wrapped_key = %s, key_blob = %s WHERE key_id IS NULL"
-        if connection.execute(query, (key.id, wrapped, name)).rowcount == 1:
-            return key
-        key_id, wrapped, recorded = one_row(connection, "SELECT key_id, wrapped_key, key_blob FROM encoding")
-    if found is None and name != recorded:  # somebody may have found our blob, and been faster with it than we were
+    ours = StoreKey(key.id, wrapped, name)
+    recorded = row.set_first_key(db, ours)
+    if recorded is ours:
+        return key
+    if found is None and name != recorded.blob:  # another process may have found our blob, and recorded it before us
         blobs.delete(name)
-    return unwrapped(wrapper, wrapped, key_id)
+    return unwrapped(wrapper, recorded.wrapped, recorded.id)
 
 
 def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeySource) -> None:
@@ -78,41 +78,33 @@ def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeyS
         raise InvalidInput("the store is not encrypted: there is no key to wrap anew")
     name, wrapped = put_key(blobs, key_wrapper(encryption), key)
 
-    def record(connection: Any) -> str:
-        row = one_row(connection, "SELECT key_id, key_blob FROM encoding FOR UPDATE")
-        if bytes(row[0]) != key.id:
+    def record(connection: Connection) -> str:
+        recorded = row.read_for_update(connection).key
+        if recorded is None or recorded.id != key.id:
             raise WrongKey("the store has another data key now: open it again")
-        connection.execute("UPDATE encoding SET wrapped_key = %s, key_blob = %s", (wrapped, name))
-        return str(row[1])
+        row.rewrap_key(connection, wrapped, name)
+        return recorded.blob
 
     old = db.run(record)
     if old != name:
-        blobs.delete(old)  # a crash before this leaves a wrapped key that nobody needs; the old wrapping key opens it
-
-
-def stop_encryption(db: Database) -> None:
-    """From here on new packs are plain; the key stays for those there are, until `forget_key` ([STO-1])."""
-    with db.connection() as connection:
-        connection.execute("UPDATE encoding SET encrypts = false WHERE key_id IS NOT NULL")
+        blobs.delete(old)  # a crash before this leaves a blob that nobody needs; the old key opens it
 
 
 def forget_key(db: Database, blobs: BlobStore) -> bool:
-    """Remove the key of a store that is being decrypted, if no pack needs it any more; return whether it is gone.
+    """Remove the key of a store that writes plain packs, if no pack needs it any more. Return whether it is gone.
 
-    Not checked here: the refs, which the caller has published anew before.
+    Not checked here: that no ref needs it. The caller has published all refs again, in plain.
     """
 
-    def forget(connection: Any) -> str | None:
-        _, key_id, _, encrypts = one_row(connection, f"{_READ} FOR UPDATE")
-        if key_id is None or encrypts:
+    def forget(connection: Connection) -> str | None:
+        _, encrypts, recorded = row.read_for_update(connection)
+        if recorded is None or encrypts:
             return None
-        name: str = one_row(connection, "SELECT key_blob FROM encoding")[0]
-        # A pack that is being written has a row too; none that is encrypted can be begun since `stop_encryption`.
-        if one_row(connection, "SELECT count(*) FROM packs WHERE encoding LIKE '%%aes'")[0]:
+        # A pack that is being written has a row too. Since `stop_encryption` nobody can begin an encrypted one.
+        if packs.are_encrypted(connection):
             return None
-        reset = "UPDATE encoding SET key_id = NULL, wrapped_key = NULL, key_blob = NULL, encrypts = true"
-        connection.execute(reset)
-        return name
+        row.forget_key(connection)
+        return recorded.blob
 
     name = db.run(forget)
     if name is not None:

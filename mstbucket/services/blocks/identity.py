@@ -3,136 +3,111 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, Final
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.identity import holds_blobs, new_identity, put_identity, read_identity
 from mstbucket.blobs.media.places import open_blobs, open_existing_blobs, shown
 from mstbucket.errors import BlobExists, NotFound, WrongPlace
-from mstbucket.pg.database import SCHEMA, Database
-from mstbucket.pg.queries import one_row
+from mstbucket.index import store
+from mstbucket.index.store import StoreRow
+from mstbucket.pg.database import Database
 
 #: Where blobs are, as `mstbucket.open` takes it.
 Place = str | os.PathLike[str] | BlobStore
 
-_LOCK: Final = 0x6D7374_6D616B  # "mstmak": of the one-number advisory locks; held while a store is made
-_READ: Final = "SELECT identity, begun, blobs, current_database(), EXISTS (SELECT FROM packs) FROM store"
 
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the database says of its store."""
-
-    identity: str | None
-    begun: str | None
-    last: str | None
-    name: str
-    has_packs: bool
-
-    @property
-    def database(self) -> str:
-        """The database, in a message."""
-        return f"the database {self.name!r}"
-
-
-def require(db: Database) -> None:
+def require_store(db: Database) -> None:
     """Raise `NotFound` where the database has none of a store's tables."""
-    query = "SELECT current_database(), EXISTS (SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'migrations')"
-    with db.reading() as connection:
-        name, there = one_row(connection, query, (SCHEMA,))
+    name, there = store.database_of(db)
     if not there:
-        raise _none(name)
+        raise _no_store(name)
 
 
-def join(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
+def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str]:
     """Open the blobs of the database's store and return them with its identity; *create* the store if there is none.
 
     Raises:
         NotFound: the database has no store, and it is not to be made.
-        WrongPlace: the blobs there are not this store's, or there are none. Nothing was made or changed.
-        FormatError, HashMismatch: the place does not say whose blobs it has in any way that can be understood.
+        WrongPlace: the blobs there are of another store, or there are none. Nothing was made or changed.
+        FormatError, HashMismatch: the identity beside the blobs cannot be read.
         StorageError: the database or the place cannot be used.
     """
-    with db.reading() as connection:
-        known = _Known(*one_row(connection, _READ))
+    known = store.read(db)
     if known.identity is None:
         if not create:
-            raise _none(known.name)
+            raise _no_store(known.database)
         return _make(db, place)
-    blobs = _existing(place)
+    blobs = _open_existing(place)
     found = None if blobs is None else read_identity(blobs)
     if blobs is None or found is None:
-        _let_go(blobs, place)
+        _release(blobs, place)
         # [STO-20] only making a store makes a place
         raise WrongPlace(
-            f"the blobs of store {known.identity}, to which {known.database} belongs, are not at {shown(place)}"
-            f"{_last(known)}: nothing was made there. Name the right place, mount it, or restore the blobs"
+            f"the blobs of store {known.identity}, to which {_database(known)} belongs, are not at {shown(place)}"
+            f"{_last_place(known)}: nothing was made there. Name the right place, mount it, or restore the blobs"
         )
     if found != known.identity:
-        _let_go(blobs, place)
+        _release(blobs, place)
         raise WrongPlace(
-            f"the blobs at {shown(place)} are those of store {found}, and {known.database} belongs to store "
-            f"{known.identity}{_last(known)}: name the place and the database of one store"
+            f"the blobs at {shown(place)} are those of store {found}, and {_database(known)} belongs to store "
+            f"{known.identity}{_last_place(known)}: name the place and the database of one store"
         )
-    _remember(db, place, known.last)
+    _note_place(db, place, known.last)
     return blobs, found
 
 
 def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
-    """Make the store: of any number of processes that do at once, one makes it, and the others find it made ([STO-19])."""
+    """Make the store. Of all processes that try at once, one makes it, and the others find it made ([STO-19])."""
     with db.transaction() as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        known = _Known(*one_row(connection, _READ))
+        known = store.read_alone(connection)
         if known.identity is None:
-            blobs, identity = _take_place(db, place, known)
-            connection.execute("UPDATE store SET identity = %s", (identity,))
+            blobs, identity = _claim_place(db, place, known)
+            store.set_identity(connection, identity)
             made = blobs
         else:
             made = None
     if made is None:
-        return join(db, place, create=False)
-    _remember(db, place, known.last)
+        return open_place(db, place, create=False)
+    _note_place(db, place, known.last)
     return made, identity
 
 
-def _take_place(db: Database, place: Place, known: _Known) -> tuple[BlobStore, str]:
-    """Make the place that of a new store; goes on where an earlier attempt was interrupted."""
-    blobs = _existing(place)
+def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore, str]:
+    """Write the identity of a new store to the place; go on where an earlier attempt was interrupted."""
+    blobs = _open_existing(place)
     found = None if blobs is None else read_identity(blobs)
     if blobs is not None and found is not None and found == known.begun:
         return blobs, found
     if blobs is not None and (found is not None or (not known.has_packs and holds_blobs(blobs))):
-        _let_go(blobs, place)
-        raise _lost(place, known, found)
+        _release(blobs, place)
+        raise _foreign(place, known, found)
     identity = new_identity()
-    with db.connection() as beside:  # known before it is written: nobody else's can be taken for it
-        beside.execute("UPDATE store SET begun = %s", (identity,))
+    store.set_begun(db, identity)  # recorded before it is written: so no other store's can be taken for it
     blobs = open_blobs(place) if isinstance(place, str | os.PathLike) else place
     try:
         put_identity(blobs, identity)
     except BlobExists:
         found = read_identity(blobs)
         if found != identity:  # another database was faster by an instant
-            _let_go(blobs, place)
-            raise _lost(place, known, found) from None
+            _release(blobs, place)
+            raise _foreign(place, known, found) from None
     return blobs, identity
 
 
-def _none(name: str) -> NotFound:
+def _no_store(name: str) -> NotFound:
     return NotFound(f"the database {name!r} has no store in it: correct its name, or make one ('mstbucket mb mst://BUCKET')")
 
 
-def _lost(place: Place, known: _Known, found: str | None) -> WrongPlace:
+def _foreign(place: Place, known: StoreRow, found: str | None) -> WrongPlace:
     whose = "a store that does not say which" if found is None else f"store {found}"
     return WrongPlace(
-        f"at {shown(place)} are the blobs of {whose}, and {known.database} has no store in it. If its name is wrong, "
+        f"at {shown(place)} are the blobs of {whose}, and {_database(known)} has no store in it. If its name is wrong, "
         "correct it. If the database of these blobs is lost, restore it from a copy, and leave the blobs as they are. "
         "For a new store, name an empty place"
     )
 
 
-def _existing(place: Place) -> BlobStore | None:
+def _open_existing(place: Place) -> BlobStore | None:
     """The place as it is; None where there is none."""
     if not isinstance(place, str | os.PathLike):
         return place
@@ -142,18 +117,21 @@ def _existing(place: Place) -> BlobStore | None:
         return None
 
 
-def _let_go(blobs: BlobStore | None, place: Place) -> None:
+def _release(blobs: BlobStore | None, place: Place) -> None:
     if blobs is not None and blobs is not place:  # what the caller opened stays open
         blobs.release()
 
 
-def _last(known: _Known) -> str:
+def _database(known: StoreRow) -> str:
+    return f"the database {known.database!r}"
+
+
+def _last_place(known: StoreRow) -> str:
     return "" if known.last is None else f" (at the last opening they were at {known.last})"
 
 
-def _remember(db: Database, place: Place, last: str | None) -> None:
+def _note_place(db: Database, place: Place, last: str | None) -> None:
     """Note where the blobs are, for the message of a later failure."""
-    here: Any = shown(place) if isinstance(place, str | os.PathLike) else None
+    here = shown(place) if isinstance(place, str | os.PathLike) else None
     if here is not None and here != last:
-        with db.connection() as connection:
-            connection.execute("UPDATE store SET blobs = %s", (here,))
+        store.set_last(db, here)

@@ -1,30 +1,33 @@
-"""Blocks on their way into the store: those it has are counted on, the others go to a pack ([PUT-10] to [PUT-13]).
+"""Blocks on their way into the store: the store has some already, the others go to a pack ([PUT-10] to [PUT-13]).
 
-    1. A pending pack is registered. From then on no row that is found, or touched, is collected before the end.
-    2. Blocks are gathered, some MiB at a time; one question finds which of them the store has. Only the others are
-       written. The blob of the pack begins with the first of them.
-    3. The caller's transaction proves that what was counted on is there still, and makes the pack one; or, where nothing
-       in it turned out to be needed, removes it.
+    1. A pending pack is registered. From then to the end no collection takes a row that was found or touched.
+    2. Blocks wait until there are some MiB of them. One question finds which of them the store has: those are counted on.
+       Only the others are written. The blob of the pack begins with the first of them.
+    3. The caller's transaction proves that every block that was counted on is still there. Then it makes the pack ready,
+       or removes it if nobody needs a block in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from mstbucket.core.cid import CID_SIZE
 from mstbucket.errors import BlocksMoved
+from mstbucket.index import blocks
+from mstbucket.index.blocks import FoundBlock
 from mstbucket.limits import CHUNK_SIZE, MIB
 from mstbucket.packs.read import Location
-from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 
-ASK_BYTES: Final = 3 * MIB  # gathered before the store is asked; more would not be written as it arrives ([MPU-4])
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+ASK_BYTES: Final = 3 * MIB  # wait before the store is asked; with more, a body is not written as it arrives ([MPU-4])
 ASK_BLOCKS: Final = 4000
-ATTEMPTS: Final = 5  # of a call whose blocks are collected, or found damaged, again and again
+ATTEMPTS: Final = 5  # of a call. Each failed because a block was collected, or found damaged, meanwhile.
 
 _COUNTED: Final = 10_000  # rows per statement, as of a pack's own
 
@@ -49,64 +52,63 @@ class Incoming:
         self._pack: PackInProgress | None = None
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
-        """Take a block; the same one again is no more than that."""
+        """Take a block. A block that was taken before changes nothing."""
         if cid in self._seen:
             return
         self._seen.add(cid)
         self._waiting[cid] = block
         self._held += len(block)
         if self._pack is None and self._held >= CHUNK_SIZE:
-            self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; a smaller body's with the question
+            self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; for less, one round trip asks and registers
         if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS:
-            self._settle()
+            self._write_missing()
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def seal(self) -> None:
         """Make what was written durable; nothing can be added afterwards."""
-        self._settle()
+        self._write_missing()
         if self._pack is not None:
             self._pack.seal()
 
-    def sign(self) -> None:
-        """Say now and then that the call lives ([STO-9])."""
+    def say_alive(self) -> None:
+        """Note now and then that the call lives ([STO-9])."""
         if self._pack is not None:
-            self._pack.sign()
+            self._pack.say_alive()
 
-    def stow(self) -> tuple[bytes, bytes, bytes]:
-        """Of what is sealed, all that `record` needs; forgotten here, for those who seal many before they record them."""
-        stowed = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.stow()
+    def dump_places(self) -> tuple[bytes, bytes, bytes]:
+        """What `record` needs, in three strings. It is forgotten here: an import seals many packs before it records any."""
+        dumped = b"".join(self._counted), b"".join(self._proven), b"" if self._pack is None else self._pack.dump_places()
         self._seen, self._counted, self._proven = set(), set(), set()
-        return stowed
+        return dumped
 
-    def unstow(self, counted: bytes, proven: bytes, written: bytes) -> None:
-        """Know again what `stow` gave."""
+    def load_places(self, counted: bytes, proven: bytes, written: bytes) -> None:
+        """Take back what `dump_places` gave."""
         self._counted, self._proven = _cids(counted), _cids(proven)
         if self._pack is not None:
-            self._pack.unstow(written)
+            self._pack.load_places(written)
 
-    def record(self, connection: Any, epoch: int) -> None:
-        """Inside the caller's transaction: every block is there, and stays.
+    def record(self, connection: Connection, epoch: int) -> None:
+        """Inside the caller's transaction: make sure that every block is there, and stays.
 
         Raises:
-            BlocksMoved: one that was counted on is not, or was found damaged.
-            StorageError: the call took so long that it was given up ([STO-9]).
+            BlocksMoved: a block that was counted on is gone, or was found damaged.
+            StorageError: the call took too long, and its pack was given up ([STO-9]).
         """
         for cids, proven in ((self._counted, False), (self._proven, True)):
             order = sorted(cids)
             for start in range(0, len(order), _COUNTED):
                 part = order[start : start + _COUNTED]
-                arguments = (epoch, binary.cid_array(part), proven)
-                if one_row(connection, "SELECT keep_blocks(%s, %s, %s)", arguments)[0] != len(part):
+                if blocks.keep(connection, epoch, part, proven) != len(part):
                     raise BlocksMoved("blocks that were there have been collected, or found damaged, meanwhile: repeat it")
         if self._pack is not None:
             self._pack.record(connection, epoch)
 
     def commit(self, work: Callable[[], _Done]) -> _Done:
-        """The result of `work`, a transaction that calls `record`; then keep what was written.
+        """Run `work`, a transaction that calls `record`; keep what was written, and return the result of `work`.
 
-        Where a pack was found damaged since the question, and what is counted on there is sound, `work` is done again.
+        A pack may be found damaged after the question. If the blocks that are counted on there are sound, `work` runs again.
         """
         try:
             done = work()
@@ -118,20 +120,20 @@ class Incoming:
         return done
 
     def _prove(self) -> bool:
-        """Look once more at what is counted on: whether all of it is there, and sound."""
+        """Whether all that is counted on is still there, and sound. Blocks in damaged packs are read."""
         rest = sorted(self._counted)
         for start in range(0, len(rest), ASK_BLOCKS):
             part = rest[start : start + ASK_BLOCKS]
-            rows = self._find(part)
-            suspect = {cid: Location(name, offset, length) for cid, name, offset, length, damaged, _ in rows if damaged}
-            if len(rows) != len(part) or len(self._context.blocks.sound(suspect)) != len(suspect):
+            found = self._find(part)
+            suspect = {one.cid: _location(one) for one in found if one.damaged}
+            if len(found) != len(part) or len(self._context.blocks.sound(suspect)) != len(suspect):
                 return False
             self._proven |= suspect.keys()
         self._counted -= self._proven
         return True
 
     def keep(self) -> None:
-        """The transaction is through."""
+        """Keep what was written: the transaction has committed."""
         if self._pack is not None:
             self._pack.keep()
 
@@ -144,17 +146,17 @@ class Incoming:
         if self._pack is not None:
             self._pack.__exit__(kind, error, trace)
 
-    def _settle(self) -> None:
+    def _write_missing(self) -> None:
         """Ask the store which of the waiting blocks it has, and write the others."""
         waiting, self._waiting, self._held = self._waiting, {}, 0
         if not waiting:
             return
         suspect: dict[bytes, Location] = {}
-        for cid, name, offset, length, damaged, _ in self._find(list(waiting)):
-            if damaged:
-                suspect[cid] = Location(name, offset, length)
+        for one in self._find(list(waiting)):
+            if one.damaged:
+                suspect[one.cid] = _location(one)
             else:
-                self._counted.add(cid)
+                self._counted.add(one.cid)
         if suspect:  # [PUT-13]
             self._proven |= self._context.blocks.sound(suspect)
         assert self._pack is not None
@@ -162,21 +164,21 @@ class Incoming:
             if cid not in self._counted and cid not in self._proven:
                 self._pack.add(cid, block)
 
-    def _find(self, cids: list[bytes]) -> list[tuple[Any, ...]]:
-        """The rows of `find_blocks`, none of them stale."""
+    def _find(self, cids: list[bytes]) -> list[FoundBlock]:
+        """Those of `cids` that are in packs, none of them stale."""
         if self._pack is None:
             self._pack = PackInProgress(self._context, cids)  # [PUT-2] [PUT-11]
-            rows = self._pack.found
+            found = self._pack.found
         else:
-            self._pack.sign()
-            with self._context.db.connection() as connection:
-                query = "SELECT * FROM find_blocks(%s)"
-                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
-        while any(row[-1] for row in rows):  # more than once only if a collection began meanwhile
-            with self._context.db.connection() as connection:
-                query = "SELECT * FROM hold_blocks(%s)"
-                rows = connection.execute(query, (binary.cid_array(cids),), binary=True).fetchall()
-        return rows
+            self._pack.say_alive()
+            found = blocks.find(self._context.db, cids)
+        while any(one.stale for one in found):  # a second time only if a collection began meanwhile
+            found = blocks.touch_and_find(self._context.db, cids)
+        return found
+
+
+def _location(block: FoundBlock) -> Location:
+    return Location(block.pack, block.offset, block.length)
 
 
 def _cids(joined: bytes) -> set[bytes]:
@@ -184,7 +186,7 @@ def _cids(joined: bytes) -> set[bytes]:
 
 
 def repeating(work: Callable[[], _Done]) -> _Done:
-    """The result of `work`, which is called again where blocks that it counted on have moved; its source has to allow it."""
+    """The result of `work`. It is called again after `BlocksMoved`, so its source must allow a second reading."""
     for _ in range(ATTEMPTS - 1):
         try:
             return work()

@@ -1,61 +1,18 @@
-"""Listing: pages of keys and common prefixes, from the index alone, at a cost that depends only on the page.
-
-Without a delimiter a page is one index range scan. With one it is a loose index scan: a recursive query that finds the
-next key, and after a common prefix jumps past everything below it instead of reading it ([LIST-4]).
-"""
+"""Listing the current objects: pages with a token or with a marker, and all of them in order."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from mstbucket.core.keys import TOP, check_text
+from mstbucket.core.keys import check_text
+from mstbucket.core.s3rules.listing import LastItem, common_prefix, page_size, read_token, write_token
 from mstbucket.core.times import moment
-from mstbucket.errors import InvalidInput, InvalidToken
-from mstbucket.index.buckets import bucket_id
+from mstbucket.index.buckets import require
+from mstbucket.index.listing import ObjectContent, list_contents, list_objects
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import MarkerPage, ObjectSummary, Page
 from mstbucket.pg.database import Database
-
-_PLAIN: Final = """
-    SELECT key, size, etag, modified FROM objects
-    WHERE bucket = %(bucket)s AND key >= %(prefix)s AND key <= %(end)s AND key > %(after)s
-    ORDER BY key LIMIT %(limit)s
-"""
-
-# `item` is the key, or the common prefix where the row stands for one; `past` is what the next item must be above.
-_LOOSE: Final = """
-    WITH RECURSIVE page AS (
-        (SELECT 1 AS n, f.* FROM
-            (SELECT o.key, o.size, o.etag, o.modified, strpos(substr(o.key, %(skip)s), %(delimiter)s) AS cut
-             FROM objects o WHERE o.bucket = %(bucket)s AND o.key >= %(prefix)s AND o.key <= %(end)s AND o.key > %(after)s
-             ORDER BY o.key LIMIT 1) f)
-        UNION ALL
-        SELECT p.n + 1, f.* FROM page p CROSS JOIN LATERAL
-            (SELECT o.key, o.size, o.etag, o.modified, strpos(substr(o.key, %(skip)s), %(delimiter)s) AS cut
-             FROM objects o WHERE o.bucket = %(bucket)s AND o.key <= %(end)s
-                AND o.key > CASE WHEN p.cut = 0 THEN p.key
-                                 ELSE left(p.key, %(before)s + p.cut) || %(top)s END
-             ORDER BY o.key LIMIT 1) f
-        WHERE p.n < %(limit)s
-    )
-    SELECT CASE WHEN cut = 0 THEN key ELSE left(key, %(before)s + cut) END, size, etag, modified, cut FROM page ORDER BY n
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """The last thing a page held; the next page starts above it."""
-
-    text: str
-    is_prefix: bool
-
-    @property
-    def past(self) -> str:
-        return self.text + TOP if self.is_prefix else self.text
 
 
 def list_page(
@@ -72,10 +29,10 @@ def list_page(
     check_text("start_after", start_after or "")
     after = start_after or ""
     if continuation_token is not None:  # [LIST-5] a token replaces start_after
-        after = _read_token(continuation_token).past
+        after = read_token(continuation_token).past
     found = _find(db, bucket, prefix, delimiter, after, max_keys)
     last = found.last if found.truncated else None
-    return Page(*found[:3], None if last is None else _write_token(last))
+    return Page(found.keys, found.prefixes, found.truncated, None if last is None else write_token(last))
 
 
 def list_marked(
@@ -84,13 +41,12 @@ def list_marked(
     """One page; see `Bucket.list_objects_v1` for the meaning of each argument."""
     after = marker or ""
     check_text("marker", after)
-    if delimiter and after.startswith(prefix):
-        cut = after.find(delimiter, len(prefix))
-        if cut >= 0:  # [MARK-1] the marker is, or lies in, a common prefix, which is not above it
-            after = _Item(after[: cut + len(delimiter)], True).past
+    around = common_prefix(after, prefix, delimiter)
+    if around is not None:  # [MARK-1] the marker is, or lies in, a common prefix, which is not above it
+        after = LastItem(around, True).past
     found = _find(db, bucket, prefix, delimiter, after, max_keys)
     last = found.last if found.truncated and delimiter else None  # [MARK-2] as in S3: only with a delimiter
-    return MarkerPage(*found[:3], None if last is None else last.text)
+    return MarkerPage(found.keys, found.prefixes, found.truncated, None if last is None else last.text)
 
 
 class _Found(NamedTuple):
@@ -99,39 +55,24 @@ class _Found(NamedTuple):
     keys: tuple[ObjectSummary, ...]
     prefixes: tuple[str, ...]
     truncated: bool
-    last: _Item | None
+    last: LastItem | None
 
 
 def _find(db: Database, bucket: str, prefix: str, delimiter: str | None, after: str, max_keys: int) -> _Found:
-    """Keys with `prefix` above `after`, rolled up at the delimiter; what both forms of the listing are made of."""
+    """The keys with `prefix` above `after`, those with the delimiter as common prefixes: a page of either form."""
     for name, text in (("prefix", prefix), ("delimiter", delimiter or "")):
         check_text(name, text)
-    if max_keys < 0:
-        raise InvalidInput(f"max_keys is {max_keys}; it must be from 0 to {LIST_KEYS_MAX}")
-    wanted = min(max_keys, LIST_KEYS_MAX)  # [LIST-2]
-    with db.reading() as connection:
-        arguments: dict[str, object] = {
-            "bucket": bucket_id(connection, bucket),
-            "prefix": prefix,
-            "end": prefix + TOP,
-            "after": after,
-            "limit": wanted + 1,  # one more, so that `is_truncated` is exact at an exact fit ([LIST-3])
-        }
-        if wanted == 0:
-            return _Found((), (), False, None)
-        if delimiter:
-            length = len(prefix)
-            arguments |= {"delimiter": delimiter, "skip": length + 1, "top": TOP}
-            # `cut` is the place of the delimiter's first character behind the prefix, counted from 1.
-            arguments["before"] = length + len(delimiter) - 1
-            rows = connection.execute(_LOOSE, arguments, binary=True).fetchall()
-        else:
-            rows = [(*row, 0) for row in connection.execute(_PLAIN, arguments, binary=True).fetchall()]
+    wanted = page_size("max_keys", max_keys)
+    if wanted == 0:
+        require(db, bucket)
+        return _Found((), (), False, None)
+    # [LIST-3] one more than the page holds, so a page that fits exactly is not truncated
+    rows = list_objects(db, bucket, prefix, delimiter, after, wanted + 1)
     truncated = len(rows) > wanted
     rows = rows[:wanted]
-    keys = tuple(ObjectSummary(text, size, etag, moment(ms)) for text, size, etag, ms, cut in rows if cut == 0)
-    prefixes = tuple(row[0] for row in rows if row[4] != 0)
-    return _Found(keys, prefixes, truncated, _Item(rows[-1][0], rows[-1][4] != 0) if rows else None)
+    keys = tuple(ObjectSummary(key, size, etag, moment(ms)) for key, size, etag, ms, cut in rows if cut == 0)
+    prefixes = tuple(row.key for row in rows if row.cut != 0)
+    return _Found(keys, prefixes, truncated, LastItem(rows[-1].key, rows[-1].cut != 0) if rows else None)
 
 
 def iterate(db: Database, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
@@ -156,25 +97,17 @@ def iterate(db: Database, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
             return
 
 
-# --- continuation tokens: the exact last item, sealed against accidents (not against forgery: it grants nothing) ---------
+def iterate_with_content(db: Database, bucket: str, prefix: str) -> Iterator[ObjectContent]:
+    """As `iterate`, with the CID of each body, by which a sync compares: a listing does not show it.
 
-
-def _write_token(item: _Item) -> str:
-    payload = (b"p" if item.is_prefix else b"k") + item.text.encode()
-    return base64.urlsafe_b64encode(_seal(payload) + payload).decode()
-
-
-def _read_token(token: str) -> _Item:
-    try:
-        raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-        seal, payload = raw[:6], raw[6:]
-        text = payload[1:].decode()
-    except ValueError as error:
-        raise InvalidToken("the continuation token is damaged: start the listing again without one") from error
-    if seal != _seal(payload) or payload[:1] not in (b"p", b"k"):
-        raise InvalidToken("the continuation token was not made by this store: start the listing again without one")
-    return _Item(text, payload[:1] == b"p")
-
-
-def _seal(payload: bytes) -> bytes:
-    return hashlib.blake2b(payload, digest_size=6, person=b"mstbucket-list").digest()
+    Raises:
+        NoSuchBucket: the bucket has gone (also in the middle).
+    """
+    check_text("prefix", prefix)
+    after = ""
+    while True:
+        rows = list_contents(db, bucket, prefix, after, LIST_KEYS_MAX)
+        yield from rows
+        if len(rows) < LIST_KEYS_MAX:
+            return
+        after = rows[-1].key

@@ -1,25 +1,29 @@
-"""Check a bucket against its store: the judge reads an export that is never written down, then index meets tree."""
+"""Check a bucket against its store: the judge reads an export as it is made, then the index is compared with the trees."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from mstbucket.core import car
 from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import NoSuchBucket, NoSuchCommit, Untrue
-from mstbucket.index.buckets import bucket_id
+from mstbucket.errors import NoSuchCommit, Untrue
+from mstbucket.index.commits import Roots, read_head, read_roots
+from mstbucket.index.dirty import Place, Side, objects_behind, versions_behind
 from mstbucket.index.versions import check_history
 from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.damaged import look_again
+from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import verify_car
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
 
 _PAGE: Final = 2000  # rows of the index that are compared at a time
 
@@ -27,11 +31,13 @@ _PAGE: Final = 2000  # rows of the index that are compared at a time
 def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
     """Verify the newest commit in the store, and the index against the tree; see `Bucket.verify`.
 
-    [CHK-1] No transaction is open while blocks are read: a snapshot that is held for long keeps every old row of the
-    database from being cleaned up.
+    [CHK-1] No transaction is open while blocks are read: the database cannot clean up old rows while a snapshot is held.
     """
     with error_context(context, bucket):
-        head = _head(context, bucket)
+        with context.db.reading() as connection:
+            head = read_head(connection, bucket)
+        if head.commit is None:
+            raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
         with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
@@ -39,37 +45,14 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
         if head.tags_dirty is None and report.commit.versioning != head.versioning:  # [VSN-8]
             raise Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(head.commit)}")
         dirty = int(head.tags_dirty is not None)
-        for read in (_objects, _versions):
-            dirty += _compare(context, bucket, head.number, read)
+        for tree in (_OBJECTS, _VERSIONS):
+            dirty += _compare(context, bucket, head.bucket, tree)
         with context.db.reading() as connection:
-            wrong = check_history(connection, head.number)
+            wrong = check_history(connection, head.bucket)
         if wrong is not None:
             raise Untrue(f"bucket {bucket!r}: {wrong}")
-    look_again(context.db, context.blocks.of_pack)  # [PUT-15]
+    clear_restored(context.db, context.blocks.of_pack)  # [PUT-15]
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
-
-
-class _Head(NamedTuple):
-    """A bucket as one statement saw it: its row number, its newest commit, and what stands beside that in the index."""
-
-    number: int
-    commit: bytes
-    tags: dict[str, str] | None
-    versioning: str | None
-    tags_dirty: int | None
-
-
-def _head(context: Context, bucket: str) -> _Head:
-    query = """
-        SELECT b.id, c.cid, b.tags, b.versioning, b.tags_dirty
-        FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.name = %s
-    """
-    with context.db.reading() as connection:
-        row = connection.execute(query, (bucket,), binary=True).fetchone()
-        if row is None:
-            bucket_id(connection, bucket)
-            raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
-    return _Head(*row)
 
 
 class _Sections(io.RawIOBase):
@@ -105,85 +88,77 @@ class _Sections(io.RawIOBase):
         return filled
 
 
-#: A row of the index: its key in the tree, the CID of its manifest (None where it is gone), whether it is dirty.
-_Row = tuple[bytes, bytes | None, bool]
-#: A key as the index has it, with a sequence, which is 0 for objects.
-_Key = tuple[str, int]
+class _Behind(Protocol):
+    """Ask the index for the next places behind one, some at a time."""
+
+    def __call__(self, connection: Connection, bucket: int, after: Place, limit: int) -> Side: ...
+
+
+class _Tree(NamedTuple):
+    """One of the two trees: its root in a commit, its rows in the index, and the key in it of a place in the index."""
+
+    root: Callable[[Roots], bytes | None]
+    behind: _Behind
+    key: Callable[[Place], bytes]
+
+
+_OBJECTS: Final = _Tree(lambda roots: roots.tree, objects_behind, lambda place: place.key.encode())
+_VERSIONS: Final = _Tree(
+    lambda roots: roots.versions, versions_behind, lambda place: version_key(place.key.encode(), place.seq)
+)
+
+
+class _Row(NamedTuple):
+    """A place in the index: its key in the tree, the CID of its manifest, whether it is dirty.
+
+    A place without a manifest is only dirty: its object or version is gone.
+    """
+
+    key: bytes
+    manifest: bytes | None
+    is_dirty: bool
 
 
 class _Page(NamedTuple):
-    """What one snapshot said of the keys behind another: the tree's root in it, and its rows in order up to a key.
+    """What one snapshot said of the places that follow another one.
 
-    `last` is that key, the last there is a word about; None where the rows are all there are.
+    Attributes:
+        root: of the tree, in the same snapshot.
+        rows: in the order of the tree.
+        last: the place up to which the rows are complete; None if they are all there are.
     """
 
     root: bytes | None
     rows: list[_Row]
-    last: _Key | None
+    last: Place | None
 
 
-_Read = Callable[[Any, int, _Key], _Page]
+def _read_page(context: Context, bucket: int, tree: _Tree, after: Place) -> _Page:
+    """Rows and dirty places of one snapshot together, up to the first of the two limits."""
+    with context.db.snapshot() as connection:
+        root = tree.root(read_roots(connection, bucket))
+        side = tree.behind(connection, bucket, after, _PAGE)
+    cut = [max(part, key=tree.key) for part in (side.manifests, side.dirty) if len(part) == _PAGE]
+    last = min(cut, key=tree.key, default=None)
+    places = sorted((tree.key(place), place) for place in side.manifests.keys() | side.dirty)
+    end = None if last is None else tree.key(last)
+    rows = [_Row(key, side.manifests.get(place), place in side.dirty) for key, place in places if end is None or key <= end]
+    return _Page(root, rows, last)
 
 
-def _objects(connection: Any, number: int, after: _Key) -> _Page:
-    rows = "SELECT key, 0::bigint, manifest FROM objects WHERE bucket = %s AND key > %s ORDER BY key LIMIT %s"
-    marks = "SELECT key, 0::bigint FROM dirty WHERE bucket = %s AND key > %s ORDER BY key LIMIT %s"
-    asked = (number, after[0], _PAGE)
-    root = _current(connection, number)[0]
-    return _page(root, connection.execute(rows, asked, binary=True), connection.execute(marks, asked, binary=True), _bare)
+def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
+    """Compare index and tree in the order of keys, page by page ([CHK-2]). Returns how many rows are dirty.
 
-
-def _versions(connection: Any, number: int, after: _Key) -> _Page:
-    behind = "bucket = %s AND key >= %s AND (key > %s OR seq < %s) ORDER BY key, seq DESC LIMIT %s"
-    rows = f"SELECT key, seq, manifest FROM versions WHERE {behind}"
-    marks = f"SELECT key, seq FROM dirty_versions WHERE {behind}"
-    asked = (number, after[0], after[0], after[1], _PAGE)
-    root = _current(connection, number)[1]
-    return _page(root, connection.execute(rows, asked, binary=True), connection.execute(marks, asked, binary=True), _stored)
-
-
-def _bare(key: _Key) -> bytes:
-    return key[0].encode()
-
-
-def _stored(key: _Key) -> bytes:
-    return version_key(key[0].encode(), key[1])
-
-
-def _current(connection: Any, number: int) -> tuple[bytes | None, bytes | None]:
-    """The roots of both trees of the commit that is the newest in this snapshot."""
-    query = "SELECT c.tree, c.versions FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq WHERE b.id = %s"
-    row = connection.execute(query, (number,), binary=True).fetchone()
-    if row is None:
-        raise NoSuchBucket("the bucket was deleted while it was checked")
-    return row[0], row[1]
-
-
-def _page(root: bytes | None, rows: Any, marks: Any, place: Callable[[_Key], bytes]) -> _Page:
-    """Rows and marks of one snapshot together, as far as neither was cut by its limit."""
-    there = {(key, seq): manifest for key, seq, manifest in rows}
-    dirty = {(key, seq) for key, seq in marks}
-    cut = [max(part, key=place) for part in (there, dirty) if len(part) == _PAGE]
-    last = min(cut, key=place, default=None)
-    keys = sorted((place(key), key) for key in there.keys() | dirty)
-    end = None if last is None else place(last)
-    return _Page(root, [(at, there.get(key), key in dirty) for at, key in keys if end is None or at <= end], last)
-
-
-def _compare(context: Context, bucket: str, number: int, read: _Read) -> int:
-    """Index and tree side by side in key order, page by page ([CHK-2]); how many rows are dirty.
-
-    [FLUSH-1] for every key without a dirty row they are equal: in each snapshot, with the tree that is current in it.
+    [FLUSH-1] For every key without a dirty row they are equal, in each snapshot with the tree that is current in it.
     """
     dirty = 0
-    after: _Key = ("", 0)
+    after = Place("", 0)
     done = b""  # the key in the tree up to which all is compared
     root: bytes | None = None
     entries: Iterator[tuple[bytes, bytes]] = iter(())
     entry: tuple[bytes, bytes] | None = None
     while True:
-        with context.db.snapshot() as connection:
-            page = read(connection, number, after)
+        page = _read_page(context, number, tree, after)
         if page.root != root:  # at first, and where a flush came between
             root = page.root
             entries = iter(()) if root is None else walk(context.blocks, root, done + b"\0" if done else b"")
@@ -205,7 +180,7 @@ def _compare(context: Context, bucket: str, number: int, read: _Read) -> int:
             if entry is not None:
                 raise _not_in_index(bucket, entry[0])
             return dirty
-        after, done = page.last, page.rows[-1][0]
+        after, done = page.last, page.rows[-1].key
 
 
 def _not_in_index(bucket: str, key: bytes) -> Untrue:

@@ -1,4 +1,4 @@
-"""Export: the closure of a commit as one CAR, in the one order there is, so that the same commit gives the same file."""
+"""Export: the closure of a commit as one CAR. There is one order only: the same commit gives the same file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def export(
 
 
 def _write(target: BinaryIO, data: bytearray) -> int:
-    """Write all of it: a raw file or a pipe may take less than it is given."""
+    """Write all of it. A raw file or a pipe may take less than it is given."""
     view = memoryview(data)
     while view:
         try:

@@ -1,4 +1,4 @@
-"""The blobs that publish commits, once there are many of them, or they are not of the kind that the store's new ones are."""
+"""Care of the blobs that publish commits: old ones are removed, and those of another kind are published again."""
 
 from __future__ import annotations
 
@@ -9,36 +9,39 @@ from mstbucket.core import car
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob
+from mstbucket.index import commits
 from mstbucket.packs.frames.read import Packs, TrailerIndex
 from mstbucket.packs.streams import read_pack
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.write import ref_blob
+from mstbucket.services.tree.publish import ref_blob
 
-#: Newest commits of a bucket that stay published. One is enough to find the store by; the others are for one that is
-#: damaged, or older than a copy of the database.
+#: Newest commits of a bucket that stay published. One is enough to find the store by. The others help when a blob is
+#: damaged, or when the database comes from an older copy.
 REFS_KEPT: Final = 64
 REFS_EVERY: Final = 16  # commits between two looks for old refs
 _DELETED: Final = 1000  # blobs by one call
 
 
 def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
-    """Remove the blobs of commits that are older than the newest REFS_KEPT of every bucket they are of ([STO-10]).
+    """Remove the blobs of old commits: not among the newest REFS_KEPT of any bucket of that identity ([STO-10]).
 
-    Those of buckets that this store does not have are left alone. `trimmed` remembers where that was done last, by identity:
-    it is not done again before there are REFS_EVERY more commits, since a listing is a request.
+    Blobs of buckets that this store does not have stay. A listing is a request, so an identity is looked at again only
+    after REFS_EVERY more commits.
+
+    Args:
+        trimmed: the number of the newest commit at the last look, by identity; kept up to date here.
+
+    Returns:
+        How many blobs were removed.
     """
-    with context.db.reading() as connection:
-        query = "SELECT identity, max(seq) FROM buckets GROUP BY identity HAVING max(seq) > %s ORDER BY identity"
-        identities = [(str(name), int(seq)) for name, seq in connection.execute(query, (REFS_KEPT,))]
     count = 0
-    for identity, last in identities:
+    for identity, last in commits.list_long_histories(context.db, REFS_KEPT):
         if last < trimmed.get(identity, -REFS_EVERY) + REFS_EVERY:
             continue
         trimmed[identity] = last
         names = [info.name for info in context.blobs.list(f"{REFS}{identity}/")]
-        with context.db.reading() as connection:  # behind the listing: no ref in it is newer than what is read here
-            query = "SELECT seq FROM buckets WHERE identity = %s"  # an import has the identity of where it came from
-            newest = [int(row[0]) for row in connection.execute(query, (identity,))]
+        # The question comes after the listing: then the listing names no newer commit. An import shares the identity.
+        newest = commits.newest_of_identity(context.db, identity)
         old = [name for name in names if newest and _is_old(name, newest)]
         for start in range(0, len(old), _DELETED):
             context.blobs.delete_many(old[start : start + _DELETED])
@@ -48,15 +51,16 @@ def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
 
 def _is_old(name: str, newest: list[int]) -> bool:
     ref = parse_ref(name) or parse_secret_ref(name)
-    if ref is None or ref[1] > max(newest):  # of a store that is ahead of this database: not ours to judge
+    if ref is None or ref[1] > max(newest):  # a store that is ahead of this database made it
         return False
     return not any(seq - REFS_KEPT < ref[1] <= seq for seq in newest)
 
 
 def reencode_refs(context: Context) -> dict[str, str]:
-    """Publish again, in the kind of the store's new blobs, every commit that was published in another ([STO-1]).
+    """Publish every commit again whose blob is not of the kind of the store's new blobs ([STO-1]).
 
-    Returns the refs that could not be read, by name, and why; they are left as they are.
+    Returns:
+        Why a ref could not be read, by its name. These refs are left as they are.
     """
     key = context.encoding.key
     packs = Packs(context.blobs, TrailerIndex(context.blobs, key), key)

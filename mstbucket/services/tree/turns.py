@@ -1,28 +1,47 @@
-"""Flushes of one bucket that wait for each other ([FLUSH-11], [FLUSH-12])."""
+"""Flushes of one bucket wait for each other, and do not repeat what others have done ([FLUSH-11], [FLUSH-12])."""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable
 from typing import Final
 
-from mstbucket.index.buckets import no_such_bucket
-from mstbucket.pg.queries import one_row
+from mstbucket.errors import Conflict
+from mstbucket.index import commits
 from mstbucket.services.blocks.context import Context
 
-WAIT_SECONDS: Final = 60.0  # for another flush of the bucket; one that takes longer may be stopped, or hang
-LOCK: Final = 0x6D7376  # class of advisory locks, with the id of the bucket that is being flushed; next to those of 0001
+WAIT_SECONDS: Final = 60.0  # for another flush of the bucket, which may be stopped, or hang
+LOCK: Final = 0x6D7376  # the class of the advisory locks; the second number is the bucket's row number
+FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often is raised to the caller
+_PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
 
 
-def before(context: Context, bucket: str) -> tuple[int, int]:
-    """The bucket's row number, and the number of its commit before anything is done."""
+def in_turn(context: Context, bucket: str, fold: Callable[[], None]) -> None:
+    """Call *fold* as soon as no other flush of the bucket is under way, but after WAIT_SECONDS at the latest.
+
+    If *fold* loses against another flush, wait for the next turn. If others have folded meanwhile all that was dirty at
+    the beginning, return without a call.
+
+    Raises:
+        NoSuchBucket: there is no such bucket.
+        Conflict: *fold* raised it FLUSH_ATTEMPTS times.
+    """
     with context.db.reading() as connection:
-        row = connection.execute("SELECT id, seq FROM buckets WHERE name = %s", (bucket,)).fetchone()
-    if row is None:
-        raise no_such_bucket(bucket)
-    return int(row[0]), int(row[1])
-
-
-def is_joined(context: Context, number: int, seq: int) -> bool:
-    """Whether others have folded all that was dirty when the commit had the number *seq* ([FLUSH-12])."""
-    query = "SELECT EXISTS (SELECT FROM commits WHERE bucket = %s AND seq >= %s AND whole)"
-    with context.db.reading() as connection:
-        return bool(one_row(connection, query, (number, seq + 2))[0])
+        head = commits.read_head(connection, bucket)
+    turn = time.monotonic() + WAIT_SECONDS
+    pause, lost = 0.005, 0
+    while True:
+        with context.db.holding(LOCK, head.bucket) as mine:  # [FLUSH-11]
+            if mine or time.monotonic() >= turn:
+                try:
+                    return fold()
+                except Conflict:
+                    lost += 1
+                    if lost == FLUSH_ATTEMPTS:
+                        raise
+        # [FLUSH-12] The snapshot of the next commit may be older than this call; that of the second one is not.
+        if commits.has_whole(context.db, head.bucket, head.seq + 2):
+            return None
+        time.sleep(random.uniform(pause / 2, pause))
+        pause = min(_PAUSE_MAX, pause * 2)

@@ -1,4 +1,4 @@
-"""What keeps a store in shape: the background worker, compaction of packs, their rewriting.
+"""What keeps a store in shape: the background worker, compaction, and writing packs again in another encoding.
 
 It may use all rooms before it. Nothing a user waits for may depend on it.
 """

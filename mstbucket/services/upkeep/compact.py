@@ -1,11 +1,11 @@
-"""Gathering: many small packs become few large ones, and what crashes left is removed ([STO-5] to [STO-10]).
+"""Compaction: many small packs become few large ones, and what crashes left is removed ([STO-5] to [STO-10]).
 
-    1. Packs of about one size, of which there are many, are chosen. Their blocks are read and verified, and those that the
-       index still finds there are written to a new pack, newest pack first, durably. No transaction is open meanwhile.
-    2. One short transaction makes it a pack, points the blocks there, and dooms the old packs.
-    3. Their blobs are deleted, then their rows.
+    1. Packs of about one size are chosen, if there are many. Their blocks are read and verified. Those that the index
+       finds there are written to a new pack, durably, newest pack first. No transaction is open meanwhile.
+    2. One short transaction makes the new pack ready, leads the rows of the blocks there, and dooms the old packs.
+    3. The blobs of the old packs are deleted, then their rows.
 
-A crash before 2 leaves a pending pack, one after 2 doomed ones; both are removed when they are old enough.
+A crash before 2 leaves a pending pack, and a crash after 2 leaves doomed ones. Both are removed when they are old enough.
 """
 
 from __future__ import annotations
@@ -15,43 +15,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
+from mstbucket.index import packs
+from mstbucket.index.blocks import rows_of_pack
+from mstbucket.index.damage import doom_healed
+from mstbucket.index.packs import Pack
+from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
-from mstbucket.pg.binary import bytea_array
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.damaged import doom_healed
-from mstbucket.services.blocks.write import PackInProgress, PackMoved, remove_doomed
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.blocks.registered import PackMoved, remove_doomed
 from mstbucket.services.tree.refs import trim_refs
 
-#: Bounds of the sizes of small packs, of which each class is gathered by itself: a block is written at most once more per
-#: class. From the last bound on a request to a service takes longer for its bytes than for being one.
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+#: Bounds of the sizes of small packs. Each class between two bounds is compacted by itself, so a block is written again at
+#: most once per class. From the last bound on, most of a request's time is the transfer of its bytes.
 CLASSES: Final = (0, 16 * KIB, 256 * KIB, 4 * MIB)
-GATHER_LEAST: Final = 16  # packs of a class that are worth gathering: at most 15 a class stay, and 45 in all
-GATHER_BYTES: Final = 64 * MIB  # of one gathered pack: what a bulk put makes too
-GATHER_BLOCKS: Final = 20_000  # whose rows one transaction changes: some 0.3 s, while puts of the same blocks wait
-GATHER_PACKS: Final = 1000  # of one gathered pack: what one request deletes
-PENDING_AGE_MS: Final = 24 * 3_600_000  # without a sign of its writer's life; longer than any of it lives without one
+COMPACT_LEAST: Final = 16  # packs of one class, at least: so at most 15 of a class stay, and 45 in all
+COMPACT_BYTES: Final = 64 * MIB  # of a new pack: as a bulk put makes them
+COMPACT_BLOCKS: Final = 20_000  # of a new pack: one transaction changes their rows, and puts of them wait 0.3 s
+COMPACT_PACKS: Final = 1000  # in a new pack: one request deletes them
+PENDING_AGE_MS: Final = 24 * 3_600_000  # without a sign of life: the writer has died
 DOOMED_AGE_MS: Final = 600_000  # whoever doomed it has deleted it by then, or has died
 
-_LOCK: Final = 0x6D7374_676174  # "mstgat": of the one-number advisory locks
+_LOCK: Final = 0x6D7374_636D70  # "mstcmp": of the one-number advisory locks
 _PAGE: Final = 1000
 
 log = logging.getLogger("mstbucket")
 
 
 @dataclass(slots=True)
-class GatherReport:
+class CompactReport:
     """What was done.
 
     Attributes:
         packs: small packs that are gone.
         made: packs that hold their blocks now.
-        leftovers: blobs that crashes had left, or of which every block was damaged and came again, and that are gone.
+        leftovers: blobs that are gone: crashes left them, or they were damaged and their blocks have come again.
         refs: blobs of old commits that are gone; the commits are not.
-        damaged: packs that could not be read, by name. They were left alone.
+        damaged: packs that cannot be read, by name, and why. They were left alone.
     """
 
     packs: int = 0
@@ -61,143 +68,125 @@ class GatherReport:
     damaged: dict[str, str] = field(default_factory=dict)
 
 
-def gather(context: Context) -> GatherReport:
-    """Gather whatever there are two of, and remove what nobody needs; see `Store.gather`."""
-    report = Gatherer(context).run(least=2)
+def compact(context: Context) -> CompactReport:
+    """Compact every class of two packs or more, and remove what nobody needs; see `Store.compact`."""
+    report = Compactor(context).run(least=2)
     for name in remove_healed(context):
         report.damaged.pop(name, None)
         report.leftovers += 1
     return report
 
 
-class Gatherer:
-    """Does this work for one store, one call after the other. Of all processes one gathers at a time."""
+class Compactor:
+    """Compacts one store, call by call, and remembers which packs it cannot compact. One process compacts at a time."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._bad: set[int] = set()  # packs not to be tried again
+        self._bad: set[int] = set()  # packs that are not tried again: damaged, or alone of their size
         self._trimmed: dict[str, int] = {}  # by identity, the newest commit when refs were last removed
 
     def look(self) -> None:
-        """What the background does now and then: at most one pack is made."""
-        self.run(GATHER_LEAST, most=1)
+        """Make at most one pack: what the background does now and then."""
+        self.run(COMPACT_LEAST, most=1)
 
-    def run(self, least: int = GATHER_LEAST, most: int = GATHER_PACKS) -> GatherReport:
-        """Gather every class of sizes of which there are at least `least` packs, and remove what crashes left.
-
-        At most `most` packs are made by one call.
+    def run(self, least: int = COMPACT_LEAST, most: int = COMPACT_PACKS) -> CompactReport:
+        """Remove what crashes left, and compact every class of at least `least` packs into at most `most` new ones.
 
         Raises:
-            StorageError: the database or the blob store failed; repeat the call. What was gathered until then is.
+            StorageError: the database or the blob store failed; repeat the call. New packs that were ready then stay.
         """
-        report = GatherReport()
+        report = CompactReport()
         with self._alone() as alone:
             if alone:
                 report.leftovers = remove_leftovers(self._context)
                 for _ in range(most):
-                    packs = self._due(least)
-                    if not packs:
+                    due = self._due(least)
+                    if not due:
                         break
-                    self._gather(packs, report)
+                    self._compact(due, report)
                 if report.made:
                     report.refs = trim_refs(self._context, self._trimmed)
         return report
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether nobody else gathers. For thrift, not for safety: two would read the same, and one's work be in vain."""
+        """Whether nobody else compacts. For thrift, not for safety: of two that did, one would work in vain."""
         with self._context.db.holding(_LOCK) as alone:
             yield alone
 
-    def _due(self, least: int) -> list[tuple[int, str]]:
+    def _due(self, least: int) -> list[Pack]:
         """Packs of one class of sizes, newest first; none if there are too few of any."""
-        query = """
-            SELECT id, name FROM packs WHERE state = 'ready' AND coalesce(plain, size) >= %s AND coalesce(plain, size) < %s
-            AND NOT id = ANY (%s) ORDER BY id DESC LIMIT %s
-        """
-        with self._context.db.reading() as connection:
-            for low, high in pairwise(CLASSES):
-                rows = connection.execute(query, (low, high, sorted(self._bad), GATHER_PACKS)).fetchall()
-                if len(rows) >= max(least, 2):
-                    return [(int(number), str(name)) for number, name in rows]
+        for low, high in pairwise(CLASSES):
+            found = packs.of_size(self._context.db, low, high, self._bad, COMPACT_PACKS)
+            if len(found) >= max(least, 2):
+                return found
         return []
 
-    def _gather(self, packs: list[tuple[int, str]], report: GatherReport) -> None:
+    def _compact(self, due: list[Pack], report: CompactReport) -> None:
         context = self._context
-        taken: list[tuple[int, str]] = []
+        taken: list[Pack] = []
         with PackInProgress(context) as new:
             size = 0
-            for number, name in packs:
+            for pack in due:
                 try:
-                    blocks = self._live(number, name)
+                    blocks = self._live(pack)
                 except (CorruptionError, FormatError, NotFound) as error:
-                    log.warning("pack %s cannot be gathered, and is left as it is: %s", name, error)
-                    self._bad.add(number)
-                    report.damaged[name] = str(error)
+                    log.warning("pack %s cannot be compacted, and is left as it is: %s", pack.name, error)
+                    self._bad.add(pack.id)
+                    report.damaged[pack.name] = str(error)
                     continue
-                if blocks is None:  # written again or gathered by somebody else meanwhile
+                if blocks is None:  # written again or compacted by somebody else meanwhile
                     continue
                 for cid, block in blocks:
                     new.add(cid, block)
                     size += len(block)
-                taken.append((number, name))
-                if size >= GATHER_BYTES or len(new.cids) >= GATHER_BLOCKS:
+                taken.append(pack)
+                if size >= COMPACT_BYTES or len(new.cids) >= COMPACT_BLOCKS:
                     break
-            if len(taken) < 2:  # of one pack another one like it would be made, again and again
-                self._bad.update(number for number, _ in taken)
+            if len(taken) < 2:  # one pack alone would be written again and again
+                self._bad.update(pack.id for pack in taken)
                 return
             new.seal()
             try:
-                context.db.run(lambda connection: _switch(connection, new, [number for number, _ in taken]))
+                context.db.run(lambda connection: _switch(connection, new, [pack.id for pack in taken]))
             except PackMoved as error:
-                log.debug("gathering was overtaken: %s", error)
+                log.debug("compaction was overtaken: %s", error)
                 return
             new.keep()
-        remove_doomed(context, [name for _, name in taken])
+        remove_doomed(context, [pack.name for pack in taken])
         report.packs += len(taken)
         report.made += bool(new.cids)
 
-    def _live(self, number: int, name: str) -> list[tuple[bytes, bytes]] | None:
-        """The blocks of a pack that the index finds there, verified, in the pack's order, which is that of an export.
+    def _live(self, pack: Pack) -> list[tuple[bytes, bytes]] | None:
+        """The blocks of a pack whose rows lead there, verified, in the pack's order: that of an export.
 
         None if there is no pack of that name any more.
         """
         read = lambda stream: [(cid, block) for cid, block, _ in CarReader(stream)]  # noqa: E731
-        blocks = self._context.blocks.of_pack(name, read)
+        blocks = self._context.blocks.of_pack(pack.name, read)
         if blocks is None:
             return None
-        query = "SELECT cid FROM blocks WHERE cid = ANY (%s) AND pack = %s"
-        with self._context.db.reading() as connection:
-            cids = bytea_array([cid for cid, _ in blocks])
-            here = {bytes(row[0]) for row in connection.execute(query, (cids, number), binary=True)}
+        here = rows_of_pack(self._context.db, pack.id, [cid for cid, _ in blocks])
         return [(cid, block) for cid, block in blocks if cid in here]
 
 
-def _switch(connection: Any, new: PackInProgress, old: list[int]) -> None:
-    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")  # [PUT-5] the barrier comes first
+def _switch(connection: Connection, new: PackInProgress, old: list[int]) -> None:
+    enter_store(connection)
     new.take_over(connection, old)
 
 
 def remove_leftovers(context: Context) -> int:
-    """Remove the blobs and rows that crashes left, and return how many; see [STO-9]."""
-    give_up = "UPDATE packs SET state = 'doomed' WHERE state = 'pending' AND coalesce(alive, created) < now_ms() - %s"
-    find = """
-        SELECT name FROM packs WHERE state = 'doomed' AND coalesce(alive, created) < now_ms() - %s ORDER BY created LIMIT %s
-    """
-    with context.db.connection() as connection:
-        connection.execute(give_up, (PENDING_AGE_MS,))
+    """Remove the blobs and rows that crashes left; return how many ([STO-9])."""
+    packs.doom_silent(context.db, PENDING_AGE_MS)
     count = 0
-    while True:
-        with context.db.reading() as connection:
-            names = [str(row[0]) for row in connection.execute(find, (DOOMED_AGE_MS, _PAGE))]
-        if not names:
-            return count
+    while names := packs.doomed_names(context.db, DOOMED_AGE_MS, _PAGE):
         remove_doomed(context, names)
         count += len(names)
+    return count
 
 
 def remove_healed(context: Context) -> list[str]:
-    """Remove the damaged packs of which good bytes have come for every block ([PUT-15]); their names."""
+    """Remove the damaged packs whose every block is in another pack by now ([PUT-15]); return their names."""
     names = doom_healed(context.db)
     remove_doomed(context, names)
     return names

@@ -1,8 +1,12 @@
 """Writing the packs of a store again in the encoding that it has by now ([STO-1], [STO-2]).
 
-Pack by pack: a new blob is registered as pending, the plain CAR streams from the old blob into it, every block hashed on
-the way, it is made durable, one short transaction makes it the pack's blob, and the old one is deleted. The index knows
-blocks by pack and place in the plain CAR, so no row of `blocks` changes.
+Each pack gets a new blob:
+
+    1. The blob is registered as pending. The plain CAR streams into it from the old blob, and every block is hashed.
+    2. The blob is made durable. One short transaction makes it the pack's blob, and dooms the old one.
+    3. The old blob is deleted.
+
+The index knows a block by its pack and its place in the plain CAR. So no row of `blocks` changes.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ from typing import BinaryIO, Final, cast
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
+from mstbucket.index import packs
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import forget_key
-from mstbucket.services.blocks.write import ENCODINGS, PackMoved, RegisteredPack, remove_doomed
+from mstbucket.services.blocks.registered import PackMoved, RegisteredPack, remove_doomed
 from mstbucket.services.tree.refs import reencode_refs
 from mstbucket.services.upkeep.compact import remove_healed
 
@@ -40,11 +45,11 @@ class ReencodeReport:
 
 
 def reencode(context: Context, progress: Callable[[int], object] | None) -> ReencodeReport:
-    """Write every pack again whose encoding is not that of new ones; see `Store.reencode`."""
+    """Write every pack again that is not of the kind of new ones; see `Store.reencode`."""
     report = ReencodeReport()
     last = 0
-    while packs := _other(context, last):
-        for number, name, size in packs:
+    while batch := packs.of_other_kind(context.db, context.encoding.kind, last, _PAGE):
+        for number, name, size in batch:
             try:
                 after = _one(context, number, name)
             except PackMoved:
@@ -59,7 +64,7 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
             report.after += after
             if progress is not None:
                 progress(report.before)
-        last = packs[-1][0]
+        last = batch[-1].id
     for name in remove_healed(context):
         report.damaged.pop(name, None)
     report.damaged |= reencode_refs(context)
@@ -68,23 +73,13 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
     return report
 
 
-def _other(context: Context, after: int) -> list[tuple[int, str, int]]:
-    query = """
-        SELECT id, name, size FROM packs WHERE state = 'ready' AND encoding IS DISTINCT FROM %s AND id > %s
-        ORDER BY id LIMIT %s
-    """
-    with context.db.reading() as connection:
-        rows = connection.execute(query, (ENCODINGS[context.encoding.kind], after, _PAGE)).fetchall()
-    return [(int(number), str(name), int(size)) for number, name, size in rows]
-
-
 def _one(context: Context, number: int, name: str) -> int | None:
-    """Write one pack again; the size of its new blob, or None if there is no pack of that name any more."""
+    """Write one pack again. Returns the size of its new blob, or None if there is no pack of that name any more."""
 
     def copy(stream: BinaryIO) -> int:
         with RegisteredPack(context) as new:
             for _ in CarReader(cast("BinaryIO", _Copying(stream, new.writer))):
-                pass  # it hashes every block
+                pass  # the reader hashes every block
             new.seal()
             context.db.run(lambda connection: new.replace(connection, number, name))
             new.keep()

@@ -1,4 +1,4 @@
-"""The background work: a thread that folds buckets whose changes have grown old or many, and removes what has expired."""
+"""The background work: a thread flushes buckets with old or many changes, compacts packs, and removes what has expired."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.index.dirty import due_for_flush
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
-from mstbucket.services.upkeep.compact import Gatherer
+from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
-FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
-FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
-POLL_SECONDS: Final = 5.0  # between two looks; a look is one query over the dirty keys
+FLUSH_AGE_MS: Final = 30_000  # about so long after it was acknowledged a change is in a commit
+FLUSH_DIRTY: Final = 10_000  # with so many changed keys a flush does not wait: a batch of them writes 4.3 times fewer bytes
+POLL_SECONDS: Final = 5.0  # between two looks, each of which is one query over the dirty keys
 
 log = logging.getLogger("mstbucket")
 
 
 class Worker:
-    """Works on a thread until it is closed. What fails is logged, and tried again at the next look.
+    """Works on a thread until it is closed. It logs what fails, and tries it again at the next look.
 
-    Open uploads are aborted at an age of `uploads_age` milliseconds, or never where it is None.
+    It aborts uploads that have been open for `uploads_age` milliseconds; none if that is None.
     """
 
     def __init__(self, context: Context, uploads_age: int | None = None) -> None:
@@ -35,15 +36,15 @@ class Worker:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; a flush under way is finished first. What is dirty stays so, and any later flush folds it."""
+        """Finish a flush under way, and stop. Changes that wait stay dirty, and a later flush folds them."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
-        gatherer = Gatherer(self._context)
+        compactor = Compactor(self._context)
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
-            self._attempt("the gathering of packs", gatherer.look)
+            self._attempt("the compaction", compactor.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
             if self._uploads_age is not None:
@@ -71,11 +72,5 @@ class Worker:
 
 
 def due(context: Context) -> list[str]:
-    """The buckets whose changes are old or many enough to be folded now; those of tags and versioning among them."""
-    query = """
-        SELECT b.name FROM buckets b
-        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
-        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
-    """
-    with context.db.reading() as connection:
-        return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, FLUSH_AGE_MS)).fetchall()]
+    """The buckets to flush now: their changes are old or many. Changes of tags and of versioning count too."""
+    return due_for_flush(context.db, FLUSH_DIRTY, FLUSH_AGE_MS)

@@ -10,6 +10,7 @@ from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.listing import common_prefix, page_size
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.part_checksums import UploadChecksum
 from mstbucket.core.s3rules.retention import lock_wanted
@@ -22,7 +23,7 @@ from mstbucket.index.buckets import bucket_id
 from mstbucket.index.locks import note_for_upload
 from mstbucket.index.tx import Tx, inside
 from mstbucket.index.uploads import NewUpload
-from mstbucket.limits import LIST_KEYS_MAX, PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
+from mstbucket.limits import PARTS_MAX, UPLOAD_AGE_DAYS, UPLOAD_ANSWER_DAYS
 from mstbucket.model.objects import EMPTY, PutRequest
 from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
 from mstbucket.services.blocks.context import Context
@@ -94,7 +95,7 @@ def list_parts(
 ) -> PartsPage:
     """One page of an upload's parts; see `Bucket.list_parts`."""
     encode_key(key)
-    wanted = _page_size("max_parts", max_parts)
+    wanted = page_size("max_parts", max_parts)
     if part_number_marker < 0:
         raise InvalidInput(f"part_number_marker is {part_number_marker}; it must not be negative")
     checksum = checksum_of_open(context, bucket, key, upload_id)
@@ -125,7 +126,7 @@ def list_uploads(
     check_text("prefix", prefix)
     for name, text in (("delimiter", delimiter), ("key_marker", key_marker), ("upload_id_marker", upload_id_marker)):
         check_text(name, text or "")
-    wanted = _page_size("max_uploads", max_uploads)
+    wanted = page_size("max_uploads", max_uploads)
     key, upload_id = _start(prefix, delimiter, key_marker or "", upload_id_marker)
     with context.db.reading() as connection:
         number = bucket_id(connection, bucket)
@@ -150,19 +151,11 @@ def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) 
 
     A marker that is a common prefix stands for everything below it ([MPU-15]).
     """
-    if delimiter and key.startswith(prefix):
-        at = key.find(delimiter, len(prefix))
-        if at >= 0 and at + len(delimiter) == len(key):
-            return key + TOP, ""
+    if common_prefix(key, prefix, delimiter) == key:
+        return key + TOP, ""
     if key == "":
         return "", ""  # an upload id without a key says nothing
     return key, _LAST if upload_id is None else upload_id
-
-
-def _page_size(name: str, asked: int) -> int:
-    if asked < 0:
-        raise InvalidInput(f"{name} is {asked}; it must be from 0 to {LIST_KEYS_MAX}")
-    return min(asked, LIST_KEYS_MAX)
 
 
 # --- expiry ------------------------------------------------------------------------------------------------------------

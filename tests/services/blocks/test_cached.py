@@ -77,7 +77,7 @@ def test_a_pack_that_was_deleted_here_is_gone_and_one_deleted_elsewhere_may_stay
 def test_a_store_with_a_cache_reads_packs_once(
     settings: dict[str, str], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[STO-15]: `open(cache=…)`: put, get, flush, gather, export; then hardly anything is asked of the store."""
+    """[STO-15]: `open(cache=…)`: put, get, flush, compact, export; then hardly anything is asked of the store."""
     monkeypatch.setenv("TEST_KEY", "5e" * 32)
     blobs = Counting()
 
@@ -94,7 +94,7 @@ def test_a_store_with_a_cache_reads_packs_once(
         for n in range(20):
             bucket.put_object(f"one {n}", b"1")
             bucket.flush()
-        store.gather()
+        store.compact()
         store.reencode()
         target = io.BytesIO()
         bucket.export_car(target)

@@ -29,7 +29,7 @@ from mstbucket.packs.frames.read import Packs, TrailerIndex
 from mstbucket.packs.scrub import scrub
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks import encoding as encoding_service
-from mstbucket.services.blocks.encoding import settle
+from mstbucket.services.blocks.encoding import apply_settings
 
 Open = Callable[..., mstbucket.Store]
 SETTINGS = {
@@ -384,8 +384,8 @@ def test_a_new_database_takes_over_the_key_that_the_blob_store_has(
     first = opened(encryption="env:TEST_KEY")
     with Database(second_database_url) as db:
         with pytest.raises(errors.WrongKey, match="not wrapped with this one"):
-            settle(db, blobs, None, "env:OTHER_KEY")
-        one, two = first._context.encoding.key, settle(db, blobs, None, "env:TEST_KEY").key
+            apply_settings(db, blobs, None, "env:OTHER_KEY")
+        one, two = first._context.encoding.key, apply_settings(db, blobs, None, "env:TEST_KEY").key
     assert isinstance(one, DataKey)
     assert isinstance(two, DataKey)
     assert one.id == two.id

@@ -269,7 +269,7 @@ def test_whoever_meets_damage_records_it(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_gather_and_reencode_leave_a_damaged_pack_alone_record_it_and_remove_it_when_it_is_mended(
+def test_compact_and_reencode_leave_a_damaged_pack_alone_record_it_and_remove_it_when_it_is_mended(
     damage: str, written: mstbucket.Bucket, blobs: Path, store: mstbucket.Store, database_url: str
 ) -> None:
     """[STO-7] [PUT-15]"""
@@ -278,13 +278,13 @@ def test_gather_and_reencode_leave_a_damaged_pack_alone_record_it_and_remove_it_
     written.flush()
     whole = harm(blobs, damage)
     names = {pack.relative_to(blobs).as_posix() for pack in whole}
-    assert set(store.gather().damaged) == names
+    assert set(store.compact().damaged) == names
     assert marked(written) == len(names) == 4
     assert {pack for pack in whole if pack.exists()} == ({*whole} if damage != "remove" else set())
     put_again(written, blobs)
     written.put_object("even more", BODY[::-1])
     assert written.get_object("large").read() == BODY
-    left = set(store.gather().damaged)  # what the tree alone needs is damaged still
+    left = set(store.compact().damaged)  # what the tree alone needs is damaged still
     assert left < names
     assert marked(written) == len(left) == 2
     with mstbucket.open(database=database_url, blobs=blobs, compression="zstd", background=False) as other:

@@ -168,7 +168,7 @@ def test_an_empty_source_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_in_use_is_copied_in_two_passes(opened: Open, tmp_path: Path) -> None:
-    """[STO-14]: writers, gathering and a copy at once; then the second pass, with the store closed."""
+    """[STO-14]: writers, compaction and a copy at once; then the second pass, with the store closed."""
     source, target = LocalBlobs(tmp_path / "a"), LocalBlobs(tmp_path / "b")
     (tmp_path / "b" / "Foreign.txt").write_text("left alone")
     store = opened(source)
@@ -182,7 +182,7 @@ def test_a_store_that_is_in_use_is_copied_in_two_passes(opened: Open, tmp_path: 
             seed = 2
             while not stop.is_set():
                 fill(bucket, seed)
-                store.gather()
+                store.compact()
                 seed += 1
         except BaseException as error:
             problems.append(error)

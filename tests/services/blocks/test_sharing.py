@@ -17,7 +17,7 @@ from mstbucket.core.unixfs import decode_file
 from mstbucket.errors import BlocksMoved, NoSuchKey, StorageError
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, KIB, MIB, PART_SIZE_MIN
 from mstbucket.services.blocks.incoming import ASK_BYTES, Incoming
-from mstbucket.services.blocks.write import remove_doomed
+from mstbucket.services.blocks.registered import remove_doomed
 from mstbucket.services.upkeep.compact import DOOMED_AGE_MS, PENDING_AGE_MS, remove_leftovers
 
 BODY: Final = random.Random(1).randbytes(5 * MIB + 12_345)
@@ -300,7 +300,7 @@ def test_rows_that_go_against_the_rules_are_noticed_and_the_body_is_written_afte
     assert bucket.get_object("second").read() == BODY
 
 
-def test_writers_of_the_same_few_bodies_deleters_gatherers_and_a_collector_lose_nothing(
+def test_writers_of_the_same_few_bodies_deleters_compactors_and_a_collector_lose_nothing(
     open_store: Callable[[], mstbucket.Store],
 ) -> None:
     """[PUT-6] [PUT-11] [STO-6]: what was acknowledged last of each key is there at the end."""
@@ -359,7 +359,7 @@ def test_writers_of_the_same_few_bodies_deleters_gatherers_and_a_collector_lose_
         thread.start()
         return thread
 
-    others = [until_stopped(collect), until_stopped(lambda mine: mine._context and open_gather(mine))]
+    others = [until_stopped(collect), until_stopped(lambda mine: mine._context and open_compact(mine))]
     writers = [write(number) for number in range(3)]
     for thread in writers:
         thread.join()
@@ -380,10 +380,10 @@ def test_writers_of_the_same_few_bodies_deleters_gatherers_and_a_collector_lose_
     assert held(bucket) == 0
 
 
-def open_gather(bucket: mstbucket.Bucket) -> None:
-    from mstbucket.services.upkeep.compact import Gatherer
+def open_compact(bucket: mstbucket.Bucket) -> None:
+    from mstbucket.services.upkeep.compact import Compactor
 
-    Gatherer(bucket._context).run(least=2)
+    Compactor(bucket._context).run(least=2)
 
 
 def test_the_root_that_packs_name_is_stored_only_where_it_is_a_body(bucket: mstbucket.Bucket) -> None:

@@ -103,14 +103,14 @@ READS: dict[str, Callable[[mstbucket.Bucket], object]] = {
     "a verification": lambda bucket: bucket.verify().objects in (124, 123),
     "an export": lambda bucket: mstbucket.verify_car(io.BytesIO(exported(bucket))).objects in (124, 123),
     "a flush": lambda bucket: change_and_flush(bucket) or True,
-    "gathering": lambda bucket: gathered(bucket) == {},
+    "compaction": lambda bucket: compacted(bucket) == {},
     "writing packs again": lambda bucket: reencoded(bucket) == {},
     "a scrub": lambda bucket: scrub(bucket._context.blobs, bucket._context.encoding.key).damaged == (),
 }
 
 
-def gathered(bucket: mstbucket.Bucket) -> dict[str, str]:
-    return mstbucket.Store(bucket._context, None, False).gather().damaged
+def compacted(bucket: mstbucket.Bucket) -> dict[str, str]:
+    return mstbucket.Store(bucket._context, None, False).compact().damaged
 
 
 def reencoded(bucket: mstbucket.Bucket) -> dict[str, str]:
@@ -129,7 +129,7 @@ def test_one_flipped_bit_in_one_answer_is_never_damage(
     def next_bucket() -> mstbucket.Bucket:
         """With an empty cache, and something to do."""
         nonlocal kind
-        if read is READS["gathering"]:
+        if read is READS["compaction"]:
             for _ in range(2):
                 change_and_flush(open_it(kind, False).bucket("things"))
         if read is READS["writing packs again"]:
@@ -179,7 +179,7 @@ def test_what_is_wrong_twice_is_damage(open_it: Open, medium: Flipping, kind: di
     for verb in (bucket.verify, lambda: exported(bucket)):
         with pytest.raises((errors.HashMismatch, errors.BrokenFrame)):
             verb()
-    assert gathered(bucket)
+    assert compacted(bucket)
 
 
 def test_a_cached_page_that_holds_another_pages_bytes_is_not_taken(tmp_path: Path) -> None:

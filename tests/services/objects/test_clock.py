@@ -52,7 +52,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
     with open(sys.argv[4], "wb") as file:
         bucket.export_car(file)
     store.import_car(sys.argv[4], "imported")
-    store.gather()
+    store.compact()
     print(json.dumps([due_now, since]))
 """
 

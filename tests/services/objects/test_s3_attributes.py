@@ -15,7 +15,6 @@ from mstbucket import errors
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COPY_SIZE_MAX
-from mstbucket.services.tree import flush as flushing
 from mstbucket.services.tree import turns
 from mstbucket.services.upkeep import worker
 
@@ -187,21 +186,18 @@ def test_a_change_of_the_buckets_tags_alone_makes_one_commit(store: mstbucket.St
 
 @pytest.mark.parametrize("flush_too", [False, True], ids=["a change", "a change that is flushed"])
 def test_tags_that_change_during_a_flush_are_neither_lost_nor_folded_twice(
-    bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch, flush_too: bool
+    bucket: mstbucket.Bucket, before_next_pack: Any, monkeypatch: pytest.MonkeyPatch, flush_too: bool
 ) -> None:
     """[TAG-6]: the mark of a newer generation stays, and of two flushes one starts over."""
     bucket.put_bucket_tagging({"t": "old"})
-    fold = flushing._fold
 
-    def interrupted(blocks: Any, snapshot: Any) -> Any:
-        monkeypatch.setattr(flushing, "_fold", fold)
+    def change() -> None:
         bucket.put_bucket_tagging({"t": "new"})
         if flush_too:
             bucket.flush()
-        return fold(blocks, snapshot)
 
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0)  # a flush inside of another would wait for its turn
-    monkeypatch.setattr(flushing, "_fold", interrupted)
+    before_next_pack(change)
     bucket.flush()
     assert in_commit(bucket) == {"t": "new" if flush_too else "old"}
     assert bucket.verify().dirty == (0 if flush_too else 1)

@@ -13,9 +13,9 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core import cid as cids
 from mstbucket.core.mst.build import build
-from mstbucket.services.blocks import write as packing
-from mstbucket.services.tree import flush as flushing
-from mstbucket.services.tree import snapshot, turns
+from mstbucket.services.tree import publish, snapshot, turns
+
+BeforeNextPack = Callable[[Callable[[], object]], None]
 
 
 def tree_of(bucket: mstbucket.Bucket) -> str:
@@ -69,18 +69,11 @@ def test_a_change_that_comes_to_nothing_still_moves_the_commit(bucket: mstbucket
     assert (after.tree, after.seq) == (before.tree, 2)
 
 
-def test_a_write_during_the_flush_stays_dirty(bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_during_the_flush_stays_dirty(bucket: mstbucket.Bucket, before_next_pack: BeforeNextPack) -> None:
     """[FLUSH-7]: the generation read is cleared, the newer one is not."""
     bucket.put_object("k", b"old")
     bucket.put_object("same", b"")
-    fold = flushing._fold
-
-    def interrupted(blocks: object, snapshot: object) -> object:
-        monkeypatch.setattr(flushing, "_fold", fold)
-        bucket.put_object("k", b"new")
-        return fold(blocks, snapshot)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(flushing, "_fold", interrupted)
+    before_next_pack(lambda: bucket.put_object("k", b"new"))
     assert bucket.flush().bytes == 3
     assert bucket.verify().dirty == 1
     second = bucket.flush()
@@ -90,20 +83,17 @@ def test_a_write_during_the_flush_stays_dirty(bucket: mstbucket.Bucket, monkeypa
 
 
 def test_of_two_flushes_of_the_same_state_one_starts_over(
-    bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: mstbucket.Bucket, tmp_path: Path, before_next_pack: BeforeNextPack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[FLUSH-5]: the loser changes nothing and removes its pack."""
     bucket.put_object("k", b"old")
-    fold = flushing._fold
 
-    def overtaken(blocks: object, snapshot: object) -> object:
-        monkeypatch.setattr(flushing, "_fold", fold)
+    def overtake() -> None:
         bucket.put_object("k", b"newer")
         bucket.flush()
-        return fold(blocks, snapshot)  # type: ignore[arg-type]
 
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0)  # a flush inside of another would wait for its turn
-    monkeypatch.setattr(flushing, "_fold", overtaken)
+    before_next_pack(overtake)
     commit = bucket.flush()
     assert (commit.seq, commit.tree) == (1, tree_of(bucket))
     assert bucket.verify().dirty == 0
@@ -111,21 +101,18 @@ def test_of_two_flushes_of_the_same_state_one_starts_over(
 
 
 def test_a_body_that_was_collected_meanwhile_makes_the_flush_start_over(
-    store: mstbucket.Store, bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
+    store: mstbucket.Store, bucket: mstbucket.Bucket, before_next_pack: BeforeNextPack
 ) -> None:
     """[FLUSH-6]: overwritten and collected between snapshot and commit."""
     bucket.put_object("k", b"o" * 2_000_000)
     content = cids.from_text(bucket.head_object("k").content)
-    fold = flushing._fold
 
-    def collected(blocks: object, snapshot: object) -> object:
-        monkeypatch.setattr(flushing, "_fold", fold)
+    def collect() -> None:
         bucket.put_object("k", b"new")
         with store._context.db.connection() as connection:
             connection.execute("DELETE FROM blocks WHERE cid = %s", (content,))
-        return fold(blocks, snapshot)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(flushing, "_fold", collected)
+    before_next_pack(collect)
     commit = bucket.flush()
     assert (commit.seq, commit.bytes) == (1, 3)
     assert bucket.verify().objects == 1
@@ -149,7 +136,7 @@ def test_a_commit_is_published_also_if_the_first_try_fails(
         raise errors.StorageError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "ref_name", fail)
+        patch.setattr(publish, "ref_name", fail)
         with pytest.raises(errors.StorageError):
             bucket.flush()
     commit = bucket.commit

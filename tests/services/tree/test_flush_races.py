@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import mstbucket
+from mstbucket.index.buckets import bucket_id
 from mstbucket.pg.database import Database
-from mstbucket.services.tree import flush as flushing
 from mstbucket.services.tree import turns
+from mstbucket.services.tree.flush import fold_all
 
 PROCESSES, THREADS, ROUNDS = 4, 6, 2
 
@@ -56,6 +57,11 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
 """
 
 
+def row_number(bucket: mstbucket.Bucket) -> int:
+    with bucket._context.db.reading() as connection:
+        return bucket_id(connection, bucket.name)
+
+
 def test_two_dozen_flushers_and_writers_in_several_processes(
     bucket: mstbucket.Bucket, database_url: str, tmp_path: Path
 ) -> None:
@@ -83,8 +89,8 @@ def test_a_flush_that_was_killed_frees_the_others(bucket: mstbucket.Bucket, data
     """[FLUSH-12]"""
     code = """
 import sys, time, mstbucket
-from mstbucket.services.tree import flush as flushing
-flushing._fold_rest = lambda *_: (print("inside", flush=True), time.sleep(600))
+from mstbucket.blobs.media.local import LocalBlobs
+LocalBlobs.open_write = lambda *_: (print("inside", flush=True), time.sleep(600))  # the pack of the flush
 with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) as store:
     store.bucket("things").flush()
 """
@@ -110,7 +116,7 @@ def test_a_flush_that_hangs_is_not_waited_for_without_end(
 ) -> None:
     """[FLUSH-11]"""
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
-    number = turns.before(bucket._context, bucket.name)[0]
+    number = row_number(bucket)
     bucket.put_object("k", b"v")
     with Database(database_url) as other, other.holding(turns.LOCK, number) as held:
         assert held
@@ -121,7 +127,7 @@ def test_who_waits_joins_the_second_commit_that_is_whole(
     bucket: mstbucket.Bucket, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[FLUSH-12]: not the first, whose snapshot may be older than the call."""
-    number = turns.before(bucket._context, bucket.name)[0]
+    number = row_number(bucket)
     done: list[Any] = []
     with Database(database_url) as other, other.holding(turns.LOCK, number) as held:
         assert held
@@ -132,6 +138,6 @@ def test_who_waits_joins_the_second_commit_that_is_whole(
             time.sleep(0.3)  # however long it is: only more of it can make the test fail that ought to
             assert done == []
             bucket.put_object(f"{n}", b"v")
-            flushing._fold_rest(bucket._context, bucket.name)
+            fold_all(bucket._context, bucket.name)
         thread.join(30)
         assert done == [bucket.commit]

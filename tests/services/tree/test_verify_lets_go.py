@@ -65,7 +65,7 @@ def test_a_healthy_bucket_is_healthy_whatever_happens_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
     page: int,
 ) -> None:
-    """[CHK-2] Writers, removers, flushes, gathers and changes of tags, beside verifications in small pages."""
+    """[CHK-2] Writers, removers, flushes, compactions and changes of tags, beside verifications in small pages."""
     monkeypatch.setattr(checking, "_PAGE", page)
     bucket = store.create_bucket("things")
     bucket.put_bucket_versioning("Enabled")
@@ -91,7 +91,7 @@ def test_a_healthy_bucket_is_healthy_whatever_happens_meanwhile(
         mine = open_store()
         while not stop.is_set():
             mine.bucket("things").flush()
-            mine.gather()
+            mine.compact()
 
     with ThreadPoolExecutor(3) as pool:
         others = [pool.submit(write, 1), pool.submit(write, 2), pool.submit(flush)]

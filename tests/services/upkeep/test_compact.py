@@ -1,4 +1,4 @@
-"""Gathering small packs: nothing changes but their number, beside readers and writers, and wherever it ends."""
+"""Compaction of small packs: nothing changes but their number, beside readers and writers, and wherever it ends."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.blobs import names
 from mstbucket.core.cid import raw_cid
+from mstbucket.index.packs import Pack
 from mstbucket.pg.database import Database
-from mstbucket.services.blocks import write as packing
-from mstbucket.services.blocks.write import PackInProgress
+from mstbucket.services.blocks import registered
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree import refs as publishing
-from mstbucket.services.upkeep import compact as gathering
-from mstbucket.services.upkeep.compact import GATHER_LEAST, Gatherer, remove_leftovers
+from mstbucket.services.upkeep import compact as compacting
+from mstbucket.services.upkeep.compact import COMPACT_LEAST, Compactor, remove_leftovers
 
 Open = Callable[[], mstbucket.Store]
 
@@ -83,7 +84,7 @@ def test_many_tiny_packs_become_one_and_nothing_else_changes(
         held = fill(bucket, 60)
         before, commit = exported(bucket), bucket.commit
         assert len(packs(bucket)) == 60
-        report = store.gather()
+        report = store.compact()
         assert (report.packs, report.damaged) == (60 + report.made - 1, {})
         assert len(packs(bucket)) == 1
         assert rows(bucket, "SELECT count(*) FROM packs") == [(1,)]
@@ -91,31 +92,31 @@ def test_many_tiny_packs_become_one_and_nothing_else_changes(
         assert bucket.commit == commit
         assert shown(bucket) == held
         assert_whole(bucket)
-        again = store.gather()
+        again = store.compact()
         assert (again.packs, again.made) == (0, 0)
 
 
 def test_the_background_waits_for_enough_packs_and_so_their_number_is_bounded(
     bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[STO-5]: below GATHER_LEAST of a size nothing is done; after any number of flushes few packs are there."""
-    gatherer = Gatherer(bucket._context)
-    fill(bucket, GATHER_LEAST - 1)
-    assert gatherer.run().made == 0
+    """[STO-5]: below COMPACT_LEAST of a size nothing is done; after any number of flushes few packs are there."""
+    compactor = Compactor(bucket._context)
+    fill(bucket, COMPACT_LEAST - 1)
+    assert compactor.run().made == 0
     most = 0
     for n in range(9):
         fill(bucket, 9, seed=n)
-        gatherer.run()
+        compactor.run()
         most = max(most, len(packs(bucket)))
-    assert most <= 3 * (GATHER_LEAST - 1)
+    assert most <= 3 * (COMPACT_LEAST - 1)
     assert_whole(bucket)
 
 
 def test_newer_packs_come_first_each_in_its_order(bucket: mstbucket.Bucket, store: mstbucket.Store) -> None:
-    """[STO-8]: of what a gathered pack holds, it is the order in which an export of the newest commit meets it."""
+    """[STO-8]: of what a compacted pack holds, it is the order in which an export of the newest commit meets it."""
     fill(bucket, 20)
     at = {cid: (-pack, offset) for cid, pack, offset in rows(bucket, 'SELECT cid, pack, "offset" FROM blocks')}
-    store.gather()
+    store.compact()
     after = [bytes(row[0]) for row in rows(bucket, 'SELECT cid FROM blocks ORDER BY pack, "offset"')]
     empty = raw_cid(b"")  # the root of every pack, and its first block
     assert [cid for cid in after if cid != empty] == sorted((cid for cid in at if cid != empty), key=at.__getitem__)
@@ -129,7 +130,7 @@ def test_refs_of_old_commits_go_and_the_newest_stay(
     fill(bucket, 12)
     copy = store.import_car(io.BytesIO(exported(bucket)), "copy")
     fill(copy, 30, seed=2)
-    store.gather()
+    store.compact()
     seqs = [int(info.name.split("/")[2][:16], 16) for info in bucket._context.blobs.list("refs/")]
     assert seqs == [*range(8, 13), *range(38, 43)]
     assert [commit.seq for commit in bucket.log()] == list(range(12, 0, -1))
@@ -145,12 +146,12 @@ def test_blocks_that_nothing_knows_any_more_are_not_taken_along(bucket: mstbucke
     bucket.flush()
     with bucket._context.db.connection() as connection:  # what a collection would do
         assert connection.execute("DELETE FROM mstbucket.blocks WHERE length = 10000").rowcount == 1
-    store.gather()
+    store.compact()
     assert sum(info.size for info in bucket._context.blobs.list("packs/")) < 8_000
     assert_whole(bucket)
 
 
-def test_a_damaged_pack_is_left_alone_and_the_others_are_gathered(
+def test_a_damaged_pack_is_left_alone_and_the_others_are_compacted(
     bucket: mstbucket.Bucket, store: mstbucket.Store, tmp_path: Path
 ) -> None:
     """[STO-7]."""
@@ -161,21 +162,21 @@ def test_a_damaged_pack_is_left_alone_and_the_others_are_gathered(
     data[-3] ^= 1
     path.chmod(0o600)
     path.write_bytes(data)
-    report = store.gather()
+    report = store.compact()
     assert list(report.damaged) == [victim]
     assert victim in packs(bucket)
     assert len(packs(bucket)) == 2
     data[-3] ^= 1
     path.write_bytes(data)
-    assert store.gather().damaged == {}
+    assert store.compact().damaged == {}
     assert_whole(bucket)
 
 
-def test_readers_and_writers_beside_gathering_see_nothing_of_it(
+def test_readers_and_writers_beside_compaction_see_nothing_of_it(
     bucket: mstbucket.Bucket, open_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[STO-3], [STO-6], [PUT-6]: gets, exports, puts of bodies that are there already, flushes; all at once, for real."""
-    monkeypatch.setattr(gathering, "GATHER_LEAST", 2)
+    monkeypatch.setattr(compacting, "COMPACT_LEAST", 2)
     held = fill(bucket, 40)
     fixed = {f"fixed/{n}": body for n, body in enumerate(held.values())}
     for key, body in fixed.items():
@@ -183,7 +184,7 @@ def test_readers_and_writers_beside_gathering_see_nothing_of_it(
     bucket.flush()
     stop = threading.Event()
     problems: list[BaseException] = []
-    done = {"read": 0, "put": 0, "export": 0, "gathered": 0}
+    done = {"read": 0, "put": 0, "export": 0, "compacted": 0}
 
     def loop(what: str, work: Callable[[random.Random], int]) -> Callable[[], None]:
         def run() -> None:
@@ -216,10 +217,10 @@ def test_readers_and_writers_beside_gathering_see_nothing_of_it(
 
     other = open_store()
 
-    def gather(rng: random.Random) -> int:
-        return other.gather().made
+    def compact(rng: random.Random) -> int:
+        return other.compact().made
 
-    works = {"read": read, "put": put, "export": export, "gathered": gather}
+    works = {"read": read, "put": put, "export": export, "compacted": compact}
     threads = [threading.Thread(target=loop(what, work)) for what, work in works.items()]
     for thread in threads:
         thread.start()
@@ -234,14 +235,14 @@ def test_readers_and_writers_beside_gathering_see_nothing_of_it(
     assert_whole(bucket)
 
 
-def test_two_that_gather_at_once_do_not_get_into_each_others_way(
+def test_two_that_compact_at_once_do_not_get_into_each_others_way(
     bucket: mstbucket.Bucket, open_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[STO-6]: also where the lock that keeps them apart is not there, the second one's work is in vain, and no more."""
     held = fill(bucket, 30)
-    both = [Gatherer(open_store()._context) for _ in range(2)]
+    both = [Compactor(open_store()._context) for _ in range(2)]
     meet = threading.Barrier(2)
-    switch = gathering._switch
+    switch = compacting._switch
 
     def together(*arguments: Any) -> None:
         if not meet.broken:
@@ -250,8 +251,8 @@ def test_two_that_gather_at_once_do_not_get_into_each_others_way(
             meet.abort()
         switch(*arguments)
 
-    monkeypatch.setattr(gathering, "_switch", together)
-    monkeypatch.setattr(gathering, "_LOCK", None)  # of NULL: not taken by anybody, and not refused to anybody
+    monkeypatch.setattr(compacting, "_switch", together)
+    monkeypatch.setattr(compacting, "_LOCK", None)  # of NULL: not taken by anybody, and not refused to anybody
     reports = []
     monkeypatch.setattr(Database, "holding", lambda *_: nullcontext(True))
     threads = [threading.Thread(target=lambda g=g: reports.append(g.run(2))) for g in both]
@@ -273,7 +274,7 @@ def test_a_pack_whose_writer_lives_is_not_touched_and_a_dead_ones_goes(
 ) -> None:
     """[STO-9]: signs of life count, not the age."""
     context = bucket._context
-    monkeypatch.setattr(packing, "BEAT", 0.0)
+    monkeypatch.setattr(registered, "ALIVE_SECONDS", 0.0)
     with PackInProgress(context) as living, PackInProgress(context) as silent:
         with context.db.connection() as connection:
             connection.execute("UPDATE packs SET created = created - 90000000")  # 25 hours
@@ -312,59 +313,59 @@ def test_doomed_packs_go_when_they_are_old_enough(bucket: mstbucket.Bucket) -> N
     assert rows(bucket, "SELECT count(*) FROM packs WHERE state = 'doomed'") == [(2,)]
 
 
-def test_killed_at_any_point_the_store_is_whole_and_the_next_gathering_ends_it(
+def test_killed_at_any_point_the_store_is_whole_and_the_next_compaction_ends_it(
     bucket: mstbucket.Bucket, database_url: str, tmp_path: Path, run_killed: Callable[..., int]
 ) -> None:
     """[STO-4], [STO-6]: SIGKILL before and after calls all over the work, so that every stage is hit."""
     arguments = (database_url, str(tmp_path / "blobs"))
     held = fill(bucket, 8)
-    calls = run_killed("store.gather()", 0, *arguments)
+    calls = run_killed("store.compact()", 0, *arguments)
     seen: set[str] = set()
     for seed in range(12):
         held |= fill(bucket, 8, seed=seed)
-        run_killed("store.gather()", 1 + (calls - 1) * seed // 11, *arguments)
+        run_killed("store.compact()", 1 + (calls - 1) * seed // 11, *arguments)
         assert shown(bucket) == held
         assert_whole(bucket)
         seen |= {row[0] for row in rows(bucket, "SELECT state FROM packs")}
     assert seen == {"pending", "ready", "doomed"}  # some died in the middle of a pack, some before a removal
     with bucket._context.db.connection() as connection:
         connection.execute("UPDATE packs SET created = 0, alive = NULL WHERE state <> 'ready'")
-    Gatherer(bucket._context).run(2)
+    Compactor(bucket._context).run(2)
     assert len(packs(bucket)) == 1
     assert shown(bucket) == held
     assert_whole(bucket)
 
 
-def test_a_pack_that_is_written_again_while_it_is_gathered_is_not_called_damaged(
+def test_a_pack_that_is_written_again_while_it_is_compacted_is_not_called_damaged(
     bucket: mstbucket.Bucket, store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[STO-3] Between the choice of packs and their reading each of them gets another blob: nothing is wrong with any."""
     fill(bucket, 6)
     before = exported(bucket)
-    due = Gatherer._due
+    due = Compactor._due
 
-    def overtaken(self: Gatherer, least: int) -> list[tuple[int, str]]:
+    def overtaken(self: Compactor, least: int) -> list[Pack]:
         packs = due(self, least)
         if packs:
             with bucket._context.db.connection() as connection:
-                for number, name in packs:
+                for number, name, _ in packs:
                     other = names.pack_name()
                     size = bucket._context.blobs.head(name).size
                     bucket._context.blobs.put(other, bucket._context.blobs.get_range(name, 0, size))
                     connection.execute("UPDATE packs SET name = %s WHERE id = %s", (other, number))
                     bucket._context.blobs.delete(name)
-            monkeypatch.setattr(Gatherer, "_due", due)
+            monkeypatch.setattr(Compactor, "_due", due)
         return packs
 
-    monkeypatch.setattr(Gatherer, "_due", overtaken)
-    report = store.gather()
+    monkeypatch.setattr(Compactor, "_due", overtaken)
+    report = store.compact()
     assert report.damaged == {}
     assert exported(bucket) == before
-    assert store.gather().damaged == {}
+    assert store.compact().damaged == {}
     assert_whole(bucket)
 
 
-def test_gathering_beside_writing_again_calls_nothing_damaged(
+def test_compaction_beside_writing_again_calls_nothing_damaged(
     bucket: mstbucket.Bucket, open_store: Open, database_url: str, tmp_path: Path
 ) -> None:
     """[STO-3] Both at once, again and again, in one encoding and the other."""
@@ -373,7 +374,7 @@ def test_gathering_beside_writing_again_calls_nothing_damaged(
         other = mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False, compression=kind)
         with other:
             with ThreadPoolExecutor(2) as pool:
-                both = [pool.submit(other.reencode), pool.submit(open_store().gather)]
+                both = [pool.submit(other.reencode), pool.submit(open_store().compact)]
                 found = [one.result(60).damaged for one in both]
             assert found == [{}, {}]
         fill(bucket, 3, seed=len(kind))

@@ -15,9 +15,10 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.blobs.names import KEYS, PACKS, REFS
+from mstbucket.index.packs import ENCODINGS
 from mstbucket.limits import CHUNK_SIZE
 from mstbucket.packs.scrub import scrub
-from mstbucket.services.blocks.write import ENCODINGS, RegisteredPack
+from mstbucket.services.blocks.registered import RegisteredPack
 
 Open = Callable[..., mstbucket.Store]
 KEY = "5e" * 32
@@ -223,13 +224,13 @@ def test_of_two_that_write_a_pack_again_one_does_it(opened: Open, monkeypatch: p
 
 
 def test_beside_readers_and_writers(opened: Open) -> None:
-    """[STO-2], [STO-3]: to and fro, while objects are put, read, folded and exported, and packs gathered."""
+    """[STO-2], [STO-3]: to and fro, while objects are put, read, folded and exported, and packs compacted."""
     bucket = opened().create_bucket("things")
     fill(bucket)
     fixed = shown(bucket)
     stop = threading.Event()
     problems: list[BaseException] = []
-    done = dict.fromkeys(("read", "write", "verify", "gather"), 0)
+    done = dict.fromkeys(("read", "write", "verify", "compact"), 0)
 
     def loop(what: str, work: Callable[[random.Random], object]) -> threading.Thread:
         def run() -> None:
@@ -253,12 +254,12 @@ def test_beside_readers_and_writers(opened: Open) -> None:
         writing.put_object(f"new {rng.randrange(9)}", rng.choice([b"a", rng.randbytes(70_000)]))
         writing.flush()
 
-    gathering = opened()
+    compaction = opened()
     threads = [
         loop("read", read),
         loop("write", write),
         loop("verify", lambda _: bucket.verify()),
-        loop("gather", lambda _: gathering.gather()),
+        loop("compact", lambda _: compaction.compact()),
     ]
     for thread in threads:
         thread.start()
@@ -304,7 +305,7 @@ def test_killed_at_any_point_the_store_is_whole_and_another_run_ends_it(
     assert kills >= 4
     with bucket._context.db.connection() as connection:
         connection.execute("UPDATE packs SET created = 0, alive = NULL WHERE state <> 'ready'")
-    opened().gather()
+    opened().compact()
     assert opened().reencode().damaged == {}
     bucket = opened().bucket("things")
     assert rows(bucket, "SELECT DISTINCT state, encoding FROM packs") == [

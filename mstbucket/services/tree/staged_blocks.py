@@ -1,4 +1,4 @@
-"""The blocks of an import: all of them durable before any has a row, and then recorded by short transactions ([IMP-5])."""
+"""The blocks of an import. All are durable before any has a row; then short transactions record them ([IMP-5])."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from contextlib import ExitStack
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mstbucket.files.whole import failed
+from mstbucket.index.tx import Tx, enter_store
 from mstbucket.limits import MIB
-from mstbucket.pg.queries import one_row
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
-from mstbucket.services.blocks.write import RegisteredPack
+from mstbucket.services.blocks.registered import RegisteredPack
 
-STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a gathered one
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a compacted one
 
 _SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
 _SIZES: Final = struct.Struct("<QQQ")
 
 
 class Staged:
-    """Blocks on their way in, in as many packs as it takes. Left without `keep`, what has no row yet is removed.
+    """Blocks on their way in, in as many packs as it takes. At its end, what has no row yet is removed.
 
-    From its making until `settle` nothing that it found or wrote is collected: it has a pending row of its own ([PUT-11]).
+    It has a pending row of its own. From its making until `withdraw` nothing that it found or wrote is collected ([PUT-11]).
     """
 
     def __init__(self, context: Context) -> None:
@@ -41,49 +44,47 @@ class Staged:
         if len(self._current) >= STAGED_BLOCKS:
             self.seal()
 
-    def sign(self) -> None:
+    def say_alive(self) -> None:
         """Say now and then that the call lives ([STO-9])."""
-        self._claim.sign()
+        self._claim.say_alive()
         for one in self._sealed:
-            one.sign()
+            one.say_alive()
 
     def seal(self) -> None:
         """Make durable what was taken so far."""
         one, self._current = self._current, Incoming(self._context)
         self._sealed.append(one)
         one.seal()
-        stowed = one.stow()
+        dumped = one.dump_places()
         try:
-            self._places.write(_SIZES.pack(*map(len, stowed)) + b"".join(stowed))
+            self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
         except OSError as error:
             raise failed("the temporary directory cannot hold the places of the blocks", error) from error
 
     def record(self) -> None:
-        """Give every block its row, a pack at a time: until the import has ended, rows that nothing leads to."""
+        """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows."""
         self._places.seek(0)
         while self._sealed:
             one = self._sealed[0]
             sizes = _SIZES.unpack(self._places.read(_SIZES.size))
-            one.unstow(*(self._places.read(size) for size in sizes))
+            one.load_places(*(self._places.read(size) for size in sizes))
             one.commit(partial(self._context.db.run, partial(_record, one)))
             del self._sealed[0]
             one.__exit__(None, None, None)
-            self.sign()
+            self.say_alive()
 
-    def settle(self, connection: Any) -> None:
-        """Inside the caller's transaction, behind the barrier: from now on the rows of others hold the blocks.
+    def withdraw(self, tx: Tx) -> None:
+        """Withdraw the pending row, inside the transaction that makes the rows which hold the blocks from now on.
 
         Raises:
-            StorageError: the import took so long that it was given up, and with it what it counts on.
+            StorageError: the import took so long that it was given up, and with it the blocks that it counts on.
         """
-        self._claim.leave(connection)
+        self._claim.withdraw(tx.connection)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._places.close()
         with ExitStack() as stack:  # all of them, whatever becomes of one
             stack.push(self._claim)
@@ -93,6 +94,5 @@ class Staged:
             stack.pop_all().__exit__(kind, error, trace)
 
 
-def _record(one: Incoming, connection: Any) -> None:
-    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")  # [PUT-5]
-    one.record(connection, one_row(connection, "SELECT epoch FROM collector")[0])
+def _record(one: Incoming, connection: Connection) -> None:
+    one.record(connection, enter_store(connection))  # [PUT-5]

@@ -1,0 +1,48 @@
+"""Packs that are damaged: nobody counts on a block in them without having read it ([PUT-13])."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from mstbucket.pg.binary import text_array
+from mstbucket.pg.queries import one_row
+
+if TYPE_CHECKING:
+    from mstbucket.pg.database import Database
+
+
+def mark_damaged(db: Database, names: Collection[str]) -> bool:
+    """Note that the ready packs of these names are damaged; whether any was not known to be."""
+    query = "UPDATE packs SET damaged = true WHERE name = ANY (%s) AND state = 'ready' AND NOT damaged"
+    with db.connection() as connection:
+        return connection.execute(query, (text_array(sorted(names)),)).rowcount > 0
+
+
+def clear_damaged(db: Database, name: str) -> None:
+    """Note that the ready pack of this name is sound."""
+    with db.connection() as connection:
+        connection.execute("UPDATE packs SET damaged = false WHERE name = %s AND state = 'ready'", (name,))
+
+
+def damaged_names(db: Database) -> list[str]:
+    """The names of the damaged packs, by row number."""
+    with db.reading() as connection:
+        rows = connection.execute("SELECT name FROM packs WHERE damaged AND state = 'ready' ORDER BY id")
+        return [str(row[0]) for row in rows]
+
+
+def doom_healed(db: Database) -> list[str]:
+    """Doom the damaged packs to which no row of a block leads any more; their names.
+
+    [STO-6] The rows that lead to a pack only become fewer. Every row of `blocks` is looked at once, and only if there is
+    a damaged pack.
+    """
+    query = """
+        UPDATE packs p SET state = 'doomed', alive = now_ms() WHERE p.damaged AND p.state = 'ready'
+        AND p.id NOT IN (SELECT b.pack FROM blocks b WHERE b.pack IS NOT NULL) RETURNING p.name
+    """
+    with db.connection() as connection:
+        if not one_row(connection, "SELECT EXISTS (SELECT FROM packs WHERE damaged AND state = 'ready')")[0]:
+            return []
+        return [str(row[0]) for row in connection.execute(query)]

@@ -1,0 +1,167 @@
+"""The rows of packs: pending while one is written, then ready, and doomed from when no row of a block leads there.
+
+A function that changes one row says whether it did: a row in another state than the caller knows is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mstbucket.blobs.names import Kind
+from mstbucket.index.blocks import FoundBlock
+from mstbucket.pg.binary import bigint_array, cid_array, text_array
+from mstbucket.pg.queries import one_row
+
+if TYPE_CHECKING:
+    from mstbucket.pg.database import Database
+    from mstbucket.pg.pool import Connection
+
+#: `packs.encoding` of each kind.
+ENCODINGS: Final = {Kind.PLAIN: None, Kind.ZSTD: "zstd", Kind.AES: "aes", Kind.ZSTD | Kind.AES: "zstd+aes"}
+
+
+class Pack(NamedTuple):
+    """A ready pack: its row number, the name of its blob, and how many bytes that has."""
+
+    id: int
+    name: str
+    size: int
+
+
+class Registered(NamedTuple):
+    """A new pending pack: its row number, and those blocks that were asked for with it and are in packs already."""
+
+    id: int
+    found: list[FoundBlock]
+
+
+class Written(NamedTuple):
+    """A durable blob: its name and kind, its bytes, and the bytes of the CAR in it where it is written in frames."""
+
+    name: str
+    kind: Kind
+    size: int
+    plain: int | None
+
+
+# --- one pack, from its registration on ----------------------------------------------------------------------------------
+
+
+def register(
+    db: Database, name: str, kind: Kind, key: bytes | None, encrypts: bool, cids: Sequence[bytes]
+) -> Registered | None:
+    """Register a pending pack ([PUT-2]), and find blocks in the same round trip; see `blocks.find`.
+
+    None where the store does not write what the caller would ([FRAME-18]): with the key of that id, encrypted or not.
+    """
+    arguments = (name, ENCODINGS[kind], key, encrypts)
+    with db.connection() as connection:
+        if cids:
+            query = "SELECT * FROM register_and_find(%s, %s, %s, %s, %s)"
+            first, *rows = connection.execute(query, (*arguments, cid_array(cids)), binary=True).fetchall()
+        else:
+            first, *rows = [one_row(connection, "SELECT register_pack(%s, %s, %s, %s)", arguments)]
+    if first[0] is None:
+        return None
+    return Registered(int(first[0]), [FoundBlock(*row[1:]) for row in rows])
+
+
+def say_alive(db: Database, pack: int) -> None:
+    """Note that the writer of a pending pack lives ([STO-9])."""
+    with db.connection() as connection:
+        connection.execute("UPDATE packs SET alive = now_ms() WHERE id = %s AND state = 'pending'", (pack,))
+
+
+def make_ready(connection: Connection, pack: int, written: Written) -> bool:
+    """Make a pending pack a ready one."""
+    query = "UPDATE packs SET state = 'ready', size = %s, plain = %s WHERE id = %s AND state = 'pending'"
+    return connection.execute(query, (written.size, written.plain, pack)).rowcount == 1
+
+
+def doom_pending(connection: Connection, pack: int) -> bool:
+    """Doom a pending pack: its blob is to go."""
+    query = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = %s AND state = 'pending'"
+    return connection.execute(query, (pack,)).rowcount == 1
+
+
+def delete_pending(connection: Connection, pack: int) -> bool:
+    """Remove the row of a pending pack that has no blob, or whose blob is another pack's now."""
+    return connection.execute("DELETE FROM packs WHERE id = %s AND state = 'pending'", (pack,)).rowcount == 1
+
+
+def switch(connection: Connection, pack: int, old: str, new: Written) -> bool:
+    """Make `new` the blob of a ready pack whose blob is `old`; nothing counts as damaged in the new one."""
+    query = """
+        UPDATE packs SET name = %s, encoding = %s, size = %s, plain = %s, damaged = false
+        WHERE id = %s AND name = %s AND state = 'ready'
+    """
+    return connection.execute(query, (new.name, ENCODINGS[new.kind], new.size, new.plain, pack, old)).rowcount == 1
+
+
+def add_doomed(connection: Connection, name: str) -> None:
+    """Note that a blob that no row names is to go."""
+    query = "INSERT INTO packs (name, state, created, alive) VALUES (%s, 'doomed', now_ms(), now_ms())"
+    connection.execute(query, (name,))
+
+
+def doom(connection: Connection, packs: Sequence[int]) -> int:
+    """Doom ready packs; how many of them were ready."""
+    query = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = ANY (%s) AND state = 'ready'"
+    return connection.execute(query, (bigint_array(packs),)).rowcount
+
+
+def delete_doomed(db: Database, names: Sequence[str]) -> None:
+    """Remove the rows of doomed packs by name, after their blobs."""
+    with db.connection() as connection:
+        connection.execute("DELETE FROM packs WHERE name = ANY (%s) AND state = 'doomed'", (text_array(names),))
+
+
+def is_ready(connection: Connection, name: str) -> bool:
+    """Whether a ready pack has this name."""
+    query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
+# --- packs that have something in common ---------------------------------------------------------------------------------
+
+
+def of_size(db: Database, low: int, high: int, without: Collection[int], limit: int) -> list[Pack]:
+    """Ready packs whose CARs have from `low` to below `high` bytes, newest first; without those of these row numbers."""
+    query = """
+        SELECT id, name, size FROM packs WHERE state = 'ready' AND coalesce(plain, size) >= %s AND coalesce(plain, size) < %s
+        AND NOT id = ANY (%s) ORDER BY id DESC LIMIT %s
+    """
+    with db.reading() as connection:
+        return [Pack(*row) for row in connection.execute(query, (low, high, sorted(without), limit))]
+
+
+def of_other_kind(db: Database, kind: Kind, after: int, limit: int) -> list[Pack]:
+    """Ready packs that are not of this kind, by row number, those behind `after`."""
+    query = """
+        SELECT id, name, size FROM packs WHERE state = 'ready' AND encoding IS DISTINCT FROM %s AND id > %s
+        ORDER BY id LIMIT %s
+    """
+    with db.reading() as connection:
+        return [Pack(*row) for row in connection.execute(query, (ENCODINGS[kind], after, limit))]
+
+
+def are_encrypted(connection: Connection) -> bool:
+    """Whether any pack is encrypted; those that are being written, and those that are to go, are packs too."""
+    return bool(one_row(connection, "SELECT EXISTS (SELECT FROM packs WHERE encoding LIKE '%%aes')")[0])
+
+
+def doom_silent(db: Database, age: int) -> None:
+    """Doom the pending packs whose writers have not said for `age` ms that they live ([STO-9])."""
+    query = "UPDATE packs SET state = 'doomed' WHERE state = 'pending' AND coalesce(alive, created) < now_ms() - %s"
+    with db.connection() as connection:
+        connection.execute(query, (age,))
+
+
+def doomed_names(db: Database, age: int, limit: int) -> list[str]:
+    """The names of doomed packs whose last sign of life, or their doom, is older than `age` ms; the oldest first."""
+    query = """
+        SELECT name FROM packs WHERE state = 'doomed' AND coalesce(alive, created) < now_ms() - %s ORDER BY created LIMIT %s
+    """
+    with db.reading() as connection:
+        return [str(row[0]) for row in connection.execute(query, (age, limit))]

@@ -1,0 +1,110 @@
+"""The rows of an import: their form on the way to the database, and how they become those of a bucket.
+
+The rows have the number of a bucket that nobody can find yet. So nobody waits for them. A row is made in the binary form of
+COPY. The caller keeps the rows, and hands them back in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from mstbucket.core.dagcbor import decode_fast
+from mstbucket.index.rows import MANIFEST_COLUMNS, json_of
+from mstbucket.pg import binary
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+def object_row(bucket: int, key: bytes, cid: bytes, manifest: bytes) -> bytes:
+    """A row of `objects`, from the block of its manifest. The caller has judged the manifest strictly."""
+    return binary.row(binary.int8(bucket), binary.data(key), *_manifest_columns(cid, decode_fast(manifest).get))
+
+
+def version_row(bucket: int, key: bytes, seq: int, cid: bytes, manifest: bytes) -> bytes:
+    """As `object_row`, of a noncurrent version or a delete marker."""
+    place = (binary.int8(bucket), binary.data(key), binary.int8(seq))
+    return binary.row(*place, *_manifest_columns(cid, decode_fast(manifest).get))
+
+
+def repeat_row(key: bytes, seq: int | None, cid: bytes) -> bytes:
+    """A place whose manifest came before, in another place; *seq* is that of a version, None for an object."""
+    return binary.row(binary.data(key), binary.NULL if seq is None else binary.int8(seq), binary.data(cid))
+
+
+def _manifest_columns(cid: bytes, field: Callable[[str], Any]) -> tuple[bytes, ...]:
+    """The columns of a row of `objects` or `versions` that a manifest makes, in their order."""
+    size = field("size")
+    return (
+        binary.data(cid),
+        binary.data(field("content")),
+        binary.NULL if size is None else binary.int8(size),
+        binary.text(field("etag")),
+        binary.text(field("content_type")),
+        binary.int8(field("created")),
+        binary.int8(field("modified")),
+        binary.data(field("sha256")),
+        _map(field("checksums")),
+        _map(field("headers")),
+        _map(field("metadata")),
+        _map(field("tags")),
+        binary.int8_array(field("parts") or ()),
+        binary.text(field("version_id")),
+    )
+
+
+def _map(value: dict[str, str] | None) -> bytes:
+    return binary.NULL if value is None else binary.jsonb(json_of(value))
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+_COPIED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
+_REPEAT_OBJECTS: Final = f"""
+    INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
+    SELECT m.bucket, r.key, {_COPIED} FROM repeats r JOIN (
+        SELECT DISTINCT ON (manifest) * FROM objects
+        WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM repeats)) m ON m.manifest = r.manifest
+    WHERE r.seq IS NULL
+"""
+_REPEAT_VERSIONS: Final = f"""
+    INSERT INTO past
+    SELECT %(bucket)s, r.key, r.seq, {_COPIED} FROM repeats r JOIN (
+        SELECT DISTINCT ON (m.manifest) {_COPIED} FROM (
+            SELECT {_COPIED} FROM objects m WHERE m.bucket = %(bucket)s UNION ALL SELECT {_COPIED} FROM past m) m
+        WHERE m.manifest IN (SELECT manifest FROM repeats WHERE seq IS NOT NULL)) m ON m.manifest = r.manifest
+    WHERE r.seq IS NOT NULL
+"""
+_PLACE_OBJECTS: Final = """
+    UPDATE objects o SET seq = v.newest + 1
+    FROM (SELECT key, max(seq) AS newest FROM past GROUP BY key) v WHERE o.bucket = %(bucket)s AND o.key = v.key
+"""
+
+
+def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repeats: Iterable[bytes]) -> None:
+    """Take the rows of the objects, and the repeats of objects and versions. `add_versions` uses the repeats again."""
+    _copy(connection, f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)", rows)
+    connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
+    _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", repeats)
+    connection.execute(_REPEAT_OBJECTS, {"bucket": bucket})
+
+
+def add_versions(connection: Connection, bucket: int, rows: Iterable[bytes]) -> None:
+    """Take the rows of noncurrent versions and markers, and place the objects above them. Call `add_objects` before."""
+    connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
+    _copy(connection, "COPY past FROM STDIN (FORMAT binary)", rows)
+    connection.execute(_REPEAT_VERSIONS, {"bucket": bucket})
+    connection.execute("INSERT INTO versions SELECT * FROM past")
+    connection.execute(_PLACE_OBJECTS, {"bucket": bucket})
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[bytes]) -> None:
+    """Send rows, joined in pieces of any size, by COPY."""
+    with connection.cursor().copy(statement) as copy:
+        copy.write(binary.START)
+        for piece in rows:
+            copy.write(piece)
+        copy.write(binary.END)

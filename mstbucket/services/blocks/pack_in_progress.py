@@ -1,0 +1,118 @@
+"""A pack that is filled block by block, and then recorded: where each of its blocks is."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mstbucket.core.cid import CID_SIZE, raw_cid
+from mstbucket.index import blocks, packs
+from mstbucket.packs.write import PackWriter
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.registered import PackMoved, RegisteredPack
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+#: The root of every pack is the empty block: a pack begins before anybody knows what it will hold ([PACK-2]).
+PACK_ROOT: Final = raw_cid(b"")
+
+_RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
+
+
+class _Batch(NamedTuple):
+    """Some of the pack's blocks: their CIDs in order, and where each block is in the pack."""
+
+    cids: list[bytes]
+    offsets: list[int]
+    lengths: list[int]
+
+
+class PackInProgress(RegisteredPack):
+    """A pack that is filled block by block, and knows where it put each."""
+
+    def __init__(self, context: Context, cids: Sequence[bytes] = ()) -> None:
+        super().__init__(context, cids)
+        self._pack: PackWriter | None = None
+        self._offsets = array("q")
+        self._lengths = array("i")
+        self._order: list[bytes] = []
+        self._root_at = self._live = 0
+        self.cids: set[bytes] = set()
+
+    def add(self, cid: bytes, block: bytes | memoryview) -> None:
+        """Append a block, unless this pack holds it already."""
+        if cid in self.cids:
+            return
+        if self._pack is None:
+            self._pack = PackWriter(self.writer, PACK_ROOT)
+            self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only if somebody stores the empty block
+        self.cids.add(cid)
+        self._order.append(cid)
+        self._offsets.append(self._root_at if cid == PACK_ROOT else self._pack.add(cid, block))
+        self._lengths.append(len(block))
+
+    def seal(self) -> None:
+        """Make the pack durable and complete; nothing can be added afterwards. Without a block there is nothing to do."""
+        if self._pack is not None:
+            self._pack.finish()
+            super().seal()
+
+    def record(self, connection: Connection, epoch: int) -> None:
+        """Inside the caller's transaction: lead the rows of its blocks here, unless they lead to a sound pack already.
+
+        If all of them do, this becomes no pack, and goes.
+        """
+        self._live = sum(blocks.add(connection, epoch, self.id, *batch) for batch in self._batches())
+        self._ready_or_withdraw(connection)
+
+    def take_over(self, connection: Connection, old: Sequence[int]) -> None:
+        """Inside the caller's transaction: lead the rows of packs `old` here, and doom `old`.
+
+        [STO-6] Not checked here: that this pack holds every block whose row leads to `old`. No row comes to lead to a
+        pack that is ready, so the caller has seen all of them.
+
+        Raises:
+            PackMoved: one of `old` is no pack any more.
+        """
+        for batch in self._batches():
+            blocks.move(connection, old, self.id, batch.cids, batch.offsets)
+        self._live = len(self._order)
+        self._ready_or_withdraw(connection)
+        if packs.doom(connection, old) != len(old):
+            raise PackMoved("a pack was collected, or compacted by somebody else meanwhile")
+
+    def keep(self) -> None:
+        """Keep the blob, if any row leads to it: the transaction has committed."""
+        if self._live:
+            super().keep()
+
+    def dump_places(self) -> bytes:
+        """Where its blocks are, in 48 bytes each. It is forgotten here: an import seals many packs before it records any."""
+        data = b"".join(self._order) + self._offsets.tobytes() + self._lengths.tobytes()
+        self._order, self._offsets, self._lengths, self.cids = [], array("q"), array("i"), set()
+        return data
+
+    def load_places(self, data: bytes) -> None:
+        """Take back what `dump_places` gave."""
+        count = len(data) // (CID_SIZE + 12)
+        offsets, lengths = count * CID_SIZE, count * (CID_SIZE + 8)
+        self._order = [data[at : at + CID_SIZE] for at in range(0, offsets, CID_SIZE)]
+        self._offsets.frombytes(data[offsets:lengths])
+        self._lengths.frombytes(data[lengths:])
+
+    def _batches(self) -> Iterator[_Batch]:
+        """Its blocks by CID ([PUT-9]), as many at a time as one statement takes."""
+        order = sorted(range(len(self._order)), key=self._order.__getitem__)
+        for start in range(0, len(order), _RECORD):
+            part = order[start : start + _RECORD]
+            yield _Batch(
+                [self._order[i] for i in part], [self._offsets[i] for i in part], [self._lengths[i] for i in part]
+            )
+
+    def _ready_or_withdraw(self, connection: Connection) -> None:
+        if self._live:
+            self.ready(connection)
+        else:
+            self.withdraw(connection)

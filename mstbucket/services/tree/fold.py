@@ -1,0 +1,128 @@
+"""The new trees of a flush, their commit, and the pack that holds what is new in them ([FLUSH-2], [FLUSH-3])."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeVar
+
+from mstbucket.core import commit as commits
+from mstbucket.core.cid import dag_cbor_cid
+from mstbucket.core.closure import links_of
+from mstbucket.core.dagcbor import decode_fast
+from mstbucket.core.keys import version_key
+from mstbucket.core.mst.apply import Applied, apply
+from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
+from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.snapshot import Snapshot
+
+_BATCH: Final = 1000  # blocks asked for at a time
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The state after the fold.
+
+    There is a new commit even if the tree came out the same ([FLUSH-8]). Another flush may have read an older generation
+    of the same key. Only a moved commit stops it from folding that over this one.
+    """
+
+    commit: commits.Commit
+    cid: bytes
+    block: bytes
+    objects: Applied
+    versions: Applied
+
+
+def fold(blocks: StoreBlocks, snapshot: Snapshot) -> Folded:
+    """Compute the trees and the commit after the changes of the snapshot. Nothing is written."""
+    source = _WithEmptyTree(blocks)
+    head, live, past = snapshot.head, snapshot.objects, snapshot.versions
+    objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
+    keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
+    versions = apply(source, past.root, list(zip(keys, past.manifests, strict=True)))
+    if head.commit is None and objects.root == EMPTY_ROOT:
+        objects.created[EMPTY_ROOT] = EMPTY_BLOCK
+    new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
+    commit = commits.Commit(
+        bucket=head.identity,
+        name=head.name,
+        seq=head.seq + 1,
+        tree=objects.root,
+        versions=None if versions.root == EMPTY_ROOT else versions.root,  # [COM-7]
+        prev=head.commit,
+        time=head.now,
+        objects=(head.objects or 0) - len(objects.replaced) + len(new),
+        bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
+        tags=head.tags or {},
+        config=commits.config(head.versioning),
+    )
+    block = commits.encode(commit)
+    return Folded(commit, dag_cbor_cid(block), block, objects, versions)
+
+
+class _WithEmptyTree:
+    """The store's blocks, and the node of the empty tree. A bucket's first flush starts from that."""
+
+    def __init__(self, blocks: StoreBlocks) -> None:
+        self._blocks = blocks
+
+    def get(self, cid: bytes) -> bytes:
+        return EMPTY_BLOCK if cid == EMPTY_ROOT else self._blocks.get(cid)
+
+    def get_many(self, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
+        if EMPTY_ROOT in wanted:
+            return {**self._blocks.get_many([cid for cid in wanted if cid != EMPTY_ROOT]), EMPTY_ROOT: EMPTY_BLOCK}
+        return self._blocks.get_many(wanted)
+
+
+def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
+    """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
+    total = 0
+    for batch in batches(replaced):
+        found = blocks.get_many(set(batch))
+        total += sum(decode_fast(found[cid])["size"] for cid in batch)
+    return total
+
+
+# --- the pack -----------------------------------------------------------------------------------------------------
+
+
+def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, folded: Folded) -> None:
+    """Write everything new, durably, in the order of an export: a later export reads the pack from front to back."""
+    pack.add(folded.cid, folded.block)
+    # A manifest that moves from one tree to the other is in the store already.
+    known = {*folded.objects.replaced, *folded.versions.replaced}
+    new = [*_in_export_order(snapshot, folded.objects, known), *_in_export_order(snapshot, folded.versions, known)]
+    for batch in batches(new):
+        manifests_here = [snapshot.blocks[cid] for cid, _ in batch if cid in snapshot.blocks]
+        bodies = blocks.inline_bodies({content for _, content, _ in manifests_here if content is not None})
+        for cid, block in batch:
+            pack.add(cid, block)
+            content = snapshot.blocks[cid].content if cid in snapshot.blocks else None
+            if content is not None and content in bodies:
+                pack.add(content, bodies[content])
+    pack.seal()
+
+
+def _in_export_order(snapshot: Snapshot, applied: Applied, known: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The new nodes, with the new manifests in their places but for the *known* ones. Depth first, links as encoded."""
+    stack = [applied.root]
+    while stack:
+        cid = stack.pop()
+        node = applied.created.get(cid)
+        if node is not None:
+            yield cid, node
+            stack.extend(link for link, _ in reversed(links_of(cid, node)))
+        elif cid in snapshot.blocks and cid not in known:
+            yield cid, snapshot.blocks[cid].block
+
+
+def batches(items: Sequence[_Item]) -> Iterator[list[_Item]]:
+    """The items, in lists of the size of one question to the database."""
+    rest = iter(items)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
