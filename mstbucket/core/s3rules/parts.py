@@ -75,7 +75,7 @@ def checked_names(parts: Iterable[NamedPart]) -> list[NamedPart]:
         raise InvalidInput(f"an upload is completed with 1 to {PARTS_MAX} parts, not {'none' if not named else 'more'}")
     if not 1 <= named[0][0] <= named[-1][0] <= PARTS_MAX:
         raise InvalidPart(f"parts are numbered 1 to {PARTS_MAX}, and {named[0][0]} to {named[-1][0]} are named")
-    if not all([etag.isascii() for _, etag, _ in named]):
+    if any(not etag.isascii() for _, etag, _ in named):
         raise InvalidPart("an ETag is text in ASCII, as upload_part returned it")
     return named
 
