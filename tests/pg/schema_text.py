@@ -38,16 +38,20 @@ _COLUMNS = """
 """
 _CONSTRAINTS = """
     SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE conrelid = %s AND contype IN ('p', 'u', 'c', 'f') ORDER BY contype = 'f', contype = 'c', contype = 'u', conname COLLATE "C"
+    WHERE conrelid = %s AND contype IN ('p', 'u', 'c', 'f')
+    ORDER BY contype = 'f', contype = 'c', contype = 'u',
+        conname COLLATE "C"
 """
 _INDEXES = """
     SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE i.indrelid = %s AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conindid = i.indexrelid AND n.contype IN ('p', 'u'))
+    WHERE i.indrelid = %s AND NOT EXISTS (
+        SELECT FROM pg_constraint n WHERE n.conindid = i.indexrelid AND n.contype IN ('p', 'u'))
     ORDER BY c.relname COLLATE "C"
 """
 _SEQUENCES = """
     SELECT s.seqrelid::regclass::text, s.seqcache FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
-    WHERE c.relnamespace = 'mstbucket'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i')
+    WHERE c.relnamespace = 'mstbucket'::regnamespace AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i')
     ORDER BY 1
 """
 _FUNCTIONS = """

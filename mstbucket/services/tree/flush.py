@@ -28,6 +28,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.errors import CommitMoved, Conflict, Unsupported
+from mstbucket.index import space
 from mstbucket.index.buckets import current_commit, insert_commit
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
@@ -80,6 +81,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
             pause = min(_PAUSE_MAX, pause * 2)
     with naming(context, bucket):
         publish_refs(context, bucket)
+    space.give_back(context.db)
     commit = current_commit(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
     return commit
@@ -112,6 +114,7 @@ def _fold_once(context: Context, snapshot: Snapshot) -> None:
             _hold_contents(connection, snapshot, pack, epoch)
             pack.record(connection, epoch)
             _settle(connection, snapshot)
+            space.count_dead(connection)
         pack.keep()
 
 
