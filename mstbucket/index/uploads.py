@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.s3rules.part_checksums import UploadChecksum
+from mstbucket.index.listing import CUT, ITEM, PAST, loose_scan, scan_arguments
 from mstbucket.index.rows import json_of
 from mstbucket.index.tx import Tx
+from mstbucket.model.objects import ChecksumType
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
@@ -164,3 +166,49 @@ def _remove(db: Database, which: str, before: int, limit: int) -> int:
     """
     with db.connection() as connection:
         return connection.execute(query, (before, limit)).rowcount
+
+
+# --- listing -------------------------------------------------------------------------------------------------------------
+
+
+class Listed(NamedTuple):
+    """An item of a listing: an open upload, or a common prefix of keys.
+
+    Attributes:
+        text: the key, or the common prefix.
+        cut: 0 for an upload; above 0 for a common prefix, and the fields behind it then say nothing.
+    """
+
+    text: str
+    id: str
+    initiated: int
+    cut: int
+    algorithm: str | None
+    type: ChecksumType | None
+
+
+_PLAIN: Final = """
+    SELECT key, id, initiated, 0, checksum_algorithm, checksum_type FROM uploads
+    WHERE bucket = %(bucket)s AND completed IS NULL AND key >= %(prefix)s AND key <= %(end)s
+        AND (key, id) > (%(key)s, %(id)s)
+    ORDER BY key, id LIMIT %(limit)s
+"""
+_NEXT: Final = f"""
+    SELECT o.key, o.id, o.initiated, {CUT}, o.checksum_algorithm AS algorithm, o.checksum_type AS type FROM uploads o
+    WHERE o.bucket = %(bucket)s AND o.completed IS NULL AND {{above}} AND o.key <= %(end)s ORDER BY o.key, o.id LIMIT 1
+"""
+_FIRST: Final = "o.key >= %(prefix)s AND (o.key, o.id) > (%(key)s, %(id)s)"
+_LATER: Final = f"(o.key, o.id) > ({PAST}, CASE WHEN p.cut = 0 THEN p.id ELSE '' END)"
+_LOOSE: Final = f"""
+    {loose_scan(_NEXT, _FIRST, _LATER)}
+    SELECT {ITEM}, p.id, p.initiated, p.cut, p.algorithm, p.type FROM page p ORDER BY p.n
+"""
+
+
+def page_of_open(
+    connection: Connection, bucket: int, prefix: str, delimiter: str | None, key: str, upload_id: str, limit: int
+) -> list[Listed]:
+    """At most `limit` items of the open uploads with `prefix`, above (`key`, `upload_id`), rolled up at the delimiter."""
+    arguments = scan_arguments(bucket, prefix, delimiter, limit) | {"key": key, "id": upload_id}
+    query = _LOOSE if delimiter else _PLAIN
+    return list(map(Listed._make, connection.execute(query, arguments, binary=True).fetchall()))

@@ -39,7 +39,8 @@ _COLUMNS = """
 _CONSTRAINTS = """
     SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE conrelid = %s AND contype IN ('p', 'u', 'c', 'f')
-    ORDER BY contype = 'f', contype = 'c', contype = 'u', conname COLLATE "C"
+    ORDER BY contype = 'f', contype = 'c', contype = 'u',
+        conname COLLATE "C"
 """
 _INDEXES = """
     SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

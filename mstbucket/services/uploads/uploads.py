@@ -17,10 +17,9 @@ from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.times import DAY_MS, moment
 from mstbucket.errors import InvalidInput, NoSuchUpload
-from mstbucket.index import listing_uploads
 from mstbucket.index import parts as part_rows
 from mstbucket.index import uploads as rows
-from mstbucket.index.buckets import bucket_id, require
+from mstbucket.index.buckets import bucket_id
 from mstbucket.index.locks import note_for_upload
 from mstbucket.index.tx import Tx, inside
 from mstbucket.index.uploads import NewUpload
@@ -128,29 +127,30 @@ def list_uploads(
     for name, text in (("delimiter", delimiter), ("key_marker", key_marker), ("upload_id_marker", upload_id_marker)):
         check_text(name, text or "")
     wanted = page_size("max_uploads", max_uploads)
-    if wanted == 0:
-        require(context.db, bucket)
-        return UploadsPage((), (), False, None, None)
-    after = _start(prefix, delimiter, key_marker or "", upload_id_marker)
-    found = listing_uploads.list_uploads(context.db, bucket, prefix, delimiter, after, wanted + 1)
-    truncated = len(found) > wanted
+    key, upload_id = _start(prefix, delimiter, key_marker or "", upload_id_marker)
+    with context.db.reading() as connection:
+        number = bucket_id(connection, bucket)
+        if wanted == 0:
+            return UploadsPage((), (), False, None, None)
+        found = rows.page_of_open(connection, number, prefix, delimiter, key, upload_id, wanted + 1)
     page = found[:wanted]
-    last = page[-1] if truncated else None
+    last = page[-1] if len(found) > wanted else None
     return UploadsPage(
-        tuple(
-            Upload(row.id, row.key, moment(row.initiated), row.checksum_algorithm, row.checksum_type)
-            for row in page
-            if row.cut == 0
+        uploads=tuple(
+            Upload(item.id, item.text, moment(item.initiated), item.algorithm, item.type) for item in page if item.cut == 0
         ),
-        tuple(row.key for row in page if row.cut != 0),
-        truncated,
-        None if last is None else last.key,
-        None if last is None or last.cut != 0 else last.id,
+        common_prefixes=tuple(item.text for item in page if item.cut != 0),
+        is_truncated=last is not None,
+        next_key_marker=None if last is None else last.text,
+        next_upload_id_marker=None if last is None or last.cut != 0 else last.id,
     )
 
 
 def _start(prefix: str, delimiter: str | None, key: str, upload_id: str | None) -> tuple[str, str]:
-    """What the first item must be above. A marker that is itself a common prefix is done with all of it ([MPU-15])."""
+    """The key and the upload id that the first item must be above.
+
+    A marker that is a common prefix stands for everything below it ([MPU-15]).
+    """
     if common_prefix(key, prefix, delimiter) == key:
         return key + TOP, ""
     if key == "":
