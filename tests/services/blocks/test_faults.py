@@ -14,7 +14,7 @@ import mstbucket
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.memory import MemoryBlobs
 from mstbucket.blobs.names import STORE
-from mstbucket.errors import CorruptionError, HashMismatch, OutcomeUnknown, StorageError
+from mstbucket.errors import CorruptionError, HashMismatch, InvalidInput, OutcomeUnknown, StorageError
 from mstbucket.limits import CHUNK_SIZE, MIB
 
 OTHER = bytes(byte ^ 1 for byte in range(256))
@@ -93,7 +93,8 @@ def test_a_reader_that_failed_has_not_come_to_the_end(
     assert bucket.get_object("large").read() == LARGE
     assert LARGE.startswith(start)
     reader.close()
-    assert reader.read() == b""
+    with pytest.raises(InvalidInput, match="closed"):
+        reader.read()
 
 
 def test_a_reader_that_was_interrupted_has_not_come_to_the_end(bucket: mstbucket.Bucket, medium: Refusing) -> None:
