@@ -1,4 +1,4 @@
-"""Bringing a database's schema to the state this code expects: numbered SQL files, each applied once, for ever."""
+"""Bringing a database's schema to the state this code expects: numbered SQL, each applied once, for ever."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mstbucket.pg.database import SCHEMA, Database
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)(\.sql)?")
 _LOCK: Final = 0x6D7374_6D6967  # "mstmig": of the one-number advisory locks; those of migration 0001 take two numbers
 
 
@@ -34,22 +34,29 @@ class Migration:
 
 
 def load(directory: Traversable) -> tuple[Migration, ...]:
-    """Read the migrations of *directory*, in order.
+    """Read the migrations of *directory*, in order. A folder is one migration, its `.sql` files in the order of their names.
 
     Raises:
         StorageError: a `.sql` file is not named `NNNN_name.sql`, or the numbers are not 1, 2, 3, …
     """
     found = []
-    for file in directory.iterdir():
-        if file.name.endswith(".sql"):
-            match = _NAME.fullmatch(file.name)
-            if match is None:
-                raise StorageError(f"the migration {file.name} is not named NNNN_name.sql: the installation is damaged")
-            found.append(Migration(int(match[1]), match[2], file.read_text(encoding="utf-8")))
+    for place in directory.iterdir():
+        if place.name.endswith(".sql") or place.is_dir():
+            match = _NAME.fullmatch(place.name)
+            if match is None or (match[3] is None) != place.is_dir():
+                raise StorageError(f"the migration {place.name} is not named NNNN_name.sql: the installation is damaged")
+            found.append(Migration(int(match[1]), match[2], _text(place)))
     found.sort(key=lambda migration: migration.version)
     if [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise StorageError("the migrations are not numbered 1, 2, 3, …: the installation is damaged, install it again")
     return tuple(found)
+
+
+def _text(place: Traversable) -> str:
+    if place.is_file():
+        return place.read_text(encoding="utf-8")
+    parts = sorted((part for part in place.iterdir() if part.name.endswith(".sql")), key=lambda part: part.name)
+    return "".join(part.read_text(encoding="utf-8") for part in parts)
 
 
 def shipped() -> tuple[Migration, ...]:

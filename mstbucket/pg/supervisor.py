@@ -32,7 +32,7 @@ if not __package__:
         sys.modules[name] = type(sys)(name)
         sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
 
-from mstbucket.pg import processes  # noqa: E402
+from mstbucket.pg import processes, trim  # noqa: E402
 from mstbucket.pg.identity import become, enter_namespace, nobody  # noqa: E402
 from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
 
@@ -303,6 +303,7 @@ class Supervisor:
                     continue
                 # What a killed server has left running must not outlive us, who are waited for.
                 processes.clear(self.open_lock("server.lock"), self.data)
+                trim.trim(self.data)
             except (Failed, OSError) as error:
                 os.write(2, f"{error}\n".encode(errors="replace"))
             self.leave(0 if self.ending else 1)

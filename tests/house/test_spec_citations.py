@@ -120,11 +120,10 @@ PATH = re.compile(r"\bspec/[\w./-]+\.(?:md|sql)\b")
 
 
 def test_every_path_of_the_specification_that_is_cited_is_there(root: Path, repository: list[Path]) -> None:
-    """Not in migrations: a store records their checksums, so their comments stay as they were written."""
     dead = [
         f"{path.relative_to(root)}: {cited}"
         for path in repository
-        if path.suffix in {".py", ".md", ".toml"}
+        if path.suffix in {".py", ".md", ".toml", ".sql"}
         for cited in PATH.findall(path.read_text(encoding="utf-8"))
         if not (root / cited).exists()
     ]

@@ -56,6 +56,14 @@ def test_a_migration_changed_after_it_was_applied_is_refused(empty_database_url:
         assert numbers(db) == [1]
 
 
+def test_a_database_of_the_eleven_files_before_the_first_release_is_refused(empty_database_url: str) -> None:
+    """[PG-18]: the first of them had the number and the name that the whole schema has now."""
+    with Database(empty_database_url) as db:
+        migrate(db, (Migration(1, "store", ONE.sql), Migration(2, "conditions", "SELECT 1")))
+        with pytest.raises(StorageError, match=r"0001_store was changed after.*rebuild the database"):
+            migrate(db)
+
+
 def test_a_database_newer_than_the_code_is_refused(empty_database_url: str) -> None:
     """[PG-18]."""
     with Database(empty_database_url) as db:
@@ -95,6 +103,15 @@ def test_files_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "0001_a.sql").write_text("SELECT 1")
     (tmp_path / "notes.txt").write_text("no migration")
     assert [(m.version, m.name, m.sql) for m in load(tmp_path)] == [(1, "a", "SELECT 1"), (2, "b", "SELECT 2")]
+
+
+def test_a_folder_is_one_migration_of_its_files_in_order(tmp_path: Path) -> None:
+    """[PG-16]."""
+    (tmp_path / "0001_a").mkdir()
+    for name, text in (("2_b.sql", "SELECT 2;"), ("1_a.sql", "SELECT 1;"), ("notes.txt", "no SQL")):
+        (tmp_path / "0001_a" / name).write_text(text)
+    (tmp_path / "0002_c.sql").write_text("SELECT 3")
+    assert [(m.version, m.name, m.sql) for m in load(tmp_path)] == [(1, "a", "SELECT 1;SELECT 2;"), (2, "c", "SELECT 3")]
 
 
 @pytest.mark.parametrize("names", [["0002_b.sql"], ["0001_a.sql", "0003_c.sql"], ["1_a.sql"], ["0001_a.sql", "0001_b.sql"]])

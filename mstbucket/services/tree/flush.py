@@ -14,7 +14,7 @@ flush publishes.
 from __future__ import annotations
 
 from mstbucket.errors import CommitMoved, Unsupported
-from mstbucket.index import commits, dirty
+from mstbucket.index import commits, dirty, space
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
@@ -32,6 +32,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
     in_turn(context, bucket, lambda: fold_all(context, bucket))
     with error_context(context, bucket):
         publish_refs(context, bucket)
+    space.give_back(context.db)
     commit = commits.newest(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
     return commit
@@ -65,6 +66,7 @@ def _fold_once(context: Context, snapshot: Snapshot) -> None:
             _keep_bodies(tx, snapshot, pack)
             pack.record(connection, tx.epoch)
             _clear_dirty(tx, snapshot)
+            space.count_dead(connection)
         pack.keep()
 
 

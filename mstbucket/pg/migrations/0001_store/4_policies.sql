@@ -1,32 +1,6 @@
--- Object lock, and lifecycle rules. Service state: none of it is in a commit, none of it travels.
--- spec/19-lock.md and spec/22-lifecycle.md are normative.
+-- The functions of object lock and of lifecycle. spec/store/19-lock.md and spec/store/22-lifecycle.md are normative.
 
 -- --- locks -------------------------------------------------------------------------------------------------------------
-
--- Once object_lock is set it stays, and versioning stays Enabled ([LOCK-1], [LOCK-2]). The default retention, if any, is
--- a mode and either of the periods.
-ALTER TABLE buckets
-    ADD COLUMN object_lock boolean NOT NULL DEFAULT false,
-    ADD COLUMN lock_mode text CHECK (lock_mode IN ('GOVERNANCE', 'COMPLIANCE')),
-    ADD COLUMN lock_days integer,
-    ADD COLUMN lock_years integer,
-    ADD CONSTRAINT buckets_default_retention CHECK (
-        num_nonnulls(lock_days, lock_years) = num_nonnulls(lock_mode) AND (object_lock OR lock_mode IS NULL)),
-    ADD CONSTRAINT buckets_locked CHECK (NOT object_lock OR versioning IS NOT DISTINCT FROM 'Enabled');
-
--- What protects a version; a row goes with its version, and no version without a row is protected.
-CREATE TABLE locks (
-    bucket  bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
-    key     text COLLATE "C" NOT NULL,
-    version text COLLATE "C" NOT NULL,              -- its id; '' is the null version
-    mode    text CHECK (mode IN ('GOVERNANCE', 'COMPLIANCE')),
-    until   bigint,                                 -- ms since 1970
-    hold    boolean,                                -- a legal hold; NULL is one that was never spoken of
-    PRIMARY KEY (bucket, key, version),
-    CHECK ((mode IS NULL) = (until IS NULL))
-);
-
-ALTER TABLE uploads ADD COLUMN lock_mode text, ADD COLUMN lock_until bigint, ADD COLUMN lock_hold boolean;
 
 -- Waits for the writers inside the bucket, as `set_versioning` does: later ones follow the new configuration.
 CREATE FUNCTION lock_bucket(p_bucket text, p_mode text, p_days integer, p_years integer) RETURNS void LANGUAGE plpgsql AS $$
@@ -43,23 +17,6 @@ BEGIN
         RAISE EXCEPTION 'bucket % cannot have object lock, because its versioning is not Enabled: enable it first',
             quote_literal(p_bucket) USING ERRCODE = 'MB423';
     END IF;
-END $$;
-
-CREATE OR REPLACE FUNCTION set_versioning(p_bucket text, p_state text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE found_id bigint;
-BEGIN
-    SELECT id INTO found_id FROM buckets WHERE name = p_bucket;
-    IF found_id IS NULL THEN
-        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
-    END IF;
-    PERFORM pg_advisory_xact_lock(7172981, found_id::integer);
-    PERFORM 1 FROM buckets WHERE id = found_id AND object_lock AND p_state <> 'Enabled';
-    IF FOUND THEN                                                                                -- [LOCK-2]
-        RAISE EXCEPTION 'bucket % has object lock, so its versioning cannot be suspended', quote_literal(p_bucket)
-            USING ERRCODE = 'MB423';
-    END IF;
-    UPDATE buckets SET versioning = p_state, tags_dirty = nextval('generation'), tags_since = coalesce(tags_since, now_ms())
-        WHERE id = found_id AND versioning IS DISTINCT FROM p_state;
 END $$;
 
 -- The default retention of the bucket for versions that were just written ([LOCK-4]). Buckets with versions and without
@@ -97,131 +54,7 @@ BEGIN
         ELSE format('is retained until %s in mode %s', moment(l.until), l.mode) END;             -- [LOCK-7], [LOCK-8]
 END $$;
 
--- Removes one version for good, unless a lock refuses it: then `refused` says why. p_version NULL is the null version.
--- `marker` is whether it was a marker, NULL where there is no such version. Everybody who sets or removes a lock holds the
--- key, too, so what is found here stays true until the transaction ends ([LOCK-6]).
-DROP FUNCTION delete_version(bigint, text, text);
-CREATE FUNCTION delete_version(
-    p_bucket bigint, p_key text, p_version text, p_bypass boolean, OUT marker boolean, OUT refused text
-) LANGUAGE plpgsql AS $$
-DECLARE present boolean := hold(p_bucket, p_key); s bigint;
-BEGIN
-    refused := locked(p_bucket, p_key, p_version, p_bypass);
-    IF refused IS NOT NULL THEN
-        RETURN;
-    END IF;
-    DELETE FROM locks WHERE bucket = p_bucket AND key = p_key AND version = coalesce(p_version, '');
-    DELETE FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key AND o.version_id IS NOT DISTINCT FROM p_version;
-    IF FOUND THEN
-        PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
-        PERFORM promote(p_bucket, p_key);
-        marker := false;
-        RETURN;
-    END IF;
-    DELETE FROM versions v
-        WHERE version_place(v.bucket, v.key, v.version_id) = version_place(p_bucket, p_key, p_version)
-        RETURNING v.seq, v.content IS NULL INTO s, marker;
-    IF FOUND THEN
-        PERFORM mark_version_dirty(p_bucket, p_key, s);
-        IF NOT present THEN
-            PERFORM promote(p_bucket, p_key);
-        END IF;
-    END IF;
-END $$;
-
--- As before, with the default retention.
-CREATE OR REPLACE FUNCTION put_inline(
-    p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text,
-    p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb,
-    p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text
-) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE here record; s bigint;
-BEGIN
-    here := enter(p_bucket);
-    INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
-        ON CONFLICT (cid) DO UPDATE SET epoch = excluded.epoch WHERE b.epoch < excluded.epoch;   -- [PUT-6] touch
-    IF here.versioning IS NOT NULL OR p_believed IS NOT NULL THEN
-        PERFORM assume(here.versioning, p_believed);
-    END IF;
-    IF p_match IS NOT NULL OR p_none_match IS NOT NULL THEN
-        PERFORM expect(here.bucket, p_key, p_match, p_none_match);
-    END IF;
-    IF here.versioning IS NOT NULL THEN
-        s := make_way(here.bucket, here.versioning, p_key);
-    END IF;
-    INSERT INTO objects AS o VALUES (here.bucket, p_key, p_manifest, p_content, p_size, p_etag, p_type, p_created,
-            p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, NULL, p_version, s)
-        ON CONFLICT (bucket, key) DO UPDATE SET
-            manifest = excluded.manifest, content = excluded.content, size = excluded.size, etag = excluded.etag,
-            content_type = excluded.content_type, created = excluded.created, modified = excluded.modified,
-            sha256 = excluded.sha256, checksums = excluded.checksums, headers = excluded.headers,
-            metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id,
-            seq = excluded.seq;
-    IF here.versioning = 'Enabled' THEN
-        PERFORM lock_by_default(here.bucket, ARRAY[p_key], ARRAY[p_version]);                    -- [LOCK-4]
-    END IF;
-    INSERT INTO dirty VALUES (here.bucket, p_key, nextval('generation'), p_modified)
-        ON CONFLICT (bucket, key) DO UPDATE SET generation = excluded.generation;
-END $$;
-
-CREATE OR REPLACE FUNCTION add_objects(
-    p_bucket bigint, p_versioning text, p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[],
-    p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[],
-    p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[]
-) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE seqs bigint[];
-BEGIN
-    IF p_versioning IS NOT NULL THEN
-        seqs := ARRAY(SELECT make_way(p_bucket, p_versioning, t.key) FROM unnest(p_keys) AS t (key));
-    END IF;
-    INSERT INTO objects AS o
-    SELECT p_bucket, t.key, t.manifest, t.content, t.size, t.etag, t.type, t.created, t.modified, t.sha256,
-           t.checksums, t.headers, t.metadata, t.tags, NULL, t.version, t.seq
-    FROM unnest(p_keys, p_manifests, p_contents, p_sizes, p_etags, p_types, p_created, p_modified, p_sha256,
-                p_checksums, p_headers, p_metadata, p_tags, p_versions, seqs)
-         AS t (key, manifest, content, size, etag, type, created, modified, sha256, checksums, headers, metadata, tags,
-               version, seq)
-    ON CONFLICT (bucket, key) DO UPDATE SET
-        manifest = excluded.manifest, content = excluded.content, size = excluded.size, etag = excluded.etag,
-        content_type = excluded.content_type, created = excluded.created, modified = excluded.modified,
-        sha256 = excluded.sha256, checksums = excluded.checksums, headers = excluded.headers,
-        metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id,
-        seq = excluded.seq;
-    IF p_versioning = 'Enabled' THEN
-        PERFORM lock_by_default(p_bucket, p_keys, p_versions);                                   -- [LOCK-4]
-    END IF;
-    PERFORM mark_dirty(p_bucket, p_keys);
-END $$;
-
--- --- lifecycle ---------------------------------------------------------------------------------------------------------
-
--- The rules of a bucket, in the order given. A NULL is what a rule does not say. Times are ms since 1970.
-CREATE TABLE lifecycle_rules (
-    bucket          bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
-    place           integer NOT NULL,
-    id              text NOT NULL,
-    enabled         boolean NOT NULL,
-    prefix          text COLLATE "C" NOT NULL,
-    tags            jsonb,
-    larger          bigint,                         -- bytes; objects with more than these
-    smaller         bigint,
-    days            integer,                        -- of a current object
-    date            bigint,
-    lone_markers    boolean NOT NULL,
-    noncurrent_days integer,
-    keep            integer,                        -- newer noncurrent versions that have to be there
-    upload_days     integer,
-    PRIMARY KEY (bucket, place)
-);
-
--- How far the background work is: everything up to (key, seq) of a phase is done, by the rules as of `midnight` ([LIFE-13]).
-CREATE TABLE lifecycle_passes (
-    bucket   bigint PRIMARY KEY REFERENCES buckets ON DELETE CASCADE,
-    midnight bigint NOT NULL,
-    phase    integer NOT NULL,
-    key      text COLLATE "C" NOT NULL,
-    seq      bigint NOT NULL
-);
+-- --- what a lifecycle rule lets go -------------------------------------------------------------------------------------
 
 -- The latest time from which so many days have passed by `p_midnight`. A time plus days, rounded up to a midnight, has come
 -- exactly if the time plus days is not after the last midnight there was ([LIFE-4]).
@@ -275,6 +108,8 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
                 AND r.tags IS NULL AND r.larger IS NULL AND r.smaller IS NULL
                 AND (r.lone_markers OR p_modified <= days_before(p_midnight, r.days) OR r.date <= p_midnight))
 $$;
+
+-- --- doing it ----------------------------------------------------------------------------------------------------------
 
 -- The four below do what is still due of what was found, and return how much that was. Every statement in them sees what
 -- was committed before it, and no one can change a key that is held: what it sees then is what it acts on ([LIFE-12]).

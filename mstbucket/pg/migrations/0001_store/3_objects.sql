@@ -1,96 +1,19 @@
--- Versions: what a key held before, and delete markers. spec/18-versions.md is normative.
+-- Objects and versions, their marks for the flush, and parts of uploads. spec/store/14-protocols.md is normative.
 
--- NULL: versioning was never set. Once it was, a bucket is Enabled or Suspended for good ([VSN-1]). The state is in the
--- commit, so a change of it makes a flush: `tags_dirty` and `tags_since` stand for it, too.
-ALTER TABLE buckets ADD COLUMN versioning text CHECK (versioning IN ('Enabled', 'Suspended'));
+-- --- one key: what is dirty, what is held, what is expected ------------------------------------------------------------
 
--- The place of the current object among its versions, from when it is written. NULL where the key has no others.
-ALTER TABLE objects ADD COLUMN seq bigint;
+-- Of objects; of a key that is dirty already, `since` stays.
+CREATE FUNCTION mark_dirty(p_bucket bigint, p_keys text[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO dirty
+    SELECT p_bucket, k, nextval('generation'), now_ms() FROM unnest(p_keys) AS t (k) ORDER BY k COLLATE "C"
+    ON CONFLICT (bucket, key) DO UPDATE SET generation = excluded.generation
+$$;
 
--- Noncurrent versions and all delete markers, which have no content. What `objects` holds for a key is newer than all of
--- these; a key without a row there has a marker for its newest version here ([VSN-4]). The columns are those of `objects`
--- and the sequence; version_id NULL is the version that S3 calls "null".
-CREATE TABLE versions (
-    bucket       bigint NOT NULL,
-    key          text COLLATE "C" NOT NULL,
-    seq          bigint NOT NULL CHECK (seq >= 0),  -- higher is newer; of its key alone
-    manifest     bytea NOT NULL,
-    content      bytea,
-    size         bigint,
-    etag         text,
-    content_type text,
-    created      bigint NOT NULL,
-    modified     bigint NOT NULL,
-    sha256       bytea,
-    checksums    jsonb,
-    headers      jsonb,
-    metadata     jsonb,
-    tags         jsonb,
-    parts        bigint[],
-    version_id   text COLLATE "C",
-    PRIMARY KEY (bucket, key, seq),
-    CHECK ((content IS NULL) = (size IS NULL) AND (content IS NULL) = (etag IS NULL))
-);
-
--- What finds a version by its id, as one value: an index on the three columns would look to the planner as good as the
--- primary key, which for a key with ten thousand versions it is not.
-CREATE FUNCTION version_place(bucket bigint, key text, version_id text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN bucket::text || ':' || octet_length(key)::text || ':' || key || coalesce(version_id, '');
-CREATE UNIQUE INDEX versions_by_id ON versions (version_place(bucket, key, version_id));
-
--- As `dirty`, for the tree of versions.
-CREATE TABLE dirty_versions (
-    bucket     bigint NOT NULL,
-    key        text COLLATE "C" NOT NULL,
-    seq        bigint NOT NULL,
-    generation bigint NOT NULL,
-    since      bigint NOT NULL,
-    PRIMARY KEY (bucket, key, seq)
-);
-
-ALTER TABLE uploads ADD COLUMN version_id text;         -- of the object that it was completed as
-
--- --- the way in --------------------------------------------------------------------------------------------------------
-
-DROP FUNCTION enter(text);
-CREATE FUNCTION enter(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text) LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5] the barrier comes first
-    SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
-    IF bucket IS NULL THEN
-        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
-    END IF;
-    PERFORM pg_advisory_xact_lock_shared(7172981, bucket::integer);
-    -- The bucket may have gone, or its versioning changed, while we waited for the one who did it.
-    SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
-    END IF;
-    SELECT c.epoch INTO epoch FROM collector c;
-END $$;
-
--- The caller has made manifests for the state it believes the bucket to be in; it repeats the call if that has changed.
-CREATE FUNCTION assume(p_versioning text, p_believed text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF p_versioning IS DISTINCT FROM p_believed THEN
-        RAISE EXCEPTION 'the versioning of the bucket was changed meanwhile' USING ERRCODE = 'MB421';
-    END IF;
-END $$;
-
--- Waits for the writers inside the bucket: each of them sees one state from its beginning to its end.
-CREATE FUNCTION set_versioning(p_bucket text, p_state text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE found_id bigint;
-BEGIN
-    SELECT id INTO found_id FROM buckets WHERE name = p_bucket;
-    IF found_id IS NULL THEN
-        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
-    END IF;
-    PERFORM pg_advisory_xact_lock(7172981, found_id::integer);
-    UPDATE buckets SET versioning = p_state, tags_dirty = nextval('generation'), tags_since = coalesce(tags_since, now_ms())
-        WHERE id = found_id AND versioning IS DISTINCT FROM p_state;
-END $$;
-
--- --- one key -----------------------------------------------------------------------------------------------------------
+-- Of versions.
+CREATE FUNCTION mark_version_dirty(p_bucket bigint, p_key text, p_seq bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO dirty_versions VALUES (p_bucket, p_key, p_seq, nextval('generation'), now_ms())
+    ON CONFLICT (bucket, key, seq) DO UPDATE SET generation = excluded.generation
+$$;
 
 -- Holds a key until the transaction ends: nobody else can create, replace or remove an object or a version under it.
 -- Whether there is a current object. It locks a row of `objects`: blocks come before it, other keys in order ([PUT-9]).
@@ -112,7 +35,10 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE OR REPLACE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
+-- Refuses unless the current object under the key is what the caller expects, and holds the key until the transaction
+-- ends. Both lists are of entity-tags as HTTP writes them, `"…"` in quotes or `*` for any object; NULL is no condition.
+-- [COND-6], [COND-7]
+CREATE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE current text; present boolean;
 BEGIN
@@ -131,10 +57,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION mark_version_dirty(p_bucket bigint, p_key text, p_seq bigint) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO dirty_versions VALUES (p_bucket, p_key, p_seq, nextval('generation'), now_ms())
-    ON CONFLICT (bucket, key, seq) DO UPDATE SET generation = excluded.generation
-$$;
+-- --- versions of a key (spec/store/18-versions.md) ---------------------------------------------------------------------
 
 -- The sequence for what becomes the newest version or marker of the key ([VSN-3]). The key is held.
 CREATE FUNCTION next_seq(p_bucket bigint, p_key text) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -222,34 +145,42 @@ BEGIN
     RETURN present;
 END $$;
 
--- Removes one version for good; p_version NULL is the null version. NULL: there is none; else whether it was a marker.
-CREATE FUNCTION delete_version(p_bucket bigint, p_key text, p_version text) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE present boolean := hold(p_bucket, p_key); s bigint; was_marker boolean;
+-- Removes one version for good, unless a lock refuses it: then `refused` says why. p_version NULL is the null version.
+-- `marker` is whether it was a marker, NULL where there is no such version. Everybody who sets or removes a lock holds the
+-- key, too, so what is found here stays true until the transaction ends ([LOCK-6]).
+CREATE FUNCTION delete_version(
+    p_bucket bigint, p_key text, p_version text, p_bypass boolean, OUT marker boolean, OUT refused text
+) LANGUAGE plpgsql AS $$
+DECLARE present boolean := hold(p_bucket, p_key); s bigint;
 BEGIN
+    refused := locked(p_bucket, p_key, p_version, p_bypass);
+    IF refused IS NOT NULL THEN
+        RETURN;
+    END IF;
+    DELETE FROM locks WHERE bucket = p_bucket AND key = p_key AND version = coalesce(p_version, '');
     DELETE FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key AND o.version_id IS NOT DISTINCT FROM p_version;
     IF FOUND THEN
         PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
         PERFORM promote(p_bucket, p_key);
-        RETURN false;
+        marker := false;
+        RETURN;
     END IF;
     DELETE FROM versions v
         WHERE version_place(v.bucket, v.key, v.version_id) = version_place(p_bucket, p_key, p_version)
-        RETURNING v.seq, v.content IS NULL INTO s, was_marker;
-    IF NOT FOUND THEN
-        RETURN NULL;
+        RETURNING v.seq, v.content IS NULL INTO s, marker;
+    IF FOUND THEN
+        PERFORM mark_version_dirty(p_bucket, p_key, s);
+        IF NOT present THEN
+            PERFORM promote(p_bucket, p_key);
+        END IF;
     END IF;
-    PERFORM mark_version_dirty(p_bucket, p_key, s);
-    IF NOT present THEN
-        PERFORM promote(p_bucket, p_key);
-    END IF;
-    RETURN was_marker;
 END $$;
 
--- --- puts and deletes --------------------------------------------------------------------------------------------------
+-- --- puts, deletes and tags --------------------------------------------------------------------------------------------
 
--- As before, and into any state of versioning: p_version is the id of the new version, p_believed as in `assume`.
-DROP FUNCTION put_inline(text, text, bytea, bytea, bigint, text, text, bigint, bigint, bytea, jsonb, jsonb, jsonb, jsonb, bytea,
-                         text[], text[]);
+-- One object whose body is a single small block, held here until the flush. One round trip, one commit. On a condition where
+-- p_match or p_none_match is given, and into any state of versioning: p_version is the id of the new version, p_believed as in
+-- `assume`.
 CREATE FUNCTION put_inline(
     p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text,
     p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb,
@@ -259,7 +190,10 @@ DECLARE here record; s bigint;
 BEGIN
     here := enter(p_bucket);
     INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
-        ON CONFLICT (cid) DO UPDATE SET epoch = excluded.epoch WHERE b.epoch < excluded.epoch;   -- [PUT-6] touch
+        ON CONFLICT (cid) DO UPDATE SET
+            epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END
+        WHERE b.epoch < excluded.epoch OR b.body <> excluded.body;                      -- [PUT-6] touch, [PUT-13]
+    PERFORM refuse_damaged(ARRAY[p_content]);
     IF here.versioning IS NOT NULL OR p_believed IS NOT NULL THEN
         PERFORM assume(here.versioning, p_believed);
     END IF;
@@ -277,13 +211,14 @@ BEGIN
             sha256 = excluded.sha256, checksums = excluded.checksums, headers = excluded.headers,
             metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id,
             seq = excluded.seq;
+    IF here.versioning = 'Enabled' THEN
+        PERFORM lock_by_default(here.bucket, ARRAY[p_key], ARRAY[p_version]);                    -- [LOCK-4]
+    END IF;
     INSERT INTO dirty VALUES (here.bucket, p_key, nextval('generation'), p_modified)
         ON CONFLICT (bucket, key) DO UPDATE SET generation = excluded.generation;
 END $$;
 
--- The caller has sorted the keys, so that two writers cannot deadlock ([PUT-9]).
-DROP FUNCTION add_objects(bigint, text[], bytea[], bytea[], bigint[], text[], text[], bigint[], bigint[], bytea[], jsonb[], jsonb[],
-                          jsonb[], jsonb[]);
+-- Rows that a bulk writer has gathered. The caller has sorted the keys, so that two writers cannot deadlock ([PUT-9]).
 CREATE FUNCTION add_objects(
     p_bucket bigint, p_versioning text, p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[],
     p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[],
@@ -307,11 +242,11 @@ BEGIN
         sha256 = excluded.sha256, checksums = excluded.checksums, headers = excluded.headers,
         metadata = excluded.metadata, tags = excluded.tags, parts = NULL, version_id = excluded.version_id,
         seq = excluded.seq;
+    IF p_versioning = 'Enabled' THEN
+        PERFORM lock_by_default(p_bucket, p_keys, p_versions);                                   -- [LOCK-4]
+    END IF;
     PERFORM mark_dirty(p_bucket, p_keys);
 END $$;
-
-DROP FUNCTION delete_objects(text, text[]);
-DROP FUNCTION delete_expected(text, text, text[], text[]);
 
 -- Removes the current objects of `p_keys` where versioning was never set; the keys of those that existed.
 CREATE FUNCTION delete_objects(p_bucket bigint, p_keys text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -326,6 +261,12 @@ BEGIN
     END IF;
 END $$;
 
+-- The row is locked by the caller, who made the manifest of it ([TAG-4]).
+CREATE FUNCTION retag(p_bucket bigint, p_key text, p_manifest bytea, p_tags jsonb) RETURNS void LANGUAGE sql AS $$
+    UPDATE objects SET manifest = p_manifest, tags = p_tags WHERE bucket = p_bucket AND key = p_key;
+    SELECT mark_dirty(p_bucket, ARRAY[p_key]);
+$$;
+
 -- The tags of one version. The key is held by the caller, who made the manifest of the row ([TAG-4]).
 CREATE FUNCTION retag_version(p_bucket bigint, p_key text, p_seq bigint, p_manifest bytea, p_tags jsonb)
 RETURNS void LANGUAGE sql AS $$
@@ -333,49 +274,16 @@ RETURNS void LANGUAGE sql AS $$
     SELECT mark_version_dirty(p_bucket, p_key, p_seq);
 $$;
 
-CREATE OR REPLACE FUNCTION delete_bucket(p_name text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE gone bigint;
-BEGIN
-    SELECT id INTO gone FROM buckets WHERE name = p_name;
-    IF gone IS NULL THEN
-        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_name) USING ERRCODE = 'MB404';
-    END IF;
-    PERFORM pg_advisory_xact_lock(7172981, gone::integer);
-    PERFORM 1 FROM objects WHERE bucket = gone LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'bucket % is not empty: delete its objects first', quote_literal(p_name) USING ERRCODE = 'MB410';
-    END IF;
-    PERFORM 1 FROM versions WHERE bucket = gone LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'bucket % is not empty: it holds versions or delete markers; list them with list_object_versions and '
-            'delete each by its version id', quote_literal(p_name) USING ERRCODE = 'MB410';
-    END IF;
-    DELETE FROM dirty WHERE bucket = gone;
-    DELETE FROM dirty_versions WHERE bucket = gone;
-    DELETE FROM buckets WHERE id = gone;
-END $$;
+-- --- parts of uploads --------------------------------------------------------------------------------------------------
 
--- --- views for people and their tools ([VIEW-1]) ------------------------------------------------------------------------
-
-CREATE OR REPLACE VIEW v_buckets AS
-    SELECT b.name AS bucket, b.identity, moment(b.created) AS created, cid_text(b.commit) AS commit, b.seq, b.tags,
-           (SELECT count(*) FROM dirty d WHERE d.bucket = b.id) + (SELECT count(*) FROM dirty_versions d WHERE d.bucket = b.id)
-               + (b.tags_dirty IS NOT NULL)::integer AS dirty,
-           b.versioning
-    FROM buckets b;
-
-CREATE VIEW v_versions AS
-    SELECT b.name AS bucket, o.key, coalesce(o.version_id, 'null') AS version_id, true AS is_latest, false AS delete_marker,
-           o.size, o.etag, o.content_type, moment(o.modified) AS last_modified, o.metadata, o.tags,
-           cid_text(o.content) AS content, cid_text(o.manifest) AS manifest, coalesce(o.seq, 1) AS seq
-    FROM buckets b JOIN objects o ON o.bucket = b.id
-    UNION ALL
-    SELECT b.name, v.key, coalesce(v.version_id, 'null'),
-           NOT EXISTS (SELECT FROM objects o WHERE o.bucket = v.bucket AND o.key = v.key)
-               AND NOT EXISTS (SELECT FROM versions n WHERE n.bucket = v.bucket AND n.key = v.key AND n.seq > v.seq),
-           v.content IS NULL, v.size, v.etag, v.content_type, moment(v.modified), v.metadata, v.tags,
-           cid_text(v.content), cid_text(v.manifest), v.seq
-    FROM buckets b JOIN versions v ON v.bucket = b.id;
-
-COMMENT ON VIEW v_versions IS
-    'Every version of every key, delete markers included; of one key a higher seq is newer.';
+-- A part, in the place of the one that had its number.
+CREATE FUNCTION put_part(
+    p_upload text, p_number integer, p_size bigint, p_md5 bytea, p_sha256 bytea, p_modified bigint, p_chunks bytea,
+    p_checksums jsonb
+) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO parts AS p
+    VALUES (p_upload, p_number, p_size, p_md5, p_sha256, p_modified, nextval('generation'), p_chunks, p_checksums)
+    ON CONFLICT (upload, number) DO UPDATE SET
+        size = excluded.size, md5 = excluded.md5, sha256 = excluded.sha256, modified = excluded.modified,
+        generation = excluded.generation, chunks = excluded.chunks, checksums = excluded.checksums
+$$;

@@ -1,0 +1,89 @@
+"""What a small object takes in Postgres after a flush and after rounds of overwriting, and an idle store on disk, closed."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from rows import Row
+
+import mstbucket
+from mstbucket import PutRequest
+from mstbucket.pg.database import Database
+
+OBJECTS = 2000
+ROUNDS = 20
+IDLE = 10_000  # objects of the store that is closed
+IDLE_ROUNDS = 3
+SIZE = 200  # bytes of a body; all bodies differ
+BATCH = 1000
+SETTLED_MAX = 750  # bytes
+CHURN_MAX = 1.5  # of that, after the rounds
+DISK_MAX = 80e6
+_SIZES = """
+    SELECT c.relname, pg_total_relation_size(c.oid), pg_relation_size(c.oid), pg_indexes_size(c.oid) FROM pg_class c
+    WHERE c.relnamespace = 'mstbucket'::regnamespace AND c.relkind = 'r' ORDER BY 2 DESC
+"""
+
+
+def run() -> list[Row]:
+    """Every figure beside what it should be; the bytes of each table go to stderr."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        return [*_churn(Path(folder) / "churn"), *_idle(Path(folder) / "idle")]
+
+
+def _churn(place: Path) -> list[Row]:
+    rnd = random.Random(1)
+    with mstbucket.open(place, background=False) as store, Database(store.conninfo) as db:
+        bucket = store.create_bucket("space")
+        _round(bucket, rnd, OBJECTS)
+        first = _sizes(db, "one flush")
+        for _ in range(ROUNDS):
+            _round(bucket, rnd, OBJECTS)
+        last = _sizes(db, f"{ROUNDS} rounds more")
+    settled, churned = sum(first.values()) / OBJECTS, sum(last.values()) / OBJECTS
+    # The blocks of older commits stay until a collection: their rows are no waste.
+    kept = (last["blocks"] - first["blocks"]) / OBJECTS
+    ours, wanted = (churned - kept) / settled, settled / SETTLED_MAX
+    return [
+        Row("Postgres per object, one flush", settled, "B", "wanted", wanted, "<= 1x", wanted <= 1),
+        Row(f"after {ROUNDS} rounds of overwriting", churned, "B", "one flush", churned / settled, "-", True),
+        Row("of it not for older commits", churned - kept, "B", "one flush", ours, f"<= {CHURN_MAX}x", ours <= CHURN_MAX),
+    ]
+
+
+def _idle(place: Path) -> list[Row]:
+    rnd = random.Random(2)
+    with mstbucket.open(place, background=False) as store:
+        bucket = store.create_bucket("space")
+        for _ in range(IDLE_ROUNDS):
+            _round(bucket, rnd, IDLE)
+    closed, wal = _disk(place / "postgres"), _disk(place / "postgres" / "data" / "pg_wal")
+    wanted = closed / DISK_MAX
+    return [
+        Row("postgres/ on disk, closed", closed / 1e6, "MB", "wanted", wanted, "<= 1x", wanted <= 1),
+        Row("of it WAL", wal / 1e6, "MB", "all", wal / closed, "-", True),
+    ]
+
+
+def _round(bucket: mstbucket.Bucket, rnd: random.Random, count: int) -> None:
+    for start in range(0, count, BATCH):
+        keys = range(start, start + BATCH)
+        bucket.put_objects([PutRequest(f"dir{key % 50}/file-{key:06}.txt", rnd.randbytes(SIZE)) for key in keys])
+    bucket.flush()
+
+
+def _sizes(db: Database, what: str) -> dict[str, int]:
+    with db.reading() as connection:
+        rows = connection.execute(_SIZES).fetchall()
+    tables = "; ".join(
+        f"{name} {all_ / OBJECTS:.0f} ({heap / OBJECTS:.0f}+{index / OBJECTS:.0f})" for name, all_, heap, index in rows[:4]
+    )
+    print(f"bytes an object after {what}: all (rows + indexes) {tables}", file=sys.stderr)
+    return {name: all_ for name, all_, _, _ in rows}
+
+
+def _disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
