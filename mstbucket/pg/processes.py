@@ -188,6 +188,13 @@ def forget_shared_memory(data: str) -> None:
         ctypes.CDLL(None).shmctl(int(key_and_number[1]), 0, None)  # 0 is IPC_RMID
 
 
+def remove_sockets(place: str) -> None:
+    """Remove what a server leaves where its socket was."""
+    for name in os.listdir(place):
+        if name.startswith(".s.PGSQL"):
+            os.unlink(os.path.join(place, name))
+
+
 def _take(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -108,7 +108,7 @@ class Supervisor:
         if processes.server_of(self.data) is not None:
             raise Failed("a server that mstbucket did not start is running on this data directory: stop it first")
         processes.forget_shared_memory(self.data)
-        remove_sockets(self.run)
+        processes.remove_sockets(self.run)
         self.remove_private(self.recorded())
         pid_file = os.path.join(self.data, "postmaster.pid")
         if os.path.lexists(pid_file):
@@ -167,7 +167,7 @@ class Supervisor:
             found = os.lstat(place)
             private = os.path.basename(place).startswith("mstbucket-") and found.st_mode == 0o040700
             if place != self.run and private and found.st_uid in {os.geteuid(), self.owner}:
-                remove_sockets(place)
+                processes.remove_sockets(place)
                 os.rmdir(place)
         except (FileNotFoundError, ValueError):
             pass  # ValueError: garbage was written down, with NUL in it
@@ -349,13 +349,6 @@ class Supervisor:
         os._exit(code)
 
 
-def remove_sockets(place: str) -> None:
-    """Remove what a server leaves where its socket was."""
-    for name in os.listdir(place):
-        if name.startswith(".s.PGSQL"):
-            os.unlink(os.path.join(place, name))
-
-
 def read_job(text: bytes) -> dict[str, Any]:
     """The job from words that each end in NUL: a name, "=" and its value, or a name, a number and so many values."""
     job: dict[str, Any] = {}
@@ -364,6 +357,16 @@ def read_job(text: bytes) -> dict[str, Any]:
         count = next(words)
         job[name] = next(words) if count == "=" else [next(words) for _ in range(int(count))]
     return job
+
+
+def report(pipe: int, text: str) -> None:
+    """Tell the client that started us, if it is still there to hear it."""
+    try:
+        os.write(pipe, text.encode(errors="replace"))
+    except BrokenPipeError:
+        return  # killed, or closed before it needed the server; which ends in good order then, having no client
+    finally:
+        os.close(pipe)
 
 
 def main() -> NoReturn:
@@ -382,13 +385,12 @@ def main() -> NoReturn:
     try:
         supervisor.bring_up()
     except (Failed, OSError) as error:
-        os.write(pipe, str(error).encode(errors="replace"))
+        report(pipe, str(error))
         supervisor.leave(1)
     except Exception as error:  # a defect, which must not be taken for a kill
-        os.write(pipe, f"{type(error).__name__} in its supervisor: {error}".encode(errors="replace"))
+        report(pipe, f"{type(error).__name__} in its supervisor: {error}")
         raise
-    os.write(pipe, b"ready")
-    os.close(pipe)
+    report(pipe, "ready")
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
     supervisor.keep()
 

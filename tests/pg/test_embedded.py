@@ -33,6 +33,57 @@ def test_one_object_opens_closes_and_opens_again(place: Any, ask: Ask) -> None:
         assert place.servers() == []
 
 
+def test_what_is_begun_is_waited_for_by_start_and_undone_by_close(place: Any, ask: Ask) -> None:
+    """[PG-3]: beginning may be repeated, and a server that is there is left as it is."""
+    server = EmbeddedPostgres(place.directory)
+    for waits in (True, False, True):
+        server.begin()
+        server.begin()
+        if waits:
+            assert ask(server.start(), "SELECT 1") == 1
+            server.begin()
+            assert ask(server.conninfo(), "SELECT 2") == 2
+        server.close()
+        assert server.await_stopped()
+        assert place.servers() == []
+
+
+def test_two_that_begin_share_one_server(place: Any, ask: Ask) -> None:
+    """[PG-3]."""
+    first, second = EmbeddedPostgres(place.directory), EmbeddedPostgres(place.directory)
+    first.begin()
+    second.begin()
+    assert second.start() == first.start()
+    first.close()
+    assert ask(second.start(), "SELECT 1") == 1
+    second.close()
+    assert second.await_stopped()
+
+
+def test_a_supervisor_killed_after_it_was_begun_is_replaced(place: Any, ask: Ask) -> None:
+    """[PG-22]."""
+    server = EmbeddedPostgres(place.directory)
+    server.begin()
+    launched: Any = server._launched
+    launched._process.kill()
+    assert ask(server.start(), "SELECT 1") == 1
+    server.close()
+    assert server.await_stopped()
+
+
+def test_a_forked_child_starts_what_its_parent_has_begun(place: Any, ask: Ask) -> None:
+    """[PG-3]: whichever of them gets the report."""
+    server = EmbeddedPostgres(place.directory)
+    server.begin()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if server.start() else 1)
+    assert ask(server.start(), "SELECT 1") == 1
+    assert os.waitpid(pid, 0)[1] == 0
+    server.close()
+    assert server.await_stopped()
+
+
 def test_two_objects_in_one_process_count_as_two(place: Any, ask: Ask) -> None:
     """[PG-3]."""
     with EmbeddedPostgres(place.directory) as first:
