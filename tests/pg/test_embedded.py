@@ -34,7 +34,7 @@ def test_one_object_opens_closes_and_opens_again(place: Any, ask: Ask) -> None:
 
 
 def test_what_is_begun_is_waited_for_by_start_and_undone_by_close(place: Any, ask: Ask) -> None:
-    """[PG-3]: beginning may be repeated, and a server that is there is left as it is."""
+    """[PG-3], [PG-29]: beginning may be repeated, and a server that is there is left as it is."""
     server = EmbeddedPostgres(place.directory)
     for waits in (True, False, True):
         server.begin()
@@ -46,6 +46,27 @@ def test_what_is_begun_is_waited_for_by_start_and_undone_by_close(place: Any, as
         server.close()
         assert server.await_stopped()
         assert place.servers() == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03])
+def test_a_client_killed_after_it_has_begun_leaves_a_server_that_ends_in_good_order(place: Any, seconds: float) -> None:
+    """[PG-29]: `supervisor.lock` is free only when the server has ended."""
+    code = """
+import os, signal, sys, time
+from mstbucket.pg.embedded import EmbeddedPostgres
+EmbeddedPostgres(sys.argv[1]).begin()
+time.sleep(float(sys.argv[2]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    server = EmbeddedPostgres(place.directory)
+    server.start()  # there is a cluster from here on
+    server.close()
+    assert server.await_stopped()
+    ended = subprocess.run([sys.executable, "-c", code, str(place.directory), str(seconds)], check=False)
+    assert ended.returncode == -9
+    assert server.await_stopped()
+    assert place.servers() == []
+    assert "Error" not in (place.directory / "server.log").read_text()
 
 
 def test_two_that_begin_share_one_server(place: Any, ask: Ask) -> None:
