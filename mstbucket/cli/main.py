@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; by default those of the process.
     """
     try:
-        arguments = make_parser().parse_args(argv)
+        given = sys.argv[1:] if argv is None else argv
+        arguments = make_parser(given).parse_args(given)
     except SystemExit as end:  # argparse has printed the help or the complaint
         return _flushed(end.code if isinstance(end.code, int) else OK)
     except OSError as error:  # the help did not get out

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn, cast
 
 from mstbucket.cli.exits import USAGE
 from mstbucket.cli.output import PROGRAM, complain
@@ -29,8 +30,11 @@ class Parser(argparse.ArgumentParser):
         sys.exit(USAGE)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; `run` in the result is `module:function` of the command."""
+def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; `run` in the result is `module:function` of the command.
+
+    For one command line, *argv*, only the commands that it may be meant for are made in full: those whose names are in it.
+    """
     parser = Parser(
         prog=PROGRAM,
         description="S3-style buckets whose whole state is one content identifier, and which leave as one file.",
@@ -41,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version and end")
     _common(parser, None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    add = _Adder(commands)
+    add = _Adder(commands, None if argv is None else frozenset(argv))
     _buckets(add)
     _objects(add)
     _commits(add)
@@ -58,21 +62,32 @@ def whole_number(text: str) -> int:
 
 
 class _Adder:
-    def __init__(self, commands: Any) -> None:
+    def __init__(self, commands: Any, wanted: frozenset[str] | None) -> None:
         self._commands = commands
+        self._wanted = wanted
 
     def group(self, name: str, text: str) -> _Adder:
         """A command whose first argument is a command."""
-        return _Adder(self(name, None, text).add_subparsers(metavar="COMMAND", required=True, parser_class=Parser))
+        commands = self(name, None, text).add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+        return _Adder(commands, self._wanted)
 
     def __call__(self, name: str, run: str | None, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = self._commands.add_parser(
             name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False
         )
+        if self._wanted is not None and name not in self._wanted:
+            return cast("argparse.ArgumentParser", _Unwanted())  # its name and help are there, for the list of commands
         # The options of all commands may stand before or behind the command's name.
         _common(parser, argparse.SUPPRESS)
         parser.set_defaults(run=run)
         return parser
+
+
+class _Unwanted:
+    """Takes the arguments of a command that is not called: those of all thirty take longer to make than to read one line."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_arguments, **_named: self
 
 
 def _common(parser: argparse.ArgumentParser, unset: Any) -> None:

@@ -206,6 +206,35 @@ def test_common_options_stand_before_or_behind_the_command() -> None:
         assert (arguments.store, arguments.json, arguments.quiet) == ("x", True, False)
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--store", "ls", "mb", "mst://abc"],
+        ["ls", "--store", "cp"],
+        ["--json", "store", "copy", "gather", "demo", "--delete"],
+        ["store", "gather"],
+        ["cp", "-r", "cp", "sync"],
+        ["sync", "a", "mst://b", "--exclude", "*", "--include", "rm"],
+        ["--version"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_a_parser_for_one_command_line_reads_it_as_the_parser_for_all(argv: list[str]) -> None:
+    assert vars(make_parser(argv).parse_args(argv)) == vars(make_parser().parse_args(argv))
+
+
+def test_a_parser_for_one_command_line_has_the_help_of_the_parser_for_all() -> None:
+    everything = dict(commands())
+    for name, parser in everything.items():
+        made: Any = make_parser(name.split())
+        assert made.format_help() == make_parser().format_help()
+        for part in name.split():
+            (group,) = (action for action in made._actions if isinstance(action, argparse._SubParsersAction))
+            made = group.choices[part]
+        assert made.format_help() == parser.format_help()
+
+
 def test_a_full_disk_behind_standard_output_is_an_error(process: Process, home: Path) -> None:
     """[CLI-3] what could not be written was not done."""
     with open("/dev/full", "wb") as full:
