@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
@@ -21,6 +21,7 @@ from mstbucket.index import buckets
 from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB
 from mstbucket.model.objects import BucketInfo
+from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
@@ -205,7 +206,7 @@ class Store:
 
     def import_car(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        source: str | os.PathLike[str] | Readable,
         name: str | None = None,
         *,
         progress: Callable[[int], object] | None = None,

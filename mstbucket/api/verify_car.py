@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
 from mstbucket.files.whole import Reading, reading
+from mstbucket.model.streams import Readable
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
 
 @guarded
 def verify_car(
-    source: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+    source: str | os.PathLike[str] | Readable, *, progress: Callable[[int], object] | None = None
 ) -> CarReport:
     """Check a CAR of a bucket from end to end, needing nothing but the file; return what it holds.
 

@@ -130,4 +130,4 @@ def bucket_id(connection: Connection, name: str) -> int:
 
 def no_such_bucket(name: str) -> NoSuchBucket:
     """The error for a bucket that is not there."""
-    return NoSuchBucket(f"there is no bucket named {name!r}")
+    return NoSuchBucket(f"there is no bucket named {name!r}").about(bucket=name)

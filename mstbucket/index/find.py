@@ -150,7 +150,8 @@ def find_row(connection: Connection, number: int, bucket: str, key: str, version
         one = (number, key, stored_id(version_id))
         row = connection.execute(_VERSION, (*one, *one), binary=True).fetchone()
         if row is None:
-            raise NoSuchVersion(f"there is no version {version_id!r} of object {key!r} in bucket {bucket!r}")
+            error = NoSuchVersion(f"there is no version {version_id!r} of object {key!r} in bucket {bucket!r}")
+            raise error.about(bucket=bucket, key=key)
     seq, cid, *columns = row
     return Found(seq, cid, manifest_of(columns))
 
@@ -172,7 +173,8 @@ def _version(db: Database, bucket: str, key: str, version_id: str) -> Described:
         found = find_row(connection, number, bucket, key, version_id)
         lock = lock_of_version(connection, number, key, found.manifest.version_id or "") if has_lock else UNLOCKED
     if found.manifest.delete_marker:
-        raise MethodNotAllowed(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
+        error = MethodNotAllowed(f"version {version_id!r} of object {key!r} in bucket {bucket!r} is a delete marker")
+        raise error.about(bucket=bucket, key=key)
     return Described(versioning, lock, found.cid, found.manifest)
 
 
@@ -189,4 +191,4 @@ def _no_such_key(connection: Connection, number: int, bucket: str, key: str) -> 
     query = "SELECT FROM versions WHERE bucket = %s AND key = %s LIMIT 1"  # without an object, the newest is a marker
     marked = connection.execute(query, (number, key)).fetchone() is not None
     why = ": its newest version is a delete marker" if marked else ""
-    return NoSuchKey(f"there is no object {key!r} in bucket {bucket!r}{why}")
+    return NoSuchKey(f"there is no object {key!r} in bucket {bucket!r}{why}").about(bucket=bucket, key=key)

@@ -45,3 +45,38 @@ def test_the_error_of_a_store_names_the_bucket_that_was_asked_for(store: mstbuck
         with pytest.raises(kind) as caught:
             call(name)
         assert (caught.value.bucket, caught.value.key) == (name, None)
+
+
+def test_of_a_copy_the_error_names_the_source_where_the_source_is_at_fault(store: mstbucket.Store) -> None:
+    source, target = store.create_bucket("source"), store.create_bucket("target")
+    with pytest.raises(errors.NoSuchKey) as caught:
+        target.copy_object("from", "to", source_bucket="source")
+    assert (caught.value.bucket, caught.value.key) == ("source", "from")
+    upload = target.create_multipart_upload("to")
+    with pytest.raises(errors.NoSuchKey) as caught:
+        target.upload_part_copy("to", upload.id, 1, "from", source_bucket="source")
+    assert (caught.value.bucket, caught.value.key) == ("source", "from")
+    with pytest.raises(errors.NoSuchBucket) as gone:
+        target.copy_object("from", "to", source_bucket="nowhere")
+    assert (gone.value.bucket, list(source.objects())) == ("nowhere", [])
+
+
+def test_of_many_puts_the_error_names_the_one_at_fault(bucket: mstbucket.Bucket) -> None:
+    good, bad = mstbucket.PutRequest("good", b"1"), mstbucket.PutRequest("bad", b"2", content_md5="AAAAAAAAAAAAAAAAAAAAAA==")
+    with pytest.raises(errors.BadDigest) as caught:
+        bucket.put_objects([good, bad])
+    assert (caught.value.bucket, caught.value.key) == (bucket.name, "bad")
+
+
+def test_a_reader_that_comes_upon_damage_says_whose_it_is(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    """[GET-1] long after the verb has returned."""
+    bucket.put_object("large", bytes(3 << 20))
+    reader = bucket.get_object("large")
+    for info in store._context.blobs.list("packs/"):
+        store._context.blobs.delete(info.name)
+    with pytest.raises(errors.MissingBlock) as caught:
+        reader.read()
+    error = caught.value
+    assert (error.bucket, error.key, error.pack) == (bucket.name, "large", info.name)
+    assert error.cid is not None
+    assert error.blocks

@@ -36,7 +36,7 @@ def run() -> list[Row]:
 
 def _churn(place: Path) -> list[Row]:
     rnd = random.Random(1)
-    with mstbucket.open(place, background=False) as store, Database(store.conninfo) as db:
+    with mstbucket.open(place, background=False) as store, Database(store.conninfo()) as db:
         bucket = store.create_bucket("space")
         _round(bucket, rnd, OBJECTS)
         first = _sizes(db, "one flush")

@@ -62,7 +62,7 @@ BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("source_bucket", "str"): plain.bucket_name,
     ("database", "str"): plain.stored_text,
     ("range", "str"): plain.range_text,
-    ("source", "str | os.PathLike[str] | BinaryIO"): plain.path_or_reader,
+    ("source", "str | os.PathLike[str] | Readable"): plain.path_or_reader,
     ("target", "str | os.PathLike[str] | BinaryIO"): plain.path_or_writer,
 }
 

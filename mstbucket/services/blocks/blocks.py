@@ -39,7 +39,7 @@ class StoreBlocks:
         if body is not None:
             return checked(cid, body, "in the database")
         if pack is None or offset is None or length is None:
-            raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+            raise MissingBlock(f"block {to_text(cid)} is not in the index of this store").about(cid=cid)
         try:
             return read_block(self._blobs, cid, Location(pack, offset, length))
         except CorruptionError:  # [STO-3] It is damaged, or has moved since the caller asked. The index knows which.
@@ -108,5 +108,5 @@ class StoreBlocks:
             found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
         for cid in cids:
             if cid not in found:
-                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store").about(cid=cid)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -14,12 +13,10 @@ from mstbucket.services.blocks.context import Context
 
 KEYS: Final = 3  # named in one message
 
-_CID: Final = re.compile(r"\bb[a-z2-7]{58}\b")
-
 
 @contextmanager
 def error_context(context: Context, bucket: str, key: str | None = None) -> Iterator[None]:
-    """Add the bucket and the object to the message of an error about blocks that the body raises ([GET-1]).
+    """Add the bucket and the object to an error about blocks that the body raises: message and fields ([GET-1]).
 
     Args:
         key: the object, if the caller knows it. Otherwise the index is asked, and only after an error.
@@ -27,19 +24,25 @@ def error_context(context: Context, bucket: str, key: str | None = None) -> Iter
     try:
         yield
     except (CorruptionError, FormatError) as error:
-        text = str(error)
-        if f"bucket {bucket!r}" not in text:
-            whose = _objects(context, bucket, text) if key is None else f", object {key!r}"
-            error.args = (f"bucket {bucket!r}{whose}: {text}",)  # the type and the rest stay
+        if error.bucket is None:
+            keys = _keys(context, bucket, error) if key is None else [key]
+            error.args = (f"bucket {bucket!r}{_shown(keys)}: {error}",)  # the type and the rest stay
+            error.about(bucket=bucket, key=keys[0] if len(keys) == 1 else None)
         raise
 
 
-def _objects(context: Context, bucket: str, text: str) -> str:
-    cids = [from_text(cid) for cid in dict.fromkeys(_CID.findall(text))]
-    keys: list[str] = []
+def _keys(context: Context, bucket: str, error: CorruptionError | FormatError) -> list[str]:
+    """Keys that the blocks of the error belong to; one more than a message names, if there are so many."""
+    cids = list(error.blocks) if isinstance(error, CorruptionError) else []
+    if not cids and error.cid is not None:
+        cids = [from_text(error.cid)]
     # The database may fail to say whose the damage is. The error about the damage matters more.
     with suppress(StorageError):
-        keys = keys_of_blocks(context.db, bucket, cids, KEYS + 1)
+        return keys_of_blocks(context.db, bucket, cids, KEYS + 1) if cids else []
+    return []
+
+
+def _shown(keys: list[str]) -> str:
     if not keys:
         return ""
     more = " and more" if len(keys) > KEYS else ""

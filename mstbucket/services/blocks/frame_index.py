@@ -50,7 +50,7 @@ class StoreFrames:
             return known
         size = frames.plain_size(self._db, name)
         if size is None:
-            raise MissingBlock(f"pack {name} is not in the index of this store")
+            raise MissingBlock(f"pack {name} is not in the index of this store").about(pack=name)
         with self._lock:
             self._sizes[name] = size
             while len(self._sizes) > _KEPT // frames.FRAMES_IN_ROW:
@@ -60,8 +60,8 @@ class StoreFrames:
     def _not_found(self, name: str) -> NoSuchBlob | BrokenFrame:
         with self._db.reading() as connection:
             if not packs.is_ready(connection, name):  # [STO-3] it was written again, or compacted
-                return NoSuchBlob(f"there is no pack {name} in this store any more")
-        return BrokenFrame(f"the index has no frames for pack {name}: the database is damaged")
+                return NoSuchBlob(f"there is no pack {name} in this store any more").about(pack=name)
+        return BrokenFrame(f"the index has no frames for pack {name}: the database is damaged").about(pack=name)
 
     def _keep(self, name: str, segment: Segment) -> None:
         with self._lock:

@@ -46,7 +46,7 @@ class PackInProgress(RegisteredPack):
         if cid in self.cids:
             return
         if self._pack is None:
-            self._pack = PackWriter(self.writer, PACK_ROOT)
+            self._pack = PackWriter(self.writer(), PACK_ROOT)
             self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only if somebody stores the empty block
         self.cids.add(cid)
         self._order.append(cid)

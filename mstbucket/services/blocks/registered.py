@@ -52,9 +52,8 @@ class RegisteredPack:
                            "again, with its key")  # fmt: skip
         self.id, self.found = registered
 
-    @property
     def writer(self) -> BlobWriter:
-        """The writer of the blob. The first use begins the blob: a pack that nobody writes to has none."""
+        """Return the writer of the blob. The first use begins the blob: a pack that nobody writes to has none."""
         if self._writer is None:
             self._writer = _AliveWriter(self._open(), self.say_alive)
         return self._writer
@@ -94,7 +93,7 @@ class RegisteredPack:
                 where nobody knows that of the writing.
         """
         try:
-            self.size = self.writer.commit()
+            self.size = self.writer().commit()
         except OutcomeUnknown as error:
             self._unsettled = True
             raise StorageError(f"a pack was not acknowledged and is given up; nothing was stored: {error}") from error

@@ -20,7 +20,7 @@ from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
 from mstbucket.core.s3rules.retention import LockWanted, lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
-from mstbucket.errors import BlocksMoved
+from mstbucket.errors import BlocksMoved, MstBucketError
 from mstbucket.index.locks import VersionToLock, lock_new_versions
 from mstbucket.index.objects import NewObject, add_bodies, add_objects, put_inline
 from mstbucket.index.rows import shown_version
@@ -59,7 +59,11 @@ def put_many(
     while request is not None:
         with _Batch(context, bucket) as batch:
             while request is not None and batch.takes(request):
-                batch.add(request)
+                try:
+                    batch.add(request)
+                except MstBucketError as error:
+                    error.about(bucket=bucket, key=request.key)
+                    raise
                 request = next(rest, None)
             results = batch.commit()
         count += len(results)

@@ -218,4 +218,4 @@ def _children(links: tuple[tuple[bytes, int], ...], height: int, base: int, star
 def _of_object(error: CorruptionError | FormatError, bucket: str, key: str) -> CorruptionError:
     """The same error with the name of the object. A malformed block of this store is damage to whoever reads it."""
     kind = type(error) if isinstance(error, CorruptionError) else Untrue
-    return kind(f"object {key!r} of bucket {bucket!r} cannot be read: {error}")
+    return kind(f"object {key!r} of bucket {bucket!r} cannot be read: {error}").about(error, bucket=bucket, key=key)

@@ -41,16 +41,17 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
         with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
-            raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}")
+            raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}").about(bucket=bucket)
         if head.tags_dirty is None and report.commit.versioning != head.versioning:  # [VSN-8]
-            raise Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(head.commit)}")
+            error = Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(head.commit)}")
+            raise error.about(bucket=bucket)
         dirty = int(head.tags_dirty is not None)
         for tree in (_OBJECTS, _VERSIONS):
             dirty += _compare(context, bucket, head.bucket, tree)
         with context.db.reading() as connection:
             wrong = check_history(connection, head.bucket)
         if wrong is not None:
-            raise Untrue(f"bucket {bucket!r}: {wrong}")
+            raise Untrue(f"bucket {bucket!r}: {wrong}").about(bucket=bucket)
     clear_restored(context.db, context.blocks.of_pack)  # [PUT-15]
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
 
@@ -170,10 +171,11 @@ def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
             if is_dirty:
                 dirty += 1
             elif entry is None or not in_tree or manifest is None:
-                raise Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not")
+                error = Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not")
+                raise error.about(bucket=bucket)
             elif entry[1] != manifest:
                 raise Untrue(f"bucket {bucket!r}: for {key.decode()!r} the tree holds {to_text(entry[1])}, the index "
-                             f"{to_text(manifest)}")  # fmt: skip
+                             f"{to_text(manifest)}").about(bucket=bucket, cid=entry[1])  # fmt: skip
             if in_tree:
                 entry = next(entries, None)
         if page.last is None:
@@ -184,4 +186,4 @@ def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
 
 
 def _not_in_index(bucket: str, key: bytes) -> Untrue:
-    return Untrue(f"bucket {bucket!r}: the tree holds {key.decode()!r}, and the index does not")
+    return Untrue(f"bucket {bucket!r}: the tree holds {key.decode()!r}, and the index does not").about(bucket=bucket)

@@ -16,13 +16,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
 from mstbucket.files.whole import Reading, reading
 from mstbucket.index import buckets, commits, staging
+from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.tree.import_rows import ImportRows
 from mstbucket.services.tree.publish import publish_refs
@@ -34,7 +35,7 @@ _EVERY: Final = 4096  # events between two calls of `progress`
 
 def import_car(
     context: Context,
-    source: str | os.PathLike[str] | BinaryIO,
+    source: str | os.PathLike[str] | Readable,
     name: str | None,
     progress: Callable[[int], object] | None,
 ) -> str:
@@ -43,7 +44,7 @@ def import_car(
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
         stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-        replay = stack.enter_context(Replay(cast("BinaryIO", Reading(stream))))
+        replay = stack.enter_context(Replay(Reading(stream)))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(ImportRows(buckets.reserve_number(context.db)))

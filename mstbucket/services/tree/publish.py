@@ -26,8 +26,10 @@ def publish_refs(context: Context, bucket: str) -> None:
             context.blobs.put(name, data)
         except BlobExists as error:
             # [PACK-6] The name says what is in it. Commit and bucket are as they should be: only this blob is not.
-            raise HashMismatch(f"blob {name} of bucket {bucket!r} does not read as commit {to_text(cid)}: check the medium; "
-                               "if the blob is damaged, remove it and flush again") from error  # fmt: skip
+            raise HashMismatch(
+                f"blob {name} of bucket {bucket!r} does not read as commit {to_text(cid)}: check the medium; if the blob is "
+                "damaged, remove it and flush again"
+            ).about(bucket=bucket, cid=cid, pack=name) from error
         mark_published(context.db, commit)
 
 

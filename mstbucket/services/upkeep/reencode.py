@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.core.car import CarReader
@@ -78,7 +78,7 @@ def _one(context: Context, number: int, name: str) -> int | None:
 
     def copy(stream: BinaryIO) -> int:
         with RegisteredPack(context) as new:
-            for _ in CarReader(cast("BinaryIO", _Copying(stream, new.writer))):
+            for _ in CarReader(_Copying(stream, new.writer())):
                 pass  # the reader hashes every block
             new.seal()
             context.db.run(lambda connection: new.replace(connection, number, name))

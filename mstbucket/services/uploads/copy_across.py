@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import BinaryIO, cast
 
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL, Conditions, conditions, expected
@@ -48,8 +47,7 @@ def copy(
         copied = _described(request, info, metadata_directive, tagging_directive)
         if not info.parts:
             # The checksums that the source has of its body are checked once more, and kept.
-            body = cast("BinaryIO", reader)
-            return put_one(context, bucket, replace(copied, body=body, checksums=info.checksums))
+            return put_one(context, bucket, replace(copied, body=reader, checksums=info.checksums))
     return _in_parts(there, source, context, bucket, copied, info)
 
 
@@ -72,7 +70,7 @@ def _in_parts(
         for number in range(1, len(info.parts) + 1):
             target = parts.Target(bucket, copied.key, upload.id, number)
             with _open(there, source, Wanted(source.key, source.version_id, part=number), same) as reader:
-                part = parts.upload_part(context, target, cast("BinaryIO", reader), None, EMPTY, None)
+                part = parts.upload_part(context, target, reader, None, EMPTY, None)
             named.append((number, part.etag, EMPTY))
         expectation = expected(copied.if_match, copied.if_none_match)
         checksums = info.checksums if checksum.type == "FULL_OBJECT" else EMPTY

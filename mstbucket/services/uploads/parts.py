@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import BinaryIO, cast
 
 from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.keys import encode_key
@@ -81,7 +80,7 @@ def _copy(context: Context, target: Target, source: Source, span: str | None, ch
     exact = None if (start, stop) == (0, size) else f"bytes={start}-{stop - 1}"
     wanted = Wanted(source.key, source.version_id, exact)
     with open_object(context.db, context.blocks, source.bucket, wanted, Conditions()) as body:
-        return _store(context, target, cast("BinaryIO", body), claims_of(None, EMPTY, checksum.algorithm))
+        return _store(context, target, body, claims_of(None, EMPTY, checksum.algorithm))
 
 
 def _check(context: Context, target: Target) -> UploadChecksum:

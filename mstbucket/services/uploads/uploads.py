@@ -71,7 +71,7 @@ def no_such_upload(bucket: str, key: str, upload_id: str) -> NoSuchUpload:
     return NoSuchUpload(
         f"bucket {bucket!r} has no open upload {upload_id!r} for {key!r}: it was completed, aborted, has expired, or "
         "never was; begin another"
-    )
+    ).about(bucket=bucket, key=key)
 
 
 def checksum_of_open(context: Context, bucket: str, key: str, upload_id: str) -> UploadChecksum:

@@ -271,8 +271,13 @@ def test_one_damaged_block_of_a_bucket_is_named_with_its_object(
         [at] = [offset for found, offset, _ in sections(whole) if found == cid]
         pack.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         try:
-            with pytest.raises(HashMismatch, match=f"bucket 'things', object '{key}': .*{text}.*{pack.name} at byte {at}"):
+            said = f"bucket 'things', object '{key}': .*{text}.*{pack.name} at byte {at}"
+            with pytest.raises(HashMismatch, match=said) as caught:
                 call(bucket)
+            error = caught.value
+            assert (error.bucket, error.key, error.cid, error.offset) == ("things", key, text, at)
+            assert error.pack is not None
+            assert error.pack.endswith(pack.name)
         finally:
             pack.write_bytes(whole)
 
