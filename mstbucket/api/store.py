@@ -15,7 +15,7 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.errors import InvalidInput, NotFound
+from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
 from mstbucket.index.encoding import stop_encryption
@@ -113,7 +113,7 @@ def open(
     try:
         if path is not None:
             root = Path(path)
-            is_new = not (root / _POSTGRES / "run").is_dir()
+            is_new = not _is_there(root / _POSTGRES / "run")
             if is_new and not create:
                 raise NotFound(f"there is no store at {root}")
             server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
@@ -140,6 +140,14 @@ def open(
         if server is not None:
             server.close()
         raise
+
+
+def _is_there(directory: Path) -> bool:
+    try:
+        return directory.is_dir()
+    except OSError as error:  # not absent: its name is too long, or somebody else's directory hides it
+        raise StorageError(f"cannot look for a store at {directory}: {error.strerror}: use a directory that belongs to user "
+                           f"{os.geteuid()}, with a shorter name") from error  # fmt: skip
 
 
 def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self, TypeVar
 
-from mstbucket.errors import BlobExists, StorageError
+from mstbucket.errors import BlobExists, CorruptionError, FormatError, StorageError
 from mstbucket.limits import KIB
+
+log = logging.getLogger("mstbucket")
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +191,23 @@ def whole(data: bytes, name: str, start: int, length: int) -> bytes:
         asked = f"{length} bytes of blob {name} from byte {start} were asked for"
         raise StorageError(f"{asked}, and the medium gave {len(data)}: repeat the call; if it stays, check the medium")
     return data
+
+
+class Distrusting(Protocol):
+    """What keeps bytes of blobs near by, or may: a `BlobStore`, or a view of one."""
+
+    def distrust(self, name: str) -> None:
+        """See `BlobStore`."""
+
+
+def read_sure(blobs: Distrusting, name: str, read: Callable[[], _Made]) -> _Made:
+    """What `read` makes of the blob `name`; made once more, past everything that is kept, where its bytes are wrong.
+
+    [PACK-10] So what is wrong in the end is wrong where it is stored. `read` has to have no effect where it fails.
+    """
+    try:
+        return read()
+    except (CorruptionError, FormatError) as error:
+        log.info("blob %s is read once more: %s", name, error)
+        blobs.distrust(name)
+    return read()

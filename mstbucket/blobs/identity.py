@@ -6,10 +6,10 @@ import re
 import secrets
 from typing import Final
 
-from mstbucket.blobs.base import BlobStore, whole
+from mstbucket.blobs.base import BlobStore, read_sure, whole
 from mstbucket.blobs.names import KEYS, PACKS, REFS, STORE, is_ours
 from mstbucket.core.checksums import checksum
-from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob
+from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob, StorageError
 
 # One line, for people too, and always as long, so that one request reads it.
 _FORM: Final = "mstbucket store 1 {identity} {checksum:016x}\n"
@@ -39,13 +39,25 @@ def read_identity(blobs: BlobStore) -> str | None:
 
     Raises:
         FormatError: the blob is none of this version.
-        HashMismatch: it is damaged: write it again from the identity that the database has, or from a copy.
+        HashMismatch: it is damaged, or cut: write it again from the identity that the database has, or from a copy.
         StorageError: as of the blob store.
     """
     try:
-        data = whole(blobs.get_range(STORE, 0, _SIZE), STORE, 0, _SIZE)
+        return read_sure(blobs, STORE, lambda: _read(blobs))  # [PACK-10]
     except NoSuchBlob:
         return None
+
+
+def _read(blobs: BlobStore) -> str:
+    try:
+        data = whole(blobs.get_range(STORE, 0, _SIZE), STORE, 0, _SIZE)
+    except StorageError:
+        size = blobs.head(STORE).size
+        if size >= _SIZE:
+            raise
+        raise HashMismatch(
+            f"the blob {STORE}, which says which store this is, was cut to {size} bytes: restore it from a copy"
+        ) from None
     match = _LINE.fullmatch(data)
     if match is None:
         raise FormatError(f"the blob {STORE} is none that says which store this is, or one of a newer version: "

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final, TypeVar
 
-from mstbucket.errors import CorruptionError, FormatError
+from mstbucket.blobs.base import read_sure
 from mstbucket.limits import MIB
 from mstbucket.packs.read import Ranges
 
 _WINDOW: Final = MIB
 _Made = TypeVar("_Made")
-
-log = logging.getLogger("mstbucket")
 
 
 def pack_stream(packs: Ranges, name: str) -> BinaryIO:
@@ -31,14 +28,12 @@ def read_pack(packs: Ranges, name: str, work: Callable[[BinaryIO], _Made]) -> _M
     Raises:
         CorruptionError, FormatError, NoSuchBlob: the blob is damaged, or is not there.
     """
-    try:
+
+    def made() -> _Made:
         with pack_stream(packs, name) as stream:
             return work(stream)
-    except (CorruptionError, FormatError) as error:
-        log.info("blob %s is read once more: %s", name, error)
-        packs.distrust(name)
-    with pack_stream(packs, name) as stream:
-        return work(stream)
+
+    return read_sure(packs, name, made)
 
 
 class _Plain(io.RawIOBase):

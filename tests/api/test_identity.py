@@ -17,6 +17,7 @@ from mstbucket.blobs.media.copy import copy_blobs, remove_extra
 from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.blobs.media.memory import MemoryBlobs
 from mstbucket.blobs.names import STORE, pack_name
+from mstbucket.packs.frames.data_keys import find_key, key_wrapper
 
 
 def opened(database: str, blobs: object, **settings: object) -> mstbucket.Store:
@@ -155,10 +156,40 @@ def test_every_change_of_one_byte_is_found_out() -> None:
             blobs.blobs[STORE] = good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :]
             with pytest.raises((errors.FormatError, errors.CorruptionError)):
                 read_identity(blobs)
-    for data in (b"", good[:-1], b"x" * 200):
+    for data in (b"", good[:20], good[:-1], b"x" * 200):  # a cut one is damage too, and no failure of the medium
         blobs.blobs[STORE] = data
-        with pytest.raises((errors.FormatError, errors.StorageError)):
+        with pytest.raises((errors.FormatError, errors.CorruptionError)):
             read_identity(blobs)
+
+
+class WrongOnce(MemoryBlobs):
+    """The first answer about each blob has a bit flipped; the blobs are as they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered: set[str] = set()
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        data = super().get_range(name, start, length)
+        if name in self.answered or not data:
+            return data
+        self.answered.add(name)
+        return data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
+
+
+def test_one_wrong_answer_about_the_identity_or_the_key_is_not_damage(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PACK-10]: the store opens, also one whose key is found in its blobs alone."""
+    monkeypatch.setenv("TEST_KEY", "5e" * 32)
+    blobs = WrongOnce()
+    opened(database_url, blobs, encryption="env:TEST_KEY").close()
+    blobs.answered.clear()
+    opened(database_url, blobs, encryption="env:TEST_KEY").close()
+    assert STORE in blobs.answered
+    blobs.answered.clear()
+    assert find_key(blobs, key_wrapper("env:TEST_KEY")) is not None
+    assert any(name.startswith("keys/") for name in blobs.answered)
 
 
 def test_a_target_of_another_store_is_refused_before_anything_is_copied(

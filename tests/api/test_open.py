@@ -174,6 +174,28 @@ def test_a_directory_that_may_not_be_written_is_an_error_that_says_so(tmp_path: 
     assert list((tmp_path / "above").iterdir()) == []
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_a_path_that_cannot_be_looked_at_is_an_error_that_names_it(tmp_path: Path, create: bool) -> None:
+    """Neither absence nor a bare error of the system: the name is too long, or a directory above may not be entered."""
+    with pytest.raises(errors.StorageError, match=r"a{300}"):
+        mstbucket.open(tmp_path / ("a" * 300), background=False, create=create)
+    (tmp_path / "above").mkdir(mode=0o000)
+    program = """
+import sys, mstbucket
+try:
+    mstbucket.open(sys.argv[1], background=False, create=sys.argv[2] == "True")
+except mstbucket.errors.StorageError as error:
+    print(error)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "above" / "store"), str(create)], stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": PACKAGE}, text=True, check=True, **without_rights(),
+    ).stdout  # fmt: skip
+    (tmp_path / "above").chmod(0o700)
+    assert str(tmp_path / "above" / "store") in said
+    assert list((tmp_path / "above").iterdir()) == []
+
+
 def test_packs_that_may_not_be_written_can_be_read(path: Path) -> None:
     """The database can take small objects still; what needs a pack is an error, and nothing of it is left."""
     with mstbucket.open(path, background=False) as store:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.base import BlobStore, read_sure
 from mstbucket.blobs.names import KEYS, is_key, key_name
 from mstbucket.core.checksums import checksum
 from mstbucket.errors import BrokenFrame, FormatError, InvalidInput, StorageError, WrongKey
@@ -110,6 +110,10 @@ def read_key(blobs: BlobStore, name: str) -> tuple[bytes, bytes]:
     Raises:
         FormatError, BrokenFrame: it is none, or damaged.
     """
+    return read_sure(blobs, name, lambda: _read_key(blobs, name))  # [PACK-10]
+
+
+def _read_key(blobs: BlobStore, name: str) -> tuple[bytes, bytes]:
     size = blobs.head(name).size
     if not len(_MAGIC) + KEY_ID_SIZE + _CRC_SIZE < size <= len(_MAGIC) + KEY_ID_SIZE + WRAPPED_KEY_MAX + _CRC_SIZE:
         raise FormatError(f"{name} has {size} bytes: that is no wrapped key")
