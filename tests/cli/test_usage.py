@@ -211,8 +211,8 @@ def test_common_options_stand_before_or_behind_the_command() -> None:
     [
         ["--store", "ls", "mb", "mst://abc"],
         ["ls", "--store", "cp"],
-        ["--json", "store", "copy", "gather", "demo", "--delete"],
-        ["store", "gather"],
+        ["--json", "store", "copy", "compact", "demo", "--delete"],
+        ["store", "compact"],
         ["cp", "-r", "cp", "sync"],
         ["sync", "a", "mst://b", "--exclude", "*", "--include", "rm"],
         ["--version"],
