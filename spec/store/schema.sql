@@ -149,6 +149,8 @@ CREATE TABLE migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied timestamp with time zone NOT NULL DEFAULT now(),
+    oldest_reader integer,
+    oldest_writer integer,
     CONSTRAINT migrations_pkey PRIMARY KEY (version)
 );
 
