@@ -16,7 +16,7 @@ from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
 FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
 FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
-POLL_SECONDS: Final = 5.0  # between two looks; a look is one query over the dirty keys
+POLL_SECONDS: Final = 5.0  # between two looks; a look is one query, over FLUSH_DIRTY dirty keys of each bucket at most
 
 log = logging.getLogger("mstbucket")
 
@@ -72,10 +72,15 @@ class Worker:
 
 def due(context: Context) -> list[str]:
     """The buckets whose changes are old or many enough to be folded now; those of tags and versioning among them."""
+    # Of each bucket no more rows are looked at than make it due; where there are fewer, the oldest is among them.
+    # In the order of the primary key: without one the planner may read the whole table for a bucket that has no row.
     query = """
-        SELECT b.name FROM buckets b
-        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
-        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
+        SELECT b.name FROM buckets b, LATERAL (
+            SELECT count(*) AS changes, min(since) AS since FROM (
+                (SELECT since FROM dirty WHERE bucket = b.id ORDER BY key LIMIT %(many)s)
+                UNION ALL
+                (SELECT since FROM dirty_versions WHERE bucket = b.id ORDER BY key, seq LIMIT %(many)s)) AS seen) AS d
+        WHERE d.changes >= %(many)s OR least(d.since, b.tags_since) <= now_ms() - %(age)s ORDER BY b.name
     """
     with context.db.reading() as connection:
-        return [row[0] for row in connection.execute(query, (FLUSH_DIRTY, FLUSH_AGE_MS)).fetchall()]
+        return [row[0] for row in connection.execute(query, {"many": FLUSH_DIRTY, "age": FLUSH_AGE_MS}).fetchall()]
