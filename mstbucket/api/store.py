@@ -27,7 +27,7 @@ from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
 from mstbucket.pg.database import Database, load_driver, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
-from mstbucket.pg.migrate import migrate
+from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
@@ -123,7 +123,7 @@ def open(
         try:
             if not create:
                 outlast(lambda: require_store(db))
-            outlast(lambda: migrate(db))  # [PG-22] the server may be killed, or be on its way out, just now
+            outlast(lambda: make_ready(db, embedded=server is not None))  # [PG-22] the server may be killed just now
             if is_new and path is not None and blobs == Path(path) / _BLOBS:
                 with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
                     make_private(blobs)
@@ -158,6 +158,16 @@ def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database
         return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
     assert conninfo is not None
     return Database(conninfo)
+
+
+def database_of(
+    path: str | os.PathLike[str] | None, database: str | None, postgres_bin: str | os.PathLike[str] | None
+) -> tuple[Database, EmbeddedPostgres | None]:
+    """The database of a store that is there, and its embedded server, which was started; both are the caller's to close."""
+    if path is None:
+        return _database(None, database), None
+    server = EmbeddedPostgres(Path(path) / _POSTGRES, programs=postgres_bin, top=path)
+    return _database(server, None), server
 
 
 @verbs
@@ -330,9 +340,5 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-

@@ -277,3 +277,4 @@ def _store(add: _Adder) -> None:
     command.add_argument("--encryption", metavar="FILE|env:NAME|none", help="of new packs, from now on, with this key")
 
     add("compact", "store_commands:compact", "compact small packs into few, and remove what crashes have left")
+    add("migrate", "store_commands:migrate", "bring the schema of the store's database up to what this version needs")

@@ -10,7 +10,7 @@ from pathlib import Path
 from mstbucket.cli.exits import FAILED, OK
 from mstbucket.cli.output import Output, complain, count, human_size
 from mstbucket.cli.progress import bar
-from mstbucket.cli.stores import is_store, open_store
+from mstbucket.cli.stores import is_store, open_store, place_of, require
 from mstbucket.errors import InvalidInput
 
 
@@ -84,6 +84,17 @@ def compact(arguments: argparse.Namespace, out: Output) -> int:
         text += f"; removed {report.leftovers:,} left by crashes and {count(report.refs, 'ref')} of old commits"
     out.emit(asdict(report), text)
     return _left(report.damaged)
+
+
+def migrate(arguments: argparse.Namespace, out: Output) -> int:
+    """Bring the schema of the database up to date ([PG-30])."""
+    from mstbucket.api.upgrade import upgrade_store
+
+    place = place_of(arguments)
+    require(place)
+    applied = upgrade_store(place.path, place.database, place.postgres_bin)
+    out.emit({"applied": applied}, f"{count(applied, 'migration')} applied" if applied else "the schema is up to date")
+    return OK
 
 
 def _left(damaged: dict[str, str]) -> int:

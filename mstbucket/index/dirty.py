@@ -121,14 +121,19 @@ def clear_versions(tx: Tx, keys: Sequence[str], seqs: Sequence[int], generations
 
 
 def due_for_flush(db: Database, changes: int, age: int) -> list[str]:
-    """The buckets that have `changes` changed keys, or a change that is `age` ms old, by name."""
+    """The buckets that have `changes` changed keys, or a change that is `age` ms old, by name; those of tags count too."""
+    # Of each bucket no more rows are looked at than make it due; where there are fewer, the oldest is among them.
+    # In the order of the primary key: without one the planner may read the whole table for a bucket that has no row.
     query = """
-        SELECT b.name FROM buckets b
-        LEFT JOIN (SELECT bucket, since FROM dirty UNION ALL SELECT bucket, since FROM dirty_versions) d ON d.bucket = b.id
-        GROUP BY b.id HAVING count(d.since) >= %s OR least(min(d.since), b.tags_since) <= now_ms() - %s ORDER BY b.name
+        SELECT b.name FROM buckets b, LATERAL (
+            SELECT count(*) AS changes, min(since) AS since FROM (
+                (SELECT since FROM dirty WHERE bucket = b.id ORDER BY key LIMIT %(many)s)
+                UNION ALL
+                (SELECT since FROM dirty_versions WHERE bucket = b.id ORDER BY key, seq LIMIT %(many)s)) AS seen) AS d
+        WHERE d.changes >= %(many)s OR least(d.since, b.tags_since) <= now_ms() - %(age)s ORDER BY b.name
     """
     with db.reading() as connection:
-        return [str(row[0]) for row in connection.execute(query, (changes, age))]
+        return [str(row[0]) for row in connection.execute(query, {"many": changes, "age": age})]
 
 
 # --- for a check ----------------------------------------------------------------------------------------------------

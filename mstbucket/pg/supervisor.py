@@ -364,7 +364,7 @@ def report(pipe: int, text: str) -> None:
     try:
         os.write(pipe, text.encode(errors="replace"))
     except BrokenPipeError:
-        return  # [PG-29] killed, or closed before it needed the server; which ends in good order then, having no client
+        return  # [PG-31] killed, or closed before it needed the server; which ends in good order then, having no client
     finally:
         os.close(pipe)
 

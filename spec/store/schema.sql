@@ -37,7 +37,7 @@ CREATE TABLE buckets (
     CONSTRAINT buckets_lock_mode_check CHECK ((lock_mode = ANY (ARRAY['GOVERNANCE'::text, 'COMPLIANCE'::text]))),
     CONSTRAINT buckets_locked CHECK (((NOT object_lock) OR (NOT (versioning IS DISTINCT FROM 'Enabled'::text)))),
     CONSTRAINT buckets_versioning_check CHECK ((versioning = ANY (ARRAY['Enabled'::text, 'Suspended'::text])))
-);
+) WITH (fillfactor=50);
 
 CREATE TABLE collector (
     epoch bigint NOT NULL
@@ -67,7 +67,7 @@ CREATE TABLE dirty (
     generation bigint NOT NULL,
     since bigint NOT NULL,
     CONSTRAINT dirty_pkey PRIMARY KEY (bucket, key)
-);
+) WITH (fillfactor=90);
 
 CREATE TABLE dirty_versions (
     bucket bigint NOT NULL,
@@ -76,7 +76,7 @@ CREATE TABLE dirty_versions (
     generation bigint NOT NULL,
     since bigint NOT NULL,
     CONSTRAINT dirty_versions_pkey PRIMARY KEY (bucket, key, seq)
-);
+) WITH (fillfactor=90);
 
 CREATE TABLE encoding (
     one boolean NOT NULL DEFAULT true,
@@ -149,6 +149,8 @@ CREATE TABLE migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied timestamp with time zone NOT NULL DEFAULT now(),
+    oldest_reader integer,
+    oldest_writer integer,
     CONSTRAINT migrations_pkey PRIMARY KEY (version)
 );
 

@@ -125,6 +125,16 @@ def test_a_store_made_by_a_newer_version_is_refused_and_left_alone(database_url:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_whose_newer_schema_says_that_we_can_work_is_opened(database_url: str, tmp_path: Path) -> None:
+    """[PG-29]."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO mstbucket.migrations VALUES (9999, 'later', 'x', now(), 1, 1)")
+    with mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False) as store:
+        store.create_bucket("things").put_object("k", b"v")
+        store.bucket("things").flush()
+        assert store.bucket("things").get_object("k").read() == b"v"
+
+
 # --- what is in the place ---
 
 

@@ -13,10 +13,10 @@ import mstbucket
 from mstbucket import PutRequest
 from mstbucket.pg.database import Database
 
-OBJECTS = 2000
+OBJECTS = 4000
 ROUNDS = 20
 IDLE = 10_000  # objects of the store that is closed
-IDLE_ROUNDS = 3
+IDLE_ROUNDS = 2
 SIZE = 200  # bytes of a body; all bodies differ
 BATCH = 1000
 SETTLED_MAX = 750  # bytes

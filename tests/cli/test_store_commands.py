@@ -1,4 +1,4 @@
-"""`store copy`, `store reencode` and `store compact`."""
+"""`store copy`, `store reencode`, `store compact` and `store migrate`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 import mstbucket
+from mstbucket.api.upgrade import upgrade_store
 from mstbucket.blobs.names import STORE
+from mstbucket.errors import NotFound
+from mstbucket.pg.embedded import EmbeddedPostgres
 
 
 @pytest.fixture
@@ -89,3 +92,22 @@ def test_compact_makes_one_pack_of_many(own: Path, run: Any) -> None:
     assert run("store", "compact").lines == ["3 small packs compacted into 1"]
     assert len(list((own / "packs").rglob("*.car"))) == 1
     assert run("verify", "mst://abc").code == 0
+
+
+def test_migrate_does_what_is_missing_and_makes_no_store(own: Path, run: Any, home: Path, empty_database_url: str) -> None:
+    """[PG-30]."""
+    assert run("store", "migrate").lines == ["the schema is up to date"]
+    assert run("store", "migrate", "--json").records == [{"applied": 0}]
+    ran = run("--store", home / "nothing", "store", "migrate")
+    assert (ran.code, "there is no store" in ran.error) == (3, True)
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            upgrade_store(None, empty_database_url, None)
+
+
+def test_migrate_reaches_an_embedded_store_and_lets_go_of_it(home: Path, run: Any) -> None:
+    """[PG-30]."""
+    with mstbucket.open(home / "whole", background=False) as store:
+        store.create_bucket("abc")
+    assert run("--store", home / "whole", "store", "migrate").lines == ["the schema is up to date"]
+    assert EmbeddedPostgres(home / "whole" / "postgres").await_stopped(0)

@@ -34,7 +34,7 @@ def test_one_object_opens_closes_and_opens_again(place: Any, ask: Ask) -> None:
 
 
 def test_what_is_begun_is_waited_for_by_start_and_undone_by_close(place: Any, ask: Ask) -> None:
-    """[PG-3], [PG-29]: beginning may be repeated, and a server that is there is left as it is."""
+    """[PG-3], [PG-31]: beginning may be repeated, and a server that is there is left as it is."""
     server = EmbeddedPostgres(place.directory)
     for waits in (True, False, True):
         server.begin()
@@ -50,7 +50,7 @@ def test_what_is_begun_is_waited_for_by_start_and_undone_by_close(place: Any, as
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.03])
 def test_a_client_killed_after_it_has_begun_leaves_a_server_that_ends_in_good_order(place: Any, seconds: float) -> None:
-    """[PG-29]: `supervisor.lock` is free only when the server has ended."""
+    """[PG-31]: `supervisor.lock` is free only when the server has ended."""
     code = """
 import os, signal, sys, time
 from mstbucket.pg.embedded import EmbeddedPostgres

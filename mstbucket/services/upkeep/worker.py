@@ -15,9 +15,9 @@ from mstbucket.services.tree.flush import flush
 from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
-FLUSH_AGE_MS: Final = 30_000  # about so long after it was acknowledged a change is in a commit
-FLUSH_DIRTY: Final = 10_000  # with so many changed keys a flush does not wait: a batch of them writes 4.3 times fewer bytes
-POLL_SECONDS: Final = 5.0  # between two looks, each of which is one query over the dirty keys
+FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
+FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
+POLL_SECONDS: Final = 5.0  # between two looks; a look is one query, over FLUSH_DIRTY dirty keys of each bucket at most
 
 log = logging.getLogger("mstbucket")
 

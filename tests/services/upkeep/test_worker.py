@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import mstbucket
@@ -48,6 +50,30 @@ def test_changes_are_folded_when_they_are_old(
         bucket.put_object("k", b"2")  # does not make the change any younger
         until(lambda: dirty(store) == 0)
         assert bucket.verify().objects == 1
+
+
+def test_what_is_due_is_told_by_number_and_by_the_oldest_change_of_both_kinds(
+    store: mstbucket.Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "FLUSH_DIRTY", 3)
+    store.create_bucket("many").put_objects(mstbucket.PutRequest(f"{n}", b"") for n in range(9))  # among the rows of one due
+    expected = ["many"]
+    insert = (
+        "INSERT INTO mstbucket.dirty SELECT id, n, n, mstbucket.now_ms() - CASE WHEN n = %(old)s THEN 60000 ELSE 0 END "
+        "FROM mstbucket.buckets, generate_series(1, %(live)s) n WHERE name = %(name)s",
+        "INSERT INTO mstbucket.dirty_versions "
+        "SELECT id, n, 1, n, mstbucket.now_ms() - CASE WHEN n = -%(old)s THEN 60000 ELSE 0 END "
+        "FROM mstbucket.buckets, generate_series(1, %(past)s) n WHERE name = %(name)s",
+    )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for live, past, old in itertools.product(range(4), range(4), range(-3, 4)):
+            name = f"b-{live}-{past}-{old + 3}"
+            store.create_bucket(name)
+            for query in insert:
+                connection.execute(query, {"name": name, "live": live, "past": past, "old": old})
+            if live + past >= 3 or 0 < old <= live or 0 < -old <= past:
+                expected.append(name)
+    assert worker.due(store._context) == sorted(expected)
 
 
 def test_changes_are_folded_when_they_are_many(
