@@ -157,6 +157,40 @@ def test_what_comes_back_is_compared_with_what_was_written() -> None:
     assert copy_blobs(source, target).copied == 1
 
 
+class WrongAt(MemoryBlobs):
+    """Flips a bit in some of its answers; the blobs stay as they are."""
+
+    def __init__(self, *answers: int) -> None:
+        super().__init__()
+        self._wrong = answers
+        self._answers = 0
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        data = super().get_range(name, start, length)
+        self._answers += 1
+        return bytes([data[0] ^ 4]) + data[1:] if self._answers in self._wrong else data
+
+
+@pytest.mark.parametrize("answer", range(1, 9))
+def test_one_wrong_answer_of_the_source_is_not_copied(answer: int) -> None:
+    """[STO-11] [PACK-10]: whichever it is, the copy is what the source holds."""
+    source, target = WrongAt(answer), MemoryBlobs()
+    names = [pack_name() for _ in range(3)]
+    for name in names:
+        source.put_if_absent(name, b"bytes of " + name.encode())
+    assert copy_blobs(source, target).copied == 3
+    assert target.blobs == source.blobs
+
+
+def test_a_source_that_gives_other_bytes_each_time_is_refused() -> None:
+    """[STO-11]"""
+    source, target = WrongAt(*range(1, 99, 2)), MemoryBlobs()
+    source.put_if_absent(pack_name(), b"some bytes")
+    with pytest.raises(errors.HashMismatch, match="reads differently"):
+        copy_blobs(source, target)
+    assert target.blobs == {}
+
+
 def test_an_empty_source_is_a_mistake(tmp_path: Path) -> None:
     """[STO-14]: and above all it empties no target."""
     target = MemoryBlobs()
