@@ -26,9 +26,11 @@ _DEAD: Final = """
     JOIN pg_stat_all_tables s ON s.relid = r.oid
     WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r' AND s.n_dead_tup >= %s + %s * s.n_live_tup ORDER BY c.relname
 """
+# Of sessions of other roles neither the kind nor the state is shown: they count as at work.
 _QUIET: Final = """
     SELECT count(*) = 0 FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_type = 'client backend' AND state <> 'idle' AND pid <> pg_backend_pid()
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND coalesce(backend_type, 'client backend') = 'client backend' AND state IS DISTINCT FROM 'idle'
 """
 # Tables without a row, of ours or of what belongs to ours, whose indexes have stayed long.
 _LONG: Final = """
