@@ -103,7 +103,7 @@ def test_more_uploads_than_a_page_are_all_listed(
     cli: Cli, bucket: str, monkeypatch: pytest.MonkeyPatch, opened: mstbucket.Bucket
 ) -> None:
     """[CLI-29]: the command goes from page to page, also where one key has several pages."""
-    monkeypatch.setattr("mstbucket.services.uploads.uploads.LIST_KEYS_MAX", 2)
+    monkeypatch.setattr("mstbucket.core.s3rules.listing.LIST_KEYS_MAX", 2)
     ids = sorted((key, opened.create_multipart_upload(key).id) for key in "aaabbbbc")
     assert [(r["key"], r["id"]) for r in cli("--json", "uploads", f"mst://{bucket}").records] == ids
     assert len(cli("uploads", f"mst://{bucket}", "--abort-all").lines) == len(ids)
