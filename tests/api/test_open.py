@@ -434,7 +434,7 @@ def test_a_closed_store_starts_no_server(path: Path) -> None:
 
     def refuses() -> bool:
         uses: list[Callable[[], object]] = [
-            store.conninfo(), store.list_buckets, bucket.flush, lambda: bucket.put_object("k", b"v")
+            store.conninfo, store.list_buckets, bucket.flush, lambda: bucket.put_object("k", b"v")
         ]  # fmt: skip
         for use in uses:
             with pytest.raises(errors.StorageError, match="the store is closed: open it again"):
