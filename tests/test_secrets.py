@@ -83,7 +83,7 @@ def test_a_store_in_use_shows_its_password_nowhere(
 ) -> None:
     """[THR-5] [PG-14]: not in the repr of anything alive, not in what is said of what fails, not in the logs."""
     with mstbucket.open(database=guarded(CANARY), blobs=tmp_path / "blobs") as store:
-        assert CANARY.replace("'", "\\'") in store.conninfo  # the one place, of which its docstring says so
+        assert CANARY.replace("'", "\\'") in store.conninfo()  # the one place, of which its docstring says so
         bucket = store.create_bucket("things")
         bucket.put_object("key", bytes(200_000))
         commit, report = bucket.flush(), bucket.verify()

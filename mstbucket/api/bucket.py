@@ -138,6 +138,16 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         )
         return putting.put_one(self._context, self.name, request)
 
+    def put(self, request: PutRequest) -> PutResult:
+        """Store the object that `request` describes: `put_object` with its arguments in one value.
+
+        For programs that make requests in one place and send them in another, one at a time; `put_objects` takes many.
+
+        Raises:
+            What `put_object` raises.
+        """
+        return putting.put_one(self._context, self.name, request)
+
     def put_objects(
         self, requests: Iterable[PutRequest], *, stored: Callable[[PutResult], object] | None = None
     ) -> int:
@@ -304,9 +314,8 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         """
         return flushing.flush(self._context, self.name)
 
-    @property
-    def commit(self) -> CommitInfo | None:
-        """The newest commit, or None before the first flush. Objects changed since are not in it."""
+    def head_commit(self) -> CommitInfo | None:
+        """Return the newest commit, or None before the first flush. Objects changed since are not in it."""
         return commits.newest(self._context.db, self.name)
 
     def log(self) -> Iterator[CommitInfo]:
@@ -331,7 +340,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        commit = self.commit
+        commit = self.head_commit()
         if commit is None:
             raise NoSuchCommit(f"bucket {self.name!r} has no commit yet: flush it first")
         if isinstance(target, (str, os.PathLike)):

@@ -289,14 +289,17 @@ class Store:
         """
         return self._context.identity
 
-    @property
     def conninfo(self) -> str:
-        """The libpq connection string of the database, for tools of your own that read the views `mstbucket.v_…`.
+        """Return the libpq connection string of the database, for tools of your own that read the views `mstbucket.v_…`.
 
-        An embedded server answers on it as long as somebody has the store open, to the user who runs it only. A string
-        that you gave is given back as it was, a password in it included. Writing to the tables by hand breaks the store.
+        An embedded server is started if it has died. It answers as long as somebody has the store open, to the user who
+        runs it only. A string that you gave is given back as it was, a password in it included. Writing to the tables by
+        hand breaks the store.
+
+        Raises:
+            StorageError: the store is closed, or the embedded server does not start.
         """
-        return self._context.db.conninfo
+        return self._context.db.conninfo()
 
     def close(self) -> None:
         """End the background work and let go of the server. Repeatable.

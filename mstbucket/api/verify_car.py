@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
 from mstbucket.files.whole import Reading, reading
@@ -32,6 +32,6 @@ def verify_car(
         StorageError: the file cannot be read.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return _verify(cast("BinaryIO", Reading(source)), progress)
+        return _verify(Reading(source), progress)
     with reading(source) as file:
         return _verify(file, progress)

@@ -141,7 +141,7 @@ class _Demo:
                    f"extra, {count(report.objects, 'object')}", blocks=report.blocks, objects=report.objects)  # fmt: skip
 
     def _import(self, bucket: Bucket, commit: CommitInfo, car: Path) -> None:
-        there = bucket.commit
+        there = bucket.head_commit()
         _hold(there == commit, f"the second store is at {there}, not at {commit}")
         again = car.with_name(f"{NAME}-again.car")
         bucket.export_car(again)

@@ -120,9 +120,9 @@ def _of_object(bucket: Bucket, target: Address, version_id: str | None) -> dict[
 
 def _of_bucket(store: Store, bucket: Bucket, name: str) -> dict[str, object]:
     info = next((info for info in store.list_buckets() if info.name == name), None)
-    commit = bucket.commit
+    commit = bucket.head_commit()
     if info is None:
-        return {"bucket": name}  # removed in this very moment; `bucket.commit` has said so already
+        return {"bucket": name}  # removed in this very moment; `bucket.head_commit()` has said so already
     record = bucket_record(info) | {"created": iso(info.created), "versioning": bucket.get_bucket_versioning()}
     if commit is not None:
         record |= {"committed": iso(commit.time), "objects": commit.objects, "bytes": commit.bytes, "tree": commit.tree}

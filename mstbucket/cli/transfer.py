@@ -61,7 +61,7 @@ def import_(arguments: argparse.Namespace, out: Output) -> None:
     with _source(arguments.file) as source, open_or_make_store(arguments) as store:
         with progress.bar(f"import {arguments.file}", _size(source), quiet=out.quiet) as tell, about(arguments.file):
             bucket = store.import_car(source, name, progress=tell)
-        commit = bucket.commit
+        commit = bucket.head_commit()
     assert commit is not None  # an import has the commit that it came with
     record = {
         "action": "import", "source": arguments.file, "bucket": bucket.name, "commit": commit.cid, "seq": commit.seq,

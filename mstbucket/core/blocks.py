@@ -71,4 +71,4 @@ class MemoryBlocks:
 
 
 def _missing(cid: CID) -> MissingBlock:
-    return MissingBlock(f"block {to_text(cid)} is not here: fetch it from a complete copy")
+    return MissingBlock(f"block {to_text(cid)} is not here: fetch it from a complete copy").about(cid=cid)

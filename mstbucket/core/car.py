@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import BinaryIO, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from mstbucket.core import varint
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, check_cid, to_text
 from mstbucket.core.dagcbor import LINK_HEAD, Link, decode, decode_fast, link_text
 from mstbucket.errors import ForeignCar, FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
 from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
+from mstbucket.model.streams import Readable
 
 WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section this is all it holds [CAR-9]
 
@@ -50,7 +51,7 @@ def section_head(cid: CID, size: int) -> bytes:
     length = CID_SIZE + size
     # [CAR-5] at most 2 MiB and a CID
     if length > CAR_SECTION_MAX:
-        raise InvalidBlock(f"block {to_text(cid)} has {size} bytes, more than a CAR section holds: split it")
+        raise InvalidBlock(f"block {to_text(cid)} has {size} bytes, more than a CAR section holds: split it").about(cid=cid)
     if length < 0x80:
         return bytes((length,)) + cid
     if length < 0x4000:
@@ -91,7 +92,7 @@ class CarReader:
 
     __slots__ = ("_sections", "_stream", "roots")
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         data = self._fill(b"", VARINT_MAX)
         try:
@@ -290,4 +291,4 @@ def _wrong_block(cid: bytes, block: bytes, at: int) -> InvalidCar | HashMismatch
     return HashMismatch(
         f"the block of {len(block)} bytes that stands under {to_text(cid)} in the section at byte {at} hashes to "
         f"{sha256(block).hexdigest()}: get another copy"
-    )
+    ).about(cid=cid, offset=at)

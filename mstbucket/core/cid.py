@@ -122,7 +122,7 @@ def verify_block(cid: CID, block: bytes) -> None:
     if sha256(block).digest() != cid[4:]:
         raise HashMismatch(
             f"{len(block)} bytes given as block {to_text(cid)} hash to {sha256(block).hexdigest()}: get another copy"
-        )
+        ).about(cid=cid)
 
 
 _EXAMPLE: Final = "bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm"

@@ -104,19 +104,20 @@ def decode(block: bytes) -> Commit:
     """
     if len(block) > COMMIT_BLOCK_MAX:  # [COM-2] before anything is read
         raise InvalidBlock(f"a commit has {len(block)} bytes, more than {COMMIT_BLOCK_MAX}")
-    here = f"commit {to_text(dag_cbor_cid(block))}"
+    cid = dag_cbor_cid(block)
+    here = f"commit {to_text(cid)}"
     value = dagcbor.decode(block)  # [COM-1] strict: canonical bytes only
     if not isinstance(value, dict) or type(value.get("version")) is not int:
-        raise InvalidBlock(f"{here} is not a map with a format version")
+        raise InvalidBlock(f"{here} is not a map with a format version").about(cid=cid)
     if value["version"] != FORMAT_VERSION:  # [COM-4] before any other field
         raise Unsupported(f"{here} has format version {value['version']}; this program reads {FORMAT_VERSION}")
     try:
         commit = _from_value(value)
         again = encode(commit)
     except (InvalidCid, InvalidInput) as error:
-        raise InvalidBlock(f"{here}: {error}") from None
+        raise InvalidBlock(f"{here}: {error}").about(cid=cid) from None
     if again != block:  # [COM-1]
-        raise InvalidBlock(f"{here} is not written as its fields demand")
+        raise InvalidBlock(f"{here} is not written as its fields demand").about(cid=cid)
     return commit
 
 

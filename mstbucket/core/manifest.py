@@ -109,9 +109,11 @@ def decode(block: bytes) -> Manifest:
         manifest = _from_value(decode_fast(block))
         again = encode(manifest)
     except (InvalidBlock, InvalidInput) as error:
-        raise InvalidBlock(f"manifest {to_text(dag_cbor_cid(block))}: {error}") from None
+        raise InvalidBlock(f"manifest {to_text(dag_cbor_cid(block))}: {error}").about(cid=dag_cbor_cid(block)) from None
     if again != block:  # [MAN-1]
-        raise InvalidBlock(f"manifest {to_text(dag_cbor_cid(block))} is not written as its fields demand")
+        raise InvalidBlock(
+            f"manifest {to_text(dag_cbor_cid(block))} is not written as its fields demand"
+        ).about(cid=dag_cbor_cid(block))
     return manifest
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from mstbucket.errors import InvalidInput, StorageError
 from mstbucket.files.paths import temporary_name
+from mstbucket.model.streams import Readable
 
 _ADVICE: Final = {
     errno.ENOSPC: "free some space and repeat the call",
@@ -59,7 +60,7 @@ def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[Binar
 class Reading:
     """A stream of somebody else's, to read: what it fails with are declared errors. Closing it is its owner's affair."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         if not hasattr(stream, "read"):
             raise InvalidInput(f"a CAR is read from a path or a file, not from a {type(stream).__name__}")
         self._stream = stream

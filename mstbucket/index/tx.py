@@ -94,7 +94,3 @@ def expectation(expected: Expected) -> tuple[Any, Any]:
     )
 
 
-def expect(connection: Connection, bucket: int, key: str, expected: Expected) -> None:
-    """As `Tx.expect`, where the caller has no `Tx` yet."""
-    if not expected.anything:
-        connection.execute("SELECT expect(%s, %s, %s, %s)", (bucket, key, *expectation(expected)))

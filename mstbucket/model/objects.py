@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
 from types import MappingProxyType
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from mstbucket.errors import MstBucketError
+from mstbucket.model.streams import Readable
 
 #: What a body may be given as: the bytes, a path to a file, or an object with `read(n)` that returns bytes.
-Body = bytes | bytearray | memoryview | PathLike[str] | BinaryIO
+Body = bytes | bytearray | memoryview | PathLike[str] | Readable
 
 #: Tags in one shape: a map, or pairs of key and value, in which a key that is there twice is noticed.
 PlainTags = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -215,7 +216,7 @@ class MarkerPage:
 
 @dataclass(frozen=True, slots=True)
 class PutRequest:
-    """One object to put, for `Bucket.put_objects`. The fields are those of `Bucket.put_object`."""
+    """One object to put, for `Bucket.put` and `put_objects`. The fields are the arguments of `Bucket.put_object`."""
 
     key: str
     body: Body

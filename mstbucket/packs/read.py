@@ -102,7 +102,7 @@ def checked(cid: CID, block: bytes, where: str) -> bytes:
     try:
         verify_block(cid, block)
     except HashMismatch as error:
-        raise HashMismatch(f"{error} ({where})") from error
+        raise HashMismatch(f"{error} ({where})").about(error) from error
     return block
 
 
@@ -173,7 +173,7 @@ class PackScan:
         for cid in dict.fromkeys(missing):
             place = places.get(cid)
             if place is None:
-                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store")
+                raise MissingBlock(f"block {to_text(cid)} is not in the index of this store").about(cid=cid)
             if isinstance(place, bytes):
                 found[cid] = place
             else:
@@ -274,7 +274,8 @@ def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     except MissingBlock as error:
         raise _lost(read, str(error)) from error
     except BrokenFrame as error:
-        raise _about(read, BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack")) from error
+        told = BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack").about(error)
+        raise _about(read, told) from error
 
 
 def _lost(read: Read, what: str) -> CorruptionError:
@@ -283,8 +284,8 @@ def _lost(read: Read, what: str) -> CorruptionError:
 
 
 def _about(read: Read, error: CorruptionError) -> CorruptionError:
-    error.pack, error.blocks = read.pack, tuple(cid for cid, _ in read.wanted)
-    return error
+    error.blocks = tuple(cid for cid, _ in read.wanted)
+    return error.about(pack=read.pack, cid=error.blocks[0])
 
 
 def _names(read: Read) -> str:
@@ -308,5 +309,6 @@ def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:
         try:
             checked(cid, block, f"in pack {read.pack} at byte {offset}")
         except HashMismatch as error:
-            error.pack, error.blocks = read.pack, tuple(cid for cid, _, _ in wrong)
+            error.blocks = tuple(cid for cid, _, _ in wrong)
+            error.about(pack=read.pack, offset=offset)
             raise

@@ -88,7 +88,9 @@ def _look(blobs: BlobStore, packs: Packs, key: DataKey | None, info: BlobInfo) -
                 pass  # it hashes every block
             ref = parse_ref(info.name)
             if ref is not None and to_text(reader.root) != ref[2]:
-                raise BrokenFrame(f"{info.name} does not hold the commit that its name tells, but {to_text(reader.root)}")
+                raise BrokenFrame(
+                    f"{info.name} does not hold the commit that its name tells, but {to_text(reader.root)}"
+                ).about(cid=reader.root, pack=info.name)
 
 
 def _check_stored(blobs: BlobStore, name: str, key: DataKey | None) -> None:
@@ -100,7 +102,9 @@ def _check_stored(blobs: BlobStore, name: str, key: DataKey | None) -> None:
         for frame in run:
             at = frame.stored_start - start
             if checksum(data[at : at + frame.stored_length]) != trailer.entries[frame.number].checksum:
-                raise BrokenFrame(f"pack {name}: frame {frame.number} at byte {frame.stored_start} is damaged")
+                raise BrokenFrame(
+                    f"pack {name}: frame {frame.number} at byte {frame.stored_start} is damaged"
+                ).about(pack=name, offset=frame.stored_start)
 
 
 def _runs(frames: list[Frame]) -> Iterator[list[Frame]]:

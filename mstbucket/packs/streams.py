@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, TypeVar
 
 from mstbucket.errors import CorruptionError, FormatError
 from mstbucket.limits import MIB
@@ -19,7 +19,7 @@ log = logging.getLogger("mstbucket")
 
 def pack_stream(packs: Ranges, name: str) -> BinaryIO:
     """The CAR in the blob `name`, from its start; reading it raises what `packs.get_range` does."""
-    return cast("BinaryIO", io.BufferedReader(_Plain(packs, name), _WINDOW))
+    return io.BufferedReader(_Plain(packs, name), _WINDOW)
 
 
 def read_pack(packs: Ranges, name: str, work: Callable[[BinaryIO], _Made]) -> _Made:

@@ -45,9 +45,8 @@ class Database:
         self._making = threading.Lock()
         self._closed = False
 
-    @property
     def conninfo(self) -> str:
-        """The connection string, as given, or as the function that was given says now. It may hold a password.
+        """Return the connection string, as given, or as the function that was given says now. It may hold a password.
 
         Raises:
             StorageError: closed, or the function's own.

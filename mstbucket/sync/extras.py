@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from mstbucket.core.s3rules.metadata import RESPONSE_HEADERS, check_request
 from mstbucket.errors import InvalidInput
 from mstbucket.files.types import guess_type
 from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest
+from mstbucket.model.streams import Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Extras:
         if unknown:
             raise InvalidInput(f"{unknown[0]!r} is no header that is kept: those are {', '.join(RESPONSE_HEADERS)}")
 
-    def request(self, key: str, body: bytes | BinaryIO, replaced: ObjectInfo | None = None) -> PutRequest:
+    def request(self, key: str, body: bytes | Readable, replaced: ObjectInfo | None = None) -> PutRequest:
         """The request that stores *body* under *key*, in the place of *replaced* where only bytes are to change."""
         # [SYNC-17] a file cannot say these, so nobody has said that they are to change
         kind, metadata, headers, tags = (

@@ -17,7 +17,6 @@ from mstbucket.sync.mover import WHOLE, Meter, Moved, Mover, Outcome, Ready, alw
 from mstbucket.sync.objects import Objects
 from mstbucket.sync.plan import by_time
 from mstbucket.sync.remote import Remote
-from mstbucket.sync.single import put
 
 _READ: Final = 1 << 20
 
@@ -79,13 +78,13 @@ class Fetching(Mover):
 
     def _put(self, step: Copy, key: str, stream: S3Stream) -> Outcome:
         body = _Counted(stream, self._source, self.meter)
-        return Moved(step, put(self._target.bucket, self._request(step, key, body, stream.object)))
+        return Moved(step, self._target.bucket.put(self._request(step, key, body, stream.object)))
 
     def _request(self, step: Copy | Compare, key: str, body: bytes | _Counted, found: S3Object) -> PutRequest:
         """[SYNC-17] Tags do not travel from a service: those of the object that is replaced stay."""
         said = found.attributes
         extras = Extras(said.content_type or DEFAULT_TYPE, said.metadata, said.headers)
-        return extras.request(key, body, self._target.there(step.target))  # type: ignore[arg-type]
+        return extras.request(key, body, self._target.there(step.target))
 
     def _chunks(self, stream: S3Stream) -> Iterator[bytes]:
         return iter(_Counted(stream, self._source, self.meter))

@@ -8,12 +8,10 @@ from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.files.walk import open_file
 from mstbucket.files.watched import Watched
-from mstbucket.model.objects import PutRequest
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.extras import NO_EXTRAS, Extras
 from mstbucket.sync.mover import WHOLE, Meter, Metered, Moved, Mover, Outcome, Ready, always, as_copy, content_of
 from mstbucket.sync.objects import Objects
-from mstbucket.sync.single import put
 
 
 class Inward(Mover):
@@ -68,8 +66,8 @@ class Inward(Mover):
         if not write:
             return Moved(as_copy(step))
         body = Metered(file, self.meter)
-        request: PutRequest = self._extras.request(key, body, self._target.there(step.target))  # type: ignore[arg-type]
-        return Moved(as_copy(step), put(self._target.bucket, request))
+        request = self._extras.request(key, body, self._target.there(step.target))
+        return Moved(as_copy(step), self._target.bucket.put(request))
 
     def delete(self, targets: Sequence[Entry]) -> Iterator[tuple[Entry, Exception | None]]:
         """Remove objects."""

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Final, Protocol
+from typing import Final
 
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model.objects import ObjectInfo, PutRequest, PutResult
+from mstbucket.model.streams import Readable
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 
 WHOLE: Final = 1 << 20  # bytes; what has up to this joins a batch, larger bodies are streamed one by one
@@ -97,17 +98,10 @@ class Meter:
             yield chunk
 
 
-class Reader(Protocol):
-    """Gives bytes until there are none."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to that many bytes; b"" at the end."""
-
-
 class Metered:
     """A reader whose bytes are counted."""
 
-    def __init__(self, reader: Reader, meter: Meter) -> None:
+    def __init__(self, reader: Readable, meter: Meter) -> None:
         self._reader = reader
         self._meter = meter
 

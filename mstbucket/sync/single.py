@@ -7,15 +7,16 @@ from mstbucket.core.keys import encode_key
 from mstbucket.files.tree import Tree, write_named
 from mstbucket.files.watched import Watched
 from mstbucket.limits import COPY_SIZE_MAX
-from mstbucket.model.objects import ObjectInfo, PutRequest, PutResult
+from mstbucket.model.objects import ObjectInfo, PutResult
+from mstbucket.model.streams import Readable
 from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.extras import Extras
-from mstbucket.sync.mover import Meter, Metered, Reader
+from mstbucket.sync.mover import Meter, Metered
 
 
-def put_stream(bucket: Bucket, key: str, source: Reader, extras: Extras, meter: Meter) -> PutResult:
+def put_stream(bucket: Bucket, key: str, source: Readable, extras: Extras, meter: Meter) -> PutResult:
     """Store what *source* gives, to its end."""
-    return put(bucket, extras.request(key, Metered(source, meter)))  # type: ignore[arg-type]
+    return bucket.put(extras.request(key, Metered(source, meter)))
 
 
 def put_file(bucket: Bucket, key: str, path: str, extras: Extras, meter: Meter) -> PutResult:
@@ -74,11 +75,3 @@ def copy_object(source: Bucket, key: str, target: Bucket, to: str, size: int) ->
     except BaseException:
         target.abort_multipart_upload(to, upload.id)
         raise
-
-
-def put(bucket: Bucket, request: PutRequest) -> PutResult:
-    """Store one request, by itself."""
-    return bucket.put_object(
-        request.key, request.body, content_type=request.content_type, metadata=request.metadata,
-        headers=request.headers, tags=request.tags,
-    )  # fmt: skip

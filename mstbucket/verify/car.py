@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
+from mstbucket.model.streams import Readable
 from mstbucket.verify.replay import Replay
 
 _EVERY: Final = 4096  # blocks or keys between two calls of *progress*
@@ -36,7 +37,7 @@ class CarReport:
     widest: int
 
 
-def verify_car(stream: BinaryIO, progress: Callable[[int], object] | None = None) -> CarReport:
+def verify_car(stream: Readable, progress: Callable[[int], object] | None = None) -> CarReport:
     """Check that *stream* is the export of one bucket, complete and with nothing else in it, and return its figures.
 
     What is checked, in which order, and what is not, is in `spec/format/11-verification.md`. One pass, without seeking.

@@ -67,31 +67,35 @@ def judge(block: bytes, place: Place, key_max: int) -> Node:
     cid, height, low, high = place
     # [VER-5] before anything is read or expanded
     if len(block) > NODE_BLOCK_MAX:
-        raise InvalidBlock(f"{_named(cid)} has {len(block)} bytes, more than {NODE_BLOCK_MAX}")
+        raise InvalidBlock(f"{_named(cid)} has {len(block)} bytes, more than {NODE_BLOCK_MAX}").about(cid=cid)
     try:
         keys, values, links = _parse(block)
     except (InvalidBlock, Untrue) as error:
-        raise type(error)(f"{_named(cid)}: {error}") from None
+        raise type(error)(f"{_named(cid)}: {error}").about(error, cid=cid) from None
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         # A field of another type, or one too many or too few: what `_parse` does with it cannot be but one of these.
-        raise InvalidBlock(f"{_named(cid)} does not have the fields of a node, or one is too large") from error
+        raise InvalidBlock(
+            f"{_named(cid)} does not have the fields of a node, or one is too large"
+        ).about(cid=cid) from error
     _check_keys(cid, keys, key_max)
     if height is None:
         height = _root_height(cid, keys, links)
     elif not keys and links[0] is None:
-        raise Untrue(f"{_named(cid)} is wholly empty, below another: such a link has to be null")  # [VER-11]
+        raise Untrue(f"{_named(cid)} is wholly empty, below another: such a link has to be null").about(cid=cid)  # [VER-11]
     least, above = _LEAST[height], _ABOVE[height]
     for key in keys:
         # [VER-9] the height of a key is the height of its node
         if not least <= sha256(key).digest() < above:
-            raise Untrue(f"{_named(cid)} of height {height} holds {_shown(key)} of height {key_height(key)}")
+            raise Untrue(f"{_named(cid)} of height {height} holds {_shown(key)} of height {key_height(key)}").about(cid=cid)
     # [VER-10] nothing below height 0
     if height == 0 and links.count(None) != len(links):
-        raise Untrue(f"{_named(cid)} of height 0 has a subtree")
+        raise Untrue(f"{_named(cid)} of height 0 has a subtree").about(cid=cid)
     # [VER-8] inside the open interval that the parent gives
     if keys and not (low < keys[0] and (high is None or keys[-1] < high)):
         wrong = keys[0] if keys[0] <= low else keys[-1]
-        raise Untrue(f"{_named(cid)} holds {_shown(wrong)}, which is not between the keys of its parents around it")
+        raise Untrue(
+            f"{_named(cid)} holds {_shown(wrong)}, which is not between the keys of its parents around it"
+        ).about(cid=cid)
     return Node(height, keys, values, links)
 
 
@@ -159,18 +163,18 @@ def _check_keys(cid: CID, keys: list[bytes], key_max: int) -> None:
             else:
                 check_key(key)
         except InvalidInput as error:
-            raise InvalidBlock(f"{_named(cid)}: {error}") from None
+            raise InvalidBlock(f"{_named(cid)}: {error}").about(cid=cid) from None
 
 
 def _root_height(cid: CID, keys: list[bytes], links: list[CID | None]) -> int:
     if not keys:
         # [VER-11] the root has a key, or is the empty tree
         if links[0] is not None:
-            raise Untrue(f"{_named(cid)} is a root with a subtree and no key: the subtree has to be the root")
+            raise Untrue(f"{_named(cid)} is a root with a subtree and no key: the subtree has to be the root").about(cid=cid)
         return 0
     height = key_height(keys[0])
     if height > TREE_HEIGHT_MAX:
-        raise InvalidBlock(f"{_named(cid)} has height {height}, more than {TREE_HEIGHT_MAX}")  # [VER-5]
+        raise InvalidBlock(f"{_named(cid)} has height {height}, more than {TREE_HEIGHT_MAX}").about(cid=cid)  # [VER-5]
     return height
 
 

@@ -52,5 +52,7 @@ def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int 
         high = node.keys[at] if at < len(node.keys) else high
     if wanted is not None:
         # [VER-14] nothing missing
-        raise MissingBlock(f"the proof ends before node {to_text(wanted)}: ask for it, nothing is proved without")
+        raise MissingBlock(
+            f"the proof ends before node {to_text(wanted)}: ask for it, nothing is proved without"
+        ).about(cid=wanted)
     return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import CarReader, Section
@@ -30,6 +30,7 @@ from mstbucket.errors import (
     Untrue,
 )
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
+from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.history import History
@@ -80,7 +81,7 @@ class Replay:
         StorageError: the temporary directory failed.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         reader = CarReader(stream)
         self.root: CID = reader.root
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
@@ -155,7 +156,8 @@ class Replay:
                 raise  # it knows
             # [VER-31] what reads a single block does not know where it stands
             text = error.message if isinstance(error, InvalidBlock) else str(error)
-            raise type(error)(f"{text} (noticed at byte {self.offset} of the file)") from error
+            told = type(error)(f"{text} (noticed at byte {self.offset} of the file)")
+            raise told.about(error, offset=self.offset) from error
 
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""
@@ -195,7 +197,7 @@ class Replay:
                     continue
                 # [VER-16] the digest of one chunk is in its CID; that of several is not looked at
                 if sha256 is not None and sha256 != content[4:]:
-                    raise Untrue(f"manifest {to_text(cid)} states another sha256 than its content has")
+                    raise Untrue(f"manifest {to_text(cid)} states another sha256 than its content has").about(cid=cid)
                 # Most bodies: one chunk. What `_body` does with it, without its stack.
                 if self._next[0] != content:
                     self._compare(content, size, 0)
@@ -245,7 +247,7 @@ class Replay:
             raise Untrue(
                 f"body block {to_text(cid)}, which came before, has {bytes_} bytes at height {was}; a link states {size} at "
                 f"height {height}"
-            )
+            ).about(cid=cid)
 
     def _take(self, cid: CID, what: str) -> bytes:
         """Return the block of the next section, if it is the one of *cid*, and go on to the section after."""
@@ -281,20 +283,26 @@ class Replay:
         # [VER-18]
         found, _, offset = self._next
         if self._next is _END:
-            return MissingBlock(f"{what} {to_text(cid)} is missing: the file ends after the one at byte {self.offset}")
+            return MissingBlock(
+                f"{what} {to_text(cid)} is missing: the file ends after the one at byte {self.offset}"
+            ).about(cid=cid, offset=self.offset)
         if self._numbers.get(found) is not None:
             return self._repeated(found, offset)
         return MissingBlock(
             f"{what} {to_text(cid)} is missing: at byte {offset}, where it has to be, there is {to_text(found)}"
-        )
+        ).about(cid=cid, offset=offset)
 
     def _repeated(self, cid: CID, offset: int) -> ExtraBlock:
         # [VER-18]
-        return ExtraBlock(f"block {to_text(cid)} at byte {offset} came before: an export holds every block once")
+        return ExtraBlock(
+            f"block {to_text(cid)} at byte {offset} came before: an export holds every block once"
+        ).about(cid=cid, offset=offset)
 
     def _extra(self) -> ExtraBlock | InvalidCar | HashMismatch:
         if self._damage is not None:
             return self._damage
         # [VER-18]
         found, _, offset = self._next
-        return ExtraBlock(f"block {to_text(found)} at byte {offset} is not part of the bucket, or came before")
+        return ExtraBlock(
+            f"block {to_text(found)} at byte {offset} is not part of the bucket, or came before"
+        ).about(cid=found, offset=offset)

@@ -124,4 +124,6 @@ def check_node_cid(root: CID) -> None:
     """Raise `InvalidBlock` unless *root* can be a commit's or a tree's; links in nodes are checked with the node."""
     # [VER-1]
     if len(root) != 36 or root[:4] != DAG_CBOR_PREFIX:
-        raise InvalidBlock(f"{to_text(root)} is not the CID of a dag-cbor block, as commits and tree nodes are")
+        raise InvalidBlock(
+            f"{to_text(root)} is not the CID of a dag-cbor block, as commits and tree nodes are"
+        ).about(cid=root)

@@ -110,6 +110,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
         right = {
             "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id, "part_number": 1,
             "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"], "requests": [PutRequest("k", b"x")],
+            "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "encryption": str(key_file),
             "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
@@ -183,6 +184,10 @@ def with_requests(bucket: mstbucket.Bucket, request: PutRequest) -> None:
     bucket.put_objects(iter([request]))
 
 
+def with_one_request(bucket: mstbucket.Bucket, request: PutRequest) -> None:
+    bucket.put(request)
+
+
 def with_rules(bucket: mstbucket.Bucket, rule: LifecycleRule) -> None:
     bucket.put_bucket_lifecycle_configuration([rule])
 
@@ -201,8 +206,10 @@ def with_part(bucket: mstbucket.Bucket, part: Part) -> None:
 
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
+LOCKED = PutRequest("k", b"x", object_lock_mode="GOVERNANCE", object_lock_retain_until=LATER)
 VALUES: dict[str, tuple[Callable[..., None], Any]] = {
-    "PutRequest": (with_requests, PutRequest("k", b"x", object_lock_mode="GOVERNANCE", object_lock_retain_until=LATER)),
+    "PutRequest": (with_requests, LOCKED),
+    "PutRequest, alone": (with_one_request, LOCKED),
     "LifecycleRule": (with_rules, LifecycleRule(noncurrent_days=1)),
     "DefaultRetention": (with_default, DefaultRetention("GOVERNANCE", days=1)),
     "Retention": (with_retention, Retention("GOVERNANCE", LATER)),

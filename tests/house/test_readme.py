@@ -22,6 +22,7 @@ import mstbucket
 from mstbucket import errors
 
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`((?:[\w.-]+/)*(?:[\w-]+\.(?:py|md|json|sql)|(?<=/)))`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CALL = "from mstbucket.cli.main import entry; entry()"
 END = "\x1e"  # record separator: ends the output of one command
@@ -142,6 +143,17 @@ def test_every_link_to_a_file_leads_to_one(root: Path, path: Path) -> None:
     ]
     assert files
     assert not dead, "\n".join(dead)
+
+
+def test_every_path_in_the_map_of_the_house_leads_somewhere(root: Path) -> None:
+    """A bare name of a file stands beside the path that comes before it in its row."""
+    named, folder = [], root
+    for name in FILE.findall((root / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        if "/" in name:
+            folder = (root / name).parent
+        named.append((name, (root / name).exists() or (folder / name).exists()))
+    assert named
+    assert [name for name, there in named if not there] == []
 
 
 def test_the_two_commands_are_there_and_ci_runs_the_second(root: Path, readme: str) -> None:

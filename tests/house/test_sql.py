@@ -11,9 +11,6 @@ import pytest
 
 ROOMS = ("mstbucket.index", "mstbucket.pg")
 
-# Modules that are not converted yet. It only gets shorter.
-NOT_YET: frozenset[str] = frozenset()
-
 # The words that begin a statement, as they are written here, with what has to follow; prose has no such pair.
 STATEMENT = re.compile(
     r"\b(SELECT\b|INSERT INTO|UPDATE \w+( \w+)? SET|DELETE FROM|COPY \w+ (\(|FROM|TO)|LOCK TABLE|TRUNCATE \w"
@@ -33,7 +30,7 @@ def is_in_room(module: str) -> bool:
 def outside(modules: Modules) -> Iterator[tuple[str, ast.AST]]:
     """Every node of every module that is no room for SQL."""
     for name, module in modules.items():
-        if not is_in_room(name) and name not in NOT_YET:
+        if not is_in_room(name):
             documentation = {id(text) for node in ast.walk(module.tree) for text in docstring(node)}
             yield from ((name, node) for node in ast.walk(module.tree) if id(node) not in documentation)
 
@@ -95,7 +92,6 @@ def test_a_connection_has_its_type(modules: Modules) -> None:
     wrong = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"
         for name, module in modules.items()
-        if name not in NOT_YET
         for node in ast.walk(module.tree)
         if hides_a_connection(node)
     ]
@@ -107,7 +103,7 @@ def test_the_forms_of_questions_are_known_in_the_room_only(imports: Imports) -> 
         f"{name}:{found.line} imports {found.target}"
         for name, all_found in imports.items()
         for found in all_found
-        if found.target in OWN and not is_in_room(name) and name not in NOT_YET
+        if found.target in OWN and not is_in_room(name)
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -117,7 +113,7 @@ def test_the_fields_of_a_row_have_names(modules: Modules) -> None:
     wrong = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"
         for name, module in modules.items()
-        if name.startswith("mstbucket.index.") and name not in NOT_YET
+        if name.startswith("mstbucket.index.")
         for node in ast.walk(module.tree)
         if is_position(node)
     ]

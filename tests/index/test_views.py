@@ -22,7 +22,7 @@ README = Path(__file__).parents[2] / "README.md"
 @pytest.fixture
 def sql(store: mstbucket.Store) -> Iterator[psycopg.Connection[Any]]:
     """A connection such as somebody's own tool makes: nothing but the connection string."""
-    with psycopg.connect(store.conninfo, autocommit=True) as connection:
+    with psycopg.connect(store.conninfo(), autocommit=True) as connection:
         connection.execute("SET timezone = 'UTC'")
         yield connection
 
@@ -86,7 +86,7 @@ def test_buckets_and_commits_stand_in_theirs(
 
 def test_the_text_of_a_cid_is_the_librarys(store: mstbucket.Store) -> None:
     """[VIEW-3]."""
-    with psycopg.connect(store.conninfo, autocommit=True) as connection:
+    with psycopg.connect(store.conninfo(), autocommit=True) as connection:
 
         @given(st.binary(max_size=40), st.sampled_from([cids.raw_cid, cids.dag_pb_cid, cids.dag_cbor_cid]))
         def same(block: bytes, make: Any) -> None:

@@ -190,8 +190,8 @@ def test_a_store_behind_a_pooler_does_everything(
         commit = bucket.export_car(file)
         file.seek(0)
         other = store.import_car(file, "copy")
-        assert other.commit is not None
-        assert other.commit.cid == commit.root
+        assert other.head_commit() is not None
+        assert other.head_commit().cid == commit.root
         assert other.get_object("large").read() == bytes(6_000_000)
         other.verify()
     with mstbucket.open(database=empty_database_url, blobs=tmp_path / "blobs", background=False) as store:

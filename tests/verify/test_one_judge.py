@@ -59,16 +59,16 @@ class Judges:
         out = io.BytesIO()
         bucket.export_car(out)
         assert out.getvalue() == data
-        commit = bucket.commit
+        commit = bucket.head_commit()
         assert commit is not None
         bucket.put_object("one more", b"1")
         if commit.seq == COMMIT_SEQ_MAX:
             with pytest.raises(Unsupported, match="the last there can be"):
                 bucket.flush()
-            assert bucket.commit == commit
+            assert bucket.head_commit() == commit
             return
         made = bucket.flush()
-        assert (made.seq, bucket.commit, next(bucket.log())) == (commit.seq + 1, made, made)
+        assert (made.seq, bucket.head_commit(), next(bucket.log())) == (commit.seq + 1, made, made)
         assert bucket.verify().commit == made.cid
         out = io.BytesIO()
         assert bucket.export_car(out).root == made.cid

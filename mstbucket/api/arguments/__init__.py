@@ -14,8 +14,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from mstbucket.api.arguments import plain
 from mstbucket.api.arguments.plain import Check, optional
-from mstbucket.api.arguments.requests import put_requests
+from mstbucket.api.arguments.requests import put_request, put_requests
+from mstbucket.api.arguments.subjects import subject_of
 from mstbucket.api.arguments.tags import tag_pairs
+from mstbucket.errors import MstBucketError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -37,6 +39,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "Mapping[str, str]": plain.text_map,
     "Tags": tag_pairs,
     "Body": plain.body,
+    "PutRequest": put_request,
     "Iterable[PutRequest]": put_requests,
     "Callable[[int], object]": plain.called,
     "Callable[[PutResult], object]": plain.called,
@@ -65,7 +68,7 @@ BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
 
 
 def verbs(owner: _C) -> _C:
-    """A class whose public methods check what they are given before they do anything."""
+    """A class whose public methods check what they are given; what they raise says which bucket and key it is about."""
     for name, member in list(vars(owner).items()):
         if inspect.isfunction(member) and not name.startswith("_"):
             setattr(owner, name, guarded(member))
@@ -76,17 +79,21 @@ def guarded(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """`function`, whose arguments are checked before it does anything."""
     checks = dict(_checks(function))
     in_order = tuple(checks.items())
-    if all(name == "self" for name in checks):
-        return function
+    tell = subject_of(function)
 
     @wraps(function)
     def checked(*args: _P.args, **given: _P.kwargs) -> _R:
-        if len(args) <= len(in_order):  # else Python itself complains of one too many
-            args = tuple(check(name, value) for (name, check), value in zip(in_order, args, strict=False))  # type: ignore[assignment]
-        for name, value in given.items():
-            if name in checks:
-                given[name] = checks[name](name, value)
-        return function(*args, **given)
+        try:
+            if len(args) <= len(in_order):  # else Python itself complains of one too many
+                args = tuple(check(name, value) for (name, check), value in zip(in_order, args, strict=False))  # type: ignore[assignment]
+            for name, value in given.items():
+                if name in checks:
+                    given[name] = checks[name](name, value)
+            return function(*args, **given)
+        except MstBucketError as error:
+            if tell is not None:
+                tell(args, given, error)
+            raise
 
     return checked
 

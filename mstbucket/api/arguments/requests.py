@@ -1,4 +1,4 @@
-"""The requests of a bulk put: each is checked as `put_object` would check its arguments, when its turn comes."""
+"""The requests of puts: each is checked as `put_object` would check its arguments; those of a bulk put in their turn."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mstbucket.api.arguments.plain import Check, optional, wrong
 from mstbucket.api.arguments.tags import tag_pairs
 from mstbucket.model.objects import EMPTY, PutRequest
 
+_ONE: Final = "a PutRequest(key, body, …)"
 _FORM: Final = "an iterable of PutRequest(key, body, …)"
 _KINDS: Final[Mapping[str, Check]] = {
     "str": plain.text,
@@ -32,12 +33,17 @@ def put_requests(name: str, value: Any) -> Iterator[PutRequest]:
     """The requests, one at a time, as `put_objects` asks for them."""
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes, bytearray, memoryview, Mapping)):
         raise wrong(name, value, _FORM)
-    return map(_checked, value)
+    return (_checked("a request", request, _FORM) for request in value)
 
 
-def _checked(request: Any) -> PutRequest:
+def put_request(name: str, value: Any) -> PutRequest:
+    """One request."""
+    return _checked(name, value, _ONE)
+
+
+def _checked(what: str, request: Any, form: str) -> PutRequest:
     if not isinstance(request, PutRequest):
-        raise wrong("a request", request, _FORM)
+        raise wrong(what, request, form)
     changed = {}
     for name, check, default in _FIELDS:
         value = getattr(request, name)

@@ -118,7 +118,7 @@ class LocalBlobs(BlobStore):
                 size = os.fstat(handle.fd).st_size
             except (FileNotFoundError, NotADirectoryError):
                 self._folders.check_there()
-                raise NoSuchBlob(f"there is no blob {self._path / name}") from None
+                raise NoSuchBlob(f"there is no blob {self._path / name}").about(pack=name) from None
         self._files.keep(name, handle)
         return handle, size
 

@@ -24,7 +24,7 @@ class MemoryBlobs(BlobStore):
         check_name(name)
         with self._lock:
             if name in self.blobs:
-                raise BlobExists(f"blob {name} exists already; names are never reused")
+                raise BlobExists(f"blob {name} exists already; names are never reused").about(pack=name)
             self.blobs[name] = bytes(data)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
@@ -50,7 +50,7 @@ class MemoryBlobs(BlobStore):
     def _find(self, name: str) -> bytes:
         blob = self.blobs.get(check_name(name))
         if blob is None:
-            raise NoSuchBlob(f"there is no blob {name}")
+            raise NoSuchBlob(f"there is no blob {name}").about(pack=name)
         return blob
 
 

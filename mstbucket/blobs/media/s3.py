@@ -161,9 +161,9 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except NoSuchKey as error:
-        raise NoSuchBlob(f"there is no blob {name}: {error}") from error
+        raise NoSuchBlob(f"there is no blob {name}: {error}").about(pack=name) from error
     except PreconditionFailed as error:
-        raise BlobExists(f"blob {name} exists already, and names are never reused: {error}") from error
+        raise BlobExists(f"blob {name} exists already, and names are never reused: {error}").about(pack=name) from error
 
 
 def _attributes(name: str) -> S3Attributes:

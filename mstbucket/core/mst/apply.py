@@ -73,7 +73,9 @@ def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | N
     keys, _, _ = read_node(block)
     if not keys:
         # [MST-6]
-        raise Untrue(f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed")
+        raise Untrue(
+            f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed"
+        ).about(cid=root)
     height = key_height(keys[0])
     top = max([height, *(needed for _, value, needed in wanted if value is not None)])
     # [MST-10]
@@ -224,4 +226,6 @@ class _Fold:
             if links[0] is None:
                 break
             root = links[0]
-        raise Untrue(f"below the root {to_text(self.root)} there are only empty nodes: the tree is not what it claims")
+        raise Untrue(
+            f"below the root {to_text(self.root)} there are only empty nodes: the tree is not what it claims"
+        ).about(cid=self.root)

@@ -43,7 +43,9 @@ class _Side:
         keys, _, links = read_node(block)
         # [MST-6] only the empty tree's root has no key
         if not keys and links:
-            raise Untrue(f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed")
+            raise Untrue(
+                f"the root {to_text(root)} holds no key: an empty node at the top must have been trimmed"
+            ).about(cid=root)
         self.root = root
         self.level = {root}
         self.height = key_height(keys[0]) if keys else 0
@@ -65,7 +67,7 @@ class _Side:
         self.level = cast("set[CID]", lower)
         # [MST-8]
         if self.level and not self.height:
-            raise Untrue(f"the tree under {to_text(self.root)} has nodes below height 0")
+            raise Untrue(f"the tree under {to_text(self.root)} has nodes below height 0").about(cid=self.root)
         self.height -= 1
 
     def in_link_order(self) -> list[CID]:

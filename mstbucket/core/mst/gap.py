@@ -72,9 +72,11 @@ def gather(gap: Gap, old: Mapping[CID, bytes], level: int) -> None:
         more_keys, links, more_parts = decode_node(old[cid])
         # [MST-8] children are exactly one lower, nothing is below height 0; [MST-5] no subtree is wholly empty
         if not level and links.count(None) != len(links):
-            raise Untrue(f"node {to_text(cid)} is at height 0 and links to a subtree: the tree is not what it claims")
+            raise Untrue(
+                f"node {to_text(cid)} is at height 0 and links to a subtree: the tree is not what it claims"
+            ).about(cid=cid)
         if not more_keys and links[0] is None:
-            raise Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null")
+            raise Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null").about(cid=cid)
         more_inner: list[_Inner] = [*links]
         if gap.cut:
             more_keys, more_parts = _cut(gap, more_keys, more_parts, more_inner)
@@ -84,7 +86,7 @@ def gather(gap: Gap, old: Mapping[CID, bytes], level: int) -> None:
             continue
         # [MST-7] across fragments too
         if more_keys and keys and more_keys[0] <= keys[-1]:
-            raise Untrue(f"node {to_text(cid)} has keys that belong further left: the tree is not in order")
+            raise Untrue(f"node {to_text(cid)} has keys that belong further left: the tree is not in order").about(cid=cid)
         stale = (*stale, len(keys) - 1, len(keys))
         inner += more_inner
         _merge(inner, len(keys))
@@ -98,7 +100,9 @@ def gather(gap: Gap, old: Mapping[CID, bytes], level: int) -> None:
 
 def outside(gap: Gap) -> Untrue:
     """Return the error for a subtree whose keys are not all between the keys around its link."""
-    return Untrue(f"node {to_text(gap.fragments[0])} has keys outside the interval its parent gives it")
+    return Untrue(
+        f"node {to_text(gap.fragments[0])} has keys outside the interval its parent gives it"
+    ).about(cid=gap.fragments[0])
 
 
 def _cut(gap: Gap, keys: list[bytes], parts: list[bytes], inner: list[_Inner]) -> tuple[list[bytes], list[bytes]]:

@@ -296,4 +296,6 @@ def _decode_large(block: bytes) -> Any:
 
 
 def _refuse(block: bytes, why: str, cause: Exception | None = None) -> NoReturn:
-    raise InvalidBlock(f"block {to_text(dag_cbor_cid(block))} is not a tree node: {why}") from cause
+    raise InvalidBlock(
+        f"block {to_text(dag_cbor_cid(block))} is not a tree node: {why}"
+    ).about(cid=dag_cbor_cid(block)) from cause

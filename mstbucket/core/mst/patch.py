@@ -158,7 +158,9 @@ def _check(gap: Gap, keys: list[bytes], bare: bool) -> None:
     # [MST-5] no subtree is wholly empty
     if not keys:
         if bare:
-            raise Untrue(f"node {to_text(gap.fragments[0])} is an empty subtree: a link to it must have been null")
+            raise Untrue(
+                f"node {to_text(gap.fragments[0])} is an empty subtree: a link to it must have been null"
+            ).about(cid=gap.fragments[0])
     # [MST-7] inside the open interval handed down by the parent
     elif keys[0] <= gap.above or (gap.below is not None and keys[-1] >= gap.below):
         raise outside(gap)

@@ -45,7 +45,7 @@ def prove(blocks: BlockSource, root: CID, key: bytes) -> Proof:
     while link is not None:
         # [MST-10]
         if len(nodes) > TREE_HEIGHT_MAX:
-            raise Untrue(f"the tree under {to_text(root)} is deeper than {TREE_HEIGHT_MAX} levels")
+            raise Untrue(f"the tree under {to_text(root)} is deeper than {TREE_HEIGHT_MAX} levels").about(cid=root)
         block = blocks.get(link)
         nodes.append(block)
         keys, links, _ = decode_node(block)

@@ -232,13 +232,17 @@ class _Ahead:
 
 
 def _out_of_order(root: CID, key: bytes) -> Untrue:
-    return Untrue(f"the tree under {to_text(root)} has the key {key[:40]!r} out of order: get it from another source")
+    return Untrue(
+        f"the tree under {to_text(root)} has the key {key[:40]!r} out of order: get it from another source"
+    ).about(cid=root)
 
 
 def _empty(cid: CID) -> Untrue:
     # [MST-5]
-    return Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null")
+    return Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null").about(cid=cid)
 
 
 def _too_deep(root: CID) -> Untrue:
-    return Untrue(f"the tree under {to_text(root)} is deeper than {TREE_HEIGHT_MAX} levels: it is not what it claims")
+    return Untrue(
+        f"the tree under {to_text(root)} is deeper than {TREE_HEIGHT_MAX} levels: it is not what it claims"
+    ).about(cid=root)

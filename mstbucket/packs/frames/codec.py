@@ -113,5 +113,5 @@ class Decoder:
                 raise BrokenFrame(f"it has {len(plain)} bytes instead of {frame.length}")
         except BrokenFrame as error:
             what = f"frame {frame.number} of pack {self._name}, {frame.stored_length} bytes at {frame.stored_start}"
-            raise BrokenFrame(f"{what}: {error}") from error
+            raise BrokenFrame(f"{what}: {error}").about(pack=self._name, offset=frame.stored_start) from error
         return plain

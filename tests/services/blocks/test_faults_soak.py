@@ -207,13 +207,13 @@ class Soak:
         return getattr(self.quiet, verb)(*arguments)
 
     def export(self) -> None:
-        if self.bucket.commit is not None:
+        if self.bucket.head_commit() is not None:
             out = self.exported()
-            assert to_text(mstbucket.verify_car(io.BytesIO(out)).root) == self.bucket.commit.cid
+            assert to_text(mstbucket.verify_car(io.BytesIO(out)).root) == self.bucket.head_commit().cid
 
     def verify(self) -> None:
-        if self.bucket.commit is not None:
-            assert self.bucket.verify().commit == self.bucket.commit.cid
+        if self.bucket.head_commit() is not None:
+            assert self.bucket.verify().commit == self.bucket.head_commit().cid
 
     def leave_and_come_back(self) -> None:
         """A small bucket is imported under another name: all of it, or none. It was made and left while all was well."""

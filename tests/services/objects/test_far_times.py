@@ -68,4 +68,4 @@ def test_an_object_of_the_last_millisecond_goes_every_way(
     assert {row[0] for row in rows} == {"infinity"}
     there.copy_object("k", "copied", source_bucket=bucket)
     assert there.get_object("copied").read() == b"bytes"
-    assert there.commit is not None
+    assert there.head_commit() is not None

@@ -380,7 +380,7 @@ def test_buckets_are_made_found_listed_and_removed(store: mstbucket.Store) -> No
         lambda: list(one.objects()),
         lambda: one.delete_object("k"),
         one.flush,
-        lambda: one.commit,
+        one.head_commit,
         lambda: list(one.log()),
         one.verify,
     ):

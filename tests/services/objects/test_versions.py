@@ -302,8 +302,8 @@ def test_deletes_by_id_remove_exactly_that_and_bring_the_next_older_one_up(bucke
     assert everything(bucket) == []
     bucket.flush()
     assert bucket.verify().objects == 0
-    assert bucket.commit is not None
-    assert bucket.commit.versions is None
+    assert bucket.head_commit() is not None
+    assert bucket.head_commit().versions is None
 
 
 def test_a_delete_of_the_newest_leaves_an_older_marker_on_top(versioned: mstbucket.Bucket) -> None:

@@ -358,7 +358,7 @@ class S3Machine(Pair, RuleBasedStateMachine):
             self.real[letter].export_car(out)
             back = there.import_car(io.BytesIO(out.getvalue()), next(self.names))
             back.export_car(again)
-            assert back.commit == commit
+            assert back.head_commit() == commit
             assert again.getvalue() == out.getvalue()
             self.real[letter] = back
             self.model[letter].open.clear()

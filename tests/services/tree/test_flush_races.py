@@ -140,4 +140,4 @@ def test_who_waits_joins_the_second_commit_that_is_whole(
             bucket.put_object(f"{n}", b"v")
             fold_all(bucket._context, bucket.name)
         thread.join(30)
-        assert done == [bucket.commit]
+        assert done == [bucket.head_commit()]

@@ -92,7 +92,7 @@ def test_a_store_goes_through_every_encoding_and_back(opened: Open) -> None:
     """[STO-1], [STO-2], [FRAME-14]: same bytes, commit and CAR; every pack and ref is of the new kind; no key is left."""
     bucket = opened().create_bucket("things")
     fill(bucket)
-    held, file, commit = shown(bucket), exported(bucket), bucket.commit
+    held, file, commit = shown(bucket), exported(bucket), bucket.head_commit()
     places = rows(bucket, 'SELECT cid, pack, "offset", length FROM blocks ORDER BY cid')
     for settings, suffix in STEPS.values():
         bucket = opened(**settings).bucket("things")
@@ -102,7 +102,7 @@ def test_a_store_goes_through_every_encoding_and_back(opened: Open) -> None:
         assert all(name.endswith(suffix) and name.count(".") == suffix.count(".") for name in names(bucket, PACKS))
         assert all(name.endswith(".car.aes") == ("encryption" in settings) for name in names(bucket, REFS))
         assert len(names(bucket, REFS)) == 3
-        assert (shown(bucket), exported(bucket), bucket.commit) == (held, file, commit)
+        assert (shown(bucket), exported(bucket), bucket.head_commit()) == (held, file, commit)
         assert rows(bucket, 'SELECT cid, pack, "offset", length FROM blocks ORDER BY cid') == places
         assert scrub(bucket._context.blobs, bucket._context.encoding.key).damaged == ()
         assert opened(**settings).reencode().packs == 0
@@ -114,7 +114,7 @@ def test_a_store_goes_through_every_encoding_and_back(opened: Open) -> None:
     assert all(name.count(".") == 1 for name in names(bucket, ""))
     assert names(bucket, KEYS) == []
     assert rows(bucket, "SELECT count(*) FROM frames") == [(0,)]
-    assert (shown(bucket), exported(bucket), bucket.commit) == (held, file, commit)
+    assert (shown(bucket), exported(bucket), bucket.head_commit()) == (held, file, commit)
     bucket.put_object("more", b"more" * 50_000)
     bucket.flush()
     assert_whole(bucket)

@@ -78,7 +78,7 @@ def test_what_fails_is_logged_and_tried_again_and_holds_up_no_other_bucket(
         one.put_object("l", b"2")
     monkeypatch.setattr(worker, "FLUSH_AGE_MS", 0)
     with caplog.at_level(logging.WARNING, "mstbucket"), open_working() as working:
-        until(lambda: whole.commit is not None and "will be repeated" in caplog.text)
+        until(lambda: whole.head_commit() is not None and "will be repeated" in caplog.text)
         assert dirty(working) == 1
         (tmp_path / "taken away").rename(pack)
         until(lambda: dirty(working) == 0)
@@ -119,7 +119,7 @@ def test_after_close_no_thread_is_left_and_nothing_is_folded(
     store.close()
     assert set(threading.enumerate()) <= before
     bucket.put_object("k", b"")
-    assert bucket.commit is None
+    assert bucket.head_commit() is None
 
 
 def test_a_store_without_background_work_has_no_thread(open_store: Callable[[], mstbucket.Store]) -> None:

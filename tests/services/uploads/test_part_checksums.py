@@ -97,7 +97,7 @@ def test_the_object_has_the_checksum_that_was_asked_for(
     bucket.verify()
     bucket.export_car(tmp_path / "x.car")
     copy = second_store.import_car(tmp_path / "x.car")
-    assert copy.commit == commit
+    assert copy.head_commit() == commit
     assert copy.head_object("k") == info
 
 

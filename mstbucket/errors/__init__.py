@@ -1,0 +1,157 @@
+"""Every error this package raises on purpose, drawn as a tree and grouped by what a handler does next.
+
+    MstBucketError
+    ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
+    │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
+    │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
+    │   ├── BadDigest, InvalidDigest
+    │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
+    │   └── WrongKey, WrongPlace
+    ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
+    │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
+    │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    ├── Conflict                          somebody else was there first: read again, then decide
+    │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
+    │   ├── PreconditionFailed, NotModified
+    │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, MethodNotAllowed
+    │   └── AccessDenied, InvalidBucketState
+    ├── FormatError                       bytes are not what the specification allows: get another copy
+    │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
+    ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
+    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame
+    ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
+    │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
+    └── Unsupported                       deliberately not offered here: the message says what to use instead
+
+`code` is the S3 error code where S3 has one, and never changes once released. `status` is S3's HTTP status for it.
+"""
+
+from __future__ import annotations
+
+from mstbucket.errors.conflict import (
+    AccessDenied,
+    BlobExists,
+    BlocksMoved,
+    BucketAlreadyExists,
+    BucketNotEmpty,
+    CommitMoved,
+    ConditionalRequestConflict,
+    Conflict,
+    InvalidBucketState,
+    MethodNotAllowed,
+    NotModified,
+    PreconditionFailed,
+    VersioningChanged,
+)
+from mstbucket.errors.damage import (
+    BrokenFrame,
+    CorruptionError,
+    ExtraBlock,
+    ForeignCar,
+    FormatError,
+    HashMismatch,
+    InvalidBlock,
+    InvalidCar,
+    InvalidCid,
+    MissingBlock,
+    Untrue,
+)
+from mstbucket.errors.invalid_input import (
+    BadDigest,
+    EntityTooLarge,
+    EntityTooSmall,
+    InvalidBucketName,
+    InvalidDigest,
+    InvalidInput,
+    InvalidKey,
+    InvalidPart,
+    InvalidPartNumber,
+    InvalidPartOrder,
+    InvalidRange,
+    InvalidRequest,
+    InvalidTag,
+    InvalidToken,
+    KeyTooLong,
+    MetadataTooLarge,
+    WrongKey,
+    WrongPlace,
+)
+from mstbucket.errors.not_found import (
+    NoSuchBlob,
+    NoSuchBucket,
+    NoSuchCommit,
+    NoSuchKey,
+    NoSuchLifecycleConfiguration,
+    NoSuchObjectLockConfiguration,
+    NoSuchTagSet,
+    NoSuchUpload,
+    NoSuchVersion,
+    NotFound,
+    ObjectLockConfigurationNotFound,
+)
+from mstbucket.errors.root import MstBucketError
+from mstbucket.errors.storage import OutcomeUnknown, StorageError, Unsupported
+
+__all__ = [
+    "AccessDenied",
+    "BadDigest",
+    "BlobExists",
+    "BlocksMoved",
+    "BrokenFrame",
+    "BucketAlreadyExists",
+    "BucketNotEmpty",
+    "CommitMoved",
+    "ConditionalRequestConflict",
+    "Conflict",
+    "CorruptionError",
+    "EntityTooLarge",
+    "EntityTooSmall",
+    "ExtraBlock",
+    "ForeignCar",
+    "FormatError",
+    "HashMismatch",
+    "InvalidBlock",
+    "InvalidBucketName",
+    "InvalidBucketState",
+    "InvalidCar",
+    "InvalidCid",
+    "InvalidDigest",
+    "InvalidInput",
+    "InvalidKey",
+    "InvalidPart",
+    "InvalidPartNumber",
+    "InvalidPartOrder",
+    "InvalidRange",
+    "InvalidRequest",
+    "InvalidTag",
+    "InvalidToken",
+    "KeyTooLong",
+    "MetadataTooLarge",
+    "MethodNotAllowed",
+    "MissingBlock",
+    "MstBucketError",
+    "NoSuchBlob",
+    "NoSuchBucket",
+    "NoSuchCommit",
+    "NoSuchKey",
+    "NoSuchLifecycleConfiguration",
+    "NoSuchObjectLockConfiguration",
+    "NoSuchTagSet",
+    "NoSuchUpload",
+    "NoSuchVersion",
+    "NotFound",
+    "NotModified",
+    "ObjectLockConfigurationNotFound",
+    "OutcomeUnknown",
+    "PreconditionFailed",
+    "StorageError",
+    "Unsupported",
+    "Untrue",
+    "VersioningChanged",
+    "WrongKey",
+    "WrongPlace",
+]
+
+# They go by the name under which users import them, in tracebacks and in pickles.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
