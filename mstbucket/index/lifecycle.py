@@ -116,7 +116,7 @@ def remove_rules(tx: Tx) -> None:
 def rules_of(connection: Connection, bucket: int) -> list[LifecycleRule]:
     """The rules of the bucket with this row number, in the order given."""
     query = f"SELECT {_COLUMNS} FROM lifecycle_rules WHERE bucket = %s ORDER BY place"
-    return [_rule_of(_RuleRow(*row)) for row in connection.execute(query, (bucket,), binary=True)]
+    return [_rule_of(_RuleRow._make(row)) for row in connection.execute(query, (bucket,), binary=True).fetchall()]
 
 
 def _row_of(rule: LifecycleRule) -> _RuleRow:
@@ -302,7 +302,7 @@ def abort_uploads(tx: Tx, low: str, midnight: int, limit: int) -> list[str]:
         DELETE FROM uploads u USING gone WHERE u.id = gone.id RETURNING u.key
     """
     arguments = {"bucket": tx.bucket, "key": low, "midnight": midnight, "limit": limit}
-    return [key for (key,) in tx.connection.execute(query, arguments)]
+    return [key for (key,) in tx.connection.execute(query, arguments).fetchall()]
 
 
 def _keys(candidates: Sequence[Candidate]) -> object:

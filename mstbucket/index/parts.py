@@ -63,7 +63,7 @@ def page_of(connection: Connection, upload_id: str, above: int, limit: int) -> l
         SELECT number, md5, size, modified, checksums FROM parts
         WHERE upload = %s AND number > %s ORDER BY number LIMIT %s
     """
-    return [ListedPart(*row) for row in connection.execute(query, (upload_id, above, limit), binary=True)]
+    return list(map(ListedPart._make, connection.execute(query, (upload_id, above, limit), binary=True).fetchall()))
 
 
 def of_numbers(connection: Connection, upload_id: str, numbers: Sequence[int]) -> dict[int, StoredPart]:
@@ -72,8 +72,8 @@ def of_numbers(connection: Connection, upload_id: str, numbers: Sequence[int]) -
         SELECT number, generation, size, md5, sha256, checksums FROM parts
         WHERE upload = %s AND number = ANY (%s) ORDER BY number
     """
-    rows = connection.execute(query, (upload_id, binary.integer_array(numbers)), binary=True)
-    return {row[0]: StoredPart._make(row) for row in rows}
+    rows = connection.execute(query, (upload_id, binary.integer_array(numbers)), binary=True).fetchall()
+    return dict(zip((row[0] for row in rows), map(StoredPart._make, rows), strict=True))
 
 
 def chunks_of(db: Database, upload_id: str, parts: Sequence[StoredPart]) -> list[PartChunks]:
@@ -84,7 +84,7 @@ def chunks_of(db: Database, upload_id: str, parts: Sequence[StoredPart]) -> list
         WHERE p.upload = %s ORDER BY p.number
     """
     with db.reading() as connection:
-        return [PartChunks._make(row) for row in connection.execute(query, (*_pairs(parts), upload_id), binary=True)]
+        return list(map(PartChunks._make, connection.execute(query, (*_pairs(parts), upload_id), binary=True).fetchall()))
 
 
 def count_unchanged(tx: Tx, upload_id: str, parts: Sequence[StoredPart]) -> int:

@@ -211,4 +211,4 @@ def page_of_open(
     """At most `limit` items of the open uploads with `prefix`, above (`key`, `upload_id`), rolled up at the delimiter."""
     arguments = scan_arguments(bucket, prefix, delimiter, limit) | {"key": key, "id": upload_id}
     query = _LOOSE if delimiter else _PLAIN
-    return [Listed(*row) for row in connection.execute(query, arguments, binary=True)]
+    return list(map(Listed._make, connection.execute(query, arguments, binary=True).fetchall()))

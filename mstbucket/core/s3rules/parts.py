@@ -65,11 +65,12 @@ def checked_names(parts: Iterable[NamedPart]) -> list[NamedPart]:
         InvalidInput, InvalidPart: no upload can have these parts.
     """
     named: list[NamedPart] = []
-    for number, etag, checksums in parts:
+    for part in parts:
+        number, etag, checksums = part
         if named and number <= named[-1][0]:  # [MPU-6] strictly ascending
             raise InvalidPartOrder(f"part {number} comes after part {named[-1][0]}: name each once, in ascending order")
-        quoted = len(etag) >= 2 and etag[0] == etag[-1] == '"'
-        named.append((number, etag[1:-1] if quoted else etag, checksums))
+        quoted = etag[:1] == '"' and len(etag) >= 2 and etag[-1] == '"'
+        named.append((number, etag[1:-1], checksums) if quoted else part)
     if not 1 <= len(named) <= PARTS_MAX:
         raise InvalidInput(f"an upload is completed with 1 to {PARTS_MAX} parts, not {'none' if not named else 'more'}")
     if not 1 <= named[0][0] <= named[-1][0] <= PARTS_MAX:
@@ -124,4 +125,4 @@ def object_etag(parts: Sequence[StoredPart]) -> str:
 
 def digest_of_names(named: Sequence[NamedPart]) -> bytes:
     """What tells a repeated completion from one that names other parts ([MPU-9])."""
-    return hashlib.sha256("".join(f"{number} {etag}\n" for number, etag, _ in named).encode()).digest()
+    return hashlib.sha256("".join([f"{number} {etag}\n" for number, etag, _ in named]).encode()).digest()
