@@ -12,7 +12,15 @@ from mstbucket.model.objects import PlainTags, PutRequest, Tags
 
 
 def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
-    """*tags*, in one of the shapes of `PlainTags`, as a map, or `InvalidTag` with the rule broken ([TAG-1], [TAG-2])."""
+    """Tags in either shape of `PlainTags`, as a map.
+
+    Args:
+        most: how many of them there may be.
+        whose: the bucket or object, for the message.
+
+    Raises:
+        InvalidTag: they break a rule of [TAG-1] or [TAG-2]; the message says which.
+    """
     plain = cast("PlainTags", tags)
     pairs = list(plain.items() if isinstance(plain, Mapping) else plain)
     if len(pairs) > most:  # [TAG-1]
@@ -39,9 +47,9 @@ def tags_of(request: PutRequest) -> dict[str, str]:
 
 
 def bucket_tag_set(tags: Tags, bucket: str) -> dict[str, str]:
-    """*tags* as a map that a commit of *bucket* has room for, or `InvalidTag`."""
+    """The tags of a bucket as a map for which a commit has room, or `InvalidTag`."""
     found = tag_set(tags, BUCKET_TAGS_MAX, f"bucket {bucket!r}")
     size = tags_size(found)
-    if size > BUCKET_TAGS_SIZE_MAX:  # [TAG-7] a commit that could not be written would stop every later flush
+    if size > BUCKET_TAGS_SIZE_MAX:  # [TAG-7] else no later flush could write its commit
         raise InvalidTag(f"the tags of bucket {bucket!r} have {size} bytes of UTF-8; at most {BUCKET_TAGS_SIZE_MAX} fit")
     return found

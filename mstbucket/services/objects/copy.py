@@ -8,7 +8,7 @@ from typing import Final
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Conditions, Expected
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower_names
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
@@ -86,8 +86,8 @@ def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: s
         m = replace(
             m,
             content_type=request.content_type or DEFAULT_TYPE,
-            headers=lower(request.headers),
-            metadata=lower(request.metadata),
+            headers=lower_names(request.headers),
+            metadata=lower_names(request.metadata),
         )
     return replace(m, tags=tags_of(request)) if tagging_directive == "REPLACE" else m
 

@@ -16,7 +16,7 @@ from mstbucket.core.cid import to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
 from mstbucket.core.s3rules.digests import claims
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower_names
 from mstbucket.core.s3rules.retention import LockWanted, lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
@@ -32,9 +32,9 @@ from mstbucket.services.blocks.incoming import Incoming, repeating
 from mstbucket.services.objects.read_body import BodyRead, read_body
 from mstbucket.services.objects.versioning import new_id, with_cached_versioning
 
-BATCH_OBJECTS: Final = 4000  # objects of one transaction of a bulk put; its pack is one request: 25 for 100,000 small ones
-BATCH_BYTES: Final = 64 * MIB  # after this much a batch is closed, so that its pack is of a size to move around
-PACK_BYTES: Final = MIB  # small bodies of a batch go to a pack from this sum on; below, a file would not pay
+BATCH_OBJECTS: Final = 4000  # objects of one transaction and of one pack: 100,000 small objects are 25 packs
+BATCH_BYTES: Final = 64 * MIB  # a batch is closed after this much, so that its pack is easy to move around
+PACK_BYTES: Final = MIB  # from this sum on the small bodies of a batch go to a pack; a smaller file would not pay
 
 
 def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
@@ -74,7 +74,7 @@ def put_many(
 
 
 class _Batch:
-    """Objects of one transaction. Two puts to the same key come one after the other, as they were added."""
+    """The objects of one transaction. Two of them with one key are put in the order in which they were added."""
 
     def __init__(self, context: Context, bucket: str) -> None:
         self._context = context
@@ -88,7 +88,7 @@ class _Batch:
         self._bytes = 0
 
     def takes(self, request: PutRequest) -> bool:
-        """Whether there is room, and the request's conditions are not about an object of this very batch."""
+        """Whether there is room, and no condition of the request is about an object of this batch."""
         if len(self._objects) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES:
             return False
         conditional = request.if_match is not None or request.if_none_match is not None
@@ -199,8 +199,8 @@ def _manifest(request: PutRequest, body: BodyRead, checksums: Mapping[str, str],
         modified=now,
         sha256=body.sha256,
         checksums=checksums,
-        headers=lower(request.headers),
-        metadata=lower(request.metadata),
+        headers=lower_names(request.headers),
+        metadata=lower_names(request.metadata),
         tags=tags_of(request),
     )
 

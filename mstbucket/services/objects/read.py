@@ -21,16 +21,16 @@ from mstbucket.model.objects import ObjectInfo
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
 
-READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more chunks cost more in fresh memory than they save
+READ_AHEAD: Final = 2 * MIB  # fetched at a time from a large body; more would cost more in fresh memory than it saves
 
 
 class ObjectReader:
-    """The bytes of one object, as a stream; every chunk is checked against its CID before any of it is handed out.
+    """The bytes of one object, as a stream. Every chunk is checked against its CID before any of it is handed out.
 
     Reading past damage raises `CorruptionError` (`HashMismatch`, `MissingBlock`) and never yields a wrong or shortened
-    body. After an error of any kind every further read raises it again: open the object anew to read on. The reader
-    holds at most 2 MiB ahead. It sees the object as it was when it was opened, also when the key is overwritten
-    meanwhile. Not thread-safe: give each thread its own.
+    body. After an error every further read raises the same error: open the object anew to read on. The reader holds at
+    most 2 MiB ahead. It gives the object that it was opened for, also when the key is overwritten meanwhile. Not
+    thread-safe: give each thread its own.
 
     Attributes:
         start, stop: the half-open range of the object's bytes that this reader gives.
@@ -46,7 +46,7 @@ class ObjectReader:
 
     @cached_property
     def info(self) -> ObjectInfo:
-        """What `head_object` would have said. Made when it is first looked at: a small read spends a fifth of it here."""
+        """What `head_object` would have said. It is made when it is first asked for: that takes a fifth of a small read."""
         return self._describe()
 
     def read(self, size: int = -1) -> bytes:
@@ -77,7 +77,7 @@ class ObjectReader:
 
     def _next(self) -> bytes | None:
         if self._failed is not None:
-            raise self._failed  # [GET-1] a generator that raised has ended, which would look like the end of the bytes
+            raise self._failed  # [GET-1] the generator has ended, which would look like the end of the bytes
         try:
             return next(self._chunks, None)
         except BaseException as error:
@@ -114,7 +114,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of an object is to be read: the current one or a version, all of it, or the range `span`, or one part."""
+    """What is to be read: the current object of a key or one version, and of that all, a range or a part.
+
+    Attributes:
+        version_id: None for the current object.
+        span: a range in the words of HTTP, such as `bytes=0-9`.
+        part: the number of a part, from 1. With neither `span` nor `part` it is all of the body.
+    """
 
     key: str
     version_id: str | None = None

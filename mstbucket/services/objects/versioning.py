@@ -46,7 +46,7 @@ def with_cached_versioning(context: Context, bucket: str, work: Callable[[str | 
 
 
 def new_id(versioning: str | None) -> str | None:
-    """The id for a version about to be written: a fresh one, or None for the null version ([VSN-2])."""
+    """The id of a version that is about to be written: a fresh one, or None for the null version ([VSN-2])."""
     if versioning != ENABLED:
         return None
     made = secrets.token_urlsafe(_ID_BYTES)

@@ -11,7 +11,7 @@ from mstbucket.core.cid import raw_cid
 from mstbucket.core.keys import TOP, check_text, encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.listing import common_prefix, page_size
-from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower
+from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower_names
 from mstbucket.core.s3rules.part_checksums import UploadChecksum
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
@@ -37,7 +37,7 @@ def create(context: Context, bucket: str, request: PutRequest, wanted: UploadChe
     """Begin an upload; see `Bucket.create_multipart_upload`. The body of the request is not looked at."""
     check_request(request)
     lock = lock_wanted(request)
-    headers, metadata, tags = lower(request.headers), lower(request.metadata), tags_of(request)
+    headers, metadata, tags = lower_names(request.headers), lower_names(request.metadata), tags_of(request)
     content_type = request.content_type or DEFAULT_TYPE
     now = context.db.now_ms()
     # [MPU-1] what no manifest can hold is refused now, and not after all parts have been sent

@@ -19,6 +19,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.core.s3rules.conditions import Conditions, conditions, expected
 from mstbucket.errors import InvalidInput, NoSuchKey, NotModified, PreconditionFailed
+from mstbucket.index.tx import enter
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 
 BODY = b"what is there"
@@ -326,15 +327,15 @@ def test_whoever_comes_second_waits_for_the_one_who_holds_a_key_that_is_not_ther
 
     thread = threading.Thread(target=work)
     with pytest.raises(InterruptedError), db.transaction() as connection:  # noqa: PT012
-        number = connection.execute("SELECT bucket FROM enter('things')").fetchone()[0]  # type: ignore[index]
-        expected(None, "*").require(connection, number, "k")
+        tx = enter(connection, "things")
+        tx.expect("k", expected(None, "*"))
         thread.start()
         with db.connection() as observer:  # a transaction would see one state of that view only
             while observer.execute(WAITING).fetchone() == (0,):
                 assert not done.wait(0.01), failed
         if first == "commits":
             connection.execute(
-                "INSERT INTO objects SELECT %s, 'k', '\\x01', '\\x01', 1, 'first', 'text', 0, 0", (number,)
+                "INSERT INTO objects SELECT %s, 'k', '\\x01', '\\x01', 1, 'first', 'text', 0, 0", (tx.bucket,)
             )
             connection.execute("COMMIT")
         raise InterruptedError
