@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 DEAD_MIN: Final = 1000  # dead rows below which a vacuum costs more than it gives
-DEAD_SHARE: Final = 0.2  # of the live rows, from which a table is vacuumed: so each write pays for a few rows of it at most
+DEAD_SHARE: Final = 0.05  # of the live rows, from which a table is vacuumed: each dead row pays for a look at 20 others
 INDEX_MAX: Final = 64 * KIB  # bytes of an index on an empty table, from which it is made anew: a vacuum does not shorten it
 _LOCK: Final = "20ms"  # others wait no longer than this for us, and we for them
 
