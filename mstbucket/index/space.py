@@ -41,7 +41,7 @@ _LONG: Final = """
 
 
 def count_dead(connection: Connection) -> None:
-    """Let the rows that this transaction removes be counted at its end, and not a second or more later."""
+    """Let the rows that this session has removed, and removes in this transaction, be counted at once, not seconds later."""
     if connection.info.server_version >= 150000:
         connection.execute("SELECT pg_stat_force_next_flush()")
 
@@ -54,6 +54,7 @@ def give_back(db: Database) -> None:
     with suppress(StorageError, Conflict), db.connection() as connection:
         if not connection.direct:
             return
+        count_dead(connection)  # in a program of one thread this is the session of its puts
         tables = connection.execute(_DEAD, (SCHEMA, DEAD_MIN, DEAD_SHARE)).fetchall()
         if not tables:
             return
