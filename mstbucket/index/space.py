@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 DEAD_MIN: Final = 1000  # dead rows below which a vacuum costs more than it gives
-DEAD_SHARE: Final = 0.2  # of the live rows, from which a table is vacuumed: so each write pays for a few rows of it at most
+DEAD_SHARE: Final = 0.05  # of the live rows, from which a table is vacuumed: each dead row pays for a look at 20 others
 INDEX_MAX: Final = 64 * KIB  # bytes of an index on an empty table, from which it is made anew: a vacuum does not shorten it
 _LOCK: Final = "20ms"  # others wait no longer than this for us, and we for them
 
@@ -41,7 +41,7 @@ _LONG: Final = """
 
 
 def count_dead(connection: Connection) -> None:
-    """Let the rows that this transaction removes be counted at its end, and not a second or more later."""
+    """Let the rows that this session has removed, and removes in this transaction, be counted at once, not seconds later."""
     if connection.info.server_version >= 150000:
         connection.execute("SELECT pg_stat_force_next_flush()")
 
@@ -54,6 +54,7 @@ def give_back(db: Database) -> None:
     with suppress(StorageError, Conflict), db.connection() as connection:
         if not connection.direct:
             return
+        count_dead(connection)  # in a program of one thread this is the session of its puts
         tables = connection.execute(_DEAD, (SCHEMA, DEAD_MIN, DEAD_SHARE)).fetchall()
         if not tables:
             return

@@ -5,7 +5,7 @@
 -- All times are ms since 1970 by the database's clock ([PG-26]).
 -- Pages of what is changed in place keep room for it, so that no index is touched (HOT): `buckets`, which each flush updates, and
 -- `dirty`, which each put does. Not `objects`: of random overwriting 95 of 100 updates were HOT in full pages, and room in each
--- would cost 28 bytes an object. What flushes leave is vacuumed by them ([PG-27]), at the share at which the server's own would.
+-- would cost 28 bytes an object. What flushes leave is vacuumed by them ([PG-27]).
 
 -- --- the store itself ----------------------------------------------------------------------------------------------------
 
