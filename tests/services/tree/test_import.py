@@ -298,7 +298,7 @@ def test_an_import_whose_commit_was_not_answered_is_told_and_keeps_its_packs_onl
 ) -> None:
     """[PUT-8] [IMP-3]: of the recording it is known that there is no bucket; of the switch nobody can say."""
     database = type(second_store._context.db)
-    follow_up, record, settle = database._commit, staged_blocks._record, Staged.settle
+    follow_up, record, settle = database._commit, staged_blocks._record, Staged.withdraw
     losing: list[Any] = []
 
     def lost(self: Any, connection: Any) -> None:
@@ -324,7 +324,7 @@ def test_an_import_whose_commit_was_not_answered_is_told_and_keeps_its_packs_onl
         if stage == "recording":
             patch.setattr(staged_blocks, "_record", recording)
         else:
-            patch.setattr(Staged, "settle", settling)
+            patch.setattr(Staged, "withdraw", settling)
         with pytest.raises(StorageError) as caught:
             second_store.import_car(io.BytesIO(car))
     assert isinstance(caught.value, OutcomeUnknown) == (stage == "switch")
