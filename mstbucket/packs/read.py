@@ -54,18 +54,23 @@ _Read = TypeVar("_Read")
 
 
 def following(
-    locate: Callable[[], _Places], read: Callable[[_Places], _Read], condemn: Callable[[CorruptionError], object]
+    locate: Callable[[], _Places],
+    read: Callable[[_Places], _Read],
+    condemn: Callable[[CorruptionError | StorageError], object],
 ) -> _Read:
     """What `read` makes of the places that `locate` gives; asked again where what it wants is not there, or damaged.
 
     [STO-3] A pack may have been written again, or compacted into another, since the index was asked. What is still missing
-    or wrong when the index says the same again is lost: `condemn` hears the error, and it goes through.
+    or wrong when the index says the same again is lost: `condemn` hears the error, and it goes through. So it is with a
+    pack whose file alone the medium does not give; any other failure of the medium says nothing about the pack ([PUT-13]).
     """
     places = locate()
     while True:
         try:
             return read(places)
-        except CorruptionError as error:
+        except (CorruptionError, StorageError) as error:
+            if isinstance(error, StorageError) and error.pack is None:
+                raise
             moved = locate()
             if moved == places:
                 condemn(error)
@@ -125,7 +130,7 @@ class PackScan:
         self,
         blobs: Ranges,
         locate: Callable[[Sequence[CID]], Mapping[CID, _Place]],
-        condemn: Callable[[CorruptionError], object] = lambda error: None,
+        condemn: Callable[[CorruptionError | StorageError], object] = lambda error: None,
     ) -> None:
         self._blobs = blobs
         self._locate = locate

@@ -20,12 +20,14 @@ from typing import Final
 from mstbucket.blobs.base import BlobInfo, BlobStore, BlobWriter
 from mstbucket.blobs.media.disk import Folders, Handle, OpenFiles, declared, failed, open_file, sync
 from mstbucket.blobs.names import check_name, is_name
-from mstbucket.errors import BlobExists, InvalidInput, NoSuchBlob, OutcomeUnknown, StorageError
+from mstbucket.errors import BlobExists, InvalidInput, MstBucketError, NoSuchBlob, OutcomeUnknown, StorageError
 from mstbucket.limits import MIB
 
 #: Where blobs are written. One folder for all, so that looking for what dead writers left costs nothing ([BLOB-11]).
 START_WRITING: Final = 8 * MIB  # written to a blob before the disk is set to work on it
 WRITING: Final = ".writing"
+#: What is the matter with one file, not with the directory or the process: its blocks have to come again.
+OF_ONE_FILE: Final = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR, errno.EINVAL, errno.ENXIO})
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -75,7 +77,7 @@ class LocalBlobs(BlobStore):
             try:
                 part = os.pread(handle.fd, length, start)
             except OSError as error:
-                raise failed("a blob cannot be read", self._path / name, error) from error
+                raise _unreadable("a blob cannot be read", self._path / name, name, error) from error
             if not part:
                 raise StorageError(f"blob {self._path / name} was cut to {start} bytes while it was read")
             parts.append(part)
@@ -114,7 +116,13 @@ class LocalBlobs(BlobStore):
         *parts, last = check_name(name).split("/")
         with declared("a blob cannot be opened", self._path / name):
             try:
-                handle = open_file(self._folders.find(tuple(parts)), last)
+                folder = self._folders.find(tuple(parts))
+                try:
+                    handle = open_file(folder, last)
+                except FileNotFoundError:
+                    raise
+                except OSError as error:
+                    raise _unreadable("a blob cannot be opened", self._path / name, name, error) from error
                 size = os.fstat(handle.fd).st_size
             except (FileNotFoundError, NotADirectoryError):
                 self._folders.check_there()
@@ -166,6 +174,12 @@ class LocalBlobs(BlobStore):
                 except OSError as error:
                     if error.errno != errno.EROFS:
                         raise
+
+
+def _unreadable(what: str, path: Path, name: str, error: OSError) -> MstBucketError:
+    """The declared error for a blob that the system does not give; it names the blob if that file alone is in the way."""
+    told = failed(what, path, error)
+    return told.about(pack=name) if error.errno in OF_ONE_FILE else told  # [PUT-13]
 
 
 class _Writer(BlobWriter):

@@ -44,6 +44,10 @@ class StoreBlocks:
             return read_block(self._blobs, cid, Location(pack, offset, length))
         except CorruptionError:  # [STO-3] It is damaged, or has moved since the caller asked. The index knows which.
             return self.get(cid)
+        except StorageError as error:
+            if error.pack is None:
+                raise
+            return self.get(cid)  # [PUT-13] which records the pack
 
     def inline_bodies(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """The blocks of those of `cids` that the database itself holds."""
@@ -80,8 +84,12 @@ class StoreBlocks:
                     return None
             self._mark(name)
             raise
+        except StorageError as error:
+            if error.pack is not None:
+                self._mark(name)
+            raise
 
-    def _condemn(self, error: CorruptionError) -> None:
+    def _condemn(self, error: CorruptionError | StorageError) -> None:
         """Record the pack in which blocks are lost or damaged, before the error is raised.
 
         The blocks were read a second time, past every cache ([PACK-10]). The index has no other place for them.

@@ -15,7 +15,7 @@ import mstbucket
 from mstbucket.cli.main import main
 from mstbucket.core import car
 from mstbucket.core.cid import from_text, raw_cid
-from mstbucket.errors import BlocksMoved, CorruptionError, HashMismatch
+from mstbucket.errors import BlocksMoved, CorruptionError, HashMismatch, MstBucketError, StorageError
 from mstbucket.limits import KIB, MIB, PART_SIZE_MIN
 from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.tree.import_car import import_car
@@ -330,3 +330,48 @@ def test_what_was_counted_on_in_a_pack_that_is_found_damaged_meanwhile_is_read_b
                 written.put_object("again", io.BytesIO(BODY))
     written.put_object("again", io.BytesIO(BODY))
     assert written.get_object("again").read() == BODY
+
+
+# --- files that the medium does not give -----------------------------------------------------------------------------------
+
+
+def become_link(pack: Path) -> None:
+    pack.unlink()
+    pack.symlink_to("/nonexistent")
+
+
+def become_pipe(pack: Path) -> None:
+    pack.unlink()
+    os.mkfifo(pack)
+
+
+def become_folder(pack: Path) -> None:
+    pack.unlink()
+    pack.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [become_link, become_pipe, become_folder])
+def test_bytes_that_come_again_mend_a_pack_whose_file_cannot_be_read(
+    spoil: Callable[[Path], None], database_url: str, tmp_path: Path
+) -> None:
+    """[PUT-13] [BLOB-13]"""
+    with mstbucket.open(database=database_url, blobs=tmp_path / "b", background=False) as store:
+        bucket = store.create_bucket("things")
+        bucket.put_object("k", BODY)
+        [pack] = packs(tmp_path / "b")
+        spoil(pack)
+        with pytest.raises(MstBucketError):
+            bucket.get_object("k").read()
+        assert marked(bucket) == 1
+        bucket.put_object("k", BODY)
+        assert bucket.get_object("k").read() == BODY
+
+
+def test_a_folder_that_is_not_followed_says_nothing_about_its_packs(written: mstbucket.Bucket, blobs: Path) -> None:
+    """[PUT-13] [BLOB-13]"""
+    (blobs / "packs").rename(blobs / "aside")
+    (blobs / "packs").symlink_to("aside")
+    written._context.blobs.release()
+    with pytest.raises(StorageError):
+        written.get_object("large").read()
+    assert marked(written) == 0
