@@ -28,6 +28,7 @@ UNHURRIED: Final = (8.0, 60.0)
 HURRIED: Final = (2.0, 10.0)
 QUIT_SECONDS: Final = 6.0  # a postmaster gives its own children 5 before it kills them
 KILL_SECONDS: Final = 5.0
+STUCK_LOOKS, LOOK_SECONDS = 3, 1.0  # a server that stood still at so many looks in a row will not move again
 _SHUTTING_DOWN, _CRASH_RECOVERY = 3, 4  # of the states in pg_control, the same in all versions
 _STATE: Final = slice(16, 20)  # after the system's number and two versions
 
@@ -107,6 +108,43 @@ def _as_owner(data: str, act: Callable[[], object]) -> None:
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
+
+
+def watch(data: str, server: Callable[[], int | None], send: Callable[[int], object]) -> None:
+    """Kill a server that stands still, for ever, in a thread of its own; *server* gives its number while it should live.
+
+    [PG-19] PostgreSQL takes no notice of a death while it replaces what an earlier one took along. If the process that
+    recovers is killed then, the server waits for it without end, and refuses everybody until it is killed itself.
+    """
+    still = 0
+    while True:
+        time.sleep(LOOK_SECONDS)
+        pid = server()
+        still = still + 1 if pid is not None and _stands_still(pid) and _state(data) != _SHUTTING_DOWN else 0
+        if still == STUCK_LOOKS:
+            send(SIGKILL)
+
+
+def _stands_still(postmaster: int) -> bool:
+    """Whether nobody recovers the data, and nobody writes the log either, as there is always one who does."""
+    titles = _titles(postmaster) if sys.platform == "linux" else []
+    return bool(titles) and not any(b"startup" in title or b"walwriter" in title for title in titles)
+
+
+def _titles(parent: int) -> list[bytes]:
+    """What the children of a process call themselves."""
+    titles = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    if int(file.read().rpartition(b")")[2].split()[1]) != parent:
+                        continue
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    titles.append(file.read())
+            except OSError:
+                continue  # gone
+    return titles
 
 
 def holders(lock: int, among: list[int] | None = None) -> list[int]:

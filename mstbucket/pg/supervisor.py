@@ -392,6 +392,7 @@ def main() -> NoReturn:
         raise
     report(pipe, "ready")
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
+    _thread.start_new_thread(processes.watch, (job["data"], lambda: None if supervisor.ending else supervisor.pid, supervisor.signal))
     supervisor.keep()
 
 
