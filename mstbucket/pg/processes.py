@@ -18,7 +18,16 @@ from mstbucket.pg.identity import become
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Final, Protocol
+
+    class Supervisor(Protocol):
+        """What `watch` needs of one: the data, the number of the server's process, and whether it is to end."""
+
+        data: str
+        pid: int | None
+        ending: bool
+
+        def signal(self, number: int) -> None: ...
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15  # numbers that POSIX fixes
 POLL_SECONDS: Final = 0.002
@@ -110,8 +119,8 @@ def _as_owner(data: str, act: Callable[[], object]) -> None:
     os.waitpid(pid, 0)
 
 
-def watch(data: str, server: Callable[[], int | None], send: Callable[[int], object]) -> None:
-    """Kill a server that stands still, for ever, in a thread of its own; *server* gives its number while it should live.
+def watch(supervisor: Supervisor) -> None:
+    """Kill the server of a supervisor when it stands still. In a thread of its own, for ever.
 
     [PG-19] PostgreSQL takes no notice of a death while it replaces what an earlier one took along. If the process that
     recovers is killed then, the server waits for it without end, and refuses everybody until it is killed itself.
@@ -119,10 +128,11 @@ def watch(data: str, server: Callable[[], int | None], send: Callable[[int], obj
     still = 0
     while True:
         time.sleep(LOOK_SECONDS)
-        pid = server()
-        still = still + 1 if pid is not None and _stands_still(pid) and _state(data) != _SHUTTING_DOWN else 0
+        pid = None if supervisor.ending else supervisor.pid
+        idle = pid is not None and _stands_still(pid) and _state(supervisor.data) != _SHUTTING_DOWN
+        still = still + 1 if idle else 0
         if still == STUCK_LOOKS:
-            send(SIGKILL)
+            supervisor.signal(SIGKILL)
 
 
 def _stands_still(postmaster: int) -> bool:

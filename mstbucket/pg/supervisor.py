@@ -351,7 +351,8 @@ class Supervisor:
 
 def read_job(text: bytes) -> dict[str, Any]:
     """The job from words that each end in NUL: a name, "=" and its value, or a name, a number and so many values."""
-    job, words = dict[str, Any](), iter(os.fsdecode(text).split("\0")[:-1])
+    job: dict[str, Any] = {}
+    words = iter(os.fsdecode(text).split("\0")[:-1])
     for name in words:
         count = next(words)
         job[name] = next(words) if count == "=" else [next(words) for _ in range(int(count))]
@@ -391,8 +392,7 @@ def main() -> NoReturn:
         raise
     report(pipe, "ready")
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
-    living = lambda: None if supervisor.ending else supervisor.pid  # noqa: E731
-    _thread.start_new_thread(processes.watch, (job["data"], living, supervisor.signal))
+    _thread.start_new_thread(processes.watch, (supervisor,))
     supervisor.keep()
 
 
