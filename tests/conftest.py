@@ -44,7 +44,7 @@ settings.register_profile(
 settings.load_profile("mstbucket")
 
 STOP_SECONDS: Final = 60.0
-MEMORY_MIN: Final = 40 << 30  # bytes free in /dev/shm: a whole run leaves 24 GB of databases, 8 MB a test, and needs room beside
+MEMORY_MIN: Final = 40 << 30  # bytes free in /dev/shm: a whole run leaves 24 GB of databases, 8 MB a test
 
 
 @pytest.fixture(scope="session")
