@@ -102,6 +102,15 @@ CREATE TABLE frames (
 ALTER TABLE frames ALTER COLUMN lengths SET STORAGE MAIN;
 COMMENT ON TABLE frames IS 'Where the frames of compressed and encrypted packs are.';
 
+CREATE TABLE leases (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    cid bytea NOT NULL,
+    tree bytea NOT NULL,
+    versions bytea,
+    until bigint NOT NULL,
+    CONSTRAINT leases_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE lifecycle_passes (
     bucket bigint NOT NULL,
     midnight bigint NOT NULL,
@@ -211,6 +220,28 @@ CREATE TABLE parts (
     CONSTRAINT parts_upload_fkey FOREIGN KEY (upload) REFERENCES uploads(id) ON DELETE CASCADE
 );
 ALTER TABLE parts ALTER COLUMN chunks SET STORAGE EXTERNAL;
+
+CREATE TABLE retention (
+    bucket bigint NOT NULL,
+    everything bigint,
+    last integer,
+    hourly integer,
+    daily integer,
+    weekly integer,
+    monthly integer,
+    CONSTRAINT retention_pkey PRIMARY KEY (bucket),
+    CONSTRAINT retention_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+
+CREATE TABLE snapshots (
+    bucket bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    created bigint NOT NULL,
+    CONSTRAINT snapshots_pkey PRIMARY KEY (bucket, name),
+    CONSTRAINT snapshots_bucket_seq_fkey FOREIGN KEY (bucket, seq) REFERENCES commits(bucket, seq) ON DELETE CASCADE
+);
+CREATE INDEX snapshots_by_commit ON snapshots USING btree (bucket, seq);
 
 CREATE TABLE store (
     one boolean NOT NULL DEFAULT true,
