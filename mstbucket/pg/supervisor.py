@@ -1,7 +1,7 @@
 """The process that keeps one embedded server: starts it, starts it again after a crash, stops it after the last client.
 
 Run by path (`python -I -S supervisor.py DIRECTORY PIPE LOCK`, the job on its input, see `read_job`), so it
-can import nothing but two files beside it and the standard library, and imports what is cheap there: without json,
+can import nothing but a few files beside it and the standard library, and imports what is cheap there: without json,
 signal and typing it starts in a third of the time. What is true at any time, by locks that the kernel releases however
 a process ends:
 
@@ -33,8 +33,9 @@ if not __package__:
         sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
 
 from mstbucket.pg import processes, trim  # noqa: E402
-from mstbucket.pg.identity import become, enter_namespace, nobody  # noqa: E402
+from mstbucket.pg.ownership import Ownership  # noqa: E402
 from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
+from mstbucket.pg.sockets import Sockets  # noqa: E402
 
 POLL_SECONDS: Final = 0.001  # while waiting for "ready" in postmaster.pid
 CRASHES_MAX: Final = 5  # restarts; the count starts anew when a server has lived for CRASH_SECONDS
@@ -55,8 +56,8 @@ class Supervisor:
         self.job = job
         self.data: str = job["data"]
         self.run: str = job["run"]
-        self.owner: int | None = None  # the user id that owns the data and runs the server, when it is not our own
-        self.namespace = False
+        self.ownership = Ownership()
+        self.sockets = Sockets(self.run, self.ownership)
         self.mutex = _thread.allocate_lock()  # over pid and ending
         self.pid: int | None = None
         self.ending = False
@@ -65,7 +66,6 @@ class Supervisor:
         self.log_start = 0
         self.started = 0.0
         self.crashes = 0  # in a row
-        self.private: str | None = None  # the socket's directory, when it is one of ours outside the directory
 
     # --- start ---------------------------------------------------------------------------------------------------
 
@@ -78,16 +78,16 @@ class Supervisor:
         self.server_lock = self.open_lock("server.lock")
         processes.clear(self.server_lock, self.data)
         if os.geteuid() == 0:
-            self.choose_identity()
-            self.own(self.job["directory"])
-            self.own(self.run)
+            self.ownership.choose(self.job["root_as"], self.job["top"])
+            self.ownership.own(self.job["directory"])
+            self.ownership.own(self.run)
         self.sweep()
         if not os.path.exists(self.data):
             self.initialise()
-        self.own_tree(self.data)
+        self.ownership.own_tree(self.data)
         if os.stat(self.data).st_mode & 0o077:
             os.chmod(self.data, 0o700)  # copied or unpacked here; PostgreSQL would refuse it
-        self.make_socket_directory()
+        self.sockets.make(self.job["sockets"])
         with self.mutex:
             if self.ending:
                 self.leave(0)
@@ -108,8 +108,7 @@ class Supervisor:
         if processes.server_of(self.data) is not None:
             raise Failed("a server that mstbucket did not start is running on this data directory: stop it first")
         processes.forget_shared_memory(self.data)
-        processes.remove_sockets(self.run)
-        self.remove_private(self.recorded())
+        self.sockets.sweep()
         pid_file = os.path.join(self.data, "postmaster.pid")
         if os.path.lexists(pid_file):
             os.unlink(pid_file)
@@ -126,7 +125,7 @@ class Supervisor:
         """Make the data directory under another name, make it durable, then give it its name."""
         fresh = self.job["data_new"]
         os.mkdir(fresh, 0o700)
-        self.own(fresh)
+        self.ownership.own(fresh)
         pid = self.spawn([*self.job["initdb"], "-D", fresh])
         deadline = time.monotonic() + START_SECONDS
         while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
@@ -140,39 +139,6 @@ class Supervisor:
         parent = os.open(os.path.dirname(self.data), os.O_RDONLY)
         os.fsync(parent)
         os.close(parent)
-
-    def make_socket_directory(self) -> None:
-        """Make the directory for the socket when it is not `run` itself, and write down which it is."""
-        place = self.job["sockets"]
-        with open(os.path.join(self.run, "ready.lock"), "r+b") as file:  # made by the client that asked for the lock
-            file.truncate(0)
-            file.write(os.fsencode(place))  # before there is anything: a successor removes what is written down
-        if place != self.run:
-            # [PG-9] its name cannot be guessed; if somebody has it all the same, this fails and nothing of theirs is used
-            os.mkdir(place, 0o700)
-            self.private = place
-        self.own(place)
-
-    def recorded(self) -> str:
-        """The directory of the last server's socket."""
-        try:
-            with open(os.path.join(self.run, "ready.lock"), "rb") as file:
-                return os.fsdecode(file.read(4096))
-        except FileNotFoundError:
-            return self.run
-
-    def remove_private(self, place: str) -> None:
-        """Remove a directory for a socket that lies outside, if it is there and is ours."""
-        try:
-            found = os.lstat(place)
-            private = os.path.basename(place).startswith("mstbucket-") and found.st_mode == 0o040700
-            if place != self.run and private and found.st_uid in {os.geteuid(), self.owner}:
-                processes.remove_sockets(place)
-                os.rmdir(place)
-        except (FileNotFoundError, ValueError):
-            pass  # ValueError: garbage was written down, with NUL in it
-        except OSError as error:
-            os.write(2, f"cannot remove {place}: {error}\n".encode(errors="replace"))
 
     def await_ready(self, pid: int) -> None:
         """Return when postmaster.pid says "ready"; recovery after a crash may take as long as it needs."""
@@ -205,55 +171,6 @@ class Supervisor:
             log.seek(max(self.log_start, size - LOG_TAIL))
             return ":\n" + log.read().decode(errors="replace").strip()
 
-    # --- who the server runs as ----------------------------------------------------------------------------------
-
-    def choose_identity(self) -> None:
-        """PostgreSQL refuses to run as root. Map root to another number inside a namespace, or become `nobody`."""
-        # [PG-7]
-        if self.job["root_as"] != "nobody":
-            pid = os.fork()
-            if pid == 0:
-                os._exit(0 if enter_namespace() else 1)
-            self.namespace = os.waitpid(pid, 0)[1] == 0
-        if self.namespace:
-            self.owner = 0
-        elif self.job["root_as"] == "namespace":
-            raise Failed("this system does not allow user namespaces")
-        else:
-            self.owner = nobody()
-            self.let_through(self.job["top"])
-
-    def let_through(self, top: str) -> None:
-        """Let the server's user pass the store's directory, which nobody but us may read."""
-        if top:
-            found = os.stat(top)
-            if found.st_uid == os.geteuid() and not found.st_mode & 0o001:
-                os.chmod(top, found.st_mode & 0o7777 | 0o011)
-
-    def own(self, path: str) -> None:
-        if self.owner is not None and os.lstat(path).st_uid != self.owner:
-            os.chown(path, self.owner, -1, follow_symlinks=False)
-
-    def own_tree(self, top: str) -> None:
-        """Give a data directory to the server's user, when it was last used in the other way."""
-        found = os.stat(top).st_uid
-        if self.owner is None:
-            if found != os.geteuid():
-                raise Failed(f"{top} belongs to user {found}: run as that user, or give it to user {os.geteuid()}")
-        elif found != self.owner:
-            for folder, _, names in os.walk(top, topdown=False):
-                for name in names:
-                    self.own(os.path.join(folder, name))
-                self.own(folder)  # the top comes last: a chown that was interrupted is done again
-
-    def become(self) -> None:
-        """In the forked child: take on the server's identity."""
-        if self.namespace:
-            if not enter_namespace():
-                raise OSError("user namespaces were withdrawn")
-        elif self.owner:
-            become(self.owner)
-
     def spawn(self, argv: list[str]) -> int:
         """Start a program that holds server.lock and ends when we end. Its output goes to the log."""
         parent = os.getpid()
@@ -261,7 +178,7 @@ class Supervisor:
         if pid != 0:
             return pid
         try:
-            self.become()
+            self.ownership.become()
             libc = ctypes.CDLL(None)
             for number in (SIGHUP, SIGINT, SIGQUIT, SIGTERM):
                 libc.signal(number, None)  # the default: what a client ignores, as under nohup, must end the server
@@ -273,7 +190,7 @@ class Supervisor:
             os.set_inheritable(self.server_lock, True)
             os.execve(argv[0], argv, dict(word.split("=", 1) for word in self.job["environment"]))
         except OSError as error:
-            os.write(2, f"cannot run {argv[0]} as user {self.owner}: {error}\n".encode(errors="replace"))
+            os.write(2, f"cannot run {argv[0]} as user {self.ownership.owner}: {error}\n".encode(errors="replace"))
         os._exit(126)
 
     # --- life and end --------------------------------------------------------------------------------------------
@@ -344,8 +261,7 @@ class Supervisor:
 
     def leave(self, code: int) -> NoReturn:
         """End this process. Releases every lock; what it made outside the directory is removed."""
-        if self.private is not None:
-            self.remove_private(self.private)
+        self.sockets.remove()
         os._exit(code)
 
 

@@ -21,7 +21,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.pg import supervisor
+from mstbucket.pg import identity
 from mstbucket.pg.embedded import EmbeddedPostgres
 
 PACKAGE = str(Path(mstbucket.__file__).parents[1])
@@ -173,7 +173,7 @@ def test_data_of_something_else_is_refused_and_left_alone(path: Path) -> None:
 
 def without_rights() -> dict[str, Any]:
     """Options of a process that may do no more than the owner of its files may."""
-    return {"preexec_fn": supervisor.enter_namespace} if os.geteuid() == 0 else {}
+    return {"preexec_fn": identity.enter_namespace} if os.geteuid() == 0 else {}
 
 
 def test_a_directory_that_may_not_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:

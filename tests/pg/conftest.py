@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 import mstbucket
-from mstbucket.pg import binaries, supervisor
+from mstbucket.pg import binaries, identity, supervisor
 
 PATIENCE: Final = 30.0  # seconds for something that takes milliseconds; only a failing test waits that long
 
@@ -193,9 +193,9 @@ def unprivileged() -> dict[str, Any]:
         return {}
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if supervisor.enter_namespace() else 1)
+        os._exit(0 if identity.enter_namespace() else 1)
     if os.waitpid(pid, 0)[1] == 0:
-        return {"preexec_fn": supervisor.enter_namespace}  # keeps the way to an interpreter in root's home
+        return {"preexec_fn": identity.enter_namespace}  # keeps the way to an interpreter in root's home
     return {"user": 65534, "group": 65534, "extra_groups": []}
 
 

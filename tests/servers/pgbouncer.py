@@ -12,7 +12,7 @@ from typing import Final
 
 from psycopg import conninfo
 
-from mstbucket.pg.supervisor import enter_namespace
+from mstbucket.pg.identity import enter_namespace
 
 PROGRAM: Final = "pgbouncer"
 PLACES: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
