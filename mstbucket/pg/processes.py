@@ -18,16 +18,7 @@ from mstbucket.pg.identity import become
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final, Protocol
-
-    class Supervisor(Protocol):
-        """What `watch` needs of one: the data, the number of the server's process, and whether it is to end."""
-
-        data: str
-        pid: int | None
-        ending: bool
-
-        def signal(self, number: int) -> None: ...
+    from typing import Final
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15  # numbers that POSIX fixes
 POLL_SECONDS: Final = 0.002
@@ -37,8 +28,7 @@ UNHURRIED: Final = (8.0, 60.0)
 HURRIED: Final = (2.0, 10.0)
 QUIT_SECONDS: Final = 6.0  # a postmaster gives its own children 5 before it kills them
 KILL_SECONDS: Final = 5.0
-STUCK_LOOKS, LOOK_SECONDS = 3, 1.0  # a server that stood still at so many looks in a row will not move again
-_SHUTTING_DOWN, _CRASH_RECOVERY = 3, 4  # of the states in pg_control, the same in all versions
+SHUTTING_DOWN, CRASH_RECOVERY = 3, 4  # of the states in pg_control, the same in all versions
 _STATE: Final = slice(16, 20)  # after the system's number and two versions
 
 
@@ -54,10 +44,10 @@ def end(data: str, send: Callable[[int], object], ended: Callable[[], bool], pat
     send(SIGINT)
     began = time.monotonic()
     while not ended():
-        state, lasted = _state(data), time.monotonic() - began
+        found, lasted = state(data), time.monotonic() - began
         # A fast shutdown that comes while the server recovers from a crash can wait for ever, and there is nothing
         # to be written down then that the next start would not read from the log.
-        if state == _CRASH_RECOVERY or lasted > patience[state == _SHUTTING_DOWN]:
+        if found == CRASH_RECOVERY or lasted > patience[found == SHUTTING_DOWN]:
             break
         time.sleep(POLL_SECONDS)
     for number, seconds in ((SIGQUIT, QUIT_SECONDS), (SIGKILL, KILL_SECONDS)):
@@ -119,44 +109,6 @@ def _as_owner(data: str, act: Callable[[], object]) -> None:
     os.waitpid(pid, 0)
 
 
-def watch(supervisor: Supervisor) -> None:
-    """Kill the server of a supervisor when it stands still. In a thread of its own, for ever.
-
-    [PG-19] PostgreSQL takes no notice of a death while it replaces what an earlier one took along. If the process that
-    recovers is killed then, the server waits for it without end, and refuses everybody until it is killed itself.
-    """
-    still = 0
-    while True:
-        time.sleep(LOOK_SECONDS)
-        pid = None if supervisor.ending else supervisor.pid
-        idle = pid is not None and _stands_still(pid) and _state(supervisor.data) != _SHUTTING_DOWN
-        still = still + 1 if idle else 0
-        if still == STUCK_LOOKS:
-            supervisor.signal(SIGKILL)
-
-
-def _stands_still(postmaster: int) -> bool:
-    """Whether nobody recovers the data, and nobody writes the log either, as there is always one who does."""
-    titles = _titles(postmaster) if sys.platform == "linux" else []
-    return bool(titles) and not any(b"startup" in title or b"walwriter" in title for title in titles)
-
-
-def _titles(parent: int) -> list[bytes]:
-    """What the children of a process call themselves."""
-    titles = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    if int(file.read().rpartition(b")")[2].split()[1]) != parent:
-                        continue
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    titles.append(file.read())
-            except OSError:
-                continue  # gone
-    return titles
-
-
 def holders(lock: int, among: list[int] | None = None) -> list[int]:
     """The processes, without this one, that hold the flock of this open file; of those in *among*, if it is given."""
     if sys.platform != "linux":
@@ -181,6 +133,34 @@ def _holds(pid: int, wanted: os.stat_result) -> bool:
     except OSError:
         pass  # gone, or another user's
     return False
+
+
+def children(parent: int) -> list[int]:
+    """The processes that the main thread of *parent* has started and that are not gone. Linux; elsewhere none."""
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        pass
+    # A kernel without that file, or the parent is gone.
+    if not os.path.exists(f"/proc/{parent}"):
+        return []
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(int(name)) == parent]
+
+
+def parent_of(pid: int) -> int | None:
+    """The parent of a process; None when there is no such process."""
+    found = _stat(pid)
+    return int(found[1]) if found else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of a process from its state on, its parent being the next; none when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def server_of(data: str) -> int | None:
@@ -251,7 +231,7 @@ def _take(lock: int) -> bool:
         return False
 
 
-def _state(data: str) -> int | None:
+def state(data: str) -> int | None:
     """The state of the cluster as its server has last written it down."""
     try:
         with open(os.path.join(data, "global", "pg_control"), "rb") as file:

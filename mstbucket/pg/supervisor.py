@@ -32,7 +32,7 @@ if not __package__:
         sys.modules[name] = type(sys)(name)
         sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
 
-from mstbucket.pg import processes, trim  # noqa: E402
+from mstbucket.pg import processes, trim, watch  # noqa: E402
 from mstbucket.pg.ownership import Ownership  # noqa: E402
 from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
 from mstbucket.pg.sockets import Sockets  # noqa: E402
@@ -308,7 +308,7 @@ def main() -> NoReturn:
         raise
     report(pipe, "ready")
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
-    _thread.start_new_thread(processes.watch, (supervisor,))
+    _thread.start_new_thread(watch.watch, (supervisor,))
     supervisor.keep()
 
 
