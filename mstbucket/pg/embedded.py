@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
-from mstbucket.pg import binaries, places, settings
-from mstbucket.pg.launching import START_SECONDS, Launched, environment
+from mstbucket.pg import binaries, hung, places, processes, settings
+from mstbucket.pg.launching import LOOK_SECONDS, START_SECONDS, Launched, environment
 
 LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.1, so at most two such files stay
 STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
@@ -118,13 +118,29 @@ class EmbeddedPostgres:
     def await_stopped(self, seconds: float = STOP_SECONDS) -> bool:
         """Wait until no process of a server works on this directory (then it may be moved or removed).
 
-        False when it still runs after *seconds*: somebody else uses it.
+        False when it still runs after *seconds*: somebody else uses it. What does not move, and what a killed supervisor
+        has left, is ended by force.
         """
-        path = self._run / "supervisor.lock"
+        path = self._run / hung.LOCK
         if not path.exists():
             return True
-        with _opened(path) as fd:
-            return _lock_within(fd, fcntl.LOCK_SH, seconds)
+        deadline = time.monotonic() + seconds
+        # Exclusively: nobody may start a server meanwhile on what is being ended.
+        with _opened(path) as fd, _opened(self._run / "server.lock") as server:
+            while not _lock_within(fd, fcntl.LOCK_EX, min(LOOK_SECONDS, deadline - time.monotonic())):
+                if time.monotonic() >= deadline:
+                    return False
+                if not self.is_shared():
+                    hung.kill_if_stopped(self._run)
+            if _lock_within(server, fcntl.LOCK_EX, 0.0):
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            try:
+                processes.clear(server, str(self._data))
+            except processes.Failed:
+                return False
+            return True
 
     def is_shared(self) -> bool:
         """Whether somebody else, in this process or another, uses the server; asked after `close`."""
@@ -187,9 +203,17 @@ class EmbeddedPostgres:
         # [PG-3]
         fd = os.open(self._run / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Held exclusively only by a supervisor that is stopping its server: wait for that to end.
-        if not _lock_within(fd, fcntl.LOCK_SH, STOP_SECONDS):
-            os.close(fd)
-            raise StorageError(f"the server in {self.directory} does not stop: see {self.directory / 'server.log'}")
+        began = time.monotonic()
+        while not _lock_within(fd, fcntl.LOCK_SH, LOOK_SECONDS):
+            lasted = time.monotonic() - began
+            if lasted > STOP_SECONDS:
+                os.close(fd)
+                raise StorageError(f"the server in {self.directory} does not stop: see {self.directory / 'server.log'}")
+            # [PG-32] less than a supervisor gives a server that nobody waits for
+            if lasted > processes.HURRIED[processes.state(str(self._data)) == processes.SHUTTING_DOWN]:
+                hung.kill(self._run)
+            else:
+                hung.kill_if_stopped(self._run)
         return fd
 
     def _leave(self) -> None:
@@ -204,19 +228,23 @@ class EmbeddedPostgres:
         """Return the connection string once the server is ready; start it if nobody else does."""
         deadline = time.monotonic() + START_SECONDS
         killed = 0
+        look = time.monotonic() + LOOK_SECONDS
         while True:
             launched, self._launched = self._launched, None
             if launched is not None:
-                report = launched.report()
+                report = launched.report(lambda: hung.kill_if_stopped(self._run))
                 if report == "" and killed < KILLED_MAX:
                     killed += 1
                 elif report != "ready":
                     raise self._failure(report)
             sockets = self._ready()
-            if sockets is not None:
+            if sockets is not None and not hung.is_known_stopped(self._run):
                 return _conninfo(sockets)
-            if self._launch_if_free():
+            if sockets is None and self._launch_if_free():
                 continue
+            if sockets is not None or time.monotonic() > look:
+                hung.kill_if_stopped(self._run)  # [PG-32]
+                look = time.monotonic() + LOOK_SECONDS
             if time.monotonic() > deadline:
                 raise StorageError(f"the server has not come up: see {self.directory / 'server.log'}")
             time.sleep(POLL_SECONDS)
@@ -231,7 +259,7 @@ class EmbeddedPostgres:
     def _launch_if_free(self) -> bool:
         """Start a supervisor unless there is one; whether one of ours is on its way."""
         if self._launched is None:
-            with _opened(self._run / "supervisor.lock") as fd:
+            with _opened(self._run / hung.LOCK) as fd:
                 if _lock_within(fd, fcntl.LOCK_EX, 0):
                     job = self._job()
                     with self._opened_log() as log:

@@ -7,10 +7,14 @@ import os
 import select
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 START_SECONDS: Final = 600.0  # for a server to come up, crash recovery included
+LEAVE_SECONDS: Final = 10.0  # for a process to begin another and end, on a machine with much to do
+LOOK_SECONDS: Final = 1.0  # between two looks at what is waited for
 # What the server may see of our environment: nothing of PG*, no locale, no preloads.
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
@@ -48,26 +52,36 @@ class Launched:
         with contextlib.suppress(BrokenPipeError), self._process.stdin as job_input:  # killed: its report will be empty
             job_input.write(text)
 
-    def report(self) -> str:
-        """Wait for it to say "ready", or a reason why not; "" when it was killed before it could say anything."""
+    def report(self, look: Callable[[], object]) -> str:
+        """Wait for it to say "ready", or a reason why not; "" when it was killed before it could say anything.
+
+        *look* is called each second meanwhile, to see whether it still moves.
+        """
         try:
-            self._process.wait()  # it has left this process's family then
             said = b""
+            deadline = time.monotonic() + START_SECONDS
             waiting = select.poll()  # and not `select`, which takes no descriptor above 1,023
             waiting.register(self._reading, select.POLLIN)
-            while waiting.poll(START_SECONDS * 1000):
+            while time.monotonic() < deadline:
+                if not waiting.poll(LOOK_SECONDS * 1000):
+                    look()
+                    continue
                 part = os.read(self._reading, 65536)
                 if not part:
                     return said.decode(errors="replace")
                 said += part
             return f"no answer within {START_SECONDS:.0f} seconds"
         finally:
-            os.close(self._reading)
+            self.forget()
 
     def forget(self) -> None:
         """Do without its report. It goes on by itself, and ends when it finds no client."""
-        self._process.wait()
         os.close(self._reading)
+        try:
+            self._process.wait(LEAVE_SECONDS)  # it leaves this process's family, within milliseconds
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def environment() -> dict[str, str]:

@@ -154,6 +154,20 @@ def parent_of(pid: int) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, as by SIGSTOP. One that a debugger holds is not."""
+    return _stat(pid)[:1] == [b"T"]
+
+
+def words(pid: int) -> list[bytes]:
+    """The command line of a process; empty when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
 def _stat(pid: int) -> list[bytes]:
     """The fields of a process from its state on, its parent being the next; none when there is no such process."""
     try:

@@ -32,10 +32,11 @@ if not __package__:
         sys.modules[name] = type(sys)(name)
         sys.modules[name].__path__ = [os.path.join(os.path.dirname(__file__), folder)]
 
-from mstbucket.pg import processes, trim, watch  # noqa: E402
+from mstbucket.pg import processes, trim  # noqa: E402
 from mstbucket.pg.ownership import Ownership  # noqa: E402
 from mstbucket.pg.processes import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, Failed  # noqa: E402
 from mstbucket.pg.sockets import Sockets  # noqa: E402
+from mstbucket.pg.watch import Watch  # noqa: E402
 
 POLL_SECONDS: Final = 0.001  # while waiting for "ready" in postmaster.pid
 CRASHES_MAX: Final = 5  # restarts; the count starts anew when a server has lived for CRASH_SECONDS
@@ -58,6 +59,7 @@ class Supervisor:
         self.run: str = job["run"]
         self.ownership = Ownership()
         self.sockets = Sockets(self.run, self.ownership)
+        self.watch = Watch(self)
         self.mutex = _thread.allocate_lock()  # over pid and ending
         self.pid: int | None = None
         self.ending = False
@@ -131,6 +133,7 @@ class Supervisor:
         while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
             if time.monotonic() > deadline:
                 os.kill(pid, SIGKILL)  # a child that was not waited for: the number is still its own
+            self.watch.starting()
             time.sleep(POLL_SECONDS)
         if ended[1] != 0:
             kind = Crashed if os.WIFSIGNALED(ended[1]) else Failed
@@ -159,6 +162,7 @@ class Supervisor:
                 processes.end(self.data, self.signal, lambda: self.has_ended(pid), processes.HURRIED)
                 self.await_end()
                 raise Failed(f"the server has not come up within {START_SECONDS:.0f} seconds" + self.log_tail())
+            self.watch.starting()
             time.sleep(POLL_SECONDS)
 
     def publish(self) -> None:
@@ -292,6 +296,8 @@ def main() -> NoReturn:
         os.set_inheritable(fd, False)  # ours alone: held by the server they would outlive us
     if os.fork() != 0:
         os._exit(0)  # the client waits for this one only, so nobody has to reap the other
+    os.truncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)  # a hint for whoever wonders why we do not move
     os.umask(0o077)
     os.chdir(job["directory"])
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -308,7 +314,7 @@ def main() -> NoReturn:
         raise
     report(pipe, "ready")
     _thread.start_new_thread(supervisor.await_last_client, (supervisor.open_lock("clients.lock"),))
-    _thread.start_new_thread(watch.watch, (supervisor,))
+    _thread.start_new_thread(supervisor.watch.forever, ())
     supervisor.keep()
 
 

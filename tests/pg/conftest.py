@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 import pytest
@@ -19,6 +19,7 @@ import pytest
 import mstbucket
 from mstbucket.pg import binaries, identity, supervisor
 
+T = TypeVar("T")
 PATIENCE: Final = 30.0  # seconds for something that takes milliseconds; only a failing test waits that long
 
 # A failure is said by class and message, so that a test sees that it was a declared one.
@@ -37,12 +38,13 @@ sys.stdin.read()
 """
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition."""
+def until(condition: Callable[[], T], what: str) -> T:
+    """Wait for a condition, and give what it found: asked once more, it might find something else."""
     deadline = time.monotonic() + PATIENCE
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain: {what}"
         time.sleep(0.01)
+    return found
 
 
 class Place:
@@ -214,7 +216,7 @@ def open_programs(top: Path) -> Path:
 
 # Functions that tests of this folder share, as fixtures: test folders are no packages.
 @pytest.fixture(name="until")
-def _until() -> Callable[[Callable[[], object], str], None]:
+def _until() -> Callable[[Callable[[], T], str], T]:
     return until
 
 

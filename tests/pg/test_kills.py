@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import itertools
 import os
 import signal
@@ -13,9 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from mstbucket.pg import processes
+from mstbucket.pg.database import Database, outlast
+from mstbucket.pg.embedded import EmbeddedPostgres
+
 Kill = Callable[[Any], None]
 Ask = Callable[[str, str], object]
-Until = Callable[[Callable[[], object], str], None]
+Until = Callable[[Callable[[], object], str], object]
 
 
 def answers(ask: Ask, conninfo: str) -> bool:
@@ -290,6 +296,123 @@ def test_a_server_that_hangs_is_ended_by_force_when_its_supervisor_is_gone(
         kill(place.supervisors()[0])
         assert ask(place.client().conninfo, "SELECT 1") == 1
     client.communicate()
+
+
+# --- stopped, and not killed ([PG-32]) ---
+
+
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def test_a_stopped_supervisor_does_not_keep_the_server_after_its_last_client(place: Any, ask: Ask) -> None:
+    """[PG-32]: whoever waits for the end brings it about, and the next opening finds nothing in its way."""
+    for _ in range(2):
+        with EmbeddedPostgres(place.directory) as server:
+            (supervisor,) = place.supervisors()
+            stop(supervisor)
+        assert server.await_stopped()
+        assert place.servers() == place.supervisors() == []
+    assert ask(place.client().conninfo, "SELECT 1") == 1
+
+
+def test_a_stopped_supervisor_is_left_alone_while_somebody_uses_its_server(place: Any, kill: Kill, ask: Ask) -> None:
+    """[PG-32]: as far as one who leaves is concerned."""
+    with EmbeddedPostgres(place.directory) as server:
+        client = place.client()
+        (supervisor,) = place.supervisors()
+        stop(supervisor)
+    assert not server.await_stopped(2.5)
+    assert place.supervisors() == [supervisor]
+    assert ask(client.conninfo, "SELECT 1") == 1
+    kill(supervisor)
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [["supervisor"], pytest.param(["supervisor", "postmaster"], marks=pytest.mark.slow), ["supervisor", "client"]],
+    ids="-".join,
+)
+def test_opening_succeeds_while_those_are_stopped(place: Any, kill: Kill, ask: Ask, stopped: list[str]) -> None:
+    """[PG-32]."""
+    client = place.client()
+    ask(client.conninfo, "CREATE TABLE t AS SELECT 5 AS n")
+    pids = {"client": client.pid, "supervisor": place.supervisors()[0], "postmaster": place.postmaster()}
+    for name in stopped:
+        stop(pids[name])
+    another = place.client()
+    assert ask(another.conninfo, "SELECT n FROM t") == 5
+    assert pids["supervisor"] not in place.supervisors()
+    kill(client)
+
+
+@pytest.mark.slow
+def test_opening_succeeds_when_the_supervisor_was_stopped_while_it_ended_the_server(
+    place: Any, ask: Ask, until: Until
+) -> None:
+    """[PG-32]: then it holds the lock that every client needs."""
+    client = place.client()
+    (supervisor,) = place.supervisors()
+    stop(place.postmaster())  # so that ending takes a while
+    client.communicate()
+    until(lambda: is_held_alone(place.directory / "run" / "clients.lock"), "the supervisor to begin with the end")
+    stop(supervisor)
+    assert ask(place.client().conninfo, "SELECT 1") == 1
+    assert place.supervisors() != [supervisor]
+
+
+def is_held_alone(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the first start", "a later start"])
+@pytest.mark.parametrize("victim", ["supervisor", "program"])
+def test_an_opening_succeeds_although_something_is_stopped_meanwhile(
+    place: Any, until: Until, victim: str, first: bool
+) -> None:
+    """[PG-32]: the supervisor, or initdb or the server that it has just started."""
+    if not first:
+        place.client().communicate()
+        place.gone()
+    client = place.spawn()
+    seen: Any = until(lambda: programs_of(place) if victim == "program" else place.supervisors(), f"a {victim}")
+    for pid in seen:
+        with contextlib.suppress(ProcessLookupError):
+            stop(pid)
+    assert client.stdout.readline().startswith("host=")
+    client.communicate()
+
+
+def programs_of(place: Any) -> list[int]:
+    """What the supervisors have started."""
+    return [child for supervisor in place.supervisors() for child in processes.children(supervisor)]
+
+
+@pytest.mark.parametrize("stopped", ["postmaster", "backend", "helper"])
+def test_a_part_of_the_server_that_is_stopped_is_replaced_under_its_clients(
+    place: Any, until: Until, stopped: str
+) -> None:
+    """[PG-32], [PG-19]: PostgreSQL itself would let everybody wait."""
+    with EmbeddedPostgres(place.directory) as server, Database(server.conninfo) as db:
+        with db.reading() as connection:
+            backend = backend_of(connection)
+        postmaster = place.postmaster()
+        helper = next(pid for pid in processes.children(postmaster) if b"checkpointer" in processes.words(pid)[0])
+        pid = {"postmaster": postmaster, "backend": backend, "helper": helper}[stopped]
+        stop(pid)
+        until(lambda: pid not in place.servers(), "the stopped one to be gone")
+
+        def one() -> object:
+            with db.reading() as connection:
+                return connection.execute("SELECT 1").fetchone()
+
+        assert outlast(one) == (1,)
+    assert server.await_stopped()
 
 
 @pytest.mark.slow
