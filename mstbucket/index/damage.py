@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mstbucket.index.buckets import no_such_bucket
 from mstbucket.pg.binary import text_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
+    from mstbucket.pg.pool import Connection
+
+_ANY: Final = "EXISTS (SELECT FROM packs WHERE damaged AND state = 'ready')"
 
 
 def mark_damaged(db: Database, names: Collection[str]) -> bool:
@@ -17,6 +21,23 @@ def mark_damaged(db: Database, names: Collection[str]) -> bool:
     query = "UPDATE packs SET damaged = true WHERE name = ANY (%s) AND state = 'ready' AND NOT damaged"
     with db.connection() as connection:
         return connection.execute(query, (text_array(sorted(names)),)).rowcount > 0
+
+
+def any_damaged(connection: Connection) -> bool:
+    """Whether any pack is known to be damaged."""
+    return bool(one_row(connection, f"SELECT {_ANY}")[0])
+
+
+def bucket_id_and_damage(connection: Connection, name: str) -> tuple[int, bool]:
+    """The row number of a bucket by name, and whether any pack is known to be damaged: one question for both.
+
+    Raises:
+        NoSuchBucket: there is no such bucket.
+    """
+    row = connection.execute(f"SELECT id, {_ANY} FROM buckets WHERE name = %s", (name,)).fetchone()
+    if row is None:
+        raise no_such_bucket(name)
+    return int(row[0]), bool(row[1])
 
 
 def clear_damaged(db: Database, name: str) -> None:
@@ -43,6 +64,6 @@ def doom_healed(db: Database) -> list[str]:
         AND p.id NOT IN (SELECT b.pack FROM blocks b WHERE b.pack IS NOT NULL) RETURNING p.name
     """
     with db.connection() as connection:
-        if not one_row(connection, "SELECT EXISTS (SELECT FROM packs WHERE damaged AND state = 'ready')")[0]:
+        if not any_damaged(connection):
             return []
         return [str(row[0]) for row in connection.execute(query)]

@@ -79,6 +79,8 @@ class BucketAttributes:
         Raises:
             NoSuchKey, NoSuchBucket: the source does not exist, or there is nothing for `if_match` to match.
             PreconditionFailed: the source or what is under `key` is not what the conditions ask for.
+            CorruptionError: a block of the source is missing or damaged: from another store always, within a store if
+                somebody has met the damage before. Nothing was stored.
             InvalidRequest: onto itself without `metadata_directive="REPLACE"`, the version of a delete marker, or more than
                 5 GiB: copy it in parts.
             InvalidInput: a directive that there is not, or something given that the directive does not look at.

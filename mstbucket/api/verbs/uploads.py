@@ -215,6 +215,7 @@ class MultipartUploads:
             EntityTooSmall: a part but the last has less than 5 MiB.
             EntityTooLarge: all parts together have more than 48.8 TiB; or more than 5 TiB of them would have to be cut
                 anew, since parts are no multiples of 1 MiB.
+            CorruptionError: a part's bytes are missing or damaged, and it was noticed: upload the part again.
             Conflict: a part was uploaded again and again meanwhile (`ConditionalRequestConflict`, where there is a
                 condition). Repeat the call when the uploads have ended. After every error the upload is open as before.
         """

@@ -1,4 +1,4 @@
-"""Copy: another object with the same body, by S3's directives; no byte of the body is read or moved."""
+"""Copy: another object with the same body, by S3's directives; no byte is moved, and none read but what may be damaged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower_n
 from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
-from mstbucket.errors import InvalidInput, InvalidRequest
-from mstbucket.index.buckets import bucket_id
+from mstbucket.errors import Conflict, CorruptionError, FormatError, InvalidInput, InvalidRequest
+from mstbucket.index.damage import bucket_id_and_damage
 from mstbucket.index.find import find_row
 from mstbucket.index.locks import VersionToLock, lock_new_versions
 from mstbucket.index.objects import NewObject, add_objects
@@ -21,11 +21,13 @@ from mstbucket.index.tx import Tx, inside
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.suspects import read_suspects
 from mstbucket.services.objects.put import put_result
-from mstbucket.services.objects.read import Source
+from mstbucket.services.objects.read import Source, blocks_of_body, of_object
 from mstbucket.services.objects.versioning import new_id
 
 DIRECTIVES: Final = ("COPY", "REPLACE")
+ATTEMPTS: Final = 5  # of a copy whose source is overwritten each time between the look at its body and the transaction
 
 
 def copy(
@@ -55,7 +57,7 @@ def copy(
     now = context.db.now_ms()
 
     def work(tx: Tx) -> PutResult:
-        number = bucket_id(tx.connection, source.bucket)
+        number, damage = bucket_id_and_damage(tx.connection, source.bucket)
         tx.expect(request.key, expectation)
         if (source.bucket, source.key) == (bucket, request.key):
             tx.hold(request.key)  # else a change of the metadata could undo what is written meanwhile
@@ -64,6 +66,8 @@ def copy(
         if was.delete_marker:
             raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
         wanted.check_source(was.etag or "", was.modified, str(source))
+        if damage and was.content != sound:
+            raise _Unread(was)
         m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(tx.versioning))
         new = NewObject.of(request.key, m)
         add_objects(tx, [new])  # its parts too [ATTR-6]
@@ -71,7 +75,35 @@ def copy(
             lock_new_versions(tx, [VersionToLock(request.key, m.version_id, lock)])
         return put_result(new, tx.versioning)
 
-    return inside(context.db, bucket, work)
+    sound: bytes | None = None  # the body that was looked at
+    for _ in range(ATTEMPTS):
+        try:
+            return inside(context.db, bucket, work)
+        except _Unread as found:
+            check_body(context, source, found.manifest)
+            sound = found.manifest.content
+    raise Conflict(f"{source} was overwritten again and again while it was looked at for damage: repeat the call")
+
+
+class _Unread(Exception):
+    """Some pack is damaged, and the body of the source has not been looked at. No transaction waits for that."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+
+
+def check_body(context: Context, source: Source, manifest: Manifest) -> None:
+    """Refuse a body that cannot be read as far as damage is known of ([PUT-16]).
+
+    Raises:
+        CorruptionError: a block of it is missing or damaged; the message names the object.
+    """
+    assert manifest.content is not None
+    try:
+        for cids in blocks_of_body(context.blocks, manifest.content, manifest.size or 0):
+            read_suspects(context, cids)
+    except (CorruptionError, FormatError) as error:
+        raise of_object(error, source.bucket, source.key) from error
 
 
 def _made(source: Manifest, request: PutRequest, now: int, metadata_directive: str, tagging_directive: str) -> Manifest:

@@ -162,7 +162,7 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
         try:
             yield from body_range(blocks, content, blocks.at(content, place), size, start, stop)
         except (CorruptionError, FormatError) as error:
-            raise _of_object(error, bucket, key) from error
+            raise of_object(error, bucket, key) from error
 
     return ObjectReader(describe, start, stop, chunks())
 
@@ -201,6 +201,18 @@ def body_range(blocks: StoreBlocks, content: bytes, root: bytes, size: int, star
             break
 
 
+def blocks_of_body(blocks: StoreBlocks, content: bytes, size: int) -> Iterator[list[bytes]]:
+    """The CIDs of all blocks of a body: its root, and then the children of one node at a time. Only nodes are read."""
+    yield [content]
+    nodes = [_Child(content, 0, size, unixfs.body_height(size))]
+    while nodes:
+        node = nodes.pop()
+        if node.height > 0:
+            links = unixfs.open_block(blocks.get(node.cid), node.size, node.height)
+            yield [cid for cid, _ in links]
+            nodes += _children(links, node.height, node.at, 0, size)
+
+
 class _Child(NamedTuple):
     """A block below a body's root: where in the body it starts, the bytes under it, and its height (0 is a chunk)."""
 
@@ -221,7 +233,7 @@ def _children(links: tuple[tuple[bytes, int], ...], height: int, base: int, star
     return children
 
 
-def _of_object(error: CorruptionError | FormatError, bucket: str, key: str) -> CorruptionError:
+def of_object(error: CorruptionError | FormatError, bucket: str, key: str) -> CorruptionError:
     """The same error with the name of the object. A malformed block of this store is damage to whoever reads it."""
     kind = type(error) if isinstance(error, CorruptionError) else Untrue
     return kind(f"object {key!r} of bucket {bucket!r} cannot be read: {error}").about(error, bucket=bucket, key=key)

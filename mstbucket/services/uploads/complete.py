@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mstbucket.core.cid import to_text
-from mstbucket.core.compose import Composer
+from mstbucket.core.cid import RAW_PREFIX, to_text
+from mstbucket.core.compose import DIGEST, Composer
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import Expected
@@ -27,6 +27,7 @@ from mstbucket.errors import ConditionalRequestConflict, Conflict
 from mstbucket.index import parts as part_rows
 from mstbucket.index import uploads
 from mstbucket.index.buckets import bucket_id
+from mstbucket.index.damage import any_damaged
 from mstbucket.index.locks import lock_completed
 from mstbucket.index.objects import NewObject, add_objects
 from mstbucket.index.parts import PartChunks
@@ -37,6 +38,7 @@ from mstbucket.model.uploads import NamedPart
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.incoming import Incoming, repeating
+from mstbucket.services.blocks.suspects import read_suspects
 from mstbucket.services.objects.put import put_result
 from mstbucket.services.objects.versioning import new_id
 from mstbucket.services.uploads.uploads import no_such_upload
@@ -74,12 +76,13 @@ def complete(
             if upload.answer is not None:
                 return _repeated(upload, asked.digest, bucket, key)
             stored = part_rows.of_numbers(connection, upload_id, [number for number, _, _ in named])
+            damage = any_damaged(connection)
         kept = chosen(named, stored)
         # [SUM-9] of the parts' checksums: no byte is read
         whole = of_object(upload.checksum, [part.checksums or EMPTY for part in kept], [part.size for part in kept])
         check_object(checksums, whole)
         try:
-            return repeating(_Completion(context, bucket, key, upload, asked, kept, whole).run)
+            return repeating(_Completion(context, bucket, key, upload, asked, kept, whole, damage).run)
         except _Replaced as error:
             if attempt == ATTEMPTS:
                 if not expectation.anything:  # [COND-10]
@@ -112,8 +115,10 @@ class _Completion:
         asked: _Asked,
         parts: list[StoredPart],
         checksums: Mapping[str, str],
+        damage: bool,
     ) -> None:
         self._context = context
+        self._damage = damage  # whether any pack is known to be damaged
         self._bucket = bucket
         self._key = key
         self._upload = upload
@@ -168,6 +173,10 @@ class _Completion:
             found = part_rows.chunks_of(self._context.db, self._upload.id, page)
             if len(found) != len(page):
                 raise self._replaced()
+            if self._damage:  # [PUT-16]
+                digests = b"".join(part.digests for part in found)
+                cids = [RAW_PREFIX + digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
+                read_suspects(self._context, cids)
             yield from found
 
     def _manifest(self, body: Body) -> Manifest:

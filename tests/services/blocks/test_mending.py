@@ -18,6 +18,7 @@ from mstbucket.core.cid import from_text, raw_cid
 from mstbucket.errors import BlocksMoved, CorruptionError, HashMismatch, MstBucketError, StorageError
 from mstbucket.limits import KIB, MIB, PART_SIZE_MIN
 from mstbucket.services.blocks.incoming import Incoming
+from mstbucket.services.objects import copy as copying
 from mstbucket.services.tree.import_car import import_car
 
 BODY: Final = random.Random(1).randbytes(3 * MIB)
@@ -211,6 +212,126 @@ def test_a_damaged_body_in_the_database_is_replaced_by_the_one_that_comes(bucket
         assert bucket.get_object("small").read() == SMALL
     bucket.flush()
     assert bucket.verify().objects == 2
+
+
+# --- who brings no bytes -------------------------------------------------------------------------------------------------
+
+
+def elsewhere(bucket: mstbucket.Bucket) -> mstbucket.Bucket:
+    return mstbucket.Bucket(bucket._context, "elsewhere")
+
+
+def complete(bucket: mstbucket.Bucket) -> None:
+    upload = bucket.list_multipart_uploads(prefix="new").uploads[0]
+    parts = bucket.list_parts("new", upload.id).parts
+    bucket.complete_multipart_upload("new", upload.id, [(part.number, part.etag) for part in parts])
+
+
+def copy_a_part(bucket: mstbucket.Bucket) -> None:
+    upload = bucket.list_multipart_uploads(prefix="new").uploads[0]
+    bucket.upload_part_copy("new", upload.id, 3, "large", range=f"bytes={MIB}-{2 * MIB}")
+
+
+COPIERS: Final[dict[str, Callable[[mstbucket.Bucket], object]]] = {
+    "copy": lambda bucket: bucket.copy_object("large", "new"),
+    "copy a small one": lambda bucket: bucket.copy_object("small", "new"),
+    "copy onto itself": lambda bucket: bucket.copy_object(
+        "large", "large", metadata_directive="REPLACE", metadata={"a": "b"}
+    ),
+    "copy a version onto its own key": lambda bucket: bucket.copy_object("large", "large", source_version_id="null"),
+    "copy to another bucket": lambda bucket: elsewhere(bucket).copy_object(
+        "large", "new", source_bucket="things"
+    ),
+    "complete an upload": complete,
+    "copy a part": copy_a_part,
+}
+
+
+@pytest.fixture
+def begun(store: mstbucket.Store, written: mstbucket.Bucket) -> mstbucket.Bucket:
+    """With a second bucket, and an upload of two parts."""
+    store.create_bucket("elsewhere")
+    upload = written.create_multipart_upload("new")
+    written.upload_part("new", upload.id, 1, BODY + BODY[: PART_SIZE_MIN - len(BODY)])
+    written.upload_part("new", upload.id, 2, SMALL)
+    return written
+
+
+def everything(bucket: mstbucket.Bucket) -> list[tuple[str, str, str]]:
+    two = (bucket, elsewhere(bucket))
+    return [(one.name, info.key, one.head_object(info.key).manifest) for one in two for info in one.objects()]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("copier", COPIERS)
+def test_what_brings_no_bytes_makes_no_object_of_blocks_that_are_known_to_be_damaged(
+    copier: str, damage: str, begun: mstbucket.Bucket, blobs: Path
+) -> None:
+    """[PUT-16]: and when they can be read again it does, whether or not the record has gone."""
+    whole = harm(blobs, damage)
+    found(begun)
+    before = everything(begun)
+    key = "new" if copier == "complete an upload" else "small" if "small" in copier else "large"
+    with pytest.raises(CorruptionError, match=f"'{key}'") as caught:
+        COPIERS[copier](begun)
+    assert caught.value.key == key
+    assert everything(begun) == before
+    for pack, data in whole.items():
+        pack.write_bytes(data)
+    assert marked(begun) > 0
+    COPIERS[copier](begun)
+
+
+def test_what_is_sound_is_copied_though_damage_is_known_elsewhere(begun: mstbucket.Bucket, blobs: Path) -> None:
+    """[PUT-16]"""
+    harm(blobs, "flip")
+    found(begun)
+    other = BODY[::-1]
+    begun.put_object("other", other)
+    begun.put_object("inline", b"in the database")
+    for key in ("other", "inline"):
+        begun.copy_object(key, f"copied/{key}")
+    assert begun.get_object("copied/other").read() == other
+    assert begun.get_object("copied/inline").read() == b"in the database"
+
+
+def test_a_source_that_is_overwritten_while_it_is_looked_at_is_looked_at_again(
+    begun: mstbucket.Bucket, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PUT-16]: what is copied is what was looked at."""
+    whole = harm(blobs, "flip")
+    found(begun)
+    for pack, data in whole.items():
+        pack.write_bytes(data)
+    looked: list[bytes | None] = []
+
+    def meanwhile(context: Any, source: Any, manifest: Any) -> None:
+        looked.append(manifest.content)
+        check_body(context, source, manifest)
+        begun.put_object("large", BODY[: MIB + len(looked)] if len(looked) < 3 else BODY[:MIB])
+
+    check_body = copying.check_body
+    monkeypatch.setattr(copying, "check_body", meanwhile)
+    begun.copy_object("large", "new")
+    assert begun.get_object("new").read() == BODY[:MIB]
+    assert len(set(looked)) == len(looked) == 4
+
+
+@pytest.mark.parametrize("command", [["cp", "-r"], ["sync"], ["cp"]], ids=" ".join)
+def test_the_command_line_copies_nothing_that_is_known_to_be_damaged(
+    command: list[str], begun: mstbucket.Bucket, blobs: Path, database_url: str, monkeypatch: Any, capsys: Any
+) -> None:
+    """[PUT-16]: what is sound is copied all the same."""
+    monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
+    monkeypatch.setenv("MSTBUCKET_BLOBS", str(blobs))
+    harm(blobs, "flip")
+    found(begun)
+    begun.put_object("sound", b"sound")
+    from_to = ["large", "elsewhere/large"] if command == ["cp"] else ["", "elsewhere/"]
+    assert main([*command, f"mst://things/{from_to[0]}", f"mst://{from_to[1]}"]) != 0
+    assert "large" in capsys.readouterr().err
+    copied = [info.key for info in elsewhere(begun).objects()]
+    assert copied == ([] if command == ["cp"] else ["sound"])
 
 
 # --- how much is written, and when the record goes -----------------------------------------------------------------------
