@@ -33,7 +33,7 @@ from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
-from mstbucket.services.blocks.identity import open_place, require_store
+from mstbucket.services.blocks.identity import open_place, require_store, require_vacant, require_vacant_for_new
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
@@ -116,14 +116,17 @@ def open(
             is_new = not _is_there(root / _POSTGRES / "run")
             if is_new and not create:
                 raise NotFound(f"there is no store at {root}")
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
             blobs = root / _BLOBS if blobs is None else blobs
+            if is_new:
+                require_vacant_for_new(root / _POSTGRES, blobs, lambda: _is_there(root / _POSTGRES / "run"))
+            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
         assert blobs is not None
         db = _database(server, database)
         try:
             if not create:
                 outlast(lambda: require_store(db))
-            outlast(lambda: make_ready(db, embedded=server is not None))  # [PG-22] the server may be killed just now
+            # [PG-22] the server may be killed just now
+            outlast(lambda: make_ready(db, server is not None, before_making=lambda: require_vacant(db, blobs)))
             if is_new and path is not None and blobs == Path(path) / _BLOBS:
                 with contextlib.suppress(OSError):  # what is wrong is better said when it is opened
                     make_private(blobs)

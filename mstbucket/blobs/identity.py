@@ -29,9 +29,13 @@ def put_identity(blobs: BlobStore, identity: str) -> None:
         BlobExists: it is that of a store already.
         StorageError, OutcomeUnknown: as of the blob store.
     """
-    said = f"mstbucket store 1 {identity}".encode()
     # [STO-19] of all who make a store there at once, one succeeds
-    blobs.put_if_absent(STORE, _FORM.format(identity=identity, checksum=checksum(said)).encode())
+    blobs.put_if_absent(STORE, identity_line(identity).encode())
+
+
+def identity_line(identity: str) -> str:
+    """What the blob of this identity holds: one line, with its end."""
+    return _FORM.format(identity=identity, checksum=checksum(f"mstbucket store 1 {identity}".encode()))
 
 
 def read_identity(blobs: BlobStore) -> str | None:
@@ -58,6 +62,10 @@ def _read(blobs: BlobStore) -> str:
         raise HashMismatch(
             f"the blob {STORE}, which says which store this is, was cut to {size} bytes: restore it from a copy"
         ) from None
+    size = blobs.head(STORE).size
+    if size != _SIZE:
+        raise HashMismatch(f"the blob {STORE}, which says which store this is, has {size} bytes, and {_SIZE} were written: "
+                           "restore it from a copy")  # fmt: skip
     match = _LINE.fullmatch(data)
     if match is None:
         raise FormatError(f"the blob {STORE} is none that says which store this is, or one of a newer version: "

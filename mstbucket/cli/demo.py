@@ -48,10 +48,10 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     Raises:
         Untrue: a step does not hold: two commits, two CARs or two bodies differ, or damage was not noticed.
     """
-    root = arguments.directory or sysconfig.get_path("stdlib")
+    root = sysconfig.get_path("stdlib") if arguments.directory is None else arguments.directory
     if not os.path.isdir(root):
         raise NotFound(f"there is no directory {root!r} to show the way with; name another")
-    left_out = frozenset[bytes]() if arguments.directory else _LEFT_OUT
+    left_out = _LEFT_OUT if arguments.directory is None else frozenset[bytes]()
     with _place(arguments.keep) as place:
         demo = _Demo(root, left_out, place, out)
         failed = demo.show()
@@ -230,6 +230,8 @@ def _block_in_the_middle(car: Path) -> tuple[str, int]:
 def _place(keep: str | None) -> Iterator[Path]:
     """The directory to work in: the user's, which must be new, or a temporary one that is removed at the end."""
     if keep is not None:
+        if keep == "":
+            raise InvalidInput("--keep takes the name of a new directory, not ''")
         place = Path(keep)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise InvalidInput(f"--keep {keep!r} is there already; name a new directory")

@@ -29,6 +29,8 @@ _Pairs = Mapping[str, str] | None
 
 def _parts(arguments: argparse.Namespace) -> tuple[str | None, _Pairs, _Pairs, _Pairs]:
     metadata, headers = _given("metadata", arguments.metadata), _given("header", arguments.header)
+    if arguments.content_type == "":
+        raise InvalidInput("--content-type takes a type such as text/plain, not ''")
     return arguments.content_type, metadata, headers, _given("tag", arguments.tag)
 
 

@@ -111,10 +111,14 @@ class CarReader:
 
     @property
     def root(self) -> CID:
-        """The one root. Raises `InvalidCar` where the header names none or several."""
-        # [CAR-2] an export has one root, the commit
+        """The one root. Raises `ForeignCar` where the header names none or several."""
+        # [CAR-2] an export has one root, the commit [VER-22]
         if len(self.roots) != 1:
-            raise InvalidCar(f"the header names {len(self.roots)} roots where one is expected", 0)
+            named = f"{len(self.roots)} roots" if self.roots else "no root"
+            raise ForeignCar(
+                f"this is no bucket export: its header names {named}, where an export names its commit; perhaps a tool of "
+                "IPFS reads it (at byte 0)"
+            )
         return self.roots[0]
 
     def __iter__(self) -> Iterator[Section]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Final
@@ -88,11 +89,17 @@ def shipped() -> tuple[Migration, ...]:
     return load(importlib.resources.files("mstbucket.pg") / "migrations")
 
 
-def make_ready(db: Database, embedded: bool, migrations: tuple[Migration, ...] | None = None) -> None:
+def make_ready(
+    db: Database,
+    embedded: bool,
+    migrations: tuple[Migration, ...] | None = None,
+    before_making: Callable[[], object] = lambda: None,
+) -> None:
     """Make the schema in a fresh database; refuse one that does not fit. One round trip when there is nothing to do.
 
     An older schema is brought up to date only in an *embedded* server's database where nobody else is at work: never under
-    the feet of others ([PG-30]). Without *migrations*, those of this package.
+    the feet of others ([PG-30]). *before_making* is called where there is no schema yet, and stops it by an error. Without
+    *migrations*, those of this package.
 
     Raises:
         Unsupported: the database is of a newer version of this package, or of an older one; the message says what to do.
@@ -108,6 +115,8 @@ def make_ready(db: Database, embedded: bool, migrations: tuple[Migration, ...] |
             f"the database has schema {old}, this version of mstbucket needs {len(wanted)}, and others may be using it: "
             "run 'mstbucket store migrate' when nobody writes, or open it with the version that they use"
         )
+    if missing and old == 0:
+        before_making()
     if missing:
         migrate(db, wanted)
 

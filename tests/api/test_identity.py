@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -91,6 +93,56 @@ def test_a_place_without_its_database_is_not_taken_for_a_new_one(
         opened(second_database_url, tmp_path / "right")
     with opened(second_database_url, tmp_path / "new") as store:
         assert store.identity != made
+
+
+def schema_is_there(database: str) -> bool:
+    with closing(psycopg.connect(database)) as connection:
+        return connection.execute("SELECT FROM pg_namespace WHERE nspname = 'mstbucket'").fetchone() is not None
+
+
+def spoiled(place: Path) -> None:
+    (place / STORE).write_bytes(b"x")
+
+
+@pytest.mark.parametrize("spoil", [None, lambda place: (place / STORE).unlink(), spoiled])
+def test_a_refused_place_leaves_nothing_in_the_database(
+    empty_database_url: str, tmp_path: Path, made: str, spoil: object
+) -> None:
+    """[STO-19] [STO-20]: not even a schema, and no embedded server's directory."""
+    if callable(spoil):
+        spoil(tmp_path / "right")
+    before = sorted(tmp_path.rglob("*"))
+    for settings in ({"database": empty_database_url}, {"path": tmp_path / "embedded"}):
+        with pytest.raises((errors.WrongPlace, errors.HashMismatch)):
+            mstbucket.open(blobs=tmp_path / "right", background=False, **settings)  # type: ignore[arg-type]
+    assert not schema_is_there(empty_database_url)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_place_where_only_the_identity_is_missing_is_said_to_be_that_and_what_to_do_helps(
+    database_url: str, tmp_path: Path, made: str
+) -> None:
+    """[STO-18]"""
+    (tmp_path / "right" / STORE).unlink()
+    with pytest.raises(errors.WrongPlace, match=rf"'?{STORE}'? is missing at .*right.*put it back") as caught:
+        opened(database_url, tmp_path / "right")
+    line = re.search(r"this one line: ('[^']*')", str(caught.value))
+    assert line is not None
+    (tmp_path / "right" / STORE).write_text(ast.literal_eval(line[1]))
+    with opened(database_url, tmp_path / "right") as store:
+        assert store.identity == made
+
+
+@pytest.mark.parametrize("behind", [b"\n", b"x", b"mstbucket store 1"])
+def test_an_identity_with_bytes_behind_it_is_damaged(
+    database_url: str, tmp_path: Path, made: str, behind: bytes
+) -> None:
+    """[STO-18]"""
+    path = tmp_path / "right" / STORE
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes() + behind)
+    with pytest.raises(errors.HashMismatch, match=f"has {len(path.read_bytes())} bytes"):
+        opened(database_url, tmp_path / "right")
 
 
 def test_memory_is_new_each_time_and_so_is_refused_the_second_time(database_url: str) -> None:

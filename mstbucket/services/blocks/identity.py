@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 from mstbucket.blobs.base import BlobStore
-from mstbucket.blobs.identity import holds_blobs, new_identity, put_identity, read_identity
+from mstbucket.blobs.identity import holds_blobs, identity_line, new_identity, put_identity, read_identity
 from mstbucket.blobs.media.places import open_blobs, open_existing_blobs, shown
+from mstbucket.blobs.names import STORE
 from mstbucket.errors import BlobExists, NotFound, WrongPlace
 from mstbucket.index import store
 from mstbucket.index.store import StoreRow
@@ -39,6 +42,14 @@ def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str
         return _make(db, place)
     blobs = _open_existing(place)
     found = None if blobs is None else read_identity(blobs)
+    if blobs is not None and found is None and holds_blobs(blobs):
+        _release(blobs, place)
+        line = identity_line(known.identity)
+        raise WrongPlace(
+            f"the blob {STORE} is missing at {shown(place)}, where there are other blobs of a store{_last_place(known)}. "
+            f"If they are those of store {known.identity}, to which {_database(known)} belongs, put it back, from a copy "
+            f"or as a file of this one line: {line!r}. Otherwise name the right place"
+        )
     if blobs is None or found is None:
         _release(blobs, place)
         # [STO-20] only making a store makes a place
@@ -54,6 +65,36 @@ def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str
         )
     _note_place(db, place, known.last)
     return blobs, found
+
+
+def require_vacant(db: Database, place: Place) -> None:
+    """Refuse a place with the blobs of some store, for a database that has none: before anything is made in it.
+
+    Raises:
+        WrongPlace: the place is taken.
+        FormatError, HashMismatch, StorageError: as of `open_place`.
+    """
+    name, _ = store.database_of(db)
+    # [STO-19] one who makes the same store at the same time may be done by now
+    _require_vacant(place, f"the database {name!r}", lambda: store.database_of(db)[1])
+
+
+def require_vacant_for_new(directory: Path, place: Place, is_made: Callable[[], bool]) -> None:
+    """As `require_vacant`, for an embedded store whose database is yet to be made below *directory*."""
+    _require_vacant(place, f"the database to be made in {directory}", is_made)
+
+
+def _require_vacant(place: Place, database: str, is_made: Callable[[], bool]) -> None:
+    blobs = _open_existing(place)
+    if blobs is None:
+        return
+    try:
+        found = read_identity(blobs)
+        taken = found is not None or holds_blobs(blobs)
+    finally:
+        _release(blobs, place)
+    if taken and not is_made():
+        raise _foreign(place, database, found)
 
 
 def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
@@ -80,7 +121,7 @@ def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore
         return blobs, found
     if blobs is not None and (found is not None or (not known.has_packs and holds_blobs(blobs))):
         _release(blobs, place)
-        raise _foreign(place, known, found)
+        raise _foreign(place, _database(known), found)
     identity = new_identity()
     store.set_begun(db, identity)  # recorded before it is written: so no other store's can be taken for it
     blobs = open_blobs(place) if isinstance(place, str | os.PathLike) else place
@@ -90,7 +131,7 @@ def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore
         found = read_identity(blobs)
         if found != identity:  # another database was faster by an instant
             _release(blobs, place)
-            raise _foreign(place, known, found) from None
+            raise _foreign(place, _database(known), found) from None
     return blobs, identity
 
 
@@ -98,10 +139,10 @@ def _no_store(name: str) -> NotFound:
     return NotFound(f"the database {name!r} has no store in it: correct its name, or make one ('mstbucket mb mst://BUCKET')")
 
 
-def _foreign(place: Place, known: StoreRow, found: str | None) -> WrongPlace:
+def _foreign(place: Place, database: str, found: str | None) -> WrongPlace:
     whose = "a store that does not say which" if found is None else f"store {found}"
     return WrongPlace(
-        f"at {shown(place)} are the blobs of {whose}, and {_database(known)} has no store in it. If its name is wrong, "
+        f"at {shown(place)} are the blobs of {whose}, and {database} has no store in it. If its name is wrong, "
         "correct it. If the database of these blobs is lost, restore it from a copy, and leave the blobs as they are. "
         "For a new store, name an empty place"
     )
