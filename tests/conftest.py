@@ -253,6 +253,8 @@ def pooler_is_there() -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:  # of a run in several processes one takes a file as a whole, and one has the S3 service
+        item.add_marker(pytest.mark.xdist_group("s3" if item.get_closest_marker("s3") is not None else str(item.path)))
     missing = {name for name, there in (("s3", s3_is_there()), ("pooler", pooler_is_there())) if not there}
     out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:
