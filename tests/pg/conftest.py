@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import psycopg
 import pytest
 
 import mstbucket
-from mstbucket.pg import binaries, identity, supervisor
+from mstbucket.pg import binaries, identity, processes, supervisor
 
 T = TypeVar("T")
 PATIENCE: Final = 30.0  # seconds for something that takes milliseconds; only a failing test waits that long
@@ -113,9 +114,14 @@ class Place:
         return sorted(pid for pid in _pids() if _works_in(pid, self.directory))
 
     def supervisors(self) -> list[int]:
-        """The supervisor processes of this directory."""
+        """The supervisor processes of this directory, without those that have only started one and are about to end."""
         wanted = [os.fsencode(supervisor.__file__), os.fsencode(os.path.realpath(self.directory))]
-        return [pid for pid in _pids() if all(word in _words(pid) for word in wanted)]
+        found = [pid for pid in _pids() if all(word in _words(pid) for word in wanted)]
+        return [pid for pid in found if pid not in {processes.parent_of(other) for other in found}]
+
+    def programs(self) -> list[int]:
+        """What the supervisors have started: initdb, or the postmaster."""
+        return [child for parent in self.supervisors() for child in processes.children(parent)]
 
     def postmaster(self) -> int:
         """The server's main process."""
@@ -139,6 +145,26 @@ def kill(process: int | subprocess.Popen[str]) -> None:
     else:
         process.kill()
         process.wait()
+
+
+def kill_one(find: Callable[[], list[int]], what: str) -> None:
+    """Wait until *find* gives a process, and kill the first. One that is gone by then is looked for again."""
+
+    def is_killed() -> bool:
+        for pid in find():
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid)
+                return True
+        return False
+
+    until(is_killed, what)
+
+
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL for those that are still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            kill(pid)
 
 
 def ask(conninfo: str, statement: str) -> object:
@@ -223,6 +249,16 @@ def _until() -> Callable[[Callable[[], T], str], T]:
 @pytest.fixture(name="kill")
 def _kill() -> Callable[[int | subprocess.Popen[str]], None]:
     return kill
+
+
+@pytest.fixture(name="kill_one")
+def _kill_one() -> Callable[[Callable[[], list[int]], str], None]:
+    return kill_one
+
+
+@pytest.fixture(name="kill_all")
+def _kill_all() -> Callable[[list[int]], None]:
+    return kill_all
 
 
 @pytest.fixture(name="ask")

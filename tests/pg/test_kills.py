@@ -21,6 +21,8 @@ from mstbucket.pg.embedded import EmbeddedPostgres
 
 Kill = Callable[[Any], None]
 Ask = Callable[[str, str], object]
+KillOne = Callable[[Callable[[], list[int]], str], None]
+KillAll = Callable[[list[int]], None]
 Until = Callable[[Callable[[], object], str], object]
 
 
@@ -122,25 +124,25 @@ def test_nothing_is_left_after_all_three_were_killed(place: Any, kill: Kill, ask
     assert ask(again.conninfo, "SELECT n FROM t") == 5
 
 
-def test_a_first_start_killed_at_any_time_heals(place: Any, kill: Kill, ask: Ask) -> None:
+def test_a_first_start_killed_at_any_time_heals(place: Any, kill: Kill, kill_all: KillAll, ask: Ask) -> None:
     """[PG-5]: the client, and then the supervisor too, killed in the middle of initdb."""
     for delay in (0.05, 0.15, 0.25, 0.35, 0.45):
         client = place.spawn()
         time.sleep(delay + 0.1)  # the client's own imports take 0.1 s
         kill(client)
-        for supervisor in place.supervisors():
-            kill(supervisor)
+        kill_all(place.supervisors())
     client = place.client()
     assert ask(client.conninfo, "SELECT 1") == 1
     assert not (place.directory / "data.new").exists()
 
 
-def test_an_initdb_cut_short_is_done_again(place: Any, kill: Kill, ask: Ask, until: Until) -> None:
+def test_an_initdb_cut_short_is_done_again(
+    place: Any, kill: Kill, kill_all: KillAll, ask: Ask, until: Until
+) -> None:
     """[PG-5]: killed when half of the new cluster is there, for certain."""
     client = place.spawn()
     until((place.directory / "data.new" / "PG_VERSION").exists, "initdb to begin")
-    for supervisor in place.supervisors():
-        kill(supervisor)
+    kill_all(place.supervisors())
     kill(client)
     assert not (place.directory / "data").exists()
     assert ask(place.client().conninfo, "SELECT 1") == 1
@@ -166,20 +168,19 @@ def backend_of(connection: psycopg.Connection[Any]) -> int:
 
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.2])
 def test_opening_after_a_backend_and_then_the_supervisor_were_killed(
-    place: Any, kill: Kill, ask: Ask, delay: float
+    place: Any, kill: Kill, kill_all: KillAll, ask: Ask, delay: float
 ) -> None:
     """[PG-22], [PG-6]: told to stop while it recovers, PostgreSQL 18 waits for ever for its checkpointer."""
     client = place.client()
     with psycopg.connect(client.conninfo) as connection:
         kill(backend_of(connection))
         time.sleep(delay)
-        for supervisor in place.supervisors():
-            kill(supervisor)
+        kill_all(place.supervisors())
     assert ask(place.client().conninfo, "SELECT 1") == 1
 
 
 def test_a_server_that_runs_as_nobody_is_ended_as_well(
-    place: Any, kill: Kill, ask: Ask, open_programs: Path
+    place: Any, kill: Kill, kill_all: KillAll, ask: Ask, open_programs: Path
 ) -> None:
     """[PG-22], [PG-7]: root may not be allowed to look into the processes of another user, in a container say."""
     root_as = "nobody" if os.geteuid() == 0 else ""
@@ -188,8 +189,7 @@ def test_a_server_that_runs_as_nobody_is_ended_as_well(
         with psycopg.connect(client.conninfo) as connection:
             kill(backend_of(connection))
             time.sleep(delay)
-            for supervisor in place.supervisors():
-                kill(supervisor)
+            kill_all(place.supervisors())
         another = place.client(root_as=root_as, programs=open_programs)
         assert ask(another.conninfo, "SELECT 1") == 1
         place.end_clients()
@@ -229,36 +229,24 @@ def test_two_that_open_at_once_after_a_kill_share_one_server(
 
 @pytest.mark.parametrize("victim", ["supervisor", "postmaster"])
 def test_an_opening_whose_server_is_killed_meanwhile_succeeds(
-    place: Any, kill: Kill, ask: Ask, until: Until, victim: str
+    place: Any, kill_one: KillOne, victim: str
 ) -> None:
     """[PG-22], [PG-19]: killed at once when it is there, before it can have answered."""
     place.client().communicate()
     place.gone()
     client = place.spawn()
-    if victim == "supervisor":
-        until(place.supervisors, "a supervisor")
-        kill(place.supervisors()[0])
-    else:
-        until(place.servers, "a server")
-        kill(place.servers()[0])
+    kill_one(place.supervisors if victim == "supervisor" else place.servers, f"a {victim}")
     assert client.stdout.readline().startswith("host=")
     client.communicate()
 
 
-def test_a_first_opening_succeeds_although_its_initdb_is_killed(place: Any, kill: Kill, ask: Ask, until: Until) -> None:
+def test_a_first_opening_succeeds_although_its_initdb_is_killed(place: Any, kill_one: KillOne, until: Until) -> None:
     """[PG-22], [PG-5]."""
     client = place.spawn()
     until((place.directory / "data.new" / "PG_VERSION").exists, "initdb to begin")
-    kill(initdb_of(place))
+    kill_one(place.programs, "initdb")
     assert client.stdout.readline().startswith("host=")
     assert not (place.directory / "data.new").exists()
-
-
-def initdb_of(place: Any) -> int:
-    """The child of the supervisor."""
-    (supervisor,) = place.supervisors()
-    with open(f"/proc/{supervisor}/task/{supervisor}/children") as file:
-        return int(file.read().split()[0])
 
 
 @pytest.mark.parametrize("text", ["garbage", "-1\n"])
@@ -380,17 +368,12 @@ def test_an_opening_succeeds_although_something_is_stopped_meanwhile(
         place.client().communicate()
         place.gone()
     client = place.spawn()
-    seen: Any = until(lambda: programs_of(place) if victim == "program" else place.supervisors(), f"a {victim}")
+    seen: Any = until(place.programs if victim == "program" else place.supervisors, f"a {victim}")
     for pid in seen:
         with contextlib.suppress(ProcessLookupError):
             stop(pid)
     assert client.stdout.readline().startswith("host=")
     client.communicate()
-
-
-def programs_of(place: Any) -> list[int]:
-    """What the supervisors have started."""
-    return [child for supervisor in place.supervisors() for child in processes.children(supervisor)]
 
 
 @pytest.mark.parametrize("stopped", ["postmaster", "backend", "helper"])
