@@ -48,31 +48,6 @@ def head(major: int, n: int) -> bytes:
     return bytes((major | 27,)) + n.to_bytes(8, "big")
 
 
-def int_item(n: int) -> bytes:
-    """Return the item of an integer, -2**63 <= n < 2**63."""
-    return head(0, n) if n >= 0 else head(1, -1 - n)
-
-
-def text_item(text: str) -> bytes:
-    """Return the item of a text. Raises `InvalidBlock` for a lone surrogate, which has no UTF-8."""
-    # [CBOR-9]
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidBlock(f"the text {text!r} has no UTF-8 form: remove the lone surrogate") from error
-    return head(3, len(data)) + data
-
-
-def bytes_item(data: bytes) -> bytes:
-    """Return the item of a byte string."""
-    return head(2, len(data)) + data
-
-
-def link_item(cid: CID) -> bytes:
-    """Return the item of a link to *cid*, 36 bytes."""
-    return LINK_HEAD + cid
-
-
 def encode(value: Any) -> bytes:
     """Return the one DAG-CBOR block of *value*: None, bool, int, float, str, bytes, list, dict with str keys, `Link`.
 

@@ -37,7 +37,8 @@ def bucket_id_and_damage(connection: Connection, name: str) -> tuple[int, bool]:
     row = connection.execute(f"SELECT id, {_ANY} FROM buckets WHERE name = %s", (name,)).fetchone()
     if row is None:
         raise no_such_bucket(name)
-    return int(row[0]), bool(row[1])
+    number, damage = row
+    return int(number), bool(damage)
 
 
 def clear_damaged(db: Database, name: str) -> None:

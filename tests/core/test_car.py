@@ -207,7 +207,7 @@ def test_several_roots_are_read_but_are_no_export() -> None:
         reader = CarReader(io.BytesIO(data))
         assert reader.roots == tuple(roots)
         assert len(list(reader)) == 1
-        with pytest.raises(ForeignCar, match="no bucket export.*root"):
+        with pytest.raises(ForeignCar, match=r"no bucket export.*root"):
             _ = reader.root
 
 

@@ -349,7 +349,7 @@ def test_a_file_of_something_else_is_called_foreign_and_not_damaged(forge: Any) 
         (b"\x01\x71\x13\x40" + digest + digest, "b"),  # sha2-512
         (b"\x01\x55\x00\x02hi", "b"),  # the bytes themselves
     ):
-        link = b"\xd8\x2a" + dagcbor.bytes_item(b"\0" + cid)
+        link = b"\xd8\x2a" + dagcbor.encode(b"\0" + cid)
         head = b"\xa2\x65roots\x81" + link + b"\x67version\x01"
         with pytest.raises(ForeignCar, match=f"no bucket export: its root is {text}"):
             verify(varint.encode(len(head)) + head)
