@@ -43,11 +43,14 @@ UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their siz
 CAR_HEADER_MAX: Final = 64 * KIB  # one root takes 58 bytes; foreign files list a few more
 CAR_SECTION_MAX: Final = 2 * MIB + 36  # IPFS peers exchange at most 2 MiB a block; 36 is the CID
 ANY_SECTION_MAX: Final = 32 * MIB  # of a foreign file that is only looked at; go-car's own bound is 8 MiB
+CID_TEXT_MAX: Final = 128  # characters; base16, the longest form in use, takes 73; bounds the quadratic base58 decoding
 VARINT_MAX: Final = 9  # bytes; unsigned-varint's own rule
 
 # --- frames: packs that are compressed or encrypted ---
 FRAME_GROUP: Final = 64 * KIB  # plain bytes of small blocks in one frame; what one of them costs to read
 FRAME_MAX: Final = CAR_SECTION_MAX + 4  # plain bytes of one frame: the largest section, with its length
+FRAMES_MAX: Final = 2**32 - 1  # numbers of a pack's frames; one more is the trailer's
+ZSTD_LEVEL_MAX: Final = 19  # above, a decoder needs windows that programs refuse unless told otherwise
 WRAPPED_KEY_MAX: Final = 8 * KIB  # what a key service makes of 32 bytes; the largest known stay below 2 KiB
 
 # --- S3's limits on what goes with an object ---
@@ -75,4 +78,5 @@ PUT_SIZE_MAX: Final = 5 * 1024 * GIB  # of one put: one blob, and most S3 stores
 INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
+SYNC_WORKERS_MAX: Final = 32  # as many connections are kept to a service, and twice as many as to the database
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

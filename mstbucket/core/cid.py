@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from mstbucket.errors import HashMismatch, InvalidCid
+from mstbucket.limits import CID_TEXT_MAX
 
 CID = bytes
 
@@ -26,7 +27,6 @@ DAG_PB_PREFIX: Final = b"\x01\x70\x12\x20"
 DAG_CBOR_PREFIX: Final = b"\x01\x71\x12\x20"
 
 _PREFIXES: Final = frozenset((RAW_PREFIX, DAG_PB_PREFIX, DAG_CBOR_PREFIX))
-_TEXT_MAX: Final = 128  # base16, the longest text form in use, takes 73; bounds the quadratic base58 decoding
 
 _DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = tuple(a + b for a in _DIGITS for b in _DIGITS)
@@ -99,7 +99,7 @@ def from_text(text: str) -> CID:
     # The library costs 50 ms to import, and most processes never read a CID from text.
     from multiformats import CID as Parsed
 
-    if len(text) > _TEXT_MAX:
+    if len(text) > CID_TEXT_MAX:
         raise InvalidCid(f"a text of {len(text)} characters is no CID: give one of the form {_EXAMPLE}")
     try:
         cid = bytes(Parsed.decode(text))

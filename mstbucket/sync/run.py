@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Final
 
 from mstbucket.errors import InvalidInput, Unsupported
+from mstbucket.limits import SYNC_WORKERS_MAX
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.engine import Engine, Event, Summary
 from mstbucket.sync.entry import Entry
@@ -23,7 +24,6 @@ from mstbucket.sync.sending import Sending
 from mstbucket.sync.within import Within
 
 WORKERS: Final = 8  # what hides the waiting for a service or a disk; more cost memory, 4 MiB each, and gain little
-WORKERS_MAX: Final = 32  # as many connections are kept to a service, and twice as many as to the database
 
 Side = Directory | Objects | Remote
 
@@ -68,8 +68,8 @@ def sync(
     # [SYNC-5] What --checksum calls unchanged is read at the target too, so that damage there is found, and mended.
     trusted = target.reads_well if options.how is How.CHECKSUM and isinstance(target, Objects) else always
     mover = _mover(source, target, Meter(), options.extras, trusted)
-    if not 1 <= options.workers <= WORKERS_MAX:
-        raise InvalidInput(f"{options.workers} workers are too few or too many: from 1 to {WORKERS_MAX}")
+    if not 1 <= options.workers <= SYNC_WORKERS_MAX:
+        raise InvalidInput(f"{options.workers} workers are too few or too many: from 1 to {SYNC_WORKERS_MAX}")
     _refuse_overlap(source, target)
     source.require()
     entries = source.entries()

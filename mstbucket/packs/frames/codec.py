@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from mstbucket.blobs.names import Kind
 from mstbucket.core.checksums import checksum
 from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported, WrongKey
-from mstbucket.packs.frames.crypto import FRAMES_MAX, BlobCipher, DataKey
+from mstbucket.limits import FRAMES_MAX
+from mstbucket.packs.frames.crypto import BlobCipher, DataKey
 from mstbucket.packs.frames.format import Entry, Frame, Trailer
 from mstbucket.packs.frames.zstd import Compressor, decompress
 

@@ -19,7 +19,6 @@ from mstbucket.errors import BrokenFrame, Unsupported, WrongKey
 from mstbucket.packs.frames.format import ID_SIZE, KEY_ID_SIZE, TAG_SIZE, Trailer
 
 KEY_SIZE: Final = 32
-FRAMES_MAX: Final = 2**32 - 1  # numbers of frames; one more is the trailer's
 
 _NONCE_SIZE: Final = 12
 _BOUND: Final = struct.Struct("<8sBB8s16sIQI")

@@ -7,11 +7,10 @@ import threading
 from typing import Any, Final
 
 from mstbucket.errors import BrokenFrame, InvalidInput, Unsupported
-from mstbucket.limits import KIB
+from mstbucket.limits import KIB, ZSTD_LEVEL_MAX
 
 #: The zstd program's own. Nodes and manifests, being hashes, compress to 57 % at any level; text gains at higher ones.
 LEVEL_DEFAULT: Final = 3
-LEVEL_MAX: Final = 19  # above, a decoder needs windows that programs refuse unless told otherwise
 
 _SAMPLED: Final = 256 * KIB  # frames from here on are sampled first: what looks like noise is not tried in full
 _SAMPLES: Final = 8
@@ -32,8 +31,8 @@ def parse_compression(text: str) -> int | None:
     name, colon, level = text.partition(":")
     if text == "none":
         return None
-    if name != "zstd" or (colon and level not in map(str, range(1, LEVEL_MAX + 1))):
-        raise InvalidInput(f"compression={text!r} is unknown: use 'zstd', 'zstd:1' to 'zstd:{LEVEL_MAX}', or 'none'")
+    if name != "zstd" or (colon and level not in map(str, range(1, ZSTD_LEVEL_MAX + 1))):
+        raise InvalidInput(f"compression={text!r} is unknown: use 'zstd', 'zstd:1' to 'zstd:{ZSTD_LEVEL_MAX}', or 'none'")
     return int(level) if colon else LEVEL_DEFAULT
 
 

@@ -16,7 +16,7 @@ from mstbucket.blobs.media.memory import MemoryBlobs
 from mstbucket.blobs.names import Kind, framed, pack_name, parse_ref, parse_secret_ref, secret_ref_name
 from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
-from mstbucket.limits import KIB, MIB
+from mstbucket.limits import FRAMES_MAX, KIB, MIB
 from mstbucket.packs.frames import crypto
 from mstbucket.packs.frames import write as framing
 from mstbucket.packs.frames.codec import Encoding
@@ -117,7 +117,7 @@ def test_an_attempt_that_failed_has_used_its_number(count: int, failing: set[int
 def test_frames_end_before_their_numbers_do() -> None:
     """[FRAME-11]: and nothing is encrypted behind the trailer."""
     encoder = Encoding(None, KEY).encoder(Kind.AES, bytes(16))
-    encoder._number = crypto.FRAMES_MAX - 1
+    encoder._number = FRAMES_MAX - 1
     encoder.encode(b"last")
     with pytest.raises(Unsupported, match="begin another"):
         encoder.encode(b"too many")
