@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mstbucket.index.tx import StoreTx
 from mstbucket.pg.binary import bigint_array, bytea_array, cid_array, integer_array
 from mstbucket.pg.queries import one_row
 
@@ -95,23 +96,21 @@ def _found(db: Database, query: str, cids: Sequence[bytes]) -> list[FoundBlock]:
         return [FoundBlock(*row) for row in connection.execute(query, (cid_array(cids),), binary=True)]
 
 
-def keep(connection: Connection, epoch: int, cids: Sequence[bytes], proven: bool) -> int:
+def keep(tx: StoreTx, cids: Sequence[bytes], proven: bool) -> int:
     """Keep the rows of `cids` from the next collection; how many of these blocks are in ready packs.
 
     Those in damaged packs count only where the caller has read them, and says so by `proven` ([PUT-13]).
     """
-    return int(one_row(connection, "SELECT keep_blocks(%s, %s, %s)", (epoch, cid_array(cids), proven))[0])
+    return int(one_row(tx.connection, "SELECT keep_blocks(%s, %s, %s)", (tx.epoch, cid_array(cids), proven))[0])
 
 
-def add(
-    connection: Connection, epoch: int, pack: int, cids: Sequence[bytes], offsets: Sequence[int], lengths: Sequence[int]
-) -> int:
+def add(tx: StoreTx, pack: int, cids: Sequence[bytes], offsets: Sequence[int], lengths: Sequence[int]) -> int:
     """Give each of `cids` a row that leads to this pack, unless it has one of a sound pack; how many rows lead to it.
 
     The caller has sorted the blocks by CID ([PUT-9]).
     """
-    arguments = (epoch, pack, cid_array(cids), bigint_array(offsets), integer_array(lengths))
-    return int(one_row(connection, "SELECT add_blocks(%s, %s, %s, %s, %s)", arguments)[0])
+    arguments = (tx.epoch, pack, cid_array(cids), bigint_array(offsets), integer_array(lengths))
+    return int(one_row(tx.connection, "SELECT add_blocks(%s, %s, %s, %s, %s)", arguments)[0])
 
 
 def move(connection: Connection, old: Sequence[int], new: int, cids: Sequence[bytes], offsets: Sequence[int]) -> None:

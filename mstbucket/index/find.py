@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.retention import UNLOCKED, Lock
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import MethodNotAllowed, NoSuchKey, NoSuchVersion
 from mstbucket.index.blocks import LOCATION_COLUMNS, Place
@@ -52,22 +53,6 @@ _PLACE: Final = f"SELECT {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p
 _NOWHERE: Final = Place(None, None, None, None)
 
 
-class Locked(NamedTuple):
-    """The lock of a version.
-
-    Attributes:
-        mode, until: of the retention, `until` in ms since 1970; both are None where there is none.
-        hold: whether there is a legal hold; None where nobody ever said.
-    """
-
-    mode: str | None
-    until: int | None
-    hold: bool | None
-
-
-UNLOCKED: Final = Locked(None, None, None)
-
-
 class Found(NamedTuple):
     """The row of an object or version.
 
@@ -93,7 +78,7 @@ class Described(NamedTuple):
     """
 
     versioning: str | None
-    lock: Locked
+    lock: Lock
     cid: bytes
     manifest: Manifest
 
@@ -156,11 +141,11 @@ def find_row(connection: Connection, number: int, bucket: str, key: str, version
     return Found(seq, cid, manifest_of(columns))
 
 
-def lock_of_version(connection: Connection, number: int, key: str, version: str) -> Locked:
+def lock_of_version(connection: Connection, number: int, key: str, version: str) -> Lock:
     """The lock of a version of the bucket with row `number`; "" is the null version, and any may not exist."""
     query = "SELECT mode, until, hold FROM locks WHERE bucket = %s AND key = %s AND version = %s"
     row = connection.execute(query, (number, key, version), binary=True).fetchone()
-    return UNLOCKED if row is None else Locked._make(row)
+    return UNLOCKED if row is None else Lock._make(row)
 
 
 def _version(db: Database, bucket: str, key: str, version_id: str) -> Described:
@@ -178,8 +163,8 @@ def _version(db: Database, bucket: str, key: str, version_id: str) -> Described:
     return Described(versioning, lock, found.cid, found.manifest)
 
 
-def _lock_of(column: list[Any] | None) -> Locked:
-    return UNLOCKED if column is None else Locked._make(column)
+def _lock_of(column: list[Any] | None) -> Lock:
+    return UNLOCKED if column is None else Lock._make(column)
 
 
 def _missing(db: Database, bucket: str, key: str) -> NoSuchKey:

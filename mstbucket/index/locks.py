@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mstbucket.core.s3rules.retention import LockWanted, StoredRetention, check_future, check_lockable
+from mstbucket.core.s3rules.retention import Lock, check_future, check_lockable
 from mstbucket.index.buckets import no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.model.policies import RetentionMode
@@ -34,7 +34,7 @@ class VersionToLock(NamedTuple):
 
     key: str
     version_id: str | None
-    wanted: LockWanted
+    wanted: Lock
 
 
 # --- the bucket ----------------------------------------------------------------------------------------------------------
@@ -109,19 +109,19 @@ def lock_new_versions(tx: Tx, versions: Sequence[VersionToLock]) -> None:
     )
 
 
-def put_lock(tx: Tx, key: str, version: str, retention: StoredRetention, hold: bool | None) -> None:
+def put_lock(tx: Tx, key: str, version: str, lock: Lock) -> None:
     """Replace the lock of a version. The transaction holds the key ([LOCK-6])."""
     query = """
         INSERT INTO locks VALUES (%s, %s, %s, %s, %s, %s)
         ON CONFLICT (bucket, key, version) DO UPDATE SET mode = excluded.mode, until = excluded.until, hold = excluded.hold
     """
-    tx.connection.execute(query, (tx.bucket, key, version, *retention, hold))
+    tx.connection.execute(query, (tx.bucket, key, version, *lock))
 
 
 # --- the object of an upload ---------------------------------------------------------------------------------------------
 
 
-def note_for_upload(tx: Tx, upload: str, wanted: LockWanted | None) -> None:
+def note_for_upload(tx: Tx, upload: str, wanted: Lock | None) -> None:
     """Note the lock that the object of an upload is to have. The parts are still to come, so the lock is checked now.
 
     Raises:

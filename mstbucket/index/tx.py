@@ -21,19 +21,28 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Tx:
-    """One open transaction inside one bucket. It ends, with all that it holds, when the database's transaction does.
+class StoreTx:
+    """One open transaction behind the barrier. It ends, with all that it holds, when the database's transaction does.
 
     Attributes:
         connection: for the modules of this room; others hand the transaction on.
-        bucket: the row number of the bucket.
         epoch: of the collection that may take what was last touched before it.
-        versioning: the state of the bucket: Enabled, Suspended, or None where it was never set.
     """
 
     connection: Connection
-    bucket: int
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tx(StoreTx):
+    """One inside one bucket.
+
+    Attributes:
+        bucket: the row number of the bucket.
+        versioning: the state of the bucket: Enabled, Suspended, or None where it was never set.
+    """
+
+    bucket: int
     versioning: str | None
 
     def now(self) -> int:
@@ -67,13 +76,13 @@ def enter(connection: Connection, bucket: str) -> Tx:
         NoSuchBucket: there is none, by now.
     """
     number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-    return Tx(connection, number, epoch, versioning)
+    return Tx(connection, epoch, number, versioning)
 
 
-def enter_store(connection: Connection) -> int:
-    """Take the barrier without going inside a bucket; the epoch of the collection ([PUT-5])."""
+def enter_store(connection: Connection) -> StoreTx:
+    """Take the barrier without going inside a bucket ([PUT-5])."""
     connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")
-    return int(one_row(connection, "SELECT epoch FROM collector")[0])
+    return StoreTx(connection, int(one_row(connection, "SELECT epoch FROM collector")[0]))
 
 
 def inside(db: Database, bucket: str, work: Callable[[Tx], _T]) -> _T:

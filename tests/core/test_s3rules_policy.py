@@ -8,18 +8,18 @@ from itertools import product
 import pytest
 
 from mstbucket.core.s3rules.lifecycle import Phase, latest_due, midnight_before, outermost
-from mstbucket.core.s3rules.retention import StoredRetention, check_change, stored_until
+from mstbucket.core.s3rules.retention import Lock, check_change, stored_until
 from mstbucket.core.times import DAY_MS, moment
 from mstbucket.errors import AccessDenied
 from mstbucket.model.policies import LifecycleRule
 
 NOW = 1000
-NONE = StoredRetention(None, None)
+NONE = Lock(None, None, None)
 MODES, ENDS = ("GOVERNANCE", "COMPLIANCE"), (999, 1000, 2000, 3000)
-RETENTIONS = [NONE, *(StoredRetention(mode, until) for mode in MODES for until in ENDS)]
+RETENTIONS = [NONE, *(Lock(mode, until, None) for mode in MODES for until in ENDS)]
 
 
-def may_change(kept: StoredRetention, wanted: StoredRetention, bypass: bool) -> bool:
+def may_change(kept: Lock, wanted: Lock, bypass: bool) -> bool:
     """[LOCK-7], [LOCK-8] word by word."""
     if kept.until is None or kept.until <= NOW:
         return True  # there is none, or it has ended

@@ -18,27 +18,24 @@ GOVERNANCE: Final[RetentionMode] = "GOVERNANCE"
 COMPLIANCE: Final[RetentionMode] = "COMPLIANCE"
 
 
-class StoredRetention(NamedTuple):
-    """The retention of a version as it is stored: its mode and its end; both are None where there is none."""
-
-    mode: str | None
-    until: int | None
-
-
-class LockWanted(NamedTuple):
-    """The lock that a writer wants on its version.
+class Lock(NamedTuple):
+    """The lock of a version: the one it has, or the one that somebody wants for it.
 
     Attributes:
-        mode, until: of the retention; both are None where the default of the bucket will do.
-        hold: whether there is a legal hold; None leaves that unsaid.
+        mode, until: of the retention, `until` in ms since 1970; both are None where there is none. For a version that
+            is yet to be written, the default of the bucket takes their place.
+        hold: whether there is a legal hold; None where nobody ever said.
     """
 
-    mode: RetentionMode | None
+    mode: str | None
     until: int | None
     hold: bool | None
 
 
-def lock_wanted(request: PutRequest) -> LockWanted | None:
+UNLOCKED: Final = Lock(None, None, None)
+
+
+def lock_wanted(request: PutRequest) -> Lock | None:
     """The lock that a request asks for, or None where it asks for nothing.
 
     Raises:
@@ -50,8 +47,8 @@ def lock_wanted(request: PutRequest) -> LockWanted | None:
     if (mode is None) != (until is None):
         raise InvalidInput("object_lock_mode and object_lock_retain_until go together: give both, or neither")
     if mode is None or until is None:
-        return LockWanted(None, None, hold)
-    return LockWanted(known_mode(mode), stored_until(until), hold)
+        return Lock(None, None, hold)
+    return Lock(known_mode(mode), stored_until(until), hold)
 
 
 def known_mode(mode: str) -> RetentionMode:
@@ -98,14 +95,14 @@ def check_future(until: int | None, now: int) -> None:
         raise InvalidInput(f"the time until which to retain, {moment(max(until, 0))}, is not in the future")
 
 
-def check_change(what: str, kept: StoredRetention, wanted: StoredRetention, now: int, bypass: bool) -> None:
-    """Raise `AccessDenied` unless the retention of a version may change from `kept` to `wanted`.
+def check_change(what: str, kept: Lock, wanted: Lock, now: int, bypass: bool) -> None:
+    """Raise `AccessDenied` unless the retention of a version may change from that of `kept` to that of `wanted`.
 
     Args:
         what: the version, for the message.
         bypass: whether the caller asked to change a retention in governance mode.
     """
-    mode, until = kept
+    mode, until = kept.mode, kept.until
     if until is None or until <= now:
         return
     weaker = wanted.until is None or wanted.until < until or wanted.mode != mode

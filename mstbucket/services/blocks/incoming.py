@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from mstbucket.core.cid import CID_SIZE
 from mstbucket.errors import BlocksMoved
 from mstbucket.index import blocks
 from mstbucket.index.blocks import FoundBlock
+from mstbucket.index.tx import StoreTx
 from mstbucket.limits import CHUNK_SIZE, MIB
 from mstbucket.packs.read import Location
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-
-if TYPE_CHECKING:
-    from mstbucket.pg.pool import Connection
 
 ASK_BYTES: Final = 3 * MIB  # wait before the store is asked; with more, a body is not written as it arrives ([MPU-4])
 ASK_BLOCKS: Final = 4000
@@ -89,7 +87,7 @@ class Incoming:
         if self._pack is not None:
             self._pack.load_places(written)
 
-    def record(self, connection: Connection, epoch: int) -> None:
+    def record(self, tx: StoreTx) -> None:
         """Inside the caller's transaction: make sure that every block is there, and stays.
 
         Raises:
@@ -100,10 +98,10 @@ class Incoming:
             order = sorted(cids)
             for start in range(0, len(order), _COUNTED):
                 part = order[start : start + _COUNTED]
-                if blocks.keep(connection, epoch, part, proven) != len(part):
+                if blocks.keep(tx, part, proven) != len(part):
                     raise BlocksMoved("blocks that were there have been collected, or found damaged, meanwhile: repeat it")
         if self._pack is not None:
-            self._pack.record(connection, epoch)
+            self._pack.record(tx)
 
     def commit(self, work: Callable[[], _Done]) -> _Done:
         """Run `work`, a transaction that calls `record`; keep what was written, and return the result of `work`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import CID_SIZE, raw_cid
 from mstbucket.index import blocks, packs
+from mstbucket.index.tx import StoreTx
 from mstbucket.packs.write import PackWriter
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.registered import PackMoved, RegisteredPack
@@ -59,13 +60,13 @@ class PackInProgress(RegisteredPack):
             self._pack.finish()
             super().seal()
 
-    def record(self, connection: Connection, epoch: int) -> None:
+    def record(self, tx: StoreTx) -> None:
         """Inside the caller's transaction: lead the rows of its blocks here, unless they lead to a sound pack already.
 
         If all of them do, this becomes no pack, and goes.
         """
-        self._live = sum(blocks.add(connection, epoch, self.id, *batch) for batch in self._batches())
-        self._ready_or_withdraw(connection)
+        self._live = sum(blocks.add(tx, self.id, *batch) for batch in self._batches())
+        self._ready_or_withdraw(tx.connection)
 
     def take_over(self, connection: Connection, old: Sequence[int]) -> None:
         """Inside the caller's transaction: lead the rows of packs `old` here, and doom `old`.

@@ -17,7 +17,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
 from mstbucket.core.s3rules.digests import claims
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower_names
-from mstbucket.core.s3rules.retention import LockWanted, lock_wanted
+from mstbucket.core.s3rules.retention import Lock, lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved, MstBucketError
@@ -83,7 +83,7 @@ class _Batch:
         self._objects: list[tuple[str, Manifest]] = []
         self._keys: set[str] = set()
         self._expected: dict[str, Expected] = {}
-        self._locks: dict[int, LockWanted] = {}  # by the place of the object in `_objects`
+        self._locks: dict[int, Lock] = {}  # by the place of the object in `_objects`
         self._small: dict[bytes, bytes] = {}  # small bodies by their CIDs
         self._bytes = 0
 
@@ -150,7 +150,7 @@ class _Batch:
     def _record(self, tx: Tx) -> list[PutResult]:
         """The transaction; repeated as a whole when two of them have waited for each other."""
         if self._pack is not None:
-            self._pack.record(tx.connection, tx.epoch)
+            self._pack.record(tx)
         elif self._small:
             add_bodies(tx, self._small)
         for key in sorted(self._expected, key=str.encode):  # [PUT-9] the order in which rows are locked

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from mstbucket.core.keys import encode_key
 from mstbucket.core.s3rules.retention import (
-    StoredRetention,
+    UNLOCKED,
+    Lock,
     check_change,
     check_default,
     check_future,
@@ -20,7 +21,7 @@ from mstbucket.core.s3rules.retention import (
 from mstbucket.core.times import moment
 from mstbucket.errors import MethodNotAllowed, NoSuchObjectLockConfiguration, ObjectLockConfigurationNotFound
 from mstbucket.index import locks
-from mstbucket.index.find import Found, Locked, find_row, lock_of_version
+from mstbucket.index.find import Found, find_row, lock_of_version
 from mstbucket.index.tx import Tx, inside
 from mstbucket.model.policies import DefaultRetention, Retention
 from mstbucket.pg.database import Database
@@ -54,17 +55,13 @@ def set_retention(
     db: Database, bucket: str, key: str, version_id: str | None, wanted: Retention | None, bypass: bool
 ) -> None:
     """Set, extend or, where that is allowed, shorten or end a retention; see `Bucket.put_object_retention`."""
-    if wanted is None:
-        stored = StoredRetention(None, None)
-    else:
-        stored = StoredRetention(known_mode(wanted.mode), stored_until(wanted.retain_until))
+    asked = UNLOCKED if wanted is None else Lock(known_mode(wanted.mode), stored_until(wanted.retain_until), None)
 
-    def change(tx: Tx, version: str, lock: Locked) -> None:
+    def change(tx: Tx, version: str, lock: Lock) -> None:
         now = tx.now()
-        check_future(stored.until, now)
-        kept = StoredRetention(lock.mode, lock.until)
-        check_change(f"version {version or 'null'!r} of {key!r}", kept, stored, now, bypass)
-        locks.put_lock(tx, key, version, stored, lock.hold)
+        check_future(asked.until, now)
+        check_change(f"version {version or 'null'!r} of {key!r}", lock, asked, now, bypass)
+        locks.put_lock(tx, key, version, asked._replace(hold=lock.hold))
 
     _change(db, bucket, key, version_id, change)
 
@@ -72,14 +69,14 @@ def set_retention(
 def set_hold(db: Database, bucket: str, key: str, version_id: str | None, on: bool) -> None:
     """Put or lift a legal hold; see `Bucket.put_object_legal_hold`."""
 
-    def change(tx: Tx, version: str, lock: Locked) -> None:
-        locks.put_lock(tx, key, version, StoredRetention(lock.mode, lock.until), on)
+    def change(tx: Tx, version: str, lock: Lock) -> None:
+        locks.put_lock(tx, key, version, lock._replace(hold=on))
 
     _change(db, bucket, key, version_id, change)
 
 
 def _change(
-    db: Database, bucket: str, key: str, version_id: str | None, change: Callable[[Tx, str, Locked], None]
+    db: Database, bucket: str, key: str, version_id: str | None, change: Callable[[Tx, str, Lock], None]
 ) -> None:
     """Call `change` in a transaction that holds the key, with the id of the version and the lock that it has."""
     encode_key(key)
@@ -109,7 +106,7 @@ def legal_hold(db: Database, bucket: str, key: str, version_id: str | None) -> b
     return lock.hold
 
 
-def _read(db: Database, bucket: str, key: str, version_id: str | None) -> Locked:
+def _read(db: Database, bucket: str, key: str, version_id: str | None) -> Lock:
     encode_key(key)
     with db.snapshot() as connection:
         number = locks.lockable_bucket(connection, bucket)

@@ -64,7 +64,7 @@ def _fold_once(context: Context, snapshot: Snapshot) -> None:
             _check_bucket(tx, snapshot)
             _move_commit(tx, snapshot, folded)
             _keep_bodies(tx, snapshot, pack)
-            pack.record(connection, tx.epoch)
+            pack.record(tx)
             _clear_dirty(tx, snapshot)
             space.count_dead(connection)
         pack.keep()

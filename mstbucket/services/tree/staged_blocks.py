@@ -99,4 +99,4 @@ class Staged:
 
 
 def _record(one: Incoming, connection: Connection) -> None:
-    one.record(connection, enter_store(connection))  # [PUT-5]
+    one.record(enter_store(connection))  # [PUT-5]

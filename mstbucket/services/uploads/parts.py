@@ -123,7 +123,7 @@ def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Par
                 raise no_such_upload(target.bucket, target.key, target.upload_id)
             digests = bytes(chunks.digests)
             if digests:
-                incoming.record(tx.connection, tx.epoch)
+                incoming.record(tx)
             else:
                 assert read.inline is not None
                 add_bodies(tx, {read.content: read.inline})

@@ -18,6 +18,7 @@ from mstbucket import errors
 from mstbucket.blobs import names
 from mstbucket.core.cid import raw_cid
 from mstbucket.index.packs import Pack
+from mstbucket.index.tx import StoreTx
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks import registered
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
@@ -282,12 +283,12 @@ def test_a_pack_whose_writer_lives_is_not_touched_and_a_dead_ones_goes(
         assert remove_leftovers(context) == 1
         living.seal()
         with context.db.transaction() as connection:
-            living.record(connection, 1)
+            living.record(StoreTx(connection, 1))
         living.keep()
         silent.add(*_block(b"2" * 300_000))
         silent.seal()  # its blob becomes visible although its row is gone
         with pytest.raises(errors.StorageError, match="given up"), context.db.transaction() as connection:
-            silent.record(connection, 1)
+            silent.record(StoreTx(connection, 1))
     assert packs(bucket) == [living.name]
     assert rows(bucket, "SELECT name, state FROM packs") == [(living.name, "ready")]
 
