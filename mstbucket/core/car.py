@@ -1,8 +1,8 @@
 """CARv1: blocks one after another in a file, each under its CID. Writing sections, and reading them strictly.
 
-`spec/format/07-car.md` is normative. Everything here works on bytes: which blocks a complete file holds, and in which order,
-is not known here (`verify.car` replays it), nor is what the blocks mean. Offsets count from the first byte of the
-file; that of a section's block is the one an index stores, and the block's end is where the next section starts.
+`spec/format/07-car.md` is normative. Everything here works on bytes. What the blocks mean is not known here. Nor is it known
+which blocks a complete file holds, and in which order: `verify.car` replays that. Offsets count from the first byte of the
+file. An index stores the offset of a section's block. The next section starts at the block's end.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
 
 
 def _refuse_foreign(data: bytes, at: int) -> None:
-    """Raise `ForeignCar` where a header names a root whose CID is sound, and of a form that no bucket has [VER-22]."""
+    """Raise `ForeignCar` where a header names a root with a sound CID of another form than ours [VER-22]."""
     try:
         value = decode_fast(data)
     except InvalidBlock:

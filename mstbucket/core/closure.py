@@ -1,8 +1,8 @@
 """Everything one block reaches, in the order of a CAR: depth-first, links as encoded, every block once ([CAR-8]).
 
-That order wants one block at a time; a store wants to be asked for many. So the walk looks ahead: when it needs a block
-that it does not hold, it fetches that block's surroundings level by level in a few calls, and hands them out when their
-turn comes. How much it may hold ahead is bounded by number and by bytes.
+That order wants one block at a time. A store wants to be asked for many. So the walk looks ahead. When it lacks a block, it
+fetches the blocks around it, level by level, in a few calls. It hands them out when their turn comes. Two bounds hold for
+what it holds ahead: a number of blocks, and of bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compose the body of a multipart upload from chunks that are stored already, reading only what has to be cut anew.
 
-Every part was cut into chunks from its own start. Where a part begins at a multiple of the chunk size its full chunks are
-the body's own, and only their CIDs are needed. From a boundary that lies elsewhere the bytes are read and cut again, up
-to the next boundary that fits. `spec/store/16-multipart.md` is normative.
+Every part was cut into chunks from its own start. A part may begin at a multiple of the chunk size. Then its full chunks are
+the body's own, and only their CIDs are needed. It may begin elsewhere. Then the bytes from there on are read and cut again,
+up to the next part that begins at a multiple. `spec/store/16-multipart.md` is normative.
 """
 
 from __future__ import annotations

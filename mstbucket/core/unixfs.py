@@ -56,10 +56,10 @@ class Body:
 
 
 def decode_file(block: bytes) -> FileNode:
-    """Return the file node that *block* is, if the profile has a node of exactly these bytes.
+    """Return the file node in *block*, if the profile has a node of exactly these bytes.
 
-    That it sits where its size and height belong, and that its children hold what it says, is not checked here
-    (`open_block` checks both, block by block).
+    Two things are not checked here, but block by block in `open_block`: that the node has the size and height of its
+    place, and that its children hold what it says.
 
     Raises:
         InvalidBlock: any byte differs from the profile's node. Another tool with other settings made it: import the

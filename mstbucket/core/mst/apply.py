@@ -1,8 +1,8 @@
 """A batch of changes folded into a tree: every node that changes is read once and written once.
 
 The work goes down level by level and up again. A *gap* is the place of one subtree: the interval between two
-neighbouring keys of the level above. On the way down each gap that has anything to do gathers the old subtrees that
-fall into it (its fragments) and the changes whose keys do:
+neighbouring keys of the level above. On the way down each gap with anything to do gathers two things: the old subtrees in
+its interval, its *fragments*, and the changes to keys in its interval. It may have
 
 * no fragment: the subtree is made of inserted keys alone;
 * one: the usual case;
@@ -40,7 +40,7 @@ from mstbucket.limits import TREE_HEIGHT_MAX, VERSION_KEY_MAX
 class Applied:
     """The outcome of `apply`: the new root, and the nodes that only the new tree has, parents before children.
 
-    `replaced` are the values that the old tree held for those changed keys that were in it, in no order.
+    `replaced` are the old values of the changed keys, as far as the old tree had these keys; in no order.
     """
 
     root: CID
@@ -58,8 +58,8 @@ def apply(blocks: BlockSource, root: CID, changes: Sequence[tuple[bytes, CID | N
     deletions and insertions, with one `get_many` for each level. 1,000 changes to 100,000 keys take about 40 ms
     (`tests/bench/bench_tree.py`). Nothing is stored; calls can be repeated.
 
-    Not checked here: that blocks hash to their CIDs, and that keys which no change touches stand at their height
-    (`verify.tree` does both).
+    Two things are not checked here, but by `verify.tree`: that blocks hash to their CIDs, and the heights of the keys that
+    stay.
 
     Raises:
         InvalidInput: keys not ascending, empty, or too long; a value that is no CID; a node that would exceed limits.

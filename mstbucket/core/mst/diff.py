@@ -24,8 +24,8 @@ Change = tuple[bytes, CID | None, CID | None]
 class Diff:
     """How one tree differs from another.
 
-    `changes` are (key, old value or None, new value or None) in the order of keys. `created` are the CIDs of exactly
-    the nodes that only the new tree has, `deleted` of those that only the old one has, both in depth-first encoded
+    `changes` are (key, old value or None, new value or None) in the order of keys. `created` are the CIDs of
+    the nodes that only the new tree has. `deleted` are those that only the old tree has. Both are in depth-first encoded
     link order.
     """
 

@@ -182,10 +182,10 @@ def decode_node(block: bytes) -> Node:
 def read_node(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     """Return the keys, values and links of the node in *block*, fast and without proof of its canonical form.
 
-    A node without subtrees has an empty list of links. Checked are limits, names, types, lengths, that
-    `p` is within the key before, and the order of keys. Not checked: the order of fields, shortest forms, that `p` is
-    all that is shared, that a link is not bytes, codecs, heights: `decode_node` and `verify.tree` do that. For nodes
-    that were judged when they entered the store, from a source that hashes them on each read ([FLUSH-10]).
+    A node without subtrees has an empty list of links. These are checked: limits, names, types, lengths, the order of
+    keys, and that `p` is within the key before. These are left to `decode_node` and `verify.tree`: the order of fields,
+    shortest forms, codecs, heights, whether `p` is all that is shared, and whether a link is bytes. It is for nodes that a
+    judge has seen when they entered the store. Their source hashes them on each read ([FLUSH-10]).
 
     Raises:
         InvalidBlock: as `decode_node`.

@@ -195,7 +195,7 @@ class _Ahead:
         return keys, values
 
     def _load(self, frontier: list[CID], height: int) -> None:
-        """Read the nodes of *frontier*, which are of *height*, and if that is low enough all below them, by levels."""
+        """Read the nodes of *frontier*, which are of *height*. If that is low enough, read all below them too, by levels."""
         size = count = 0
         while frontier and count + len(frontier) <= _AHEAD_NODES:
             count += len(frontier)

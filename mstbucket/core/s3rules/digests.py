@@ -1,4 +1,4 @@
-"""The digests that a caller claims for a body, compared with those of the bytes that came ([SUM-1] to [SUM-5], [SUM-8])."""
+"""The digests that a caller claims for a body, held against the bytes that came ([SUM-1] to [SUM-5], [SUM-8])."""
 
 from __future__ import annotations
 
