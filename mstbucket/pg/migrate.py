@@ -1,7 +1,8 @@
 """Bringing a database's schema to the state this code expects: numbered SQL, each applied once, for ever.
 
-Each migration says which versions of this package can still work on a database that has it, by the number of the newest
-one they know: the oldest reader and the oldest writer. What a release only adds does not lock out the one before ([PG-29]).
+Older versions of this package may be able to work on a database after a migration. Each migration names the oldest reader
+and the oldest writer: a version is told by the number of the newest migration it knows. So a release that only adds
+something does not lock out the one before ([PG-29]).
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ LOCK_WAIT: Final = "5s"  # for a table that others hold; meanwhile all who come 
 class Migration:
     """One file, or one folder of files, `NNNN_name`.
 
-    Its text may say who can still work on a database that has it, each by the number of the newest migration they know:
-    a line `-- oldest reader: N` and a line `-- oldest writer: N`. Without, only those who know this one.
+    Its text may have a line `-- oldest reader: N` and a line `-- oldest writer: N`. They name the oldest versions that can
+    work after it, each by the number of the newest migration it knows. Without these lines only versions that know this
+    one can.
     """
 
     version: int
@@ -40,7 +42,7 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """What says whether an applied file was changed afterwards."""
+        """Tells whether an applied file was changed afterwards."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
@@ -144,8 +146,8 @@ def migrate(db: Database, migrations: tuple[Migration, ...] | None = None) -> in
 
     Safe to call from any number of processes at once: each migration is applied by one of them. Interrupted anywhere,
     the next call goes on. One round trip when there is nothing to do. Without *migrations*, those of this package.
-    Others may be at work: where they hold a table for longer than `LOCK_WAIT`, nothing of that migration is done, and while
-    it waits for one they wait no longer than that.
+    Others may be at work. If they hold a table for longer than `LOCK_WAIT`, nothing of that migration is done. Nor do they
+    wait for longer behind it.
 
     Raises:
         Unsupported: the database is of a newer version of this package. Use that one.

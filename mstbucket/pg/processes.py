@@ -45,8 +45,8 @@ def end(data: str, send: Callable[[int], object], ended: Callable[[], bool], pat
     began = time.monotonic()
     while not ended():
         found, lasted = state(data), time.monotonic() - began
-        # A fast shutdown that comes while the server recovers from a crash can wait for ever, and there is nothing
-        # to be written down then that the next start would not read from the log.
+        # A server that recovers from a crash may never finish a fast shutdown. It has nothing to write down: the next
+        # start reads the same from the log.
         if found == CRASH_RECOVERY or lasted > patience[found == SHUTTING_DOWN]:
             break
         time.sleep(POLL_SECONDS)

@@ -1,9 +1,10 @@
 """The process that keeps one embedded server: starts it, starts it again after a crash, stops it after the last client.
 
-Run by path (`python -I -S supervisor.py DIRECTORY PIPE LOCK`, the job on its input, see `read_job`), so it
-can import nothing but a few files beside it and the standard library, and imports what is cheap there: without json,
-signal and typing it starts in a third of the time. What is true at any time, by locks that the kernel releases however
-a process ends:
+It is run by path: `python -I -S supervisor.py DIRECTORY PIPE LOCK`. The job is on its input, see `read_job`. So it can
+import only a few files beside it, and the standard library. Of that it imports what is cheap: without json, signal and
+typing it starts in a third of the time.
+
+Four locks say what is true at any time. The kernel releases them however a process ends:
 
     clients.lock     shared by every client; this process waits for it exclusively, and then ends the server
     supervisor.lock  exclusive: taken by the client that starts this process, handed over, held until this process ends
