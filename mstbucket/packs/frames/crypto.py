@@ -2,8 +2,8 @@
 
     key of the wrapper ── wraps ──> data key of the store ── HKDF, blob ──> key of one blob ── frame number ──> nonce
 
-Every blob has a key of its own, made from the data key and the blob's 128 random bits, so a nonce has to be new within
-one blob only, where it is the frame's number: a count, never a draw. `spec/store/20-frames.md` says why that is safe.
+Every blob has a key of its own, made from the data key and the blob's 128 random bits. So a nonce has to be new within one
+blob only. It is the frame's number: a count, never a draw. `spec/store/20-frames.md` says why that is safe.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the key that wraps a store's data key comes from, and the blob in which the wrapped one is."""
+"""The data key of a store: where its wrapping key comes from, and the blob that holds it wrapped."""
 
 from __future__ import annotations
 
