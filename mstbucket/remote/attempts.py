@@ -1,4 +1,4 @@
-"""One call to a service, tried a bounded number of times: botocore's own retries are off, since it repeats blindly."""
+"""One call to a service, tried a bounded number of times. The retries of botocore are off: it repeats blindly."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Attempts:
         self.code = ""
 
     def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns; try again, after a random wait that grows, where that may help ([S3B-5]).
+        """Return what `work` returns. Try again where that may help, after a random and growing wait ([S3B-5]).
 
-        For calls that can be repeated without harm.
+        It is for calls that can be repeated without harm.
 
         Raises:
             StorageError: the last failure, saying what, where and what to do.

@@ -186,9 +186,9 @@ class S3Bucket:
     def open_write_if_absent(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
         """As `open_write`; its `commit` raises `PreconditionFailed` if there is an object of that key.
 
-        A body that does not fit one request of 16 MiB goes in parts where the service checks the condition at their
-        completion too. Where it does not, it goes in one request of up to 5 GiB, which is held in a temporary file.
-        Which of the two is asked of the service once, by an upload that must be refused.
+        A body of more than 16 MiB goes in parts, if the service checks the condition at their completion too. If it does
+        not, the body is held in a temporary file and goes in one request of up to 5 GiB. The service is asked once which of
+        the two holds, by an upload that it must refuse.
         """
         target = S3Target(self._client, self.place.bucket, key, attributes, ONLY_IF_ABSENT)
         return S3Writer(target, lambda: self.checks_completion(key))

@@ -41,8 +41,8 @@ def read_exactly(client: Any, bucket: str, key: str, start: int, length: int) ->
 class S3Stream:
     """The bytes of an object, as a stream. For one thread. Close it, or use it in a `with` statement.
 
-    A connection that breaks is made again, and the stream goes on where it was, if the object is still the same. At the
-    end the bytes are compared with the object's MD5, where the service has one.
+    A broken connection is made again. The stream then goes on where it was, if the object is still the same. At the end the
+    bytes are compared with the object's MD5, if the service has one.
 
     Attributes:
         object: what is known of the object; its size is the stream's.
