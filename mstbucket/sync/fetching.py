@@ -91,7 +91,7 @@ class Fetching(Mover):
 
 
 class _Counted:
-    """A stream that is counted, and whose object must still be the one that is read when it ends."""
+    """A stream that counts its bytes. When it ends, its object must still be the one that was read."""
 
     def __init__(self, stream: S3Stream, source: Remote, meter: Meter) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""From one prefix to another, in one store: no byte of a body is read or moved."""
+"""From one prefix to another, in one store: no byte of a body is moved."""
 
 from __future__ import annotations
 
