@@ -97,7 +97,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(block: bytes) -> Manifest:
-    """Return the manifest that *block* is. That the content exists and has its size is not checked here.
+    """Return the manifest in *block*. Not checked here: that the content exists and has its size.
 
     Raises:
         InvalidBlock: not a map of the known fields, a field that `encode` refuses, or bytes that `encode` does not

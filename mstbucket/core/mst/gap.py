@@ -24,7 +24,7 @@ Change = tuple[bytes, CID | None, int]  # key, value, height of the key
 
 
 class Gap:
-    """The place of one subtree that has something to do, and the node that comes to stand there."""
+    """The place of one subtree with something to do, and the node that will stand there."""
 
     __slots__ = (
         "above", "bare", "below", "block", "changes", "cut", "fragments", "inner", "keys", "parts", "patches", "places",

@@ -5,10 +5,10 @@ suffixes), `links` (one more than keys: `links[i]` is the subtree left of `keys[
 and `parts`, four byte strings for each entry which joined give its bytes. On the wire `links[0]` is the node's `l` and
 `links[i + 1]` the `t` of entry i.
 
-Two decoders: `decode_node` is strict as to the bytes and gives the parts for an edit. `read_node` is for walks over
-one's own tree: the same bounds and order, but it takes the shape of the maps on trust. Neither knows where in a tree
-the node hangs: heights of keys and the interval between the parent's keys are the walker's part, and the judge of all
-of it is `mstbucket.verify.tree`, which shares no code with this.
+There are two decoders. `decode_node` is strict as to the bytes, and gives the parts for an edit. `read_node` is for walks
+over one's own tree. It holds the same bounds and order, but takes the shape of the maps on trust. Neither knows the node's
+place in the tree: the walker looks at the heights of keys and the interval between the parent's keys. The judge of all of
+it is `mstbucket.verify.tree`. It shares no code with this.
 """
 
 from __future__ import annotations

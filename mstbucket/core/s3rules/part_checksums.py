@@ -26,7 +26,7 @@ class UploadChecksum(NamedTuple):
     type: ChecksumType | None = None
 
     def check_part(self, given: Iterable[str]) -> None:
-        """Raise `InvalidRequest` for a part that comes with a checksum by another algorithm than that of its upload."""
+        """Raise `InvalidRequest` for a part with a checksum by another algorithm than its upload has."""
         others = [name for name in given if name != self.algorithm]
         if self.algorithm is not None and others:  # [SUM-8]
             raise InvalidRequest(f"the upload was begun with {self.algorithm}, and its part comes with {', '.join(others)}")

@@ -15,7 +15,7 @@ NULL_VERSION: Final = "null"
 
 
 def stored_id(version_id: str) -> str | None:
-    """A version id that a caller has given, in the form in which it is kept."""
+    """The form in which a version id is kept, from the one that a caller gives."""
     if not isinstance(version_id, str) or not version_id:
         raise InvalidInput(f"a version id is a text, not {version_id!r}; leave it out for the current object")
     if len(version_id.encode("utf-8", "surrogatepass")) > VERSION_ID_MAX:
