@@ -84,7 +84,7 @@ ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006", 
 
 
 def worth_repeating(error: MstBucketError) -> bool:
-    """Whether a transaction that ended so was undone, and by something that may be over at the next attempt."""
+    """Whether a transaction with this error was undone, and the cause may be over at the next attempt."""
     cause = error.__cause__
     if isinstance(cause, sql.SerializationFailure | sql.DeadlockDetected):
         return True

@@ -1,4 +1,4 @@
-"""Starting the supervisor: the process, the job that it is given, and the report that it makes when it has done it."""
+"""Starting the supervisor: the process, its job, and its report when the job is done."""
 
 from __future__ import annotations
 

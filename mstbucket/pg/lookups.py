@@ -105,7 +105,7 @@ def _ask(connection: Connection, lookup: Lookup, arguments: tuple[str, ...]) -> 
 
 @cache
 def _unprepared(lookup: Lookup) -> str:
-    """The query in the driver's own form, for a connection on which nothing that was prepared stays."""
+    """The query in the driver's own form, for a connection on which no prepared statement stays."""
     return _ARGUMENT.sub(r"%(a\1)s::text", lookup.query.replace("%", "%%"))
 
 

@@ -136,7 +136,7 @@ def _holds(pid: int, wanted: os.stat_result) -> bool:
 
 
 def children(parent: int) -> list[int]:
-    """The processes that the main thread of *parent* has started and that are not gone. Linux; elsewhere none."""
+    """The children of the main thread of *parent* that are not gone. On other systems than Linux there are none."""
     try:
         with open(f"/proc/{parent}/task/{parent}/children", "rb") as file:
             return [int(word) for word in file.read().split()]

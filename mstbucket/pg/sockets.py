@@ -18,7 +18,7 @@ class Sockets:
     """Where the socket of one server is."""
 
     def __init__(self, run: str, ownership: Ownership) -> None:
-        """*run* is the directory of the locks, and that of the socket too where its path is short enough."""
+        """*run* is the directory of the locks. If its path is short enough, the socket is there too."""
         self._run = run
         self._ownership = ownership
         self._private: str | None = None  # the socket's directory, when it is one of ours outside the directory
