@@ -40,7 +40,7 @@ def scrub(
 ) -> ScrubReport:
     """Read every pack, ref and wrapped key of a blob store and report those that are damaged ([FRAME-17]).
 
-    Nothing is changed. Blobs that go meanwhile are not damaged, and names that are no blob's of a store are passed over.
+    Nothing is changed. Blobs that go meanwhile are not damaged. Names of no blob of a store are passed over.
 
     Args:
         blobs: the blob store. It may be in use.

@@ -79,7 +79,7 @@ class Segment:
         return len(self._starts) - 1
 
     def between(self, start: int, stop: int) -> Iterator[Frame]:
-        """The frames that hold any byte from `start`, which this segment holds, to `stop`."""
+        """The frames with any byte from `start` to `stop`. This segment holds `start`."""
         at = bisect_right(self._starts, start) - 1
         while at < len(self) and self._starts[at] < stop:
             where, stored = self._starts[at], self._stored[at]
@@ -124,7 +124,7 @@ class Trailer:
         return data + _END.pack(checksum(data), _MAGIC)
 
     def signed(self) -> bytes:
-        """All of it that stands before the tag, and that the tag is about."""
+        """All of it before the tag: the tag is about that."""
         size = len(self.entries) * _ENTRY.size + FOOT_SIZE
         entries = b"".join(_ENTRY.pack(*entry) for entry in self.entries)
         foot = _FOOT.pack(self.kind, _VERSION, 0, len(self.entries), self.blob, self.key, self.tag)

@@ -15,7 +15,7 @@ from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.format import FOOT_SIZE, Frame, Segment, Trailer, decode_trailer, trailer_size
 
 READ_MAX: Final = 4 * MIB  # stored bytes of neighbouring frames fetched at once, where a medium wants no more
-CACHE: Final = 4 * MIB  # plain bytes of frames of which more may be asked for
+CACHE: Final = 4 * MIB  # plain bytes of frames that may be asked for again
 _DECODERS: Final = 256  # blobs whose keys are held ready
 _TAIL: Final = 64 * 1024  # read of a blob's end at first: the trailer of a pack of 4,000 frames
 
@@ -127,8 +127,8 @@ class Packs:
         start = run[0].stored_start
         length = run[-1].stored_start + run[-1].stored_length - start
         if len(run) == 1:
-            # Nothing here holds what was read: with three buffers of 1 MiB at once, the allocator gives memory back and
-            # fetches it again for every chunk, for as much time as everything else takes (bench_frames).
+            # Nothing here holds what was read. With three buffers of 1 MiB at once the allocator would give memory back
+            # and fetch it again for every chunk. That takes as long as everything else (bench_frames).
             return {run[0].number: decode(run[0], self._read(name, start, length))}
         data = memoryview(self._read(name, start, length))
         plain: dict[int, bytes] = {}
