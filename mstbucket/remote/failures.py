@@ -1,7 +1,7 @@
 """What went wrong at a service, in the words of this package: the one place that knows botocore's exceptions.
 
-Each failure has the error to raise, whether the same call may work a moment later, and whether the call may have had
-its effect all the same: a request whose answer was lost is not one that failed.
+Each failure says three things: the error to raise, whether the same call may work a moment later, and whether the call may
+have had its effect all the same. A request may be done and only its answer lost.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class S3Target:
         return S3Written(size, bare(answer.get("ETag")))
 
     def decide(self, attempts: Attempts, send: Any, etag: str) -> Any:
-        """Make the object visible by `send`; where its answer was lost, ask whether the object that is there is ours.
+        """Make the object visible by `send`. If the answer is lost, ask whether the object under the key is ours.
 
         `etag` is what ours has on most services. That will do where there is no condition: then equal bytes are enough.
 
@@ -82,7 +82,7 @@ class S3Target:
         try:
             return attempts.run_visible(send)
         except (PreconditionFailed, OutcomeUnknown) as error:
-            # [S3B-6] the repetition of a write that was done is told that there is one already
+            # [S3B-6] if a write was done, its repetition is told that there is one already
             found = self._ours(error, etag) if attempts.unsure else None
             if found is None:
                 raise
