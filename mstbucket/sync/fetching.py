@@ -25,7 +25,7 @@ class Fetching(Mover):
     """Objects of the service become ours with content type, headers and user metadata ([SYNC-14])."""
 
     def __init__(self, source: Remote, target: Objects, meter: Meter, trusted: Callable[[Entry], bool] = always) -> None:
-        """*trusted* says of an object whose CID is that of the source whether nothing has to be fetched again."""
+        """*trusted* is asked about objects with the source's CID: if it says yes, nothing is fetched again."""
         self._source = source
         self._target = target
         self.meter = meter

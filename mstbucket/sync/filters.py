@@ -31,7 +31,7 @@ class Everything:
 
 
 class Filters:
-    """Patterns in order, of which the last one that matches a key decides; a key that none matches is included.
+    """Patterns in order. The last one that matches a key decides. A key that none matches is included.
 
     [SYNC-9] `*` is any text, slashes too, `?` one character, `[abc]` and `[!abc]` one of these and none of these. A
     pattern is compared with the whole key below the root of the sync; case counts.

@@ -139,7 +139,7 @@ class Mover(ABC):
         """Remove these from the target; yields each with the reason where it could not be removed."""
 
     def prepare(self) -> None:  # noqa: B027 - most have nothing to make
-        """Make the place where the first object goes, and raise where every object would fail."""
+        """Make the place for the first object. Raise if every object would fail."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of what is held; nothing is moved any more."""

@@ -25,7 +25,7 @@ class Remote:
         self._wanted = wanted
 
     def require(self) -> None:
-        """Raise where there is no such bucket, and `NoSuchKey` where nothing is below the prefix."""
+        """Raise `NoSuchBucket` if there is no such bucket, and `NoSuchKey` if nothing is below the prefix."""
         self.bucket.require()
         if self.prefix and next(self.bucket.list(self.prefix), None) is None:  # [SYNC-1] as for a bucket of ours
             raise NoSuchKey(f"there is nothing under {self.bucket.place}")

@@ -80,7 +80,7 @@ class Sending(Mover):
 
 
 class _Counted:
-    """A reader that is counted, and whose object must still be the current one when it ends. `error` is its failure."""
+    """A reader that counts its bytes. When it ends, its object must still be the current one. `error` is its failure."""
 
     def __init__(self, reader: ObjectReader, bucket: Bucket, meter: Meter) -> None:
         self._reader = reader
