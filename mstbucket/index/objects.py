@@ -6,7 +6,8 @@ A row is what the bytes of the manifest will be made of at the flush.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
@@ -15,9 +16,18 @@ from mstbucket.core.s3rules.conditions import Expected
 from mstbucket.index.rows import json_of
 from mstbucket.index.tx import Tx, expectation
 from mstbucket.pg import binary
+from mstbucket.pg.queries import Call
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
+
+
+_PUT_INLINE: Final = Call.of(
+    "put_inline", "text", "text", "bytea", "bytea", "bigint", "text", "text", "bigint", "bigint", "bytea", "jsonb", "jsonb",
+    "jsonb", "jsonb", "bytea", "text[]", "text[]", "text", "text",
+)  # fmt: skip
+
+_int8: Final = Struct(">q").pack
 
 
 class NewObject(NamedTuple):
@@ -49,15 +59,25 @@ def put_inline(
         BlocksMoved: the body is a block of a damaged pack. Nothing was done.
     """
     m = new.manifest
-    with db.connection() as connection:
-        connection.execute(
-            "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                bucket, new.key, new.cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
-                json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
-                body, *expectation(expected), versioning, m.version_id,
-            ),
-        )  # fmt: skip
+    assert m.content is not None and m.size is not None and m.etag is not None and m.content_type is not None
+    db.call(
+        _PUT_INLINE,
+        (
+            bucket.encode(), new.key.encode(), new.cid, m.content, _int8(m.size), m.etag.encode(), m.content_type.encode(),
+            _int8(m.created), _int8(m.modified), m.sha256, _jsonb(m.checksums), _jsonb(m.headers), _jsonb(m.metadata),
+            _jsonb(m.tags), body, *expectation(expected), _text(versioning), _text(m.version_id),
+        ),
+    )  # fmt: skip
+
+
+def _text(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
+
+
+def _jsonb(mapping: Mapping[str, str]) -> bytes | None:
+    """[MAN-5] The leading byte is the version of the type's binary form."""
+    text = json_of(mapping)
+    return None if text is None else b"\x01" + text.encode()
 
 
 def add_bodies(tx: Tx, bodies: Mapping[bytes, bytes]) -> None:

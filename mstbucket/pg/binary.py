@@ -94,6 +94,12 @@ class JsonbArray(bytes):
 ARRAYS: Final = (ByteaArray, TextArray, Int8Array, Int4Array, JsonbArray)
 
 
+class Ready(bytes):
+    """A value of any type in its binary form; the statement says which type it is."""
+
+    oid = 0
+
+
 def bytea_array(values: Sequence[bytes | None]) -> ByteaArray:
     """`values` as one argument."""
     return ByteaArray(_array(_BYTEA_OID, map(data, values), len(values)))
