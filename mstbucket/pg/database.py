@@ -98,6 +98,33 @@ class Database:
         assert row is not None, call.query
         return row
 
+    def call_settled(self, call: Call, arguments: Sequence[bytes | None]) -> tuple[Any, ...]:
+        """As `call`, in a transaction whose outcome is found out where the answer to its COMMIT is lost ([PG-13]).
+
+        Args:
+            call: the last two columns of its answer are the number of the transaction and the time of the server's last
+                crash. A number that is NULL says that nothing was done.
+
+        Returns:
+            The other columns.
+
+        Raises:
+            As `transaction`.
+        """
+        from mstbucket.pg.lookups import answer_in_transaction
+
+        with self._lent(StorageError) as connection:
+            try:
+                row = answer_in_transaction(connection, call, arguments)
+                assert row is not None, call.query
+            except BaseException:
+                _abandon(connection)
+                raise
+            *answered, xid, crashed = row
+            # Also where nothing was done: after a ROLLBACK the driver has the server forget what is prepared.
+            self._settle(connection, xid, crashed)
+            return tuple(answered)
+
     @contextlib.contextmanager
     def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[Connection]:
         """Run the block as one transaction: committed and durable at its end, rolled back when it raises.
@@ -242,21 +269,25 @@ class Database:
             pool.give(connection)
 
     def _commit(self, connection: Connection) -> None:
-        import psycopg
-
-        from mstbucket.pg import failures
-
         # The transaction's number, if it has written anything, and the time of the server's last crash ([PG-13]).
         row = connection.execute(
             "SELECT pg_current_xact_id_if_assigned()::text, pg_stat_get_bgwriter_stat_reset_time()"
         ).fetchone()
         assert row is not None
+        self._settle(connection, *row)
+
+    def _settle(self, connection: Connection, xid: str | None, crashed: Any) -> None:
+        """COMMIT, and find out what became of it where there is no answer."""
+        import psycopg
+
+        from mstbucket.pg import failures
+
         try:
             connection.execute("COMMIT", prepare=False)
         except psycopg.Error as error:
-            if row[0] is None or not failures.is_lost(error, connection):
+            if xid is None or not failures.is_lost(error, connection):
                 raise
-            self._follow_up(error, *row)
+            self._follow_up(error, xid, crashed)
 
     def _follow_up(self, error: Exception, xid: str, crashed: Any) -> None:
         """Return if the transaction whose COMMIT got no answer was committed; raise what is known otherwise."""

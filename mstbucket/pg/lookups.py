@@ -25,6 +25,7 @@ from mstbucket.pg.pool import Connection, Pool
 from mstbucket.pg.queries import TYPE_NAMES, Call, Lookup
 
 _BINARY: Final = pq.Format.BINARY
+_MODE: Final = "ISOLATION LEVEL READ COMMITTED READ WRITE"
 _TAKEN: Final = b"42P05"
 _ARGUMENT: Final = re.compile(r"\$([0-9]+)")
 
@@ -113,6 +114,23 @@ def answer(
                 raise
     asking = connection.asked[asked] = Asking(connection, asked)
     return asking(arguments)
+
+
+def answer_in_transaction(
+    connection: Connection, call: Call, arguments: Sequence[bytes | None]
+) -> tuple[Any, ...] | None:
+    """Begin a transaction, and answer in it; the caller ends it.
+
+    Raises:
+        psycopg.Error: as `execute` would. The transaction is still to be ended.
+    """
+    connection.begin(_MODE)
+    try:
+        return answer(connection, call, arguments)
+    except sql.InvalidSqlStatementName:
+        connection.execute("ROLLBACK", prepare=False)
+        connection.begin(_MODE)
+        return answer(connection, call, arguments)
 
 
 @cache

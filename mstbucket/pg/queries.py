@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 #: The numbers of types, the same in every server, with their names.
-TYPE_NAMES: Final = {17: "bytea", 20: "bigint", 25: "text", 3802: "jsonb", 1001: "bytea[]", 1009: "text[]", 1016: "bigint[]",
-                     3807: "jsonb[]"}  # fmt: skip
+TYPE_NAMES: Final = {
+    17: "bytea", 20: "bigint", 25: "text", 3802: "jsonb",
+    1001: "bytea[]", 1009: "text[]", 1016: "bigint[]", 3807: "jsonb[]",
+}  # fmt: skip
 _TEXT: Final = 25
 
 
@@ -58,7 +60,7 @@ class Call:
         """The call of a function of the schema with arguments of these types, by their names."""
         numbers = {name: number for number, name in TYPE_NAMES.items()}
         places = ", ".join(f"${n}" for n in range(1, len(types) + 1))
-        return cls(f"mstbucket_{function}", f"SELECT {function}({places})", tuple(numbers[name] for name in types))
+        return cls(f"mstbucket_{function}", f"SELECT * FROM {function}({places})", tuple(numbers[name] for name in types))
 
 
 def one_row(connection: Connection, query: str, arguments: Sequence[Any] = ()) -> tuple[Any, ...]:

@@ -13,11 +13,12 @@ from psycopg import conninfo
 
 
 class Proxy:
-    """Stands between client and server, and at the first COMMIT does what it was told."""
+    """Stands between client and server, and at the first COMMIT does what it was told; without `armed`, nothing."""
 
     def __init__(self, folder: Path, target: str) -> None:
         self.target = conninfo.conninfo_to_dict(target)
         self.at_commit: Callable[[], bool] = lambda: True  # False: the server never sees it
+        self.armed = True
         self.refuse = False
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / ".s.PGSQL.5432"))
@@ -51,7 +52,7 @@ class Proxy:
     def _forward(self, source: socket.socket, sink: socket.socket, from_client: bool, cut: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if from_client and b"COMMIT\0" in data:
+                if from_client and self.armed and b"COMMIT\0" in data:
                     cut.set()  # no answer passes any more
                     if self.at_commit():
                         sink.sendall(data)

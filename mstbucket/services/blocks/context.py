@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.services.blocks.groups import Groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Context:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
+        groups: the calls of several threads that leave together.
     """
 
     db: Database
@@ -26,3 +29,4 @@ class Context:
     encoding: Encoding
     identity: str
     versioning: dict[str, str | None] = field(default_factory=dict)
+    groups: Groups[Any] = field(default_factory=Groups)

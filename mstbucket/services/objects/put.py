@@ -1,6 +1,7 @@
 """Put: make the body durable, then make the object visible in one short transaction ([PUT-1] to [PUT-8]).
 
-A single small body takes the shortest way: one statement, `put_inline`, which is one round trip and one commit.
+A single small body takes the shortest way: one statement, which is one round trip and one commit; those of several threads
+at once leave together (`put_together`).
 Everything else goes by batches. Those blocks of the bodies that the store does not have yet go into the pack of the batch,
 or, where they are few and small, into Postgres. Then one transaction makes all objects of the batch visible.
 """
@@ -22,13 +23,15 @@ from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved, MstBucketError
 from mstbucket.index.locks import VersionToLock, lock_new_versions
-from mstbucket.index.objects import NewObject, add_bodies, add_objects, put_inline
+from mstbucket.index.objects import NewObject, add_bodies, add_objects
 from mstbucket.index.rows import shown_version
+from mstbucket.index.small_puts import SmallPut
 from mstbucket.index.tx import Tx, inside
 from mstbucket.limits import MIB
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
+from mstbucket.services.objects.put_together import put_small
 from mstbucket.services.objects.read_body import BodyRead, read_body
 from mstbucket.services.objects.versioning import new_id, with_cached_versioning
 
@@ -116,7 +119,7 @@ class _Batch:
         """Make the batch durable and visible, all of it or nothing."""
         try:
             if len(self._objects) == 1 and self._pack is None and not self._locks:
-                return [with_cached_versioning(self._context, self._bucket, self._put_inline)]
+                return [with_cached_versioning(self._context, self._bucket, self._put_small)]
             return self._put_batch()
         except BlocksMoved:
             if self._pack is not None:
@@ -129,11 +132,11 @@ class _Batch:
             self._pack = Incoming(self._context)
         return self._pack
 
-    def _put_inline(self, versioning: str | None) -> PutResult:
+    def _put_small(self, versioning: str | None) -> PutResult:
         [new] = _new_objects(self._objects, versioning)
         assert new.manifest.content is not None
-        body = self._small[new.manifest.content]
-        put_inline(self._context.db, self._bucket, new, body, self._expected.get(new.key, ANYTHING), versioning)
+        put = SmallPut(new, self._small[new.manifest.content], self._expected.get(new.key, ANYTHING))
+        put_small(self._context, self._bucket, put, versioning)
         return put_result(new, versioning)
 
     def _put_batch(self) -> list[PutResult]:
