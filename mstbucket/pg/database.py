@@ -111,18 +111,14 @@ class Database:
         Raises:
             As `transaction`.
         """
-        from mstbucket.pg.lookups import answer_in_transaction
+        from mstbucket.pg.lookups import begin, end
 
         with self._lent(StorageError) as connection:
-            try:
-                row = answer_in_transaction(connection, call, arguments)
-                assert row is not None, call.query
-            except BaseException:
-                _abandon(connection)
-                raise
+            row = begin(connection, call, arguments)
+            assert row is not None, call.query
             *answered, xid, crashed = row
             # Also where nothing was done: after a ROLLBACK the driver has the server forget what is prepared.
-            self._settle(connection, xid, crashed)
+            self._settle(connection, end, xid, crashed)
             return tuple(answered)
 
     @contextlib.contextmanager
@@ -274,16 +270,18 @@ class Database:
             "SELECT pg_current_xact_id_if_assigned()::text, pg_stat_get_bgwriter_stat_reset_time()"
         ).fetchone()
         assert row is not None
-        self._settle(connection, *row)
+        self._settle(connection, lambda connection: connection.execute("COMMIT", prepare=False), *row)
 
-    def _settle(self, connection: Connection, xid: str | None, crashed: Any) -> None:
-        """COMMIT, and find out what became of it where there is no answer."""
+    def _settle(
+        self, connection: Connection, end: Callable[[Connection], object], xid: str | None, crashed: Any
+    ) -> None:
+        """Commit by `end`, and find out what became of it where there is no answer."""
         import psycopg
 
         from mstbucket.pg import failures
 
         try:
-            connection.execute("COMMIT", prepare=False)
+            end(connection)
         except psycopg.Error as error:
             if xid is None or not failures.is_lost(error, connection):
                 raise

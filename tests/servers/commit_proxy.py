@@ -8,8 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from psycopg import conninfo
+
+SYNC: Final = b"S\0\0\0\4"  # by itself: it ends the implicit transaction of a pipeline
 
 
 class Proxy:
@@ -52,7 +55,7 @@ class Proxy:
     def _forward(self, source: socket.socket, sink: socket.socket, from_client: bool, cut: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if from_client and self.armed and b"COMMIT\0" in data:
+                if from_client and self.armed and (b"COMMIT\0" in data or data == SYNC):
                     cut.set()  # no answer passes any more
                     if self.at_commit():
                         sink.sendall(data)
