@@ -1,7 +1,7 @@
 """Small puts: one thread, sixteen, sixty-four, and many at once, each beside a floor or a peer measured in turn with it.
 
 Wall time, since the database works in another process, and the median of the ratios of several rounds, since other processes
-disturb it. What others do on the machine spoils the figure of one thread most: it waits for the disk, and is not let in at once.
+disturb it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def run() -> list[Row]:
         def floor(round_: int) -> None:
             with db.connection() as connection:
                 for n, body in enumerate(bodies):
-                    connection.execute("INSERT INTO bench_floor VALUES (%s, %s)", (_stamp(round_, n), body + _stamp(round_, n)))
+                    stamp = _stamp(round_, n)
+                    connection.execute("INSERT INTO bench_floor VALUES (%s, %s)", (stamp, body + stamp))
 
         def puts(threads: int, round_: int) -> None:
             def work(me: int) -> None:
@@ -50,7 +51,8 @@ def run() -> list[Row]:
 
         def many(round_: int) -> None:
             bucket.put_objects(
-                mstbucket.PutRequest(f"m/{round_}/{n:06}", bodies[n % PUTS] + _stamp(round_ << 8, n)) for n in range(MANY * PUTS)
+                mstbucket.PutRequest(f"m/{round_}/{n:06}", bodies[n % PUTS] + _stamp(round_ << 8, n))
+                for n in range(MANY * PUTS)
             )
 
         rounds = [
