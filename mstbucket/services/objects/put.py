@@ -39,6 +39,9 @@ BATCH_OBJECTS: Final = 4000  # objects of one transaction and of one pack: 100,0
 BATCH_BYTES: Final = 64 * MIB  # a batch is closed after this much, so that its pack is easy to move around
 PACK_BYTES: Final = MIB  # from this sum on the small bodies of a batch go to a pack; a smaller file would not pay
 
+#: An object that was stored, and the state of versioning of its bucket.
+_Made = tuple[NewObject, str | None]
+
 
 def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
     """Store one object, durably and at once visible; see `Bucket.put_object`."""
@@ -46,7 +49,7 @@ def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
     def put() -> PutResult:
         with _Batch(context, bucket) as batch:
             batch.add(request)
-            return batch.commit()[0]
+            return put_result(*batch.commit()[0])
 
     again = isinstance(request.body, (bytes, bytearray, memoryview, os.PathLike))
     return repeating(put) if again else put()
@@ -68,11 +71,11 @@ def put_many(
                     error.about(bucket=bucket, key=request.key)
                     raise
                 request = next(rest, None)
-            results = batch.commit()
-        count += len(results)
+            made = batch.commit()
+        count += len(made)
         if stored is not None:
-            for result in results:
-                stored(result)
+            for new, versioning in made:
+                stored(put_result(new, versioning))
     return count
 
 
@@ -115,7 +118,7 @@ class _Batch:
             self._locks[len(self._objects)] = lock
         self._objects.append((request.key, _manifest(request, body, checksums, self._context.db.now_ms())))
 
-    def commit(self) -> list[PutResult]:
+    def commit(self) -> list[_Made]:
         """Make the batch durable and visible, all of it or nothing."""
         try:
             if len(self._objects) == 1 and self._pack is None and not self._locks:
@@ -132,14 +135,14 @@ class _Batch:
             self._pack = Incoming(self._context)
         return self._pack
 
-    def _put_small(self, versioning: str | None) -> PutResult:
+    def _put_small(self, versioning: str | None) -> _Made:
         [new] = _new_objects(self._objects, versioning)
         assert new.manifest.content is not None
         put = SmallPut(new, self._small[new.manifest.content], self._expected.get(new.key, ANYTHING))
         put_small(self._context, self._bucket, put, versioning)
-        return put_result(new, versioning)
+        return new, versioning
 
-    def _put_batch(self) -> list[PutResult]:
+    def _put_batch(self) -> list[_Made]:
         if self._pack is not None or sum(map(len, self._small.values())) >= PACK_BYTES:
             pack = self._open_pack()
             for content, body in self._small.items():
@@ -150,7 +153,7 @@ class _Batch:
             return inside(self._context.db, self._bucket, self._record)
         return self._pack.commit(lambda: inside(self._context.db, self._bucket, self._record))
 
-    def _record(self, tx: Tx) -> list[PutResult]:
+    def _record(self, tx: Tx) -> list[_Made]:
         """The transaction; repeated as a whole when two of them have waited for each other."""
         if self._pack is not None:
             self._pack.record(tx.connection, tx.epoch)
@@ -163,7 +166,7 @@ class _Batch:
             add_objects(tx, part)
         locks = [(objects[at], wanted) for at, wanted in self._locks.items()]
         lock_new_versions(tx, [VersionToLock(new.key, new.manifest.version_id, wanted) for new, wanted in locks])
-        return [put_result(new, tx.versioning) for new in objects]
+        return [(new, tx.versioning) for new in objects]
 
     def __enter__(self) -> _Batch:
         return self
