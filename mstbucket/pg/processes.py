@@ -12,6 +12,7 @@ import fcntl
 import os
 import sys
 import time
+from contextlib import suppress
 
 from mstbucket.pg.identity import become
 
@@ -137,24 +138,38 @@ def watch(supervisor: Supervisor) -> None:
 
 def _stands_still(postmaster: int) -> bool:
     """Whether nobody recovers the data, and nobody writes the log either, as there is always one who does."""
-    titles = _titles(postmaster) if sys.platform == "linux" else []
-    return bool(titles) and not any(b"startup" in title or b"walwriter" in title for title in titles)
+    if sys.platform != "linux" or _works(_listed(postmaster)):
+        return False
+    children = _children(postmaster)  # the kernel's list may leave some out while others end
+    return bool(children) and not _works(children)
 
 
-def _titles(parent: int) -> list[bytes]:
-    """What the children of a process call themselves."""
-    titles = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    if int(file.read().rpartition(b")")[2].split()[1]) != parent:
-                        continue
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    titles.append(file.read())
-            except OSError:
-                continue  # gone
-    return titles
+def _works(children: list[int]) -> bool:
+    """Whether one of these processes recovers the data or writes the log, by what they call themselves."""
+    for child in children:
+        with suppress(OSError), open(f"/proc/{child}/cmdline", "rb") as file:  # else it is gone
+            title = file.read()
+            if b"startup" in title or b"walwriter" in title:
+                return True
+    return False
+
+
+def _listed(parent: int) -> list[int]:
+    """The children of a process of one thread, as the kernel lists them at once; none where it has no such list."""
+    with suppress(OSError), open(f"/proc/{parent}/task/{parent}/children", "rb") as file:
+        return list(map(int, file.read().split()))
+    return []
+
+
+def _children(parent: int) -> list[int]:
+    """The children of a process: every process is asked for its parent."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent(int(name)) == parent]
+
+
+def _parent(pid: int) -> int | None:
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])
+    return None
 
 
 def holders(lock: int, among: list[int] | None = None) -> list[int]:

@@ -525,6 +525,15 @@ BEGIN
     SELECT c.epoch INTO epoch FROM collector c;
 END $function$;
 
+CREATE FUNCTION enter_store()
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);
+    RETURN (SELECT epoch FROM collector);
+END $function$;
+
 CREATE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
  RETURNS void
  LANGUAGE plpgsql
@@ -1059,6 +1068,15 @@ CREATE FUNCTION texts(p_list jsonb)
  LANGUAGE sql
  IMMUTABLE
 RETURN CASE WHEN (p_list IS NOT NULL) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
+
+CREATE FUNCTION touch_and_count(p_epoch bigint, p_cids bytea[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM touch_blocks(p_epoch, p_cids);
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids));
+END $function$;
 
 CREATE FUNCTION touch_blocks(p_epoch bigint, p_cids bytea[])
  RETURNS void
