@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
+    from mstbucket.api.check_proof import check_proof
     from mstbucket.api.inspect_car import inspect_car
+    from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
     from mstbucket.api.store import Store, open
+    from mstbucket.api.trust import Trust
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
-    from mstbucket.model.looks import PathNode, TreePath
+    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -72,17 +75,25 @@ __all__ = [
     "Part",
     "PartsPage",
     "PathNode",
+    "Proved",
+    "ProvedObject",
     "PutRequest",
     "PutResult",
     "Retention",
     "Store",
     "TreePath",
+    "Trust",
     "Upload",
     "UploadsPage",
     "VersionsPage",
+    "check_proof",
     "errors",
     "inspect_car",
+    "new_signing_key",
     "open",
+    "public_key",
+    "sign_commit",
+    "sign_succession",
     "validate_blobs",
     "verify_car",
 ]
@@ -97,11 +108,14 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
-    **dict.fromkeys(("PathNode", "TreePath"), "mstbucket.model.looks"),
+    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
+    "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
+    "Trust": "mstbucket.api.trust",
+    **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",
 }
