@@ -11,7 +11,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown
 from mstbucket.limits import GROUP_BYTES_MAX, GROUP_PUTS_MAX
@@ -59,10 +60,11 @@ class Groups(Generic[_T]):
     """The lines of one store. Thread-safe; a forked child begins with none."""
 
     def __init__(self) -> None:
-        self._begin()
+        self.begin()
+        _ALL.add(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def begin(self) -> None:
+        """Forget everybody: in a forked child the others are not there."""
         self._mutex = threading.Lock()
         self._lines: dict[Hashable, deque[Member[_T]]] = {}  # those that are led just now, and who waits in them
 
@@ -83,8 +85,6 @@ class Groups(Generic[_T]):
         if threading.get_ident() == threading.main_thread().ident:
             alone()
             return
-        if self._pid != os.getpid():
-            self._begin()
         if not self._joins(line, member):
             member.turn.acquire()
         if member.fate == LEADING:
@@ -140,3 +140,14 @@ class Groups(Generic[_T]):
             if member.fate == WAITING:
                 member.done(OutcomeUnknown("the thread that did it along with its own was ended: read before repeating"))
             member.turn.release()
+
+
+_ALL: Final[WeakSet[Groups[Any]]] = WeakSet()
+
+
+def _begin_all() -> None:
+    for groups in list(_ALL):
+        groups.begin()
+
+
+os.register_at_fork(after_in_child=_begin_all)
