@@ -78,6 +78,9 @@ NEWER_VERSIONS_MAX: Final = 100  # noncurrent versions that a rule can keep what
 # --- the store ---
 PUT_SIZE_MAX: Final = 5 * 1024 * GIB  # of one put: one blob, and most S3 stores take no larger; its places are 1 GB here
 INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)
+GROUP_PUTS_MAX: Final = 128  # small puts of one transaction: twice the threads of a busy gateway, 4 ms of the server's work
+GROUP_BYTES_MAX: Final = 1 * MIB  # bytes of their bodies: from this sum on a batch makes a pack, and a commit takes longer
+GROUP_LOCK_MS: Final = 50  # that a group waits for somebody's lock: longer than a commit takes, too short to be noticed
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 SYNC_WORKERS_MAX: Final = 32  # as many connections are kept to a service, and twice as many as to the database

@@ -6,18 +6,14 @@ A row is what the bytes of the manifest will be made of at the flush.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.manifest import Manifest
-from mstbucket.core.s3rules.conditions import Expected
 from mstbucket.index.rows import json_of
-from mstbucket.index.tx import Tx, expectation
+from mstbucket.index.tx import Tx
 from mstbucket.pg import binary
-
-if TYPE_CHECKING:
-    from mstbucket.pg.database import Database
 
 
 class NewObject(NamedTuple):
@@ -31,33 +27,6 @@ class NewObject(NamedTuple):
     def of(cls, key: str, manifest: Manifest) -> NewObject:
         """With the CID that the manifest has."""
         return cls(key, manifest, dag_cbor_cid(manifests.encode(manifest)))
-
-
-def put_inline(
-    db: Database, bucket: str, new: NewObject, body: bytes, expected: Expected, versioning: str | None
-) -> None:
-    """Store an object and its small body, durably, in one statement.
-
-    Args:
-        new: made for a bucket whose versioning is in the state `versioning`.
-        expected: what the key has to hold.
-
-    Raises:
-        NoSuchBucket: there is no such bucket.
-        VersioningChanged: the bucket is in another state. Nothing was done.
-        PreconditionFailed, NoSuchKey: the key is not as expected. Nothing was done.
-        BlocksMoved: the body is a block of a damaged pack. Nothing was done.
-    """
-    m = new.manifest
-    with db.connection() as connection:
-        connection.execute(
-            "SELECT put_inline(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                bucket, new.key, new.cid, m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256,
-                json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags),
-                body, *expectation(expected), versioning, m.version_id,
-            ),
-        )  # fmt: skip
 
 
 def add_bodies(tx: Tx, bodies: Mapping[bytes, bytes]) -> None:
@@ -78,8 +47,18 @@ def add_objects(tx: Tx, objects: Sequence[NewObject]) -> None:
     """
     by_key = {new.key: new for new in objects}  # a statement cannot touch one row twice
     last = [by_key[key] for key in sorted(by_key, key=str.encode)]  # [PUT-9] the order in which rows are locked
+    arguments = (tx.bucket, tx.versioning, *columns_of(last))
+    tx.connection.execute(f"SELECT add_objects({', '.join(['%s'] * 16)})", arguments)
+    for new in last:
+        if new.manifest.parts:  # at most one, of an upload or its copy; an array of arrays would have to be rectangular
+            query = "UPDATE objects SET parts = %s WHERE bucket = %s AND key = %s"
+            tx.connection.execute(query, (binary.bigint_array(new.manifest.parts), tx.bucket, new.key))
+
+
+def columns_of(last: Sequence[NewObject]) -> tuple[bytes, ...]:
+    """The rows of objects, as the last arguments of SQL's `add_objects` and `put_group`."""
     made = [new.manifest for new in last]
-    columns = (
+    return (
         binary.text_array([new.key for new in last]),
         binary.bytea_array([new.cid for new in last]),
         binary.bytea_array([m.content for m in made]),
@@ -95,11 +74,6 @@ def add_objects(tx: Tx, objects: Sequence[NewObject]) -> None:
         binary.jsonb_array([json_of(m.tags) for m in made]),
         binary.text_array([m.version_id for m in made]),
     )
-    tx.connection.execute(f"SELECT add_objects({', '.join(['%s'] * 16)})", (tx.bucket, tx.versioning, *columns))
-    for new in last:
-        if new.manifest.parts:  # at most one, of an upload or its copy; an array of arrays would have to be rectangular
-            query = "UPDATE objects SET parts = %s WHERE bucket = %s AND key = %s"
-            tx.connection.execute(query, (binary.bigint_array(new.manifest.parts), tx.bucket, new.key))
 
 
 def delete_objects(tx: Tx, keys: Collection[str]) -> set[str]:

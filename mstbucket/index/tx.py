@@ -65,8 +65,7 @@ class Tx(StoreTx):
     def touch(self, cids: Collection[bytes]) -> int:
         """Keep the rows of these blocks from the next collection ([PUT-6]); how many of them there are."""
         asked = binary.bytea_array(sorted(cids))
-        self.connection.execute("SELECT touch_blocks(%s, %s)", (self.epoch, asked))
-        return int(one_row(self.connection, "SELECT count(*) FROM blocks WHERE cid = ANY (%s)", (asked,))[0])
+        return int(one_row(self.connection, "SELECT touch_and_count(%s, %s)", (self.epoch, asked))[0])
 
 
 def enter(connection: Connection, bucket: str) -> Tx:
@@ -81,8 +80,7 @@ def enter(connection: Connection, bucket: str) -> Tx:
 
 def enter_store(connection: Connection) -> StoreTx:
     """Take the barrier without going inside a bucket ([PUT-5])."""
-    connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")
-    return StoreTx(connection, int(one_row(connection, "SELECT epoch FROM collector")[0]))
+    return StoreTx(connection, int(one_row(connection, "SELECT enter_store()")[0]))
 
 
 def inside(db: Database, bucket: str, work: Callable[[Tx], _T]) -> _T:

@@ -94,9 +94,15 @@ class JsonbArray(bytes):
 ARRAYS: Final = (ByteaArray, TextArray, Int8Array, Int4Array, JsonbArray)
 
 
+class Ready(bytes):
+    """A value of any type in its binary form; the statement says which type it is."""
+
+    oid = 0
+
+
 def bytea_array(values: Sequence[bytes | None]) -> ByteaArray:
     """`values` as one argument."""
-    return ByteaArray(_array(_BYTEA_OID, map(data, values), len(values)))
+    return ByteaArray(_array(_BYTEA_OID, [NULL if v is None else _LENGTH(len(v)) + v for v in values], len(values)))
 
 
 def cid_array(cids: Sequence[bytes]) -> ByteaArray:
@@ -107,12 +113,12 @@ def cid_array(cids: Sequence[bytes]) -> ByteaArray:
 
 def text_array(values: Sequence[str | None]) -> TextArray:
     """`values` as one argument."""
-    return TextArray(_array(_TEXT_OID, map(text, values), len(values)))
+    return TextArray(_array(_TEXT_OID, [NULL if v is None else data(v.encode()) for v in values], len(values)))
 
 
 def bigint_array(values: Sequence[int]) -> Int8Array:
     """`values` as one argument."""
-    return Int8Array(_array(_INT8_OID, map(int8, values), len(values)))
+    return Int8Array(_array(_INT8_OID, [_INT8(8, n) for n in values], len(values)))
 
 
 def integer_array(values: Sequence[int]) -> Int4Array:
@@ -122,7 +128,7 @@ def integer_array(values: Sequence[int]) -> Int4Array:
 
 def jsonb_array(values: Sequence[str | None]) -> JsonbArray:
     """`values`, JSON texts, as one argument."""
-    return JsonbArray(_array(_JSONB_OID, map(jsonb, values), len(values)))
+    return JsonbArray(_array(_JSONB_OID, [NULL if v is None else jsonb(v) for v in values], len(values)))
 
 
 def _array(oid: int, elements: Iterable[bytes], count: int) -> bytes:

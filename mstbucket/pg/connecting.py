@@ -91,8 +91,8 @@ def _opened(kind: type[Connection], prepare: int | None, parameters: dict[str, A
     """A connection of that kind, which keeps what is asked of it; `direct` says whether it is a session of our own."""
     connection = kind.connect(autocommit=True, prepare_threshold=prepare, **parameters)
     try:
-        for array in binary.ARRAYS:
-            connection.adapters.register_dumper(array, _DUMPERS[array])
+        for kind_of_value, dumper in _DUMPERS.items():
+            connection.adapters.register_dumper(kind_of_value, dumper)
         _require(connection)
         pooled = isinstance(connection, PooledConnection)
         if pooled:
@@ -135,7 +135,9 @@ class _Ready(Dumper):
         return bytes(obj)
 
 
-_DUMPERS: Final = {array: type(f"_{array.__name__}", (_Ready,), {"oid": array.oid}) for array in binary.ARRAYS}
+_DUMPERS: Final = {
+    kind: type(f"_{kind.__name__}", (_Ready,), {"oid": kind.oid}) for kind in (*binary.ARRAYS, binary.Ready)
+}
 
 
 def _parameters(conninfo: str) -> dict[str, Any]:

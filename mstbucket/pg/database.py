@@ -9,7 +9,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
@@ -19,7 +19,7 @@ from mstbucket.pg.settings import CLOSED, RETURN_SECONDS
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection, Pool
-    from mstbucket.pg.queries import Lookup
+    from mstbucket.pg.queries import Call, Lookup
 
 SCHEMA: Final = "mstbucket"
 POOL_MAX: Final = 16  # connections of one process; six processes fit under the server's 100
@@ -81,6 +81,45 @@ class Database:
         from mstbucket.pg.lookups import ask
 
         return ask(self._pool, lookup, arguments)
+
+    def call(self, call: Call, arguments: Sequence[bytes | None]) -> tuple[Any, ...]:
+        """The row that *call* answers, durable when this returns; the quickest way to change something.
+
+        Args:
+            arguments: each in the binary form of its type, None for NULL.
+
+        Raises:
+            As `connection`.
+        """
+        from mstbucket.pg.lookups import answer
+
+        with self._lent(OutcomeUnknown) as connection:
+            row = answer(connection, call, arguments)
+        assert row is not None, call.query
+        return row
+
+    def call_settled(self, call: Call, arguments: Sequence[bytes | None]) -> tuple[Any, ...]:
+        """As `call`, in a transaction whose outcome is found out where the answer to its COMMIT is lost ([PG-13]).
+
+        Args:
+            call: the last two columns of its answer are the number of the transaction and the time of the server's last
+                crash. A number that is NULL says that nothing was done.
+
+        Returns:
+            The other columns.
+
+        Raises:
+            As `transaction`.
+        """
+        from mstbucket.pg.lookups import begin, end
+
+        with self._lent(StorageError) as connection:
+            row = begin(connection, call, arguments)
+            assert row is not None, call.query
+            *answered, xid, crashed = row
+            # Also where nothing was done: after a ROLLBACK the driver has the server forget what is prepared.
+            self._settle(connection, end, xid, crashed)
+            return tuple(answered)
 
     @contextlib.contextmanager
     def transaction(self, isolation: Isolation = "READ COMMITTED") -> Iterator[Connection]:
@@ -226,21 +265,27 @@ class Database:
             pool.give(connection)
 
     def _commit(self, connection: Connection) -> None:
-        import psycopg
-
-        from mstbucket.pg import failures
-
         # The transaction's number, if it has written anything, and the time of the server's last crash ([PG-13]).
         row = connection.execute(
             "SELECT pg_current_xact_id_if_assigned()::text, pg_stat_get_bgwriter_stat_reset_time()"
         ).fetchone()
         assert row is not None
+        self._settle(connection, lambda connection: connection.execute("COMMIT", prepare=False), *row)
+
+    def _settle(
+        self, connection: Connection, end: Callable[[Connection], object], xid: str | None, crashed: Any
+    ) -> None:
+        """Commit by `end`, and find out what became of it where there is no answer."""
+        import psycopg
+
+        from mstbucket.pg import failures
+
         try:
-            connection.execute("COMMIT", prepare=False)
+            end(connection)
         except psycopg.Error as error:
-            if row[0] is None or not failures.is_lost(error, connection):
+            if xid is None or not failures.is_lost(error, connection):
                 raise
-            self._follow_up(error, *row)
+            self._follow_up(error, xid, crashed)
 
     def _follow_up(self, error: Exception, xid: str, crashed: Any) -> None:
         """Return if the transaction whose COMMIT got no answer was committed; raise what is known otherwise."""

@@ -79,6 +79,11 @@ def declared(error: psycopg.Error, *, lost: type[StorageError]) -> MstBucketErro
     return kind(f"{advice} ({text}; SQLSTATE {state})")
 
 
+def own(text: str) -> MstBucketError:
+    """The error that a function of ours has written down instead of raising it: its code, a blank, and its message."""
+    return OWN[text[:5]](" ".join(text[6:].split()))
+
+
 # The server, or a pooler before it, ended our session under a statement; it may have been a COMMIT that is done.
 ENDED: Final = frozenset({"57P01", "57P02", "57P05", "08000", "08003", "08006", "08P01"})
 

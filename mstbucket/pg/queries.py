@@ -1,14 +1,24 @@
-"""Statements whose answer is one row: always one, or at most one for a key that is asked for again and again."""
+"""Statements whose answer is one row: always one, or at most one for a key that is asked for again and again.
+
+`Lookup` and `Call` are those that are prepared on each connection and go the shortest way (`lookups`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
+
+#: The numbers of types, the same in every server, with their names.
+TYPE_NAMES: Final = {
+    17: "bytea", 20: "bigint", 25: "text", 3802: "jsonb",
+    1001: "bytea[]", 1009: "text[]", 1016: "bigint[]", 3807: "jsonb[]",
+}  # fmt: skip
+_TEXT: Final = 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +34,33 @@ class Lookup:
     name: str
     query: str
     arguments: int
+
+    @property
+    def types(self) -> tuple[int, ...]:
+        """The number of the type of each argument."""
+        return (_TEXT,) * self.arguments
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A function that changes something and answers in exactly one row, for `Database.call`.
+
+    Attributes:
+        name: of the statement that each connection prepares; unique in the program.
+        query: a SELECT with `$1`, `$2`, … for its arguments.
+        types: the number of the type of each; one of `TYPE_NAMES`.
+    """
+
+    name: str
+    query: str
+    types: tuple[int, ...]
+
+    @classmethod
+    def of(cls, function: str, *types: str) -> Call:
+        """The call of a function of the schema with arguments of these types, by their names."""
+        numbers = {name: number for number, name in TYPE_NAMES.items()}
+        places = ", ".join(f"${n}" for n in range(1, len(types) + 1))
+        return cls(f"mstbucket_{function}", f"SELECT * FROM {function}({places})", tuple(numbers[name] for name in types))
 
 
 def one_row(connection: Connection, query: str, arguments: Sequence[Any] = ()) -> tuple[Any, ...]:

@@ -525,24 +525,25 @@ BEGIN
     SELECT c.epoch INTO epoch FROM collector c;
 END $function$;
 
+CREATE FUNCTION enter_store()
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);
+    RETURN (SELECT epoch FROM collector);
+END $function$;
+
 CREATE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
-DECLARE current text; present boolean;
+DECLARE refused text;
 BEGIN
-    present := hold(p_bucket, p_key);
-    SELECT '"' || o.etag || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
-    IF p_match IS NOT NULL AND NOT present THEN
-        RAISE EXCEPTION 'If-Match: there is no object % in the bucket', quote_literal(p_key) USING ERRCODE = 'MB405';
-    END IF;
-    IF p_match IS NOT NULL AND NOT ('*' = ANY (p_match) OR current = ANY (p_match)) THEN
-        RAISE EXCEPTION 'If-Match: the object % has the ETag % now: read it again, then decide', quote_literal(p_key), current
-            USING ERRCODE = 'MB420';
-    END IF;
-    IF p_none_match IS NOT NULL AND present AND ('*' = ANY (p_none_match) OR current = ANY (p_none_match)) THEN
-        RAISE EXCEPTION 'If-None-Match: there is an object % with the ETag %', quote_literal(p_key), current
-            USING ERRCODE = 'MB420';
+    PERFORM hold(p_bucket, p_key);
+    refused := refusal(p_bucket, p_key, p_match, p_none_match);
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION '%', substr(refused, 7) USING ERRCODE = left(refused, 5);
     END IF;
 END $function$;
 
@@ -865,12 +866,42 @@ BEGIN
     PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
 END $function$;
 
-CREATE FUNCTION put_inline(p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text, p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb, p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text)
+CREATE FUNCTION put_group(p_bucket text, p_believed text, p_patience text, p_cids bytea[], p_bodies bytea[], p_match jsonb[], p_none_match jsonb[], p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[], OUT refused text[], OUT xid text, OUT crashed timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE here record; limited text := set_config('lock_timeout', p_patience, true);
+BEGIN
+    here := enter(p_bucket);
+    PERFORM assume(here.versioning, p_believed);
+    IF p_match IS NOT NULL THEN
+        refused := ARRAY(SELECT refusal(here.bucket, c.key, texts(c.match), texts(c.none_match))
+                         FROM unnest(p_keys, p_match, p_none_match) WITH ORDINALITY AS c (key, match, none_match, n) ORDER BY c.n);
+        IF cardinality(array_remove(refused, NULL)) > 0 THEN
+            RETURN;
+        END IF;
+        refused := NULL;
+    END IF;
+    PERFORM add_bodies(here.epoch, p_cids, p_bodies);
+    IF p_match IS NOT NULL THEN
+        PERFORM expect(here.bucket, c.key, texts(c.match), texts(c.none_match))
+        FROM unnest(p_keys, p_match, p_none_match) AS c (key, match, none_match);
+    END IF;
+    PERFORM add_objects(here.bucket, here.versioning, p_keys, p_manifests, p_contents, p_sizes, p_etags, p_types, p_created,
+                        p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, p_versions);
+    xid := pg_current_xact_id()::text;
+    crashed := pg_stat_get_bgwriter_stat_reset_time();
+END $function$;
+
+CREATE FUNCTION put_inline(p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text, p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb, p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text, p_patience text)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
-DECLARE here record; s bigint;
+DECLARE here record; s bigint; limited text;
 BEGIN
+    IF p_patience IS NOT NULL THEN
+        limited := set_config('lock_timeout', p_patience, true);
+    END IF;
     here := enter(p_bucket);
     INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
         ON CONFLICT (cid) DO UPDATE SET
@@ -928,6 +959,26 @@ AS $function$
         size = excluded.size, md5 = excluded.md5, sha256 = excluded.sha256, modified = excluded.modified,
         generation = excluded.generation, chunks = excluded.chunks, checksums = excluded.checksums
 $function$;
+
+CREATE FUNCTION refusal(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE current text;
+BEGIN
+    SELECT '"' || o.etag || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
+    IF p_match IS NOT NULL AND current IS NULL THEN
+        RETURN 'MB405 If-Match: there is no object ' || quote_literal(p_key) || ' in the bucket';
+    END IF;
+    IF p_match IS NOT NULL AND NOT ('*' = ANY (p_match) OR current = ANY (p_match)) THEN
+        RETURN 'MB420 If-Match: the object ' || quote_literal(p_key) || ' has the ETag ' || current
+            || ' now: read it again, then decide';
+    END IF;
+    IF p_none_match IS NOT NULL AND current IS NOT NULL AND ('*' = ANY (p_none_match) OR current = ANY (p_none_match)) THEN
+        RETURN 'MB420 If-None-Match: there is an object ' || quote_literal(p_key) || ' with the ETag ' || current;
+    END IF;
+    RETURN NULL;
+END $function$;
 
 CREATE FUNCTION refuse_damaged(p_cids bytea[])
  RETURNS void
@@ -1010,6 +1061,21 @@ BEGIN
     here := enter(p_bucket);
     UPDATE buckets SET tags = p_tags, tags_dirty = nextval('generation'), tags_since = coalesce(tags_since, now_ms())
         WHERE id = here.bucket;
+END $function$;
+
+CREATE FUNCTION texts(p_list jsonb)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+RETURN CASE WHEN (p_list IS NOT NULL) THEN ARRAY(SELECT jsonb_array_elements_text(p_list) AS jsonb_array_elements_text) ELSE NULL::text[] END;
+
+CREATE FUNCTION touch_and_count(p_epoch bigint, p_cids bytea[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM touch_blocks(p_epoch, p_cids);
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids));
 END $function$;
 
 CREATE FUNCTION touch_blocks(p_epoch bigint, p_cids bytea[])

@@ -225,80 +225,15 @@ def insert(db: Database) -> None:
         connection.execute("INSERT INTO t VALUES (1)")
 
 
-class Proxy:
-    """Stands between client and server, and at the first COMMIT does what it was told."""
-
-    def __init__(self, folder: Path, target: str) -> None:
-        self.target = conninfo.conninfo_to_dict(target)
-        self.at_commit: Callable[[], bool] = lambda: True  # False: the server never sees it
-        self.refuse = False
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / ".s.PGSQL.5432"))
-        self._listener.listen()
-        self.url = conninfo.make_conninfo(target, host=str(folder), port=5432)
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            if client.recv(1, socket.MSG_PEEK) == b"q":
-                client.close()
-                return
-            if self.refuse:
-                client.close()
-                continue
-            server = socket.socket(socket.AF_UNIX)
-            try:
-                server.connect(f"{self.target['host']}/.s.PGSQL.{self.target['port']}")
-            except OSError:
-                client.close()
-                server.close()
-                continue
-            cut = threading.Event()
-            for source, sink, watch in ((client, server, True), (server, client, False)):
-                thread = threading.Thread(target=self._forward, args=(source, sink, watch, cut))
-                thread.start()
-                self._threads.append(thread)
-
-    def _forward(self, source: socket.socket, sink: socket.socket, from_client: bool, cut: threading.Event) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if from_client and b"COMMIT\0" in data:
-                    cut.set()  # no answer passes any more
-                    if self.at_commit():
-                        sink.sendall(data)
-                        time.sleep(0.1)  # the server commits; its answer goes nowhere
-                    break
-                if not from_client and cut.is_set():
-                    break
-                sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        if not from_client:
-            source.close()
-            sink.close()
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_UNIX) as last:
-            last.connect(self._listener.getsockname())
-            last.sendall(b"q")
-            self._threads[0].join()
-        self._listener.close()
-        for thread in self._threads[1:]:
-            thread.join()
-
-
 @pytest.fixture
-def proxy(db: Database, top: Path) -> Iterator[Proxy]:
+def proxy(db: Database, top: Path, load_server: Callable[[str], Any]) -> Iterator[Any]:
     """A proxy before the database's server, and `db` closed so that only the proxy's way is used."""
-    made = Proxy(top, _url(db))
+    made = load_server("commit_proxy").Proxy(top, _url(db))
     yield made
     made.close()
 
 
-def test_a_commit_whose_answer_was_lost_is_followed_up_to_success(db: Database, proxy: Proxy) -> None:
+def test_a_commit_whose_answer_was_lost_is_followed_up_to_success(db: Database, proxy: Any) -> None:
     """[PG-13]."""
     with Database(proxy.url) as client:
         insert(client)
@@ -306,7 +241,7 @@ def test_a_commit_whose_answer_was_lost_is_followed_up_to_success(db: Database, 
             assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
 
 
-def test_a_commit_that_never_arrived_is_followed_up_to_an_error_that_says_so(db: Database, proxy: Proxy) -> None:
+def test_a_commit_that_never_arrived_is_followed_up_to_an_error_that_says_so(db: Database, proxy: Any) -> None:
     """[PG-13]."""
     proxy.at_commit = lambda: False
     with Database(proxy.url) as client, pytest.raises(errors.StorageError, match="nothing was done") as caught:
@@ -316,7 +251,7 @@ def test_a_commit_that_never_arrived_is_followed_up_to_an_error_that_says_so(db:
 
 
 def test_a_commit_that_nobody_can_be_asked_about_is_unknown(
-    db: Database, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    db: Database, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PG-13]."""
     monkeypatch.setattr(database_module, "RETURN_SECONDS", 0.3)
@@ -333,7 +268,7 @@ def test_a_commit_that_nobody_can_be_asked_about_is_unknown(
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["it arrived", "it never arrived"])
 def test_a_commit_lost_with_the_server_itself_is_followed_up_after_its_recovery(
-    place: Any, top: Path, kill: Callable[[Any], None], arrives: bool
+    place: Any, top: Path, kill: Callable[[Any], None], load_server: Callable[[str], Any], arrives: bool
 ) -> None:
     """[PG-13]: the server is killed with the answer on its way, and numbers of transactions may be given again."""
     url = place.client().conninfo
@@ -342,7 +277,7 @@ def test_a_commit_lost_with_the_server_itself_is_followed_up_after_its_recovery(
         connection.execute("CREATE TABLE t (n int PRIMARY KEY)")
     run = top / "tmp" / "proxy"
     run.mkdir()
-    proxy = Proxy(run, url)
+    proxy = load_server("commit_proxy").Proxy(run, url)
     killed = threading.Event()
 
     def crash() -> bool:

@@ -18,11 +18,11 @@ from psycopg import conninfo
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.pg import settings
+from mstbucket.pg import binary, settings
 from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import migrate, shipped
-from mstbucket.pg.queries import Lookup
+from mstbucket.pg.queries import Call, Lookup
 from mstbucket.pg.settings import SESSION
 
 Make = Callable[..., str]
@@ -87,6 +87,26 @@ def test_every_statement_has_its_settings(through: Make, database_url: str, mode
             names = ", ".join(f"current_setting('{name}')" for name in SESSION)
             lookup = Lookup("test_settings", f"SELECT {names}, $1, '%', $2, $1", 2)
             assert db.find(lookup, "a%s", "b") == (*SESSION.values(), "a%s", "%", "b", "a%s")
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_calls_are_done_and_undone_behind_a_pooler(through: Make, database_url: str, mode: str) -> None:
+    """[PG-32] [PG-24]: each brings its settings, takes NULL, and leaves a connection that works when it fails."""
+    shown = "current_setting('synchronous_commit'), $1, $2, pg_current_xact_id()::text, NULL::timestamptz"
+    show = Call("test_show", f"SELECT {shown}", (25, 1009))
+    insert = Call("test_insert", "INSERT INTO t VALUES (1 / $1) RETURNING n, pg_current_xact_id()::text, NULL", (20,))
+    make_hostile(database_url)
+    with Database(through(database_url, mode)) as db:
+        with db.connection() as connection:
+            connection.execute("CREATE TABLE t (n int)")
+        for call in (db.call, db.call_settled):
+            for _ in range(3):
+                assert call(show, (None, binary.text_array(["%s", None])))[:3] == ("on", None, ["%s", None])
+            with pytest.raises(errors.StorageError, match="division by zero"):
+                call(insert, (binary.int8(0)[4:],))
+            assert call(insert, (binary.int8(1)[4:],))[0] == 1
+        with db.reading() as connection:
+            assert connection.execute("SELECT n FROM t").fetchall() == [(1,), (1,)]
 
 
 def test_without_a_pooler_a_session_is_used(database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -17,6 +18,8 @@ RESPONSE_HEADERS: Final = ("cache-control", "content-disposition", "content-enco
 #: A read that overrides nothing: neither the content type nor one of these headers.
 NO_OVERRIDES: Final = (None,) * (1 + len(RESPONSE_HEADERS))
 
+_UNFIT: Final = re.compile("[\r\n\0\ud800-\udfff]")
+
 DEFAULT_TYPE: Final = "binary/octet-stream"  # what S3 answers for an object put without a content type
 STORAGE_CLASS: Final = "STANDARD"  # the only one there is ([ATTR-7])
 
@@ -29,7 +32,8 @@ def check_request(request: PutRequest) -> None:
     encode_key(request.key)
     user_metadata(request.metadata, request.key)
     checked_names(request.headers, "headers", request.key)
-    checked_names({"content-type": request.content_type or ""}, "headers", request.key)
+    if request.content_type is not None:
+        checked_names({"content-type": request.content_type}, "headers", request.key)
     tags_of(request)
 
 
@@ -39,18 +43,20 @@ def checked_names(pairs: Mapping[str, str], what: str, key: str) -> dict[str, st
     Raises:
         InvalidInput: two names differ in case only, or a header would hold a line break, NUL or a lone surrogate ([ATTR-2]).
     """
+    if not pairs:  # of most objects
+        return {}
     kept = {name.lower(): value for name, value in pairs.items()}
     if len(kept) < len(pairs):
         raise InvalidInput(f"the {what} of {key!r} hold a name twice, in upper and lower case: {sorted(pairs)}")
     for name, value in kept.items():
-        if any(c in "\r\n\0" or "\ud800" <= c <= "\udfff" for c in name + value):
+        if _UNFIT.search(name) or _UNFIT.search(value):
             raise InvalidInput(f"{what} {name!r} of {key!r} hold a line break, NUL or a lone surrogate")
     return kept
 
 
 def lower_names(mapping: Mapping[str, str]) -> dict[str, str]:
     """A map that `check_request` has let pass, with its names as they are kept ([ATTR-1])."""
-    return {name.lower(): value for name, value in mapping.items()}
+    return {} if not mapping else {name.lower(): value for name, value in mapping.items()}
 
 
 def overridden(info: ObjectInfo, content_type: str | None, *headers: str | None) -> ObjectInfo:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 from mstbucket.core.commit import tags_size
 from mstbucket.errors import InvalidTag
 from mstbucket.limits import BUCKET_TAGS_MAX, BUCKET_TAGS_SIZE_MAX, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
 from mstbucket.model.objects import PlainTags, PutRequest, Tags
+
+_UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
@@ -21,6 +24,8 @@ def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
     Raises:
         InvalidTag: they break a rule of [TAG-1] or [TAG-2]; the message says which.
     """
+    if not tags:  # of most objects
+        return {}
     plain = cast("PlainTags", tags)
     pairs = list(plain.items() if isinstance(plain, Mapping) else plain)
     if len(pairs) > most:  # [TAG-1]
@@ -33,7 +38,7 @@ def tag_set(tags: Tags, most: int, whose: str) -> dict[str, str]:
             raise InvalidTag(
                 f"tag {name!r} of {whose}: a key has 1 to {TAG_KEY_MAX} characters, a value up to {TAG_VALUE_MAX}"
             )
-        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name + value):
+        if _UNFIT.search(name) or _UNFIT.search(value):
             raise InvalidTag(f"tag {name!r} of {whose} holds NUL or a lone surrogate, which no UTF-8 text here can hold")
         if name in found:  # [TAG-2]
             raise InvalidTag(f"tag {name!r} of {whose} is there twice; a key may have one value")

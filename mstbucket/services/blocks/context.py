@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.services.blocks.groups import Groups
 from mstbucket.signing.keys import Signer
 
 
@@ -20,6 +22,7 @@ class Context:
         identity: tells this store from every other.
         signer: the key with which this process signs the commits that it makes; None signs none.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
+        groups: the calls of several threads that leave together.
     """
 
     db: Database
@@ -29,3 +32,4 @@ class Context:
     identity: str
     signer: Signer | None = None
     versioning: dict[str, str | None] = field(default_factory=dict)
+    groups: Groups[Any] = field(default_factory=Groups)

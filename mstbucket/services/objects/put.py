@@ -1,6 +1,7 @@
 """Put: make the body durable, then make the object visible in one short transaction ([PUT-1] to [PUT-8]).
 
-A single small body takes the shortest way: one statement, `put_inline`, which is one round trip and one commit.
+A single small body takes the shortest way: one statement, which is one round trip and one commit; those of several threads
+at once leave together (`put_together`).
 Everything else goes by batches. Those blocks of the bodies that the store does not have yet go into the pack of the batch,
 or, where they are few and small, into Postgres. Then one transaction makes all objects of the batch visible.
 """
@@ -22,19 +23,24 @@ from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import ENABLED
 from mstbucket.errors import BlocksMoved, MstBucketError
 from mstbucket.index.locks import VersionToLock, lock_new_versions
-from mstbucket.index.objects import NewObject, add_bodies, add_objects, put_inline
+from mstbucket.index.objects import NewObject, add_bodies, add_objects
 from mstbucket.index.rows import shown_version
+from mstbucket.index.small_puts import SmallPut
 from mstbucket.index.tx import Tx, inside
 from mstbucket.limits import MIB
 from mstbucket.model.objects import PutRequest, PutResult
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming, repeating
+from mstbucket.services.objects.put_together import put_small
 from mstbucket.services.objects.read_body import BodyRead, read_body
 from mstbucket.services.objects.versioning import new_id, with_cached_versioning
 
 BATCH_OBJECTS: Final = 4000  # objects of one transaction and of one pack: 100,000 small objects are 25 packs
 BATCH_BYTES: Final = 64 * MIB  # a batch is closed after this much, so that its pack is easy to move around
 PACK_BYTES: Final = MIB  # from this sum on the small bodies of a batch go to a pack; a smaller file would not pay
+
+#: An object that was stored, and the state of versioning of its bucket.
+_Made = tuple[NewObject, str | None]
 
 
 def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
@@ -43,7 +49,7 @@ def put_one(context: Context, bucket: str, request: PutRequest) -> PutResult:
     def put() -> PutResult:
         with _Batch(context, bucket) as batch:
             batch.add(request)
-            return batch.commit()[0]
+            return put_result(*batch.commit()[0])
 
     again = isinstance(request.body, (bytes, bytearray, memoryview, os.PathLike))
     return repeating(put) if again else put()
@@ -65,11 +71,11 @@ def put_many(
                     error.about(bucket=bucket, key=request.key)
                     raise
                 request = next(rest, None)
-            results = batch.commit()
-        count += len(results)
+            made = batch.commit()
+        count += len(made)
         if stored is not None:
-            for result in results:
-                stored(result)
+            for new, versioning in made:
+                stored(put_result(new, versioning))
     return count
 
 
@@ -112,11 +118,11 @@ class _Batch:
             self._locks[len(self._objects)] = lock
         self._objects.append((request.key, _manifest(request, body, checksums, self._context.db.now_ms())))
 
-    def commit(self) -> list[PutResult]:
+    def commit(self) -> list[_Made]:
         """Make the batch durable and visible, all of it or nothing."""
         try:
             if len(self._objects) == 1 and self._pack is None and not self._locks:
-                return [with_cached_versioning(self._context, self._bucket, self._put_inline)]
+                return [with_cached_versioning(self._context, self._bucket, self._put_small)]
             return self._put_batch()
         except BlocksMoved:
             if self._pack is not None:
@@ -129,14 +135,14 @@ class _Batch:
             self._pack = Incoming(self._context)
         return self._pack
 
-    def _put_inline(self, versioning: str | None) -> PutResult:
+    def _put_small(self, versioning: str | None) -> _Made:
         [new] = _new_objects(self._objects, versioning)
         assert new.manifest.content is not None
-        body = self._small[new.manifest.content]
-        put_inline(self._context.db, self._bucket, new, body, self._expected.get(new.key, ANYTHING), versioning)
-        return put_result(new, versioning)
+        put = SmallPut(new, self._small[new.manifest.content], self._expected.get(new.key, ANYTHING))
+        put_small(self._context, self._bucket, put, versioning)
+        return new, versioning
 
-    def _put_batch(self) -> list[PutResult]:
+    def _put_batch(self) -> list[_Made]:
         if self._pack is not None or sum(map(len, self._small.values())) >= PACK_BYTES:
             pack = self._open_pack()
             for content, body in self._small.items():
@@ -147,7 +153,7 @@ class _Batch:
             return inside(self._context.db, self._bucket, self._record)
         return self._pack.commit(lambda: inside(self._context.db, self._bucket, self._record))
 
-    def _record(self, tx: Tx) -> list[PutResult]:
+    def _record(self, tx: Tx) -> list[_Made]:
         """The transaction; repeated as a whole when two of them have waited for each other."""
         if self._pack is not None:
             self._pack.record(tx)
@@ -160,7 +166,7 @@ class _Batch:
             add_objects(tx, part)
         locks = [(objects[at], wanted) for at, wanted in self._locks.items()]
         lock_new_versions(tx, [VersionToLock(new.key, new.manifest.version_id, wanted) for new, wanted in locks])
-        return [put_result(new, tx.versioning) for new in objects]
+        return [(new, tx.versioning) for new in objects]
 
     def __enter__(self) -> _Batch:
         return self

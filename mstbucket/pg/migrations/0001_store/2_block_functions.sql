@@ -23,6 +23,13 @@ BEGIN
     SELECT c.epoch INTO epoch FROM collector c;
 END $$;
 
+-- The way in of a writer that goes into no bucket; the epoch. [PUT-5]
+CREATE FUNCTION enter_store() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);
+    RETURN (SELECT epoch FROM collector);
+END $$;
+
 -- The caller has made manifests for the state it believes the bucket to be in; it repeats the call if that has changed.
 CREATE FUNCTION assume(p_versioning text, p_believed text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -135,6 +142,13 @@ BEGIN
     IF cardinality(stale) > 0 THEN
         UPDATE blocks b SET epoch = p_epoch WHERE b.cid = ANY (stale) AND b.epoch < p_epoch;
     END IF;
+END $$;
+
+-- The same; how many of them there are.
+CREATE FUNCTION touch_and_count(p_epoch bigint, p_cids bytea[]) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM touch_blocks(p_epoch, p_cids);
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids));
 END $$;
 
 -- Which of these are in a pack, and where; `stale` are those that a collection could take, being not touched in this epoch.

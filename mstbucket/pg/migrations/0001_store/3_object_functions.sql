@@ -35,25 +35,39 @@ BEGIN
     END LOOP;
 END $$;
 
--- Refuses unless the current object under the key is what the caller expects, and holds the key until the transaction
--- ends. Both lists are of entity-tags as HTTP writes them, `"…"` in quotes or `*` for any object; NULL is no condition.
+-- Why the current object under the key is not what the caller expects: the code of the error, a blank, and its text; NULL where
+-- it is. Both lists are of entity-tags as HTTP writes them, `"…"` in quotes or `*` for any object; NULL is no condition.
 -- [COND-6], [COND-7]
-CREATE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
-RETURNS void LANGUAGE plpgsql AS $$
-DECLARE current text; present boolean;
+CREATE FUNCTION refusal(p_bucket bigint, p_key text, p_match text[], p_none_match text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE current text;
 BEGIN
-    present := hold(p_bucket, p_key);
     SELECT '"' || o.etag || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
-    IF p_match IS NOT NULL AND NOT present THEN
-        RAISE EXCEPTION 'If-Match: there is no object % in the bucket', quote_literal(p_key) USING ERRCODE = 'MB405';
+    IF p_match IS NOT NULL AND current IS NULL THEN
+        RETURN 'MB405 If-Match: there is no object ' || quote_literal(p_key) || ' in the bucket';
     END IF;
     IF p_match IS NOT NULL AND NOT ('*' = ANY (p_match) OR current = ANY (p_match)) THEN
-        RAISE EXCEPTION 'If-Match: the object % has the ETag % now: read it again, then decide', quote_literal(p_key), current
-            USING ERRCODE = 'MB420';
+        RETURN 'MB420 If-Match: the object ' || quote_literal(p_key) || ' has the ETag ' || current
+            || ' now: read it again, then decide';
     END IF;
-    IF p_none_match IS NOT NULL AND present AND ('*' = ANY (p_none_match) OR current = ANY (p_none_match)) THEN
-        RAISE EXCEPTION 'If-None-Match: there is an object % with the ETag %', quote_literal(p_key), current
-            USING ERRCODE = 'MB420';
+    IF p_none_match IS NOT NULL AND current IS NOT NULL AND ('*' = ANY (p_none_match) OR current = ANY (p_none_match)) THEN
+        RETURN 'MB420 If-None-Match: there is an object ' || quote_literal(p_key) || ' with the ETag ' || current;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- A list in jsonb as an array of texts; NULL stays NULL.
+CREATE FUNCTION texts(p_list jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN p_list IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(p_list)) END;
+
+-- Holds the key until the transaction ends, and raises the refusal, if there is one.
+CREATE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE refused text;
+BEGIN
+    PERFORM hold(p_bucket, p_key);
+    refused := refusal(p_bucket, p_key, p_match, p_none_match);
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION '%', substr(refused, 7) USING ERRCODE = left(refused, 5);
     END IF;
 END $$;
 
@@ -180,14 +194,17 @@ END $$;
 
 -- One object whose body is a single small block, held here until the flush. One round trip, one commit. On a condition where
 -- p_match or p_none_match is given, and into any state of versioning: p_version is the id of the new version, p_believed as in
--- `assume`.
+-- `assume`. Where p_patience is given, it waits no longer for a lock: others would have to wait with it ([PUT-18]).
 CREATE FUNCTION put_inline(
     p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text,
     p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb,
-    p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text
+    p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text, p_patience text
 ) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE here record; s bigint;
+DECLARE here record; s bigint; limited text;
 BEGIN
+    IF p_patience IS NOT NULL THEN
+        limited := set_config('lock_timeout', p_patience, true);
+    END IF;
     here := enter(p_bucket);
     INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
         ON CONFLICT (cid) DO UPDATE SET
@@ -246,6 +263,43 @@ BEGIN
         PERFORM lock_by_default(p_bucket, p_keys, p_versions);                                   -- [LOCK-4]
     END IF;
     PERFORM mark_dirty(p_bucket, p_keys);
+END $$;
+
+-- Small puts of one bucket in one transaction, each under a key of its own and each as if it were alone ([PUT-16]). The keys come
+-- in order ([PUT-9]). Either all have a condition, and each list is an array in jsonb, or none has: then both arrays are NULL.
+--
+-- Refusals come before anything is done: then nothing is, and `refused` has one for each key, or NULL. The caller leaves those
+-- out, and repeats. Where a key changes between that look and its hold, the whole is undone by an error.
+--
+-- No lock is waited for longer than p_patience ([PUT-18]). The answer has the number of the transaction, and the time of the
+-- server's last crash ([PG-13]).
+CREATE FUNCTION put_group(
+    p_bucket text, p_believed text, p_patience text, p_cids bytea[], p_bodies bytea[], p_match jsonb[], p_none_match jsonb[],
+    p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags text[], p_types text[], p_created bigint[],
+    p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[],
+    p_versions text[], OUT refused text[], OUT xid text, OUT crashed timestamptz
+) LANGUAGE plpgsql AS $$
+DECLARE here record; limited text := set_config('lock_timeout', p_patience, true);
+BEGIN
+    here := enter(p_bucket);
+    PERFORM assume(here.versioning, p_believed);
+    IF p_match IS NOT NULL THEN
+        refused := ARRAY(SELECT refusal(here.bucket, c.key, texts(c.match), texts(c.none_match))
+                         FROM unnest(p_keys, p_match, p_none_match) WITH ORDINALITY AS c (key, match, none_match, n) ORDER BY c.n);
+        IF cardinality(array_remove(refused, NULL)) > 0 THEN
+            RETURN;
+        END IF;
+        refused := NULL;
+    END IF;
+    PERFORM add_bodies(here.epoch, p_cids, p_bodies);
+    IF p_match IS NOT NULL THEN
+        PERFORM expect(here.bucket, c.key, texts(c.match), texts(c.none_match))
+        FROM unnest(p_keys, p_match, p_none_match) AS c (key, match, none_match);
+    END IF;
+    PERFORM add_objects(here.bucket, here.versioning, p_keys, p_manifests, p_contents, p_sizes, p_etags, p_types, p_created,
+                        p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, p_versions);
+    xid := pg_current_xact_id()::text;
+    crashed := pg_stat_get_bgwriter_stat_reset_time();
 END $$;
 
 -- Removes the current objects of `p_keys` where versioning was never set; the keys of those that existed.
