@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
+    from mstbucket.model.past import KeepPolicy, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
@@ -56,6 +57,7 @@ __all__ = [
     "DeleteReport",
     "DeleteResult",
     "ExportReport",
+    "KeepPolicy",
     "LifecycleReport",
     "LifecycleRule",
     "MarkerPage",
@@ -70,6 +72,7 @@ __all__ = [
     "PutRequest",
     "PutResult",
     "Retention",
+    "SnapshotInfo",
     "Store",
     "Upload",
     "UploadsPage",
@@ -85,6 +88,7 @@ _HOME: Final = {
     "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
+    **dict.fromkeys(("KeepPolicy", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",

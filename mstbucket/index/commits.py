@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import to_text
@@ -13,6 +13,7 @@ from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.limits import SEQ_MAX
 from mstbucket.model.objects import CommitInfo
+from mstbucket.pg.binary import bigint_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
@@ -238,3 +239,10 @@ def newest_of_identity(db: Database, identity: str) -> list[int]:
     query = "SELECT seq FROM buckets WHERE identity = %s"
     with db.reading() as connection:
         return [seq for (seq,) in connection.execute(query, (identity,))]
+
+
+def kept_of_identity(db: Database, identity: str, seqs: Sequence[int]) -> set[int]:
+    """Those numbers under which a bucket of this identity has a commit that can be read."""
+    query = "SELECT c.seq FROM commits c JOIN buckets b ON b.id = c.bucket WHERE b.identity = %s AND c.seq = ANY (%s)"
+    with db.reading() as connection:
+        return {seq for (seq,) in connection.execute(query, (identity, bigint_array(seqs)), binary=True)}

@@ -33,6 +33,7 @@ def _later(_name: str, value: Any) -> Any:
 CHECKS: Final[Mapping[str, Check]] = {
     "str": plain.text,
     "int": plain.whole,
+    "str | int": plain.text_or_whole,
     "bool": plain.truth,
     "datetime": plain.moment,
     "timedelta": plain.age,
@@ -50,6 +51,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,
+    "KeepPolicy": _later,
     "str | Mapping[str, object]": _later,
     "bool | Mapping[str, object]": _later,
     "Retention | Mapping[str, object]": _later,

@@ -82,6 +82,11 @@ def whole(name: str, value: Any) -> int:
     raise wrong(name, value, "a whole number (int)")
 
 
+def text_or_whole(name: str, value: Any) -> str | int:
+    """A text, or a whole number."""
+    return text(name, value) if isinstance(value, str) else whole(name, value)
+
+
 def truth(name: str, value: Any) -> bool:
     """True or False, and nothing that merely counts as one of them."""
     if type(value) is bool:

@@ -35,3 +35,19 @@ CREATE TABLE leases (
     versions bytea,
     until    bigint NOT NULL                    -- ms since 1970
 );
+
+-- Gives up commits of a bucket by number; how many. The newest stays, and so do those that no blob publishes yet, those with a name
+-- and those with a lease ([PAST-13]). The rows are locked first: who takes a lease or gives a name meanwhile has done so
+-- before the second statement looks, or finds no row.
+CREATE FUNCTION give_up_commits(p_bucket bigint, p_seqs bigint[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint;
+BEGIN
+    PERFORM 1 FROM commits c WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) ORDER BY c.seq FOR UPDATE;
+    DELETE FROM commits c
+        WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
+            AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
+            AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END $$;

@@ -1,0 +1,53 @@
+"""The past of a bucket: named commits, and which of the others stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """A commit that has a name, and stays as long as it has.
+
+    Attributes:
+        name: of the snapshot.
+        seq: the number of the commit.
+        commit: its CID.
+        created: when it got the name, UTC.
+        time: when the commit was made, UTC.
+        objects, bytes: how many objects it holds, and the sum of their sizes.
+    """
+
+    name: str
+    seq: int
+    commit: str
+    created: datetime
+    time: datetime
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPolicy:
+    """Which commits of a bucket stay that have no name. Any one rule is enough; None keeps nothing by that rule.
+
+    Periods are those of the calendar, in UTC; weeks begin on Monday. Periods without a commit do not count. The newest
+    commit stays always.
+
+    Attributes:
+        everything: every commit that is not older.
+        last: so many of the newest commits.
+        hourly, daily, weekly, monthly: the newest commit of each of so many of the last periods that have one.
+    """
+
+    everything: timedelta | None = None
+    last: int | None = None
+    hourly: int | None = None
+    daily: int | None = None
+    weekly: int | None = None
+    monthly: int | None = None
+
+
+#: Where nothing was said: everything of 24 hours, then one commit of each day, for 30 days.
+DEFAULT_KEEP = KeepPolicy(everything=timedelta(days=1), daily=30)
