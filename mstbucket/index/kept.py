@@ -106,7 +106,8 @@ def rules_of(db: Database, bucket: str) -> Rules | None:
         row = connection.execute(query, (bucket,)).fetchone()
     if row is None:
         raise no_such_bucket(bucket)
-    return None if row[0] is None else Rules(*row[1:])
+    there, *rules = row
+    return None if there is None else Rules(*rules)
 
 
 def set_rules(db: Database, bucket: str, rules: Rules | None) -> None:
@@ -138,7 +139,7 @@ def all_rules(db: Database) -> list[Judged]:
     """
     with db.reading() as connection:
         rows = connection.execute(query).fetchall()
-    return [Judged(row[0], row[1], None if row[2] is None else Rules(*row[3:])) for row in rows]
+    return [Judged(number, identity, None if there is None else Rules(*rules)) for number, identity, there, *rules in rows]
 
 
 # --- giving up --------------------------------------------------------------------------------------------------------
