@@ -169,9 +169,9 @@ def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
     """
     c = commit
     tx.connection.execute(
-        "INSERT INTO commits (bucket, seq, cid, prev, name, tree, versions, time, objects, bytes, whole) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tx.bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
+        "INSERT INTO commits (bucket, seq, cid, prev, forked, name, tree, versions, time, objects, bytes, whole) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tx.bucket, c.seq, cid, c.prev, c.forked, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
     )
 
 

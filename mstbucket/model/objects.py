@@ -67,6 +67,7 @@ class CommitInfo:
         time: when the commit was made.
         objects: live objects in it.
         bytes: sum of their sizes.
+        forked: in the first commit of a fork, CID of the commit that it was made from.
     """
 
     cid: str
@@ -79,6 +80,7 @@ class CommitInfo:
     time: datetime
     objects: int
     bytes: int
+    forked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

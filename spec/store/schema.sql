@@ -48,6 +48,7 @@ CREATE TABLE commits (
     seq bigint NOT NULL,
     cid bytea NOT NULL,
     prev bytea,
+    forked bytea,
     name text NOT NULL,
     tree bytea NOT NULL,
     versions bytea,
