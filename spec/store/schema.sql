@@ -59,6 +59,7 @@ CREATE TABLE commits (
     CONSTRAINT commits_pkey PRIMARY KEY (bucket, seq),
     CONSTRAINT commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
+CREATE INDEX commits_by_cid ON commits USING btree (bucket, cid);
 CREATE INDEX commits_unpublished ON commits USING btree (bucket, seq) WHERE (NOT published);
 
 CREATE TABLE dirty (
