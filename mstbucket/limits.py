@@ -75,4 +75,5 @@ INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flu
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 SNAPSHOT_NAME_MAX: Final = 200  # characters; a line of a listing, and an address, stay readable
+LEASE_SECONDS: Final = 3600  # that a commit stays for a reader that gives no sign; a crashed one keeps garbage no longer
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

@@ -16,7 +16,6 @@ from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
-from mstbucket.errors import NoSuchCommit
 from mstbucket.files.whole import replacing
 from mstbucket.index import commits
 from mstbucket.limits import LIST_KEYS_MAX
@@ -38,6 +37,7 @@ from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import put as putting
 from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
+from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import export as exporting
 from mstbucket.services.tree import flush as flushing
@@ -340,13 +340,13 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        commit = self.head_commit()
-        if commit is None:
-            raise NoSuchCommit(f"bucket {self.name!r} has no commit yet: flush it first")
-        if isinstance(target, (str, os.PathLike)):
-            with replacing(Path(target)) as file:
-                return exporting.export(self._context, self.name, commit, file, progress)
-        return exporting.export(self._context, self.name, commit, target, progress)
+        _, lease = hold_newest(self._context, self.name)
+        with lease:
+            root, said = lease.commit.cid, lease.during(progress)
+            if isinstance(target, (str, os.PathLike)):
+                with replacing(Path(target)) as file:
+                    return exporting.export(self._context, self.name, root, file, said)
+            return exporting.export(self._context, self.name, root, target, said)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
         """Check the newest commit against this store from end to end, and the index against the tree, both ways.
@@ -360,4 +360,6 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             NoSuchCommit: the bucket was never flushed.
             CorruptionError, FormatError: the first thing that is not true, with the block or key concerned.
         """
-        return checking.check(self._context, self.name, progress)
+        head, lease = hold_newest(self._context, self.name)
+        with lease:
+            return checking.check(self._context, head, lease.during(progress))

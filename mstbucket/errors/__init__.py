@@ -13,7 +13,7 @@
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
-    │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, MethodNotAllowed
+    │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
     │   └── AccessDenied, InvalidBucketState
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
@@ -38,6 +38,7 @@ from mstbucket.errors.conflict import (
     ConditionalRequestConflict,
     Conflict,
     InvalidBucketState,
+    LeaseLost,
     MethodNotAllowed,
     NotModified,
     PreconditionFailed,
@@ -126,6 +127,7 @@ __all__ = [
     "InvalidTag",
     "InvalidToken",
     "KeyTooLong",
+    "LeaseLost",
     "MetadataTooLarge",
     "MethodNotAllowed",
     "MissingBlock",

@@ -11,8 +11,8 @@ from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import NoSuchCommit, Untrue
-from mstbucket.index.commits import Roots, read_head, read_roots
+from mstbucket.errors import Untrue
+from mstbucket.index.commits import Head, Roots, read_roots
 from mstbucket.index.dirty import Place, Side, objects_behind, versions_behind
 from mstbucket.index.versions import check_history
 from mstbucket.model.objects import CheckReport
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 _PAGE: Final = 2000  # rows of the index that are compared at a time
 
 
-def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
-    """Verify the newest commit in the store, and the index against the tree; see `Bucket.verify`.
+def check(context: Context, head: Head, progress: Callable[[int], object] | None) -> CheckReport:
+    """Verify the commit of *head* in the store, and the index against the tree; see `Bucket.verify`.
+
+    The caller holds a lease on that commit.
 
     [CHK-1] No transaction is open while blocks are read: the database cannot clean up old rows while a snapshot is held.
     """
+    bucket = head.name
+    assert head.commit is not None  # there is a lease on it
     with error_context(context, bucket):
-        with context.db.reading() as connection:
-            head = read_head(connection, bucket)
-        if head.commit is None:
-            raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
         with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
