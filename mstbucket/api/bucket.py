@@ -282,8 +282,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             InvalidToken: no listing gave out that token.
         """
         return listing.list_page(
-            self._context.db,
-            self.name,
+            listing.rows_of(self._context.db, self.name),
             prefix=prefix,
             delimiter=delimiter,
             start_after=start_after,
@@ -297,7 +296,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         Raises:
             NoSuchBucket: the bucket has gone (also in the middle).
         """
-        return listing.iterate(self._context.db, self.name, prefix)
+        return listing.iterate(listing.rows_of(self._context.db, self.name), prefix)
 
     # --- the tree and the way out ---
 

@@ -117,10 +117,9 @@ def test_what_is_missing_is_an_error_and_the_pairs_before_it_are_right() -> None
     leaf = next(cid for cid, block in reversed(blocks.blocks.items()) if len(block) < 200 and cid != root)
     del blocks.blocks[leaf]
     cursor = Cursor(blocks, root)
-    got = []
+    got: list[bytes] = []
     with pytest.raises(MissingBlock):
-        while (pair := cursor.next()) is not None:
-            got.append(pair[0])
+        got.extend(key for key, _ in iter(cursor.next, None))
     assert got == keys[: len(got)]
 
 

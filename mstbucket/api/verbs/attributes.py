@@ -135,7 +135,8 @@ class BucketAttributes:
             NoSuchBucket: the bucket has gone.
             InvalidInput: a text that no key can hold, or a negative `max_keys`.
         """
-        return listing.list_marked(self._context.db, self.name, prefix, delimiter, marker, max_keys)
+        rows = listing.rows_of(self._context.db, self.name)
+        return listing.list_marked(rows, prefix, delimiter, marker, max_keys)
 
     # --- objects ---
 
