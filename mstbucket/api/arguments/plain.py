@@ -98,6 +98,17 @@ def moment(name: str, value: Any) -> datetime:
     return value
 
 
+def commit(name: str, value: Any) -> str | int | datetime:
+    """What may name a commit: a text, a number or a time."""
+    if isinstance(value, datetime):
+        return moment(name, value)
+    if isinstance(value, str):
+        return text(name, value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise wrong(name, value, "the CID, the number or the time of a commit, or the name of a snapshot")
+    return whole(name, value)
+
+
 def age(name: str, value: Any) -> timedelta:
     """A length of time."""
     if not isinstance(value, timedelta):
