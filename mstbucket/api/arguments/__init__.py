@@ -48,6 +48,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "KeySource": plain.key_source,
     "str | int | datetime": plain.commit,
     "str | BucketAttributes": _later,
+    "str | BucketAttributes | BucketView": _later,
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,

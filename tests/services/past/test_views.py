@@ -26,6 +26,7 @@ from mstbucket.errors import (
     NoSuchVersion,
     NotModified,
     PreconditionFailed,
+    Unsupported,
 )
 from mstbucket.limits import LEASE_SECONDS
 
@@ -283,6 +284,29 @@ def test_what_cannot_be_opened_leaves_no_lease(store: mstbucket.Store, bucket: B
     with pytest.raises(NoSuchBucket):
         bucket.at(1)
     assert leases(bucket) == 0
+
+
+def test_an_object_of_the_past_is_the_source_of_a_copy(
+    store: mstbucket.Store, bucket: Bucket, second_store: mstbucket.Store, view: BucketView
+) -> None:
+    """[PAST-34]"""
+    was = view.head_object("key")
+    bucket.copy_object("key", "key", source_bucket=view)
+    assert bucket.get_object("key").read() == b"body"
+    copied = store.create_bucket("elsewhere").copy_object(
+        "key", "new", source_bucket=view, metadata_directive="REPLACE", metadata={"a": "b"}, if_none_match="*"
+    )
+    assert (copied.etag, copied.content) == (was.etag, was.content)
+    assert store.bucket("elsewhere").head_object("new").metadata == {"a": "b"}
+    with pytest.raises(PreconditionFailed):
+        bucket.copy_object("key", "key", source_bucket=view, copy_source_if_match="other")
+    with pytest.raises(NoSuchKey):
+        bucket.copy_object("none", "key", source_bucket=view)
+    with pytest.raises(Unsupported):
+        second_store.create_bucket("other").copy_object("key", "key", source_bucket=view)
+    view.close()
+    with pytest.raises(InvalidInput, match="the view was closed"):
+        bucket.copy_object("key", "key", source_bucket=view)
 
 
 # --- what it costs ------------------------------------------------------------------------------------------------------
