@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mstbucket.api.bucket import Bucket
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
+    from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.objects import (
         BucketInfo,
@@ -49,6 +50,7 @@ __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
+    "BucketView",
     "CarReport",
     "CheckReport",
     "CommitInfo",
@@ -86,6 +88,7 @@ __all__ = [
 _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    "BucketView": "mstbucket.api.view",
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
     **dict.fromkeys(("KeepPolicy", "SnapshotInfo"), "mstbucket.model.past"),

@@ -15,6 +15,8 @@ from mstbucket.api.verbs.locks import BucketLocks
 from mstbucket.api.verbs.past import BucketPast
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
+from mstbucket.api.view import BucketView
+from mstbucket.core.commit_names import commit_name
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.files.whole import replacing
@@ -38,6 +40,7 @@ from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import put as putting
 from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
+from mstbucket.services.past import view
 from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import export as exporting
@@ -283,8 +286,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             InvalidToken: no listing gave out that token.
         """
         return listing.list_page(
-            self._context.db,
-            self.name,
+            listing.rows_of(self._context.db, self.name),
             prefix=prefix,
             delimiter=delimiter,
             start_after=start_after,
@@ -298,7 +300,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
         Raises:
             NoSuchBucket: the bucket has gone (also in the middle).
         """
-        return listing.iterate(self._context.db, self.name, prefix)
+        return listing.iterate(listing.rows_of(self._context.db, self.name), prefix)
 
     # --- the tree and the way out ---
 
@@ -322,6 +324,21 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
     def log(self) -> Iterator[CommitInfo]:
         """Iterate over the commits this store knows of the bucket, newest first."""
         return commits.log(self._context.db, self.name)
+
+    def at(self, commit: str | int | datetime) -> BucketView:
+        """Return the bucket as it was at a commit, to read from: it opens in milliseconds, whatever the bucket has become.
+
+        Args:
+            commit: its CID; its number; a time (an aware datetime, or a text such as `2030-01-01T00:00:00Z`), which is the
+                newest commit of that time or before; or the name of a snapshot. See spec/store/25-past.md.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+            NoSuchCommit: it has no such commit, or does not keep it any more; the message says which there are.
+            InvalidInput: that names nothing.
+            CorruptionError: the block of the commit is missing or damaged.
+        """
+        return BucketView(view.open_view(self._context, self.name, commit_name(commit)))
 
     def export_car(
         self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None

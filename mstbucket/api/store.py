@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +15,7 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
+from mstbucket.core.commit_names import optional_commit_name
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
@@ -249,7 +250,7 @@ class Store:
         """
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
 
-    def fork(self, source_bucket: str, name: str, *, commit: str | int | None = None) -> Bucket:
+    def fork(self, source_bucket: str, name: str, *, commit: str | int | datetime | None = None) -> Bucket:
         """Make a bucket from any commit of another one, durably, and return it. No body is copied.
 
         It has all objects and versions of that commit, its tags and its state of versioning. From then on the two are
@@ -260,8 +261,8 @@ class Store:
         Args:
             source_bucket: the bucket.
             name: of the new one.
-            commit: the CID of a commit, its number, or the name of a snapshot. By default everything is flushed, and the
-                newest commit is taken.
+            commit: the CID of a commit, its number, a time, or the name of a snapshot. By default everything is flushed,
+                and the newest commit is taken.
 
         Raises:
             NoSuchBucket: there is no such source.
@@ -272,7 +273,7 @@ class Store:
             StorageError: the database or the blob store failed; nothing was made. Repeat the call.
             OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
         """
-        forking.fork(self._context, source_bucket, name, commit)
+        forking.fork(self._context, source_bucket, name, optional_commit_name(commit))
         return Bucket(self._context, name)
 
     def rotate_key(self, encryption: KeySource) -> None:

@@ -233,6 +233,10 @@ def _commits(add: _Adder) -> None:
 
     _snapshots(add.group("snapshot", "name commits so that they stay, and say which of the others do"))
 
+    command = add("fork", "forks:fork", "make a bucket from any commit of another one; no body is copied")
+    command.add_argument("source", metavar="mst://BUCKET[@COMMIT]", help="without a commit it is flushed first")
+    command.add_argument("bucket", metavar="mst://BUCKET", help="the new one")
+
     command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")

@@ -74,9 +74,10 @@ class History(NamedTuple):
     newest: int
 
 
-class _Row(NamedTuple):
-    """A commit, with the identity of its bucket."""
+class CommitRow(NamedTuple):
+    """A commit that can be read, with the row number and the identity of its bucket; `time` is in ms since 1970."""
 
+    bucket: int
     identity: str
     cid: bytes
     prev: bytes | None
@@ -87,8 +88,10 @@ class _Row(NamedTuple):
     time: int
     objects: int
     size: int
+    forked: bytes | None
 
     def info(self) -> CommitInfo:
+        """The commit as users see it."""
         return CommitInfo(
             cid=to_text(self.cid),
             bucket=self.identity,
@@ -100,7 +103,15 @@ class _Row(NamedTuple):
             time=moment(self.time),
             objects=self.objects,
             bytes=self.size,
+            forked=None if self.forked is None else to_text(self.forked),
         )
+
+
+#: A SELECT of rows of `CommitRow`, of buckets `b` and their commits `c`.
+SELECT_COMMITS: Final = """
+    SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked
+    FROM buckets b JOIN commits c ON c.bucket = b.id
+"""
 
 
 # --- the newest ---------------------------------------------------------------------------------------------------
@@ -184,9 +195,8 @@ def log(db: Database, name: str) -> Iterator[CommitInfo]:
     Raises:
         NoSuchBucket: there is none of that name.
     """
-    query = """
-        SELECT b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes
-        FROM buckets b JOIN commits c ON c.bucket = b.id
+    query = f"""
+        {SELECT_COMMITS}
         WHERE b.id = %s AND c.seq <= %s ORDER BY c.seq DESC LIMIT %s
     """
     last = SEQ_MAX
@@ -194,7 +204,7 @@ def log(db: Database, name: str) -> Iterator[CommitInfo]:
         bucket = bucket_id(connection, name)
     while True:
         with db.reading() as connection:
-            rows = [_Row._make(row) for row in connection.execute(query, (bucket, last, _PAGE), binary=True)]
+            rows = [CommitRow._make(row) for row in connection.execute(query, (bucket, last, _PAGE), binary=True)]
         for row in rows:
             yield row.info()
         if len(rows) < _PAGE:

@@ -1,8 +1,8 @@
 """The rows of a fork: those of the bucket that it is made from, where they still say what the forked commit says.
 
-A row is a pure function of its manifest. So a row with the manifest that the commit has for its key is right, whichever commit
-it was made for. For what has no such row any more, the caller reads the manifest. All is done under the number of a bucket that
-nobody can find yet, so nobody waits for it.
+A row is a pure function of its manifest. So a row with the manifest that the commit has for its key is right, whichever
+commit it was made for. For what has no such row any more, the caller reads the manifest. All is done under the number of
+a bucket that nobody can find yet, so nobody waits for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.keys import split_version_key
 from mstbucket.index.rows import MANIFEST_COLUMNS
-from mstbucket.index.staging import copy_rows, object_row, place_objects, version_row
+from mstbucket.index.staging import COPY_OBJECTS, copy_rows, object_row, place_objects, version_row
 from mstbucket.pg import binary
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def add_rows(connection: Connection, number: int, places: Sequence[tuple[Place, 
     objects = [object_row(number, p.key.encode(), p.manifest, block) for p, block in places if p.seq is None]
     versions = [version_row(number, p.key.encode(), p.seq, p.manifest, block) for p, block in places if p.seq is not None]
     if objects:
-        copy_rows(connection, f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)", objects)
+        copy_rows(connection, COPY_OBJECTS, objects)
     if versions:
         copy_rows(connection, "COPY past FROM STDIN (FORMAT binary)", versions)
 

@@ -62,6 +62,7 @@ def _map(value: dict[str, str] | None) -> bytes:
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
+COPY_OBJECTS: Final = f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)"
 _COPIED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
 _REPEAT_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
@@ -86,7 +87,7 @@ _PLACE_OBJECTS: Final = """
 
 def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repeats: Iterable[bytes]) -> None:
     """Take the rows of the objects, and the repeats of objects and versions. `add_versions` uses the repeats again."""
-    copy_rows(connection, f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)", rows)
+    copy_rows(connection, COPY_OBJECTS, rows)
     connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
     copy_rows(connection, "COPY repeats FROM STDIN (FORMAT binary)", repeats)
     connection.execute(_REPEAT_OBJECTS, {"bucket": bucket})

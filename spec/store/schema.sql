@@ -60,6 +60,7 @@ CREATE TABLE commits (
     CONSTRAINT commits_pkey PRIMARY KEY (bucket, seq),
     CONSTRAINT commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
+CREATE INDEX commits_by_cid ON commits USING btree (bucket, cid);
 CREATE INDEX commits_unpublished ON commits USING btree (bucket, seq) WHERE (NOT published);
 
 CREATE TABLE dirty (
@@ -446,7 +447,7 @@ BEGIN
             'delete each by its version id', quote_literal(p_name) USING ERRCODE = 'MB410';
     END IF;
     PERFORM 1 FROM snapshots WHERE bucket = gone LIMIT 1;
-    IF FOUND THEN                                                                               -- [PAST-20]
+    IF FOUND THEN                                                                               -- [PAST-16]
         RAISE EXCEPTION 'bucket % is not empty: it has snapshots; remove them first', quote_literal(p_name)
             USING ERRCODE = 'MB410';
     END IF;

@@ -108,8 +108,9 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
         bucket.flush()
         bucket.export_car(directory / "things.car")
         right = {
-            "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id, "part_number": 1,
-            "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"], "requests": [PutRequest("k", b"x")],
+            "source_bucket": "things", "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id,
+            "part_number": 1, "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"],
+            "requests": [PutRequest("k", b"x")],
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),

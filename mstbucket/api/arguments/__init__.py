@@ -33,7 +33,6 @@ def _later(_name: str, value: Any) -> Any:
 CHECKS: Final[Mapping[str, Check]] = {
     "str": plain.text,
     "int": plain.whole,
-    "str | int": plain.text_or_whole,
     "bool": plain.truth,
     "datetime": plain.moment,
     "timedelta": plain.age,
@@ -47,7 +46,9 @@ CHECKS: Final[Mapping[str, Check]] = {
     "str | os.PathLike[str]": plain.path,
     "str | os.PathLike[str] | BlobStore": plain.blobs,
     "KeySource": plain.key_source,
+    "str | int | datetime": plain.commit,
     "str | BucketAttributes": _later,
+    "str | BucketAttributes | BucketView": _later,
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,

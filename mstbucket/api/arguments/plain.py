@@ -82,11 +82,6 @@ def whole(name: str, value: Any) -> int:
     raise wrong(name, value, "a whole number (int)")
 
 
-def text_or_whole(name: str, value: Any) -> str | int:
-    """A text, or a whole number."""
-    return text(name, value) if isinstance(value, str) else whole(name, value)
-
-
 def truth(name: str, value: Any) -> bool:
     """True or False, and nothing that merely counts as one of them."""
     if type(value) is bool:
@@ -101,6 +96,17 @@ def moment(name: str, value: Any) -> datetime:
     if value.utcoffset() is None:
         raise InvalidInput(f"{name}={value!r} says no time zone; give one, such as datetime.UTC")
     return value
+
+
+def commit(name: str, value: Any) -> str | int | datetime:
+    """What may name a commit: a text, a number or a time."""
+    if isinstance(value, datetime):
+        return moment(name, value)
+    if isinstance(value, str):
+        return text(name, value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise wrong(name, value, "the CID, the number or the time of a commit, or the name of a snapshot")
+    return whole(name, value)
 
 
 def age(name: str, value: Any) -> timedelta:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.shapes import keep_policy
+from mstbucket.core.commit_names import optional_commit_name
 from mstbucket.index import kept
 from mstbucket.model.past import KeepPolicy, SnapshotInfo
 from mstbucket.services.blocks.context import Context
@@ -17,15 +20,15 @@ class BucketPast:
     _context: Context
     name: str
 
-    def create_snapshot(self, snapshot: str, *, commit: str | int | None = None) -> SnapshotInfo:
+    def create_snapshot(self, snapshot: str, *, commit: str | int | datetime | None = None) -> SnapshotInfo:
         """Give a commit a name, durably: it stays, whatever the retention policy says, until the name is removed.
 
         Repeating the call with the same commit is harmless. A bucket with a snapshot cannot be deleted.
 
         Args:
-            snapshot: 1 to 64 letters, digits, '.', '_' and '-', a letter first; unique in the bucket.
-            commit: the CID of a commit, its number, or the name of another snapshot of it. By default everything is
-                flushed, and the newest commit is named.
+            snapshot: 1 to 200 printable characters without a space, a slash or `@`; not like a number, a time or a CID.
+            commit: the CID of a commit, its number, its time, or the name of another snapshot of it. By default everything
+                is flushed, and the newest commit is named.
 
         Raises:
             SnapshotExists: another commit has that name. Remove it first.
@@ -34,7 +37,7 @@ class BucketPast:
             Unsupported: the bucket has 10,000 snapshots.
             NoSuchBucket: the bucket has gone.
         """
-        return snapshots.create(self._context, self.name, snapshot, commit)
+        return snapshots.create(self._context, self.name, snapshot, optional_commit_name(commit))
 
     def snapshots(self) -> list[SnapshotInfo]:
         """Return the commits that have a name, newest first; `log` has all that can be read.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
@@ -28,13 +29,19 @@ from mstbucket.services.objects.versioning import new_id
 DIRECTIVES: Final = ("COPY", "REPLACE")
 
 
+class Directives(NamedTuple):
+    """Where a copy takes metadata and tags from ([ATTR-4])."""
+
+    metadata: str
+    tagging: str
+
+
 def copy(
     context: Context,
     source: Source,
     bucket: str,
     request: PutRequest,
-    metadata_directive: str,
-    tagging_directive: str,
+    directives: Directives,
     wanted: Conditions,
     expectation: Expected,
 ) -> PutResult:
@@ -42,21 +49,15 @@ def copy(
     encode_key(source.key)
     if source.version_id is not None:
         stored_id(source.version_id)
-    check_request(request)
-    lock = lock_wanted(request)
-    check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] a copy of a version onto its own key is a change: the version becomes the current one again
-    if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
+    if source == Source(bucket, request.key, None) and directives.metadata == "COPY":
         raise InvalidRequest(
             f"copying {source.key!r} onto itself without changing its metadata is no copy: use "
             "metadata_directive='REPLACE', another key, or put_object_tagging for new tags"
         )
 
-    now = context.db.now_ms()
-
-    def work(tx: Tx) -> PutResult:
+    def look(tx: Tx) -> Manifest:
         number = bucket_id(tx.connection, source.bucket)
-        tx.expect(request.key, expectation)
         if (source.bucket, source.key) == (bucket, request.key):
             tx.hold(request.key)  # else a change of the metadata could undo what is written meanwhile
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
@@ -64,7 +65,32 @@ def copy(
         if was.delete_marker:
             raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
         wanted.check_source(was.etag or "", was.modified, str(source))
-        m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(tx.versioning))
+        return was
+
+    return copy_found(context, look, bucket, request, directives, expectation)
+
+
+def copy_found(
+    context: Context,
+    look: Callable[[Tx], Manifest],
+    bucket: str,
+    request: PutRequest,
+    directives: Directives,
+    expectation: Expected,
+) -> PutResult:
+    """Make `request.key` an object with the body that a manifest names.
+
+    Args:
+        look: gives the manifest of the source inside the transaction. What it names must not be collected before the end.
+    """
+    check_request(request)
+    lock = lock_wanted(request)
+    check_directives(request, *directives)
+    now = context.db.now_ms()
+
+    def work(tx: Tx) -> PutResult:
+        tx.expect(request.key, expectation)
+        m = replace(_made(look(tx), request, now, *directives), version_id=new_id(tx.versioning))
         new = NewObject.of(request.key, m)
         add_objects(tx, [new])  # its parts too [ATTR-6]
         if lock is not None:

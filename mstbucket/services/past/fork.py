@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from mstbucket.core import commit as commits
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.commit import Commit, bucket_id
+from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 4096  # manifests read at a time, and pairs of a tree between two looks at the lease
 
 
-def fork(context: Context, source: str, name: str, commit: str | int | None) -> None:
+def fork(context: Context, source: str, name: str, commit: CommitName | None) -> None:
     """Make a bucket of a commit; see `Store.fork`."""
     check_bucket_name(name)
     if buckets.exists(context.db, name):  # early; whether it is free is decided by the transaction
@@ -62,8 +63,8 @@ def fork(context: Context, source: str, name: str, commit: str | int | None) -> 
     try:
         publish_refs(context, name)
     except (StorageError, CorruptionError) as error:
-        raise OutcomeUnknown(f"bucket {name!r} is made, whole and durable, but its commit could not be published in the blob "
-                             f"store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
+        raise OutcomeUnknown(f"bucket {name!r} is made, whole and durable, but its commit could not be published in the "
+                             f"blob store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
 
 
 def _first_commit(context: Context, lease: Lease, name: str) -> Commit:

@@ -20,7 +20,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen
-from mstbucket.verify.car import verify_car
+from mstbucket.verify.car import CarReport, verify_car
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -38,8 +38,7 @@ def check(context: Context, head: Head, progress: Callable[[int], object] | None
     bucket = head.name
     assert head.commit is not None  # there is a lease on it
     with error_context(context, bucket):
-        with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
-            report = verify_car(stream, progress)
+        report = judge(context, head.commit, progress)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
             raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}").about(bucket=bucket)
         if head.tags_dirty is None and report.commit.versioning != head.versioning:  # [VSN-8]
@@ -54,6 +53,12 @@ def check(context: Context, head: Head, progress: Callable[[int], object] | None
             raise Untrue(f"bucket {bucket!r}: {wrong}").about(bucket=bucket)
     clear_restored(context.db, context.blocks.of_pack)  # [PUT-15]
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
+
+
+def judge(context: Context, commit: bytes, progress: Callable[[int], object] | None) -> CarReport:
+    """Read and judge all that a commit reaches, on which the caller holds a lease."""
+    with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
+        return verify_car(stream, progress)
 
 
 class _Sections(io.RawIOBase):

@@ -104,7 +104,7 @@ BEGIN
             'delete each by its version id', quote_literal(p_name) USING ERRCODE = 'MB410';
     END IF;
     PERFORM 1 FROM snapshots WHERE bucket = gone LIMIT 1;
-    IF FOUND THEN                                                                               -- [PAST-20]
+    IF FOUND THEN                                                                               -- [PAST-16]
         RAISE EXCEPTION 'bucket % is not empty: it has snapshots; remove them first', quote_literal(p_name)
             USING ERRCODE = 'MB410';
     END IF;

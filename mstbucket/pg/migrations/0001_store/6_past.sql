@@ -3,6 +3,9 @@
 -- A row of `commits` is a commit that can still be read: a collection keeps all that it reaches. Retention gives a commit up by
 -- removing its row. The newest commit of a bucket, one with a name, and one with a lease are never given up.
 
+-- A commit is asked for by its CID, too ([PAST-20]).
+CREATE INDEX commits_by_cid ON commits (bucket, cid);
+
 -- Commits with a name stay until the name is removed.
 CREATE TABLE snapshots (
     bucket  bigint NOT NULL,
