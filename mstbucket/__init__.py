@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
-    from mstbucket.model.past import KeepPolicy, SnapshotInfo
+    from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
@@ -73,6 +73,8 @@ __all__ = [
     "PartsPage",
     "PutRequest",
     "PutResult",
+    "RestoreChange",
+    "RestoreReport",
     "Retention",
     "SnapshotInfo",
     "Store",
@@ -91,7 +93,7 @@ _HOME: Final = {
     "BucketView": "mstbucket.api.view",
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
-    **dict.fromkeys(("KeepPolicy", "SnapshotInfo"), "mstbucket.model.past"),
+    **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",

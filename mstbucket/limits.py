@@ -77,5 +77,6 @@ UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetiti
 KEEP_MAX: Final = 2**31 - 1  # commits that one rule of retention keeps; PostgreSQL's integer
 SNAPSHOT_NAME_MAX: Final = 200  # characters; a line of a listing, and an address, stay readable
 SNAPSHOTS_MAX: Final = 10_000  # of one bucket: a listing of them is one answer, of some MB
+RESTORE_KEYS: Final = 50_000  # changed by one restore, in one commit, while the writers of the bucket wait; 2 KB for each
 LEASE_SECONDS: Final = 3600  # that a commit stays for a reader that gives no sign; a crashed one keeps garbage no longer
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

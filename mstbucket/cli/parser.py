@@ -237,6 +237,14 @@ def _commits(add: _Adder) -> None:
     command.add_argument("source", metavar="mst://BUCKET[@COMMIT]", help="without a commit it is flushed first")
     command.add_argument("bucket", metavar="mst://BUCKET", help="the new one")
 
+    command = add(
+        "restore", "forks:restore", "make a key, a folder or a bucket what it was at an earlier commit, as one new commit",
+        "A key that ends with a slash is a folder. Where the bucket keeps versions, the restored objects are new versions.",
+    )  # fmt: skip
+    command.add_argument("target", metavar="mst://BUCKET@COMMIT/KEY", help="without a key the whole bucket")
+    command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
+    command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+
     command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")

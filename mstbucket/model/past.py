@@ -51,3 +51,31 @@ class KeepPolicy:
 
 #: Where nothing was said: everything of 24 hours, then one commit of each day, for 30 days.
 DEFAULT_KEEP = KeepPolicy(everything=timedelta(days=1), daily=30)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreChange:
+    """A key that a restore changes: the CIDs of the manifests that it had, and that it had in the earlier commit.
+
+    `old` is None where there was no object, `new` where it is deleted. In a bucket with versions the object that is stored
+    is a new version, so its own manifest is another one than `new`.
+    """
+
+    key: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What a restore did, or would do.
+
+    Attributes:
+        restored: CID of the commit whose state was restored.
+        commit: CID of the newest commit afterwards; no new one where nothing had to change, or nothing was done.
+        changes: in the order of keys.
+    """
+
+    restored: str
+    commit: str
+    changes: tuple[RestoreChange, ...]

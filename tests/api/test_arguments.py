@@ -113,7 +113,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "requests": [PutRequest("k", b"x")],
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
-            "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
+            "acl": "private", "prefix": "", "snapshot": "x", "commit": 1, "policy": None, "encryption": str(key_file),
             "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         yield World(store, right, directory / "blobs")

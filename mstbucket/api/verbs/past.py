@@ -6,10 +6,12 @@ from datetime import datetime
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.shapes import keep_policy
-from mstbucket.core.commit_names import optional_commit_name
+from mstbucket.core.commit_names import commit_name, optional_commit_name
+from mstbucket.errors import InvalidInput
 from mstbucket.index import kept
-from mstbucket.model.past import KeepPolicy, SnapshotInfo
+from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.past import restore as restoring
 from mstbucket.services.past import retention, snapshots
 
 
@@ -75,3 +77,34 @@ class BucketPast:
             NoSuchBucket: the bucket has gone.
         """
         retention.set_policy(self._context, self.name, keep_policy(policy))
+
+    def restore(
+        self, commit: str | int | datetime, *, key: str | None = None, prefix: str | None = None, dry_run: bool = False
+    ) -> RestoreReport:
+        """Make one key, all keys with a prefix, or all keys what they were at an earlier commit: at once, as one new commit.
+
+        Readers see the keys before it or after it, never between. What was put since is deleted, what was deleted comes
+        back, and no body is copied. Where the bucket keeps versions, what comes back is a new version, what goes gets a
+        delete marker, and nothing that is locked is removed. Tags of the bucket and noncurrent versions stay as they are.
+        Writers of the bucket wait meanwhile, in proportion to what changes. What they wrote before that is flushed with
+        it. Repeating the call changes nothing.
+
+        Args:
+            commit: its CID, number or time, or the name of a snapshot.
+            key: only this key; it is deleted if the commit does not have it.
+            prefix: only keys that start with it. Without both, the whole bucket.
+            dry_run: change nothing, and return what would change.
+
+        Raises:
+            InvalidInput: both a key and a prefix.
+            NoSuchCommit: the bucket has no such commit any more, or never had.
+            Unsupported: more than 50,000 keys differ: restore parts by prefixes, or fork the commit.
+            Conflict: others flushed, or wrote, too much all the time. Nothing was done; repeat the call.
+            CorruptionError: a block is missing or damaged; nothing was done.
+            StorageError: the database or the blob store failed. Repeat the call.
+            NoSuchBucket: the bucket has gone.
+        """
+        if key is not None and prefix is not None:
+            raise InvalidInput("a restore is of one key, or of a prefix: leave out one of the two")
+        scope = restoring.Scope(key, prefix or "")
+        return restoring.restore(self._context, self.name, commit_name(commit), scope, dry_run)

@@ -54,3 +54,18 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;
 END $$;
+
+-- As `enter`, but alone in the bucket: it waits for the writers inside, and others wait for it. For who changes many keys at once.
+CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5] the barrier comes first
+    SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
+    IF bucket IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(7172981, bucket::integer);
+        SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+    END IF;
+    IF bucket IS NULL OR NOT FOUND THEN
+        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
+    END IF;
+    SELECT c.epoch INTO epoch FROM collector c;
+END $$;
