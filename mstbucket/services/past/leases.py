@@ -63,7 +63,7 @@ class Lease:
         self._next = time.monotonic() + RENEW_SECONDS
         if stands:
             return
-        # As long as the commit has its row, nothing that it reaches was freed, with or without a lease ([PAST-1]).
+        # As long as the commit has its row, nothing that it reaches was freed, with or without a lease ([PAST-4]).
         number = self._context.db.run(lambda connection: past.take_lease(connection, self.commit, _LENGTH))
         if number is None:
             raise LeaseLost(

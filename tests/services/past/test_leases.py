@@ -1,4 +1,4 @@
-"""Leases: a commit that is read stays ([PAST-1] to [PAST-3])."""
+"""Leases: a commit that is read stays ([PAST-2] to [PAST-4])."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_lease_is_renewed_in_time_and_not_more_often(bucket: mstbucket.Bucket,
 
 
 def test_a_reader_that_stood_still_goes_on_only_if_the_commit_is_there(bucket: mstbucket.Bucket, rows: Rows) -> None:
-    """[PAST-3]"""
+    """[PAST-3], [PAST-4]"""
     flushed(bucket, b"1")
     _, lease = hold_newest(bucket._context, "things")
     with lease:
