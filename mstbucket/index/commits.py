@@ -87,6 +87,7 @@ class CommitRow(NamedTuple):
     time: int
     objects: int
     size: int
+    names: list[str]
 
     def info(self) -> CommitInfo:
         """The commit as users see it."""
@@ -101,12 +102,14 @@ class CommitRow(NamedTuple):
             time=moment(self.time),
             objects=self.objects,
             bytes=self.size,
+            names=tuple(self.names),
         )
 
 
 #: A SELECT of rows of `CommitRow`, of buckets `b` and their commits `c`.
 SELECT_COMMITS: Final = """
-    SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes
+    SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes,
+           ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
     FROM buckets b JOIN commits c ON c.bucket = b.id
 """
 

@@ -115,9 +115,11 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "encryption": str(key_file),
-            "name": "fresh-name", "commit": 1, "source": directory / "things.car", "target": directory / "out.car",
+            "commit": 1, "old": 1, "new": 1,
+            "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
-        yield World(store, bucket.at(1), right, directory / "blobs")
+        view = bucket.at(1)
+        yield World(store, view, right | {"other": view}, directory / "blobs")
 
 
 def call(world: World, function: Callable[..., Any], given: dict[str, Any]) -> Any:
