@@ -34,14 +34,10 @@ class Tree(NamedTuple):
     root: CID
 
 
-class _Pair(NamedTuple):
-    key: bytes
-    value: CID
-
-
-class _Link(NamedTuple):
-    cid: CID
-    height: int
+# What is to come of a tree. A pair is its key, its value, and _PAIR; a link is b"", the CID, and the height of its node.
+# Plain tuples, because most are made only to be found equal.
+_Item = tuple[bytes, CID, int]
+_PAIR: Final = -1
 
 
 class _Side:
@@ -56,45 +52,46 @@ class _Side:
         block = tree.blocks.get(tree.root)
         keys, _, _ = read_node(block)
         self._nodes[tree.root] = self._parse(tree.root, block)
-        self.ahead: list[_Pair | _Link] = [_Link(tree.root, key_height(keys[0]) if keys else 0)]
+        self.ahead: list[_Item] = [(b"", tree.root, key_height(keys[0]) if keys else 0)]
 
-    def take(self) -> _Pair:
+    def take(self) -> None:
         """Go past the pair in front."""
-        pair = self.ahead.pop()
-        assert isinstance(pair, _Pair)
+        key, _, _ = self.ahead.pop()
         # [MST-7]
-        if pair.key <= self._last:
-            raise out_of_order(self._tree.root, pair.key)
-        self._last = pair.key
-        return pair
+        if key <= self._last:
+            raise out_of_order(self._tree.root, key)
+        self._last = key
 
     def open(self) -> None:
         """Put what is in the node of the link in front in the place of the link."""
-        link = self.ahead.pop()
-        assert isinstance(link, _Link)
-        keys, values, links = self._nodes.pop(link.cid)
+        _, cid, height = self.ahead.pop()
+        keys, values, links = self._nodes.pop(cid)
+        if not links:
+            self.ahead += [(key, value, _PAIR) for key, value in zip(reversed(keys), reversed(values), strict=True)]
+            return
         # [MST-8]
-        if links and link.height <= 0:
+        if height <= 0:
             raise too_deep(self._tree.root)
+        ahead = self.ahead
         for at in range(len(keys), -1, -1):
             if at < len(keys):
-                self.ahead.append(_Pair(keys[at], values[at]))
-            below = links[at] if links else None
+                ahead.append((keys[at], values[at], _PAIR))
+            below = links[at]
             if below is not None:
-                self.ahead.append(_Link(below, link.height - 1))
+                ahead.append((b"", below, height - 1))
 
-    def holds(self, link: _Link) -> bool:
+    def holds(self, cid: CID) -> bool:
         """Whether the node was read."""
-        return link.cid in self._nodes
+        return cid in self._nodes
 
     def level(self, height: int) -> list[CID]:
         """The links in front that are of one height, with nothing but pairs between."""
         links = []
-        for item in reversed(self.ahead):
-            if isinstance(item, _Link):
-                if item.height != height:
-                    break
-                links.append(item.cid)
+        for _, cid, there in reversed(self.ahead):
+            if there == height:
+                links.append(cid)
+            elif there != _PAIR:
+                break
         return links
 
     def read(self, wanted: list[CID]) -> list[CID]:
@@ -139,36 +136,36 @@ def changes(old: Tree, new: Tree, start: bytes = b"", end: bytes | None = None) 
     run = 0  # changes since something was equal
     while a.ahead or b.ahead:
         x, y = (side.ahead[-1] if side.ahead else None for side in sides)
-        if isinstance(x, _Link) and isinstance(y, _Link):
-            if x.cid == y.cid:
-                a.ahead.pop()
-                b.ahead.pop()
-                run = 0
-                continue
-            for side, link in ((a, x), (b, y)):
-                if link.height == max(x.height, y.height):
-                    if not side.holds(link):
-                        _read_both(a, b, link.height)
-                    if not side.holds(link):  # it does not differ from a later one of the other side
-                        side.read([link.cid])
+        if x == y:  # a pair, or all that is below a link
+            run = 0
+            for side in sides:
+                if side.ahead[-1][2] == _PAIR:
+                    side.take()
+                else:
+                    side.ahead.pop()
+            continue
+        heights = tuple(_PAIR if item is None else item[2] for item in (x, y))
+        if min(heights) != _PAIR:
+            for side in sides:
+                cid, height = side.ahead[-1][1:]
+                if height == max(heights):
+                    if not side.holds(cid):
+                        _read_both(a, b, height)
+                    if not side.holds(cid):  # it does not differ from a later one of the other side
+                        side.read([cid])
                     side.open()
-        elif isinstance(x, _Link) or isinstance(y, _Link):
-            side = a if isinstance(x, _Link) else b
+        elif max(heights) != _PAIR:
+            side = a if heights[0] != _PAIR else b
             _read_one(side, run)
             side.open()
-        elif x is not None and (y is None or x.key < y.key):
-            run += 1
-            yield a.take().key, x.value, None
-        elif y is not None and (x is None or y.key < x.key):
-            run += 1
-            yield b.take().key, None, y.value
         else:
-            was, now = a.take(), b.take()
-            if was.value != now.value:
-                run += 1
-                yield was.key, was.value, now.value
-            else:
-                run = 0
+            run += 1
+            key = min(item[0] for item in (x, y) if item is not None)
+            values = [None if item is None or item[0] != key else item[1] for item in (x, y)]
+            for side, value in zip(sides, values, strict=True):
+                if value is not None:
+                    side.take()
+            yield key, values[0], values[1]
 
 
 def _read_both(a: _Side, b: _Side, height: int) -> None:
@@ -195,12 +192,11 @@ def _read_both(a: _Side, b: _Side, height: int) -> None:
 
 def _read_one(side: _Side, run: int) -> None:
     """Read the node of the link in front, which stands against a pair or nothing, and more as far as the run before it."""
-    link = side.ahead[-1]
-    assert isinstance(link, _Link)
-    if side.holds(link):
+    _, cid, height = side.ahead[-1]
+    if side.holds(cid):
         return
     whole = (min(run, _RUN).bit_length() - 3) // 2  # a subtree of this height has as many keys as the run was long, or fewer
-    frontier, height = side.level(link.height)[: max(run // 4, 1)], link.height
+    frontier = side.level(height)[: max(run // 4, 1)]
     while frontier and height >= 0:
         below = side.read(frontier)
         if height > whole or len(below) > _RUN:
