@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
+    from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
@@ -59,6 +60,7 @@ __all__ = [
     "DeleteReport",
     "DeleteResult",
     "ExportReport",
+    "KeepPolicy",
     "LifecycleReport",
     "LifecycleRule",
     "MarkerPage",
@@ -73,7 +75,10 @@ __all__ = [
     "PartsPage",
     "PutRequest",
     "PutResult",
+    "RestoreChange",
+    "RestoreReport",
     "Retention",
+    "SnapshotInfo",
     "Store",
     "Upload",
     "UploadsPage",
@@ -90,6 +95,7 @@ _HOME: Final = {
     "BucketView": "mstbucket.api.view",
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
+    **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",

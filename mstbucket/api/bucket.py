@@ -12,6 +12,7 @@ from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.attributes import BucketAttributes
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
+from mstbucket.api.verbs.past import BucketPast
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.api.view import BucketView
@@ -48,7 +49,7 @@ from mstbucket.services.tree import flush as flushing
 
 
 @verbs
-class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, MultipartUploads):
+class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, MultipartUploads, BucketPast):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +15,7 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
+from mstbucket.core.commit_names import optional_commit_name
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
@@ -34,6 +35,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
+from mstbucket.services.past import fork as forking
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
@@ -247,6 +249,32 @@ class Store:
                 (Or the connection died during the commit: then see whether it is there.)
         """
         return Bucket(self._context, importing.import_car(self._context, source, name, progress))
+
+    def fork(self, source_bucket: str, name: str, *, commit: str | int | datetime | None = None) -> Bucket:
+        """Make a bucket from any commit of another one, durably, and return it. No body is copied.
+
+        It has all objects and versions of that commit, its tags and its state of versioning. From then on the two are
+        apart: writes to one change nothing in the other, and neither needs the other to stay. The first commit of the new
+        bucket says which one it came from (`CommitInfo.forked`). Object locks, rules and names of snapshots do not come
+        along. Nothing is visible until all of it is there; safe beside writers to the source.
+
+        Args:
+            source_bucket: the bucket.
+            name: of the new one.
+            commit: the CID of a commit, its number, a time, or the name of a snapshot. By default everything is flushed,
+                and the newest commit is taken.
+
+        Raises:
+            NoSuchBucket: there is no such source.
+            NoSuchCommit: it has no such commit any more, or never had.
+            BucketAlreadyExists: there is a bucket of that name. Give another.
+            InvalidBucketName: the name breaks a rule; the message says which.
+            CorruptionError: a block is missing or damaged; nothing was made.
+            StorageError: the database or the blob store failed; nothing was made. Repeat the call.
+            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
+        """
+        forking.fork(self._context, source_bucket, name, optional_commit_name(commit))
+        return Bucket(self._context, name)
 
     def rotate_key(self, encryption: KeySource) -> None:
         """Wrap the data key of an encrypted store with another key, durably; no pack is written again.

@@ -39,7 +39,8 @@ def commit_record(bucket: str, commit: CommitInfo) -> dict[str, object]:
     """A commit for programs."""
     return {
         "bucket": bucket, "commit": commit.cid, "seq": commit.seq, "time": commit.time, "objects": commit.objects,
-        "bytes": commit.bytes, "tree": commit.tree, "prev": commit.prev, "names": list(commit.names),
+        "bytes": commit.bytes, "tree": commit.tree, "prev": commit.prev, "forked": commit.forked,
+        "names": list(commit.names),
     }  # fmt: skip
 
 

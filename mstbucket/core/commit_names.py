@@ -89,6 +89,11 @@ def commit_name(given: str | int | datetime) -> CommitName:
     return OfSnapshot(given)
 
 
+def optional_commit_name(given: str | int | datetime | None) -> CommitName | None:
+    """What `given` names; None is the newest commit, for whoever takes it so."""
+    return None if given is None else commit_name(given)
+
+
 def check_snapshot_name(name: str) -> None:
     """Raise `InvalidInput` unless *name* can be the name of a snapshot."""
     # [PAST-21] else an address would have two readings

@@ -9,12 +9,12 @@
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
-    │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   └── NoSuchSnapshot, ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -42,6 +42,7 @@ from mstbucket.errors.conflict import (
     MethodNotAllowed,
     NotModified,
     PreconditionFailed,
+    SnapshotExists,
     VersioningChanged,
 )
 from mstbucket.errors.damage import (
@@ -84,6 +85,7 @@ from mstbucket.errors.not_found import (
     NoSuchKey,
     NoSuchLifecycleConfiguration,
     NoSuchObjectLockConfiguration,
+    NoSuchSnapshot,
     NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
@@ -138,6 +140,7 @@ __all__ = [
     "NoSuchKey",
     "NoSuchLifecycleConfiguration",
     "NoSuchObjectLockConfiguration",
+    "NoSuchSnapshot",
     "NoSuchTagSet",
     "NoSuchUpload",
     "NoSuchVersion",
@@ -146,6 +149,7 @@ __all__ = [
     "ObjectLockConfigurationNotFound",
     "OutcomeUnknown",
     "PreconditionFailed",
+    "SnapshotExists",
     "StorageError",
     "Unsupported",
     "Untrue",

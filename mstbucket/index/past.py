@@ -1,18 +1,16 @@
-"""Commits that stay: which of them there are, the leases of those who read them, and how the others are given up.
+"""Leases: the commits that somebody reads.
 
 A row of `commits` is a commit that can be read. Once the row is gone it never comes back: numbers are not given again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
-_COLUMNS: Final = "c.bucket, b.identity, b.name, c.seq, c.cid, c.tree, c.versions"
 
 
 class Kept(NamedTuple):
@@ -30,31 +28,6 @@ class Kept(NamedTuple):
     cid: bytes
     tree: bytes
     versions: bytes | None
-
-
-# --- finding ----------------------------------------------------------------------------------------------------------
-
-
-def by_number(connection: Connection, bucket: str, seq: int) -> Kept | None:
-    """The commit of that number, if it can be read."""
-    return _kept(connection, "b.name = %s AND c.seq = %s", (bucket, seq))
-
-
-def by_cid(connection: Connection, bucket: str, cid: bytes) -> Kept | None:
-    """The commit of that CID, if it can be read."""
-    return _kept(connection, "b.name = %s AND c.cid = %s", (bucket, cid))
-
-
-def by_name(connection: Connection, bucket: str, name: str) -> Kept | None:
-    """The commit that the snapshot of that name keeps."""
-    where = "b.name = %s AND c.seq = (SELECT s.seq FROM snapshots s WHERE s.bucket = b.id AND s.name = %s)"
-    return _kept(connection, where, (bucket, name))
-
-
-def _kept(connection: Connection, where: str, arguments: Sequence[object]) -> Kept | None:
-    query = f"SELECT {_COLUMNS} FROM buckets b JOIN commits c ON c.bucket = b.id WHERE {where}"
-    row = connection.execute(query, tuple(arguments), binary=True).fetchone()
-    return None if row is None else Kept._make(row)
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------

@@ -70,6 +70,16 @@ def enter(connection: Connection, bucket: str) -> Tx:
     return Tx(connection, number, epoch, versioning)
 
 
+def enter_alone(connection: Connection, bucket: str) -> Tx:
+    """As `enter`, but nobody else is inside the bucket until the transaction ends.
+
+    Raises:
+        NoSuchBucket: there is none, by now.
+    """
+    number, epoch, versioning = one_row(connection, "SELECT * FROM enter_alone(%s)", (bucket,))
+    return Tx(connection, number, epoch, versioning)
+
+
 def enter_store(connection: Connection) -> int:
     """Take the barrier without going inside a bucket; the epoch of the collection ([PUT-5])."""
     connection.execute("SELECT pg_advisory_xact_lock_shared(7172980, 0)")

@@ -67,6 +67,7 @@ class CommitInfo:
         time: when the commit was made.
         objects: live objects in it.
         bytes: sum of their sizes.
+        forked: in the first commit of a fork, CID of the commit that it was made from.
         names: of the snapshots that keep it, in order.
     """
 
@@ -80,6 +81,7 @@ class CommitInfo:
     time: datetime
     objects: int
     bytes: int
+    forked: str | None = None
     names: tuple[str, ...] = ()
 
 

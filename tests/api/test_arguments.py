@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket import DefaultRetention, LifecycleRule, Part, PutRequest, Retention
+from mstbucket import DefaultRetention, KeepPolicy, LifecycleRule, Part, PutRequest, Retention
 from mstbucket.errors import InvalidInput, MstBucketError, NoSuchVersion
 
 TEXTS: dict[str, Callable[[], Any]] = {"a lone surrogate": lambda: "\ud800", "a text with NUL": lambda: "a\0b"}
@@ -110,12 +110,13 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
         bucket.flush()
         bucket.export_car(directory / "things.car")
         right = {
-            "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id, "part_number": 1,
-            "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"], "requests": [PutRequest("k", b"x")],
+            "source_bucket": "things", "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id,
+            "part_number": 1, "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"],
+            "requests": [PutRequest("k", b"x")],
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
-            "acl": "private", "prefix": "", "encryption": str(key_file),
-            "commit": 1, "old": 1, "new": 1,
+            "acl": "private", "prefix": "", "snapshot": "x", "commit": 1, "policy": None, "encryption": str(key_file),
+            "old": 1, "new": 1,
             "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         view = bucket.at(1)
@@ -204,6 +205,10 @@ def with_retention(bucket: mstbucket.Bucket, retention: Retention) -> None:
     bucket.put_object_retention("there", retention)
 
 
+def with_policy(bucket: mstbucket.Bucket, policy: KeepPolicy) -> None:
+    bucket.put_retention(policy)
+
+
 def with_part(bucket: mstbucket.Bucket, part: Part) -> None:
     upload = bucket.list_multipart_uploads().uploads[0]
     bucket.complete_multipart_upload("in parts", upload.id, [part])
@@ -217,6 +222,7 @@ VALUES: dict[str, tuple[Callable[..., None], Any]] = {
     "LifecycleRule": (with_rules, LifecycleRule(noncurrent_days=1)),
     "DefaultRetention": (with_default, DefaultRetention("GOVERNANCE", days=1)),
     "Retention": (with_retention, Retention("GOVERNANCE", LATER)),
+    "KeepPolicy": (with_policy, KeepPolicy(last=1)),
     "Part": (with_part, Part(2, "0" * 32, 4, LATER)),
 }
 

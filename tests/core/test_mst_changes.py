@@ -56,7 +56,7 @@ PAIRS = st.dictionaries(st.binary(min_size=1, max_size=2), VALUES, max_size=80)
 
 @given(PAIRS, PAIRS, st.booleans(), st.binary(max_size=2), st.none() | st.binary(min_size=1, max_size=2))
 def test_it_is_what_two_dictionaries_say(base: Pairs, other: Pairs, onto: bool, start: bytes, end: bytes | None) -> None:
-    """[PAST-40]"""
+    """[PAST-36]"""
     old, new = base, {**base, **other} if onto else other
     here, there = Counted(), Counted()
     trees = Tree(here, tree_of(here, old)), Tree(there, tree_of(there, new))
@@ -64,7 +64,7 @@ def test_it_is_what_two_dictionaries_say(base: Pairs, other: Pairs, onto: bool, 
 
 
 def test_all_pairs_of_small_trees() -> None:
-    """[PAST-40] every two subsets of seven keys, the heights of which are 0 to 3."""
+    """[PAST-36] every two subsets of seven keys, the heights of which are 0 to 3."""
     keys = [next(k for n in range(9999) if key_height(k := b"%d-%d" % (at, n)) == height)
             for at, height in enumerate([0, 1, 0, 3, 0, 2, 0])]  # fmt: skip
     blocks = Counted()
@@ -91,7 +91,7 @@ def changed(large: tuple[Counted, Pairs, CID], some: dict[bytes, CID | None]) ->
 
 
 def test_few_changes_in_a_large_tree_read_the_nodes_that_differ(large: tuple[Counted, Pairs, CID]) -> None:
-    """[PAST-40] 30 changes of 30,000 keys, in all of 10,000 nodes."""
+    """[PAST-36] 30 changes of 30,000 keys, in all of 10,000 nodes."""
     blocks, pairs, root = large
     some: dict[bytes, CID | None] = {key: dag_cbor_cid(b"new") for key in sorted(pairs)[::3000]}
     some |= dict.fromkeys(sorted(pairs)[7::3000])
@@ -106,7 +106,7 @@ def test_few_changes_in_a_large_tree_read_the_nodes_that_differ(large: tuple[Cou
 
 
 def test_a_prefix_is_compared_without_reading_elsewhere(large: tuple[Counted, Pairs, CID]) -> None:
-    """[PAST-40]"""
+    """[PAST-36]"""
     blocks, pairs, root = large
     new, wanted = changed(large, {key: dag_cbor_cid(b"new") for key in sorted(pairs)[::10]})
     blocks.read.clear()
@@ -117,7 +117,7 @@ def test_a_prefix_is_compared_without_reading_elsewhere(large: tuple[Counted, Pa
 
 
 def test_trees_that_share_nothing_are_compared_with_many_nodes_at_a_time(large: tuple[Counted, Pairs, CID]) -> None:
-    """[PAST-40] and each node is read once."""
+    """[PAST-36] and each node is read once."""
     blocks, pairs, root = large
     blocks.put(EMPTY_ROOT, EMPTY_BLOCK)
     for old, new in ((EMPTY_ROOT, root), (root, EMPTY_ROOT)):

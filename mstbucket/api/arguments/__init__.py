@@ -53,6 +53,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,
+    "KeepPolicy": _later,
     "str | Mapping[str, object]": _later,
     "bool | Mapping[str, object]": _later,
     "Retention | Mapping[str, object]": _later,

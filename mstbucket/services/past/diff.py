@@ -1,4 +1,4 @@
-"""What differs between two commits: exact keys, with what each of them held ([PAST-40])."""
+"""What differs between two commits: exact keys, with what each of them held ([PAST-36])."""
 
 from __future__ import annotations
 

@@ -48,12 +48,18 @@ class Lease:
         Raises:
             LeaseLost: nobody called this for LEASE_SECONDS, and the commit was given up meanwhile.
         """
-        if time.monotonic() < self._next:
-            return
-        try:
-            stands = past.renew_lease(self._context.db, self._number, _LENGTH)
-        except StorageError:  # the next one may get through, and tells what is wrong if none does
-            return
+        if time.monotonic() >= self._next:
+            with suppress(StorageError):  # the next one may get through, and tells what is wrong if none does
+                self.confirm()
+
+    def confirm(self) -> None:
+        """Make it last for LEASE_SECONDS from now.
+
+        Raises:
+            LeaseLost: as `renew`.
+            StorageError: the database could not be asked.
+        """
+        stands = past.renew_lease(self._context.db, self._number, _LENGTH)
         self._next = time.monotonic() + RENEW_SECONDS
         if stands:
             return

@@ -55,22 +55,32 @@ def fold_all(context: Context, bucket: str) -> None:
 
 def _fold_once(context: Context, snapshot: Snapshot) -> None:
     """Steps 2 and 3, for the changes of one snapshot."""
-    _check_number(snapshot)
+    check_number(snapshot)
     folded = fold(context.blocks, snapshot)
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
-            _check_bucket(tx, snapshot)
-            _move_commit(tx, snapshot, folded)
-            _keep_bodies(tx, snapshot, pack)
-            pack.record(connection, tx.epoch)
-            _clear_dirty(tx, snapshot)
-            space.count_dead(connection)
+            record_fold(tx, snapshot, folded, pack)
         pack.keep()
 
 
-def _check_number(snapshot: Snapshot) -> None:
+def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
+    """Inside the transaction: move the commit, record the blocks of the pack that holds the fold, and clear what is dirty.
+
+    Raises:
+        CommitMoved: somebody else moved the commit since the snapshot, or a body has gone.
+    """
+    _check_bucket(tx, snapshot)
+    _move_commit(tx, snapshot, folded)
+    _keep_bodies(tx, snapshot, pack)
+    pack.record(tx.connection, tx.epoch)
+    _clear_dirty(tx, snapshot)
+    space.count_dead(tx.connection)
+
+
+def check_number(snapshot: Snapshot) -> None:
+    """Raise `Unsupported` where no commit can follow the one of the snapshot."""
     head = snapshot.head
     if head.seq >= COMMIT_SEQ_MAX:  # [COM-13]
         raise Unsupported(

@@ -1,4 +1,4 @@
-"""What differs between two commits of real buckets, against the objects themselves ([PAST-40])."""
+"""What differs between two commits of real buckets, against the objects themselves ([PAST-36])."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def oracle(old: dict[str, ObjectInfo], new: dict[str, ObjectInfo], prefix: str) 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(STEPS, STEPS)
 def test_every_two_commits_differ_by_what_their_objects_say(store: mstbucket.Store, one: Any, other: Any) -> None:
-    """[PAST-40] of one bucket, and of two."""
+    """[PAST-36] of one bucket, and of two."""
     states: list[tuple[Bucket, int, dict[str, ObjectInfo]]] = []
     for steps in (one, other):
         bucket = store.create_bucket(f"differs-{next(NAMES)}")
@@ -79,7 +79,7 @@ def test_a_comparison_ends_its_leases_however_it_ends(bucket: Bucket) -> None:
 
 
 def test_two_stores_are_compared_too(bucket: Bucket, second_store: mstbucket.Store, tmp_path: Any) -> None:
-    """[PAST-40]"""
+    """[PAST-36]"""
     bucket.put_object("key", b"1")
     bucket.flush()
     bucket.export_car(tmp_path / "file.car")
