@@ -29,6 +29,7 @@ from mstbucket.model.objects import (
     CheckReport,
     CommitInfo,
     ExportReport,
+    ObjectChange,
     ObjectInfo,
     ObjectSummary,
     Page,
@@ -342,6 +343,22 @@ class Bucket(
             CorruptionError: the block of the commit is missing or damaged.
         """
         return BucketView(view.open_view(self._context, self.name, commit_name(commit)))
+
+    def diff(self, old: str | int | datetime, new: str | int | datetime, *, prefix: str = "") -> Iterator[ObjectChange]:
+        """Iterate over what differs between two commits, in key order; `BucketView.diff` compares those of two buckets.
+
+        It takes as long as they differ, and not as long as they are.
+
+        Args:
+            old, new: commits, each as for `at`.
+            prefix: only keys that start with it; nothing else is looked at.
+
+        Raises:
+            NoSuchBucket, NoSuchCommit, InvalidInput: as `at`, at the first step of the iteration.
+            CorruptionError: a block is missing or damaged.
+        """
+        with self.at(old) as was, self.at(new) as now:
+            yield from was.diff(now, prefix=prefix)
 
     def export_car(
         self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None

@@ -15,12 +15,22 @@ from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.times import moment
 from mstbucket.files.whole import replacing
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import CheckReport, CommitInfo, ExportReport, ObjectInfo, ObjectSummary, Page, VersionsPage
+from mstbucket.model.objects import (
+    CheckReport,
+    CommitInfo,
+    ExportReport,
+    ObjectChange,
+    ObjectInfo,
+    ObjectSummary,
+    Page,
+    VersionsPage,
+)
 from mstbucket.services.objects import list as listing
 from mstbucket.services.objects.list_versions import Asked, versions_page
 from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, describe, open_found
 from mstbucket.services.past import listing as past_listing
 from mstbucket.services.past import view as views
+from mstbucket.services.past.diff import diff
 from mstbucket.services.past.whole import export, verify
 
 
@@ -147,6 +157,19 @@ class BucketView:
         """
         asked = Asked(prefix, delimiter, key_marker, version_id_marker, max_keys)
         return versions_page(past_listing.TreeVersions(self._view), asked)
+
+    # --- differences ---
+
+    def diff(self, other: BucketView, *, prefix: str = "") -> Iterator[ObjectChange]:
+        """Iterate over what differs from this commit to another one, in key order.
+
+        It takes as long as they differ, and not as long as they are. Current objects are compared, and not their history.
+
+        Args:
+            other: a view of another commit of this bucket, or of any other bucket, such as a fork of it.
+            prefix: only keys that start with it; nothing else is looked at.
+        """
+        return diff(self._view, other._view, prefix)
 
     # --- the whole ---
 

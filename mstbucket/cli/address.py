@@ -161,5 +161,5 @@ def with_object(address: Address) -> Address:
         InvalidInput: it has none.
     """
     if not address.key:
-        raise InvalidInput(f"{str(address)!r} names no object: write {address.root}/key")
+        raise InvalidInput(f"{address.root!r} names no object: write {address.root}/key")
     return address

@@ -231,6 +231,14 @@ def _commits(add: _Adder) -> None:
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("-n", type=whole_number, metavar="N", help="at most so many")
 
+    command = add(
+        "diff", "differences:diff", "list what differs between two commits, of a bucket or of two",
+        "Without @COMMIT it is the newest. A COMMIT is a CID, a number, a time such as 2030-01-01T00:00:00Z, or a snapshot.",
+    )  # fmt: skip
+    command.add_argument("old", metavar="mst://BUCKET@COMMIT")
+    command.add_argument("new", metavar="mst://BUCKET@COMMIT")
+    command.add_argument("--prefix", metavar="PREFIX", default="", help="only keys that start with it")
+
     _snapshots(add.group("snapshot", "name commits so that they stay, and say which of the others do"))
 
     command = add("fork", "forks:fork", "make a bucket from any commit of another one; no body is copied")

@@ -89,6 +89,7 @@ class CommitRow(NamedTuple):
     objects: int
     size: int
     forked: bytes | None
+    names: list[str]
 
     def info(self) -> CommitInfo:
         """The commit as users see it."""
@@ -104,12 +105,14 @@ class CommitRow(NamedTuple):
             objects=self.objects,
             bytes=self.size,
             forked=None if self.forked is None else to_text(self.forked),
+            names=tuple(self.names),
         )
 
 
 #: A SELECT of rows of `CommitRow`, of buckets `b` and their commits `c`.
 SELECT_COMMITS: Final = """
-    SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked
+    SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked,
+           ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
     FROM buckets b JOIN commits c ON c.bucket = b.id
 """
 

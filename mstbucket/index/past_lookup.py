@@ -64,12 +64,3 @@ def names_of_snapshots(connection: Connection, bucket: int, limit: int) -> list[
     """The names of the first `limit` snapshots of the bucket with that row number, in order."""
     query = "SELECT name FROM snapshots WHERE bucket = %s ORDER BY name LIMIT %s"
     return [name for (name,) in connection.execute(query, (bucket, limit), binary=True)]
-
-
-def names_by_commit(connection: Connection, bucket: int, first: int, last: int) -> dict[int, list[str]]:
-    """The names of the snapshots of the commits numbered `first` to `last`, by number; only commits that have any."""
-    query = "SELECT seq, name FROM snapshots WHERE bucket = %s AND seq BETWEEN %s AND %s ORDER BY seq, name"
-    names: dict[int, list[str]] = {}
-    for seq, name in connection.execute(query, (bucket, first, last), binary=True):
-        names.setdefault(seq, []).append(name)
-    return names

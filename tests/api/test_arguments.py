@@ -44,7 +44,7 @@ ALLOWED = {"None": {"None"}, "int": {"a number"}, "bool": {"True"}, "Body": {"by
 
 VERBS = {
     f"{owner.__name__}.{name}": (owner, name)
-    for owner in (mstbucket.Store, mstbucket.Bucket)
+    for owner in (mstbucket.Store, mstbucket.Bucket, mstbucket.BucketView)
     for name, member in inspect.getmembers(owner, inspect.isfunction)
     if not name.startswith("_")
 }
@@ -72,11 +72,13 @@ class World:
     """A store in which something of everything is, and right values for all parameters by name."""
 
     store: mstbucket.Store
+    view: mstbucket.BucketView
     right: dict[str, Any]
     blobs: Path
 
     def owner(self, kind: type) -> Any:
-        return self.store if kind is mstbucket.Store else self.store.bucket("things")
+        owners = {mstbucket.Store: self.store, mstbucket.BucketView: self.view}
+        return owners.get(kind) or self.store.bucket("things")
 
     def state(self) -> object:
         """All that is stored: every row of every table, every blob."""
@@ -114,9 +116,11 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
+            "old": 1, "new": 1,
             "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
-        yield World(store, right, directory / "blobs")
+        view = bucket.at(1)
+        yield World(store, view, right | {"other": view}, directory / "blobs")
 
 
 def call(world: World, function: Callable[..., Any], given: dict[str, Any]) -> Any:

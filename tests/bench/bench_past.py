@@ -1,62 +1,70 @@
-"""A fork beside what the database needs for the rows alone, and a restore beside the puts and the flush of as many keys."""
+"""The past: opening a view, pages of it, and what differs between two commits. CPU time of this process.
+
+The store has 100,000 objects, or as many as MSTBUCKET_BENCH_KEYS says. The trees of the last row are in memory, and have a
+million keys. The floor of a page is the same page from the index.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 
-from rows import Row
+from bench_tree import MANY, make_changes, make_pairs
+from rows import Row, cpu_seconds
 
 import mstbucket
 from mstbucket import PutRequest
-from mstbucket.pg.database import Database
+from mstbucket.core.blocks import MemoryBlocks
+from mstbucket.core.mst.apply import apply
+from mstbucket.core.mst.build import build
+from mstbucket.core.mst.changes import Tree, changes
+from mstbucket.core.mst.diff import diff
 
-KEYS = 50_000
-FLOOR_MAX = 4.0  # times the rows alone: the tree is read, sent and joined as well
-FORK_MIN = 100_000  # keys/s
-RESTORED = 10_000
-RESTORE_MAX = 1.5  # times the puts and the flush
-
-_ROWS = """
-    INSERT INTO mstbucket.objects
-    SELECT -1, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata,
-           tags, parts, version_id, seq FROM mstbucket.objects WHERE bucket = 1
-"""
+KEYS = int(os.environ.get("MSTBUCKET_BENCH_KEYS", "100000"))
+CHANGES = 100
 
 
 def run() -> list[Row]:
-    """Wall time, for most of it is the server's."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        mstbucket.open(Path(folder) / "s", background=False) as store,
-    ):
-        bucket = store.create_bucket("source")
-        bucket.put_objects(PutRequest(f"{n % 97:02}/{n:08}", b"%d" % n) for n in range(KEYS))
-        seq = bucket.flush().seq
-        with Database(store.conninfo()) as db, db.connection() as connection:
-            floor = _seconds(lambda: connection.execute(_ROWS))
-        fork = min(_seconds(lambda n=n: store.fork("source", f"fork-{n}", commit=seq)) for n in range(2))  # type: ignore[misc]
-        changed = [PutRequest(f"{n % 97:02}/{n:08}", b"new") for n in range(RESTORED)]
-
-        def change() -> None:
-            bucket.put_objects(changed)
-            bucket.flush()
-
-        puts = _seconds(change)
-        restore = _seconds(lambda: bucket.restore(seq))
-        trees = {commit.seq: commit.tree for commit in bucket.log()}
-        assert trees[max(trees)] == trees[seq]
-    rate, ratio = KEYS / fork, restore / puts
-    return [
-        Row("fork", rate, "keys/s", "wanted", rate / FORK_MIN, ">= 1x", rate >= FORK_MIN),
-        Row("fork", fork, "s", "its rows alone", fork / floor, f"<= {FLOOR_MAX}x", fork / floor <= FLOOR_MAX),
-        Row(f"restore {RESTORED:,} keys", restore, "s", "put and flush", ratio, f"<= {RESTORE_MAX}x", ratio <= RESTORE_MAX),
-    ]
+    """All figures of the past."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, mstbucket.open(folder, background=False) as store:
+        return [*_of_store(store.create_bucket("past")), _in_memory()]
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+def _of_store(bucket: mstbucket.Bucket) -> list[Row]:
+    bucket.put_objects(PutRequest(f"{n // 1000:04}/{n % 1000:03}", b"") for n in range(KEYS))
+    old = bucket.flush().seq
+    bucket.put_objects(PutRequest(f"{n // 1000:04}/{n % 1000:03}", b"x") for n in range(0, KEYS, KEYS // CHANGES))
+    new = bucket.flush().seq
+    middle = f"{KEYS // 2000:04}"
+    with bucket.at(old) as view:
+        return [
+            _row("open and close a view", 10, lambda: bucket.at(old).close(), "head_commit", bucket.head_commit),
+            _row(f"1,000 of {KEYS:,} keys at a commit", 30,
+                 lambda: view.list_objects(start_after=middle), "the index",
+                 lambda: bucket.list_objects(start_after=middle)),
+            _row("a page of 100 folders of 1,000", 150,
+                 lambda: view.list_objects(delimiter="/", max_keys=100), "the index",
+                 lambda: bucket.list_objects(delimiter="/", max_keys=100)),
+            _row("head at a commit", 5, lambda: view.head_object(f"{middle}/500"), "the index",
+                 lambda: bucket.head_object(f"{middle}/500")),
+            _row(f"diff of {CHANGES} in {KEYS:,}, with manifests", 60,
+                 lambda: list(bucket.diff(old, new)), "1,000 of the index", bucket.list_objects),
+        ]  # fmt: skip
+
+
+def _row(name: str, target: float, work: Callable[[], object], floor_name: str, floor: Callable[[], object]) -> Row:
+    ms, beside = 1000 * cpu_seconds(work), 1000 * cpu_seconds(floor)
+    return Row(name, ms, "ms", floor_name, ms / beside, f"<= {target:g} ms", ms <= target)
+
+
+def _in_memory() -> Row:
+    pairs = make_pairs(MANY)
+    blocks = MemoryBlocks()
+    old = build(pairs, blocks.put)
+    done = apply(blocks, old, make_changes(pairs, CHANGES, "mixed"))
+    for cid, block in done.created.items():
+        blocks.put(cid, block)
+    trees = Tree(blocks, old), Tree(blocks, done.root)
+    return _row(f"changes: {CHANGES} in a million, in memory", 20, lambda: list(changes(*trees)), "diff, with nodes",
+                lambda: diff(blocks, old, done.root))  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import mstbucket
 from mstbucket.cli.address import Address, parse_address, parse_readable
 from mstbucket.errors import InvalidInput
 
@@ -119,3 +120,39 @@ def test_an_address_without_the_commit_it_promises_is_refused(cli: Any, bucket: 
     """[CLI-55]"""
     assert "names no commit" in cli("ls", f"mst://{bucket}@/k").error
     assert "names no bucket" in cli("ls", "mst://@1/k").error
+
+
+def test_what_differs_is_listed_by_key(cli: Any, changed: str) -> None:
+    """[CLI-57]"""
+    done = cli("diff", f"mst://{changed}@1", f"mst://{changed}")
+    assert done.lines[:-1] == ["~ d/a", "- d/gone", "+ d/x@y"]
+    assert done.lines[-1].endswith("1 added, 1 removed, 1 changed")
+    assert "has 1 change that no commit holds yet" in done.err
+    assert cli("diff", f"mst://{changed}@1", f"{changed}@1").lines[-1].endswith("no object differs")
+    added, summary = cli("diff", "--json", "--prefix", "d/x", f"mst://{changed}@1", f"mst://{changed}@2").records
+    assert (added["type"], added["key"], added["old"], added["new"]["size"]) == ("added", "d/x@y", None, 2)
+    assert (summary["added"], summary["removed"], summary["changed"]) == (1, 0, 0)
+    assert cli("diff", "-q", f"mst://{changed}@2", f"mst://{changed}@1").lines[0].endswith("1 added, 1 removed, 1 changed")
+    assert cli("diff", f"mst://{changed}@1", f"mst://{changed}@9").code == 3
+    assert cli("diff", f"mst://{changed}/d", f"mst://{changed}").code == 2
+
+
+def test_a_bucket_without_a_commit_cannot_be_compared(cli: Any, bucket: str, changed: str) -> None:
+    """[CLI-57]"""
+    assert cli("mb", "mst://never-flushed").code == 0
+    refused = cli("diff", "mst://never-flushed", f"mst://{changed}")
+    assert (refused.code, "flush it first" in refused.error) == (3, True)
+
+
+def test_the_log_shows_the_names_of_snapshots(cli: Any, changed: str, store_path: Path) -> None:
+    """[CLI-58]"""
+    with mstbucket.open(store_path, background=False) as store:
+        name_it = "INSERT INTO snapshots SELECT id, unnest(%s::text[]), 1, 0 FROM buckets WHERE name = %s"
+        with store._context.db.connection() as connection:
+            connection.execute(name_it, (["start", "base"], changed))
+        assert [commit.names for commit in store.bucket(changed).log()] == [(), ("base", "start")]
+        with store.bucket(changed).at("start") as view:
+            assert (view.commit.seq, view.commit.names) == (1, ("base", "start"))
+    assert [record["names"] for record in cli("log", "--json", changed).records] == [[], ["base", "start"]]
+    assert cli("log", changed).lines[1].endswith("(base, start)")
+    assert cli("cat", f"mst://{changed}@start/d/a").out == b"one"

@@ -45,6 +45,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "Callable[[PutResult], object]": plain.called,
     "str | os.PathLike[str]": plain.path,
     "str | os.PathLike[str] | BlobStore": plain.blobs,
+    "BucketView": plain.view,
     "KeySource": plain.key_source,
     "str | int | datetime": plain.commit,
     "str | BucketAttributes": _later,

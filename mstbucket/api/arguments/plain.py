@@ -119,6 +119,13 @@ def commit(name: str, value: Any) -> str | int | datetime:
     return whole(name, value)
 
 
+def view(name: str, value: Any) -> Any:
+    """What `Bucket.at` gives."""
+    if not hasattr(value, "_view"):
+        raise wrong(name, value, "a BucketView, such as bucket.at(7)")
+    return value
+
+
 def age(name: str, value: Any) -> timedelta:
     """A length of time."""
     if not isinstance(value, timedelta):
