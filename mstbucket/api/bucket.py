@@ -16,8 +16,6 @@ from mstbucket.api.verbs.past import BucketPast
 from mstbucket.api.verbs.proofs import BucketProofs
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
-from mstbucket.api.view import BucketView
-from mstbucket.core.commit_names import commit_name
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.files.whole import replacing
@@ -29,7 +27,6 @@ from mstbucket.model.objects import (
     CheckReport,
     CommitInfo,
     ExportReport,
-    ObjectChange,
     ObjectInfo,
     ObjectSummary,
     Page,
@@ -42,7 +39,6 @@ from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import put as putting
 from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
-from mstbucket.services.past import view
 from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import export as exporting
@@ -328,37 +324,6 @@ class Bucket(
     def log(self) -> Iterator[CommitInfo]:
         """Iterate over the commits this store knows of the bucket, newest first."""
         return commits.log(self._context.db, self.name)
-
-    def at(self, commit: str | int | datetime) -> BucketView:
-        """Return the bucket as it was at a commit, to read from: it opens in milliseconds, whatever the bucket has become.
-
-        Args:
-            commit: its CID; its number; a time (an aware datetime, or a text such as `2030-01-01T00:00:00Z`), which is the
-                newest commit of that time or before; or the name of a snapshot. See spec/store/25-past.md.
-
-        Raises:
-            NoSuchBucket: the bucket has gone.
-            NoSuchCommit: it has no such commit, or does not keep it any more; the message says which there are.
-            InvalidInput: that names nothing.
-            CorruptionError: the block of the commit is missing or damaged.
-        """
-        return BucketView(view.open_view(self._context, self.name, commit_name(commit)))
-
-    def diff(self, old: str | int | datetime, new: str | int | datetime, *, prefix: str = "") -> Iterator[ObjectChange]:
-        """Iterate over what differs between two commits, in key order; `BucketView.diff` compares those of two buckets.
-
-        It takes as long as they differ, and not as long as they are.
-
-        Args:
-            old, new: commits, each as for `at`.
-            prefix: only keys that start with it; nothing else is looked at.
-
-        Raises:
-            NoSuchBucket, NoSuchCommit, InvalidInput: as `at`, at the first step of the iteration.
-            CorruptionError: a block is missing or damaged.
-        """
-        with self.at(old) as was, self.at(new) as now:
-            yield from was.diff(now, prefix=prefix)
 
     def export_car(
         self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None

@@ -1,18 +1,21 @@
-"""The verbs of a bucket on its past: snapshots, and which commits stay."""
+"""The verbs of a bucket on its past: views of it, differences, snapshots, which commits stay, and restoring."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.shapes import keep_policy
+from mstbucket.api.view import BucketView
 from mstbucket.core.commit_names import commit_name, optional_commit_name
 from mstbucket.errors import InvalidInput
 from mstbucket.index import kept
+from mstbucket.model.objects import ObjectChange
 from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past import restore as restoring
-from mstbucket.services.past import retention, snapshots
+from mstbucket.services.past import retention, snapshots, view
 
 
 @verbs
@@ -21,6 +24,37 @@ class BucketPast:
 
     _context: Context
     name: str
+
+    def at(self, commit: str | int | datetime) -> BucketView:
+        """Return the bucket as it was at a commit, to read from: it opens in milliseconds, whatever the bucket has become.
+
+        Args:
+            commit: its CID; its number; a time (an aware datetime, or a text such as `2030-01-01T00:00:00Z`), which is the
+                newest commit of that time or before; or the name of a snapshot. See spec/store/25-past.md.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+            NoSuchCommit: it has no such commit, or does not keep it any more; the message says which there are.
+            InvalidInput: that names nothing.
+            CorruptionError: the block of the commit is missing or damaged.
+        """
+        return BucketView(view.open_view(self._context, self.name, commit_name(commit)))
+
+    def diff(self, old: str | int | datetime, new: str | int | datetime, *, prefix: str = "") -> Iterator[ObjectChange]:
+        """Iterate over what differs between two commits, in key order; `BucketView.diff` compares those of two buckets.
+
+        It takes as long as they differ, and not as long as they are.
+
+        Args:
+            old, new: commits, each as for `at`.
+            prefix: only keys that start with it; nothing else is looked at.
+
+        Raises:
+            NoSuchBucket, NoSuchCommit, InvalidInput: as `at`, at the first step of the iteration.
+            CorruptionError: a block is missing or damaged.
+        """
+        with self.at(old) as was, self.at(new) as now:
+            yield from was.diff(now, prefix=prefix)
 
     def create_snapshot(self, snapshot: str, *, commit: str | int | datetime | None = None) -> SnapshotInfo:
         """Give a commit a name, durably: it stays, whatever the retention policy says, until the name is removed.
