@@ -1,4 +1,4 @@
-"""The verbs of a bucket on its past: views, differences, snapshots, and which commits stay."""
+"""The verbs of a bucket on its past: views of it, differences, snapshots, which commits stay, and restoring."""
 
 from __future__ import annotations
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.commit_names import CommitName
-from mstbucket.core.keys import encode_key
+from mstbucket.core.keys import check_text, encode_key, prefix_end
 from mstbucket.core.manifest import Manifest
-from mstbucket.core.mst.diff import diff
-from mstbucket.core.mst.node import EMPTY_ROOT
+from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.mst.walk import get
 from mstbucket.errors import CommitMoved, Conflict, Unsupported
 from mstbucket.index import restoring
@@ -71,7 +71,9 @@ class _Wanted:
 
 def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_run: bool) -> RestoreReport:
     """Make keys what they were at a commit; see `Bucket.restore`."""
-    if scope.key is not None:
+    if scope.key is None:
+        check_text("prefix", scope.prefix)
+    else:
         encode_key(scope.key)
     with hold(context, find_commit(context, bucket, named)) as lease, error_context(context, bucket):
         if dry_run:
@@ -96,8 +98,8 @@ def _rehearse(context: Context, bucket: str, then: Kept, scope: Scope) -> Restor
     wanted = _differences(context, head, then, scope)
     wanted += _targets(context, then, sorted(set(dirty) - {one.key for one in wanted}))
     with context.db.reading() as connection:
-        changes = [change for part in _due(connection, head, wanted) for change, _ in part]
-    return _report(then, head, changes)
+        made = [change for part in _due(connection, head, wanted) for change, _ in part]
+    return _report(then, head, made)
 
 
 def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> RestoreReport:
@@ -114,8 +116,8 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> Resto
             if here.commit != head.commit:
                 raise CommitMoved(f"somebody else flushed bucket {bucket!r} meanwhile")
             late = [key for key in _dirty_keys(connection, here, scope) if key not in known]
-            changes = _write(tx, here, wanted + _targets(context, then, late))
-            if not changes:
+            made = _write(tx, here, wanted + _targets(context, then, late))
+            if not made:
                 return _report(then, here, ())
             snapshot = read_changes(connection, here, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
             if snapshot.more:  # [PAST-50] one commit, or none
@@ -125,7 +127,7 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> Resto
             write_pack(context.blocks, pack, snapshot, folded)
             record_fold(tx, snapshot, folded, pack)
         pack.keep()
-    return replace(_report(then, here, changes), commit=to_text(folded.cid))
+    return replace(_report(then, here, made), commit=to_text(folded.cid))
 
 
 def _head(connection: Connection, bucket: str, then: Kept) -> Head:
@@ -139,13 +141,15 @@ def _head(connection: Connection, bucket: str, then: Kept) -> Head:
 
 
 def _differences(context: Context, head: Head, then: Kept, scope: Scope) -> list[_Wanted]:
-    """The keys whose manifests differ between the two trees, with those of the earlier one."""
-    now = head.tree or EMPTY_ROOT
-    if scope.key is not None:
-        old, new = (get(context.blocks, root, scope.key.encode()) for root in (then.tree, now))
-        return [] if old == new else _load(context, [(scope.key, old)])
-    found = [(key.decode(), value) for key, _, value in diff(context.blocks, now, then.tree).changes]
-    return _load(context, [(key, cid) for key, cid in found if scope.holds(key)])
+    """The keys in the scope whose manifests differ between the two trees, with those of the earlier one."""
+    assert head.tree is not None  # there is an earlier commit
+    now, old = Tree(context.blocks, head.tree), Tree(context.blocks, then.tree)
+    if scope.key is None:
+        start, end = scope.prefix, prefix_end(scope.prefix)
+    else:
+        start, end = scope.key, scope.key + "\0"
+    found = changes(now, old, start.encode(), None if end is None else end.encode())
+    return _load(context, [(key.decode(), cid) for key, _, cid in islice(found, RESTORE_KEYS + 1)])
 
 
 def _targets(context: Context, then: Kept, keys: Sequence[str]) -> list[_Wanted]:
@@ -177,8 +181,8 @@ def _dirty_keys(connection: Connection, head: Head, scope: Scope) -> list[str]:
 
 def _check_number_of_keys(number: int) -> None:
     if number > RESTORE_KEYS:  # [PAST-53]
-        raise Unsupported(f"{number:,} keys differ, and a restore changes {RESTORE_KEYS:,} at once: restore them by "
-                          "prefixes, or fork the commit, which has no such bound")  # fmt: skip
+        raise Unsupported(f"more than {RESTORE_KEYS:,} keys differ, which is what one restore changes at once: restore them "
+                          "by prefixes, or fork the commit, which has no such bound")  # fmt: skip
 
 
 _Due = tuple[RestoreChange, _Wanted]
@@ -218,7 +222,7 @@ def _untold(manifest: Manifest) -> Manifest:
 def _write(tx: Tx, head: Head, wanted: Sequence[_Wanted]) -> list[RestoreChange]:
     """Put and delete as a user would ([PAST-52]); what was changed."""
     now = tx.now()
-    changes: list[RestoreChange] = []
+    made: list[RestoreChange] = []
     for part in _due(tx.connection, head, wanted):
         add_objects(tx, [NewObject.of(one.key, _new(one.manifest, tx.versioning, now)) for _, one in part if one.manifest])
         gone = [one.key for _, one in part if one.manifest is None]
@@ -227,8 +231,8 @@ def _write(tx: Tx, head: Head, wanted: Sequence[_Wanted]) -> list[RestoreChange]
         for key in gone if tx.versioning is not None else ():
             marker = Manifest(None, None, None, None, now, now, version_id=new_id(tx.versioning), delete_marker=True)
             put_marker(tx, key, marker, dag_cbor_cid(manifests.encode(marker)))
-        changes += [change for change, _ in part]
-    return changes
+        made += [change for change, _ in part]
+    return made
 
 
 def _new(manifest: Manifest, versioning: str | None, now: int) -> Manifest:
@@ -238,6 +242,6 @@ def _new(manifest: Manifest, versioning: str | None, now: int) -> Manifest:
     return replace(manifest, version_id=new_id(versioning), created=now, modified=now)
 
 
-def _report(then: Kept, head: Head, changes: Sequence[RestoreChange]) -> RestoreReport:
+def _report(then: Kept, head: Head, made: Sequence[RestoreChange]) -> RestoreReport:
     assert head.commit is not None  # there is an earlier one
-    return RestoreReport(to_text(then.cid), to_text(head.commit), tuple(changes))
+    return RestoreReport(to_text(then.cid), to_text(head.commit), tuple(made))

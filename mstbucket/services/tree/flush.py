@@ -13,8 +13,9 @@ flush publishes.
 
 from __future__ import annotations
 
-from mstbucket.errors import CommitMoved, Unsupported
+from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
 from mstbucket.index import commits, dirty, space
+from mstbucket.index.commits import read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
@@ -48,7 +49,11 @@ def fold_all(context: Context, bucket: str) -> None:
         snapshot = take_snapshot(context, bucket)
         if snapshot.changes or snapshot.head.tags_dirty is not None or snapshot.head.commit is None:  # [TAG-6]
             with error_context(context, bucket):
-                _fold_once(context, snapshot)
+                try:
+                    _fold_once(context, snapshot)
+                except MissingBlock as error:
+                    _raise_if_moved(context, snapshot, error)
+                    raise
         if not snapshot.more:
             return
 
@@ -63,6 +68,14 @@ def _fold_once(context: Context, snapshot: Snapshot) -> None:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
             record_fold(tx, snapshot, folded, pack)
         pack.keep()
+
+
+def _raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:
+    """Raise `CommitMoved` if the commit of the snapshot is no longer the newest: then its nodes may have been collected."""
+    with context.db.reading() as connection:
+        head = read_head(connection, snapshot.head.name)
+    if (head.bucket, head.commit) != (snapshot.head.bucket, snapshot.head.commit):
+        raise CommitMoved(f"somebody else flushed bucket {head.name!r}, and what it replaced was collected") from error
 
 
 def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:

@@ -26,8 +26,10 @@ from mstbucket.services.past import snapshots as naming
 from mstbucket.services.past.leases import hold, hold_newest
 from mstbucket.services.past.retention import expire
 from mstbucket.services.past.snapshots import find_commit
+from mstbucket.services.tree import flush as flushing
 from mstbucket.services.tree import refs
 from mstbucket.services.tree.flush import fold_all
+from mstbucket.services.tree.publish import publish_refs
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 ONE = KeepPolicy(last=1)
@@ -188,6 +190,30 @@ def test_who_takes_a_lease_or_gives_a_name_meanwhile_is_waited_for(bucket: mstbu
     thread.join()
     assert gone == [1]
     assert numbers(bucket) == [4, 2, 1]
+
+
+def test_a_flush_whose_commit_was_given_up_and_collected_meanwhile_starts_over(
+    bucket: mstbucket.Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[FLUSH-12]: it read the commit before another flush, which nobody keeps waiting for ever ([FLUSH-11])."""
+    fill(bucket, 1)
+    bucket.put_retention(ONE)
+    bucket.put_object("k", b"new")
+    take, moved = flushing.take_snapshot, threading.Event()
+
+    def slow(context: Any, name: str) -> Any:
+        snapshot = take(context, name)
+        if not moved.is_set():
+            moved.set()
+            fold_all(context, name)
+            publish_refs(context, name)
+            assert expire(context) == 1
+            assert rows("DELETE FROM blocks WHERE cid = %s RETURNING 1", snapshot.head.tree) == [(1,)]  # collected
+        return snapshot
+
+    monkeypatch.setattr(flushing, "take_snapshot", slow)
+    assert bucket.flush().seq == 2
+    assert bucket.verify().objects == 1
 
 
 def test_leases_flushes_names_and_retention_race_and_what_is_held_stays(store: mstbucket.Store) -> None:
