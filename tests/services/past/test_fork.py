@@ -214,3 +214,20 @@ def test_forks_race_with_writers_flushes_and_retention(store: mstbucket.Store) -
     stop.set()
     thread.join()
     assert wrong == []
+
+
+def test_where_the_store_signs_forks_and_restores_are_signed_too(database_url: str, tmp_path: Any) -> None:
+    """[COM-10]"""
+    key = tmp_path / "key"
+    did = mstbucket.new_signing_key(key)
+    with mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False, signing_key=key) as store:
+        bucket = store.create_bucket("signed")
+        bucket.put_object("key", b"1")
+        first = bucket.flush().seq
+        bucket.put_object("key", b"2")
+        bucket.restore(first)
+        for one in (bucket, store.fork("signed", "forked")):
+            one.export_car(file := io.BytesIO())
+            file.seek(0)
+            mstbucket.verify_car(file, trust=mstbucket.Trust(signer=did))
+            assert one.get_object("key").read() == b"1"
