@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.trust import Trust, resolved
+from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.core.cid import from_text, to_text
-from mstbucket.core.commit_names import optional_commit_name
+from mstbucket.core.cid import CID, from_text, to_text
+from mstbucket.core.commit import Commit
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
@@ -36,13 +38,14 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
-from mstbucket.services.past import fork as forking
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
+from mstbucket.signing.keys import read_key
+from mstbucket.signing.trust import Checked
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _POSTGRES: Final = "postgres"
@@ -62,6 +65,7 @@ def open(
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int = CACHE_SIZE,
+    signing_key: str | os.PathLike[str] | None = None,
     create: bool = True,
 ) -> Store:
     """Open a store, and make it if it is not there: if neither the database nor the place of the blobs has one.
@@ -89,6 +93,8 @@ def open(
         cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
             Processes and stores may share it. Packs that are not encrypted stand there in plain.
         cache_size: bytes that it holds at most; a little over 1 MiB is the least.
+        signing_key: path of a key (`new_signing_key`) with which every commit is signed that this process makes. It is not
+            recorded: a process without it makes commits that are not signed.
         create: whether a store is made where there is none; without, nothing is made anywhere.
 
     Raises:
@@ -113,6 +119,7 @@ def open(
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     if compression is not None:
         parse_compression(compression)  # what it cannot be is said before anything is made
+    signer = None if signing_key is None else read_key(signing_key)
     server, is_new = None, False
     try:
         if path is not None:
@@ -136,7 +143,7 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
+            return Store(Context(db, store, blocks, encoding, identity, signer), server, background, abort_uploads_after)
         except BaseException:
             db.close()
             raise
@@ -175,7 +182,7 @@ def database_of(
 
 
 @verbs
-class Store:
+class Store(StoreForks):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -232,6 +239,7 @@ class Store:
         name: str | None = None,
         *,
         expect: str | None = None,
+        trust: Trust | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Bucket:
         """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
@@ -243,18 +251,28 @@ class Store:
             source: path of the file, or an open binary file that is read once from where it stands.
             name: of the new bucket; by default the one in the commit.
             expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
+            trust: who has to have signed it, and what it has to follow; checked first, remembered when the bucket is there.
             progress: called now and then with the number of bytes read so far.
 
         Raises:
             BucketAlreadyExists: there is a bucket of that name. Give another.
             FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
+            WrongSignature, PinMismatch: it is not to be trusted, as `trust` has it.
             OtherCommit: it is not the commit that is expected.
             StorageError: the file cannot be read, or the store cannot be written.
             OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
                 (Or the connection died during the commit: then see whether it is there.)
         """
         expected = None if expect is None else from_text(expect)
-        return Bucket(self._context, importing.import_car(self._context, source, name, progress, expected))
+        demanded = resolved(trust)
+        checked: list[Checked] = []
+
+        def accept(cid: CID, commit: Commit) -> None:
+            checked.append(demanded.check(cid, commit))
+
+        made = importing.import_car(self._context, source, name, progress, expected, accept)
+        demanded.remember(checked[0])  # [SIGN-8]
+        return Bucket(self._context, made)
 
     def get_block(self, cid: str) -> bytes:
         """Return the block of that CID, hashed: a chunk, a node of a body or of a tree, a manifest, or a commit.
@@ -273,32 +291,6 @@ class Store:
             InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
         """
         return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
-
-    def fork(self, source_bucket: str, name: str, *, commit: str | int | datetime | None = None) -> Bucket:
-        """Make a bucket from any commit of another one, durably, and return it. No body is copied.
-
-        It has all objects and versions of that commit, its tags and its state of versioning. From then on the two are
-        apart: writes to one change nothing in the other, and neither needs the other to stay. The first commit of the new
-        bucket says which one it came from (`CommitInfo.forked`). Object locks, rules and names of snapshots do not come
-        along. Nothing is visible until all of it is there; safe beside writers to the source.
-
-        Args:
-            source_bucket: the bucket.
-            name: of the new one.
-            commit: the CID of a commit, its number, a time, or the name of a snapshot. By default everything is flushed,
-                and the newest commit is taken.
-
-        Raises:
-            NoSuchBucket: there is no such source.
-            NoSuchCommit: it has no such commit any more, or never had.
-            BucketAlreadyExists: there is a bucket of that name. Give another.
-            InvalidBucketName: the name breaks a rule; the message says which.
-            CorruptionError: a block is missing or damaged; nothing was made.
-            StorageError: the database or the blob store failed; nothing was made. Repeat the call.
-            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
-        """
-        forking.fork(self._context, source_bucket, name, optional_commit_name(commit))
-        return Bucket(self._context, name)
 
     def rotate_key(self, encryption: KeySource) -> None:
         """Wrap the data key of an encrypted store with another key, durably; no pack is written again.

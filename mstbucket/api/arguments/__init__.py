@@ -50,6 +50,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "str | int | datetime": plain.commit,
     "str | BucketAttributes": _later,
     "str | BucketAttributes | BucketView": _later,
+    "Trust": _later,
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,

@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core import commit as commits
-from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.commit import Commit, bucket_id
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
@@ -31,6 +30,7 @@ from mstbucket.services.past.leases import Lease, hold
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.sealing import seal
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -46,9 +46,7 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
     if commit is None:
         flush(context, source)
     with hold(context, find_commit(context, source, commit)) as lease, error_context(context, source):
-        made = _first_commit(context, lease, name)
-        block = commits.encode(made)
-        cid = dag_cbor_cid(block)
+        made, cid, block = seal(_first_commit(context, lease, name), context.signer)
         with PackInProgress(context) as pack:
             pack.add(cid, block)
             pack.seal()
@@ -68,7 +66,7 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
 
 
 def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
-    """The state of the held commit as the first of another bucket ([COM-21]); nobody has signed it."""
+    """The state of the held commit as the first of another bucket ([COM-21]). Who signed that one has not signed this."""
     return replace(
         commits.decode(context.blocks.get(lease.commit.cid)),
         bucket=bucket_id(secrets.token_bytes(16)),

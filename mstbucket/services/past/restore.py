@@ -123,7 +123,7 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> Resto
             if snapshot.more:  # [PAST-50] one commit, or none
                 raise Conflict(f"too much else was written to bucket {bucket!r} meanwhile: repeat the call")
             check_number(snapshot)
-            folded = fold(context.blocks, snapshot)
+            folded = fold(context.blocks, snapshot, context.signer)
             write_pack(context.blocks, pack, snapshot, folded)
             record_fold(tx, snapshot, folded, pack)
         pack.keep()
