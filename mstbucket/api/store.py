@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,13 +13,12 @@ from typing import Final, Self
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.trust import Trust, resolved
-from mstbucket.api.verbs.looks import StoreLooks
+from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.core.cid import CID, from_text
+from mstbucket.core.cid import CID, from_text, to_text
 from mstbucket.core.commit import Commit
-from mstbucket.core.commit_names import optional_commit_name
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
@@ -39,8 +38,8 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
-from mstbucket.services.past import fork as forking
 from mstbucket.services.tree import import_car as importing
+from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
@@ -183,7 +182,7 @@ def database_of(
 
 
 @verbs
-class Store(StoreLooks):
+class Store(StoreForks):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -275,31 +274,23 @@ class Store(StoreLooks):
         demanded.remember(checked[0])  # [SIGN-8]
         return Bucket(self._context, made)
 
-    def fork(self, source_bucket: str, name: str, *, commit: str | int | datetime | None = None) -> Bucket:
-        """Make a bucket from any commit of another one, durably, and return it. No body is copied.
-
-        It has all objects and versions of that commit, its tags and its state of versioning. From then on the two are
-        apart: writes to one change nothing in the other, and neither needs the other to stay. The first commit of the new
-        bucket says which one it came from (`CommitInfo.forked`). Object locks, rules and names of snapshots do not come
-        along. Nothing is visible until all of it is there; safe beside writers to the source.
-
-        Args:
-            source_bucket: the bucket.
-            name: of the new one.
-            commit: the CID of a commit, its number, a time, or the name of a snapshot. By default everything is flushed,
-                and the newest commit is taken.
+    def get_block(self, cid: str) -> bytes:
+        """Return the block of that CID, hashed: a chunk, a node of a body or of a tree, a manifest, or a commit.
 
         Raises:
-            NoSuchBucket: there is no such source.
-            NoSuchCommit: it has no such commit any more, or never had.
-            BucketAlreadyExists: there is a bucket of that name. Give another.
-            InvalidBucketName: the name breaks a rule; the message says which.
-            CorruptionError: a block is missing or damaged; nothing was made.
-            StorageError: the database or the blob store failed; nothing was made. Repeat the call.
-            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
+            InvalidInput: it is no CID of this project's form.
+            NoSuchBlock: the store has none. Nodes and manifests are there from the flush that made them.
+            CorruptionError: the block is lost or damaged.
         """
-        forking.fork(self._context, source_bucket, name, optional_commit_name(commit))
-        return Bucket(self._context, name)
+        return look.block(self._context, from_text(cid))
+
+    def list_links(self, cid: str) -> list[tuple[str, str]]:
+        """Return the links of the block of that CID, in its order: their place in it, and the CID that they lead to.
+
+        Raises:
+            InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
+        """
+        return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
 
     def rotate_key(self, encryption: KeySource) -> None:
         """Wrap the data key of an encrypted store with another key, durably; no pack is written again.

@@ -66,7 +66,7 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
 
 
 def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
-    """The state of the held commit as the first of another bucket ([COM-21]), not signed yet."""
+    """The state of the held commit as the first of another bucket ([COM-21]). Who signed that one has not signed this."""
     return replace(
         commits.decode(context.blocks.get(lease.commit.cid)),
         bucket=bucket_id(secrets.token_bytes(16)),
