@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mstbucket.api.store import Store, open
     from mstbucket.api.trust import Trust
     from mstbucket.api.verify_car import verify_car
+    from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         ExportReport,
         MarkerPage,
         ObjectAttributes,
+        ObjectChange,
         ObjectInfo,
         ObjectSummary,
         ObjectVersion,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
+    from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
@@ -54,6 +57,7 @@ __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
+    "BucketView",
     "CarReport",
     "CarSummary",
     "CheckReport",
@@ -63,10 +67,12 @@ __all__ = [
     "DeleteReport",
     "DeleteResult",
     "ExportReport",
+    "KeepPolicy",
     "LifecycleReport",
     "LifecycleRule",
     "MarkerPage",
     "ObjectAttributes",
+    "ObjectChange",
     "ObjectInfo",
     "ObjectReader",
     "ObjectSummary",
@@ -79,7 +85,10 @@ __all__ = [
     "ProvedObject",
     "PutRequest",
     "PutResult",
+    "RestoreChange",
+    "RestoreReport",
     "Retention",
+    "SnapshotInfo",
     "Store",
     "TreePath",
     "Trust",
@@ -101,9 +110,11 @@ __all__ = [
 _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    "BucketView": "mstbucket.api.view",
     "CarReport": "mstbucket.verify.car",
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
+    **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",

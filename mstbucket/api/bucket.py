@@ -12,6 +12,7 @@ from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.attributes import BucketAttributes
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
+from mstbucket.api.verbs.past import BucketPast
 from mstbucket.api.verbs.proofs import BucketProofs
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
@@ -38,13 +39,16 @@ from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import put as putting
 from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
+from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import export as exporting
 from mstbucket.services.tree import flush as flushing
 
 
 @verbs
-class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads):
+class Bucket(
+    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast
+):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -282,8 +286,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Buc
             InvalidToken: no listing gave out that token.
         """
         return listing.list_page(
-            self._context.db,
-            self.name,
+            listing.rows_of(self._context.db, self.name),
             prefix=prefix,
             delimiter=delimiter,
             start_after=start_after,
@@ -297,7 +300,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Buc
         Raises:
             NoSuchBucket: the bucket has gone (also in the middle).
         """
-        return listing.iterate(self._context.db, self.name, prefix)
+        return listing.iterate(listing.rows_of(self._context.db, self.name), prefix)
 
     # --- the tree and the way out ---
 
@@ -340,11 +343,13 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Buc
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        commit = commits.require_newest(self._context.db, self.name)
-        if isinstance(target, (str, os.PathLike)):
-            with replacing(Path(target)) as file:
-                return exporting.export(self._context, self.name, commit, file, progress)
-        return exporting.export(self._context, self.name, commit, target, progress)
+        _, lease = hold_newest(self._context, self.name)
+        with lease:
+            root, said = lease.commit.cid, lease.during(progress)
+            if isinstance(target, (str, os.PathLike)):
+                with replacing(Path(target)) as file:
+                    return exporting.export(self._context, self.name, root, file, said)
+            return exporting.export(self._context, self.name, root, target, said)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
         """Check the newest commit against this store from end to end, and the index against the tree, both ways.
@@ -358,4 +363,6 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Buc
             NoSuchCommit: the bucket was never flushed.
             CorruptionError, FormatError: the first thing that is not true, with the block or key concerned.
         """
-        return checking.check(self._context, self.name, progress)
+        head, lease = hold_newest(self._context, self.name)
+        with lease:
+            return checking.check(self._context, head, lease.during(progress))

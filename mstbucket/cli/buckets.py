@@ -32,11 +32,13 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         bucket = store.bucket(name)
         if arguments.force:
+            if bucket.snapshots():  # said before anything is removed: they may be there to undo just this
+                raise BucketNotEmpty(f"bucket {name!r} has snapshots, which --force does not remove: 'snapshot rm' does")
             _empty(bucket)
         try:
             store.delete_bucket(name)
         except BucketNotEmpty as error:
-            raise BucketNotEmpty(f"{error} (--force does)") from error
+            raise BucketNotEmpty(str(error) if bucket.snapshots() else f"{error} (--force does)") from error
     out.emit({"action": "rb", "bucket": name}, f"remove_bucket: {name}")
 
 

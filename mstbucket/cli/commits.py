@@ -31,14 +31,16 @@ def log(arguments: argparse.Namespace, out: Output) -> None:
         raise InvalidInput(f"-n takes the number of commits to list, not {arguments.n}")
     with open_store(arguments) as store:
         for commit in islice(store.bucket(name).log(), arguments.n):
-            out.emit(commit_record(name, commit), f"{local_time(commit.time)}  {_line(commit)}")
+            names = f"  ({', '.join(commit.names)})" if commit.names else ""  # [CLI-58]
+            out.emit(commit_record(name, commit), f"{local_time(commit.time)}  {_line(commit)}{names}")
 
 
 def commit_record(bucket: str, commit: CommitInfo) -> dict[str, object]:
     """A commit for programs."""
     return {
         "bucket": bucket, "commit": commit.cid, "seq": commit.seq, "time": commit.time, "objects": commit.objects,
-        "bytes": commit.bytes, "tree": commit.tree, "prev": commit.prev,
+        "bytes": commit.bytes, "tree": commit.tree, "prev": commit.prev, "forked": commit.forked,
+        "names": list(commit.names),
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mstbucket.cli.address import Address, Place, folder
+from mstbucket.cli.address import Address, Place
 from mstbucket.cli.exits import FAILED, OK, describe, one_line
 from mstbucket.cli.output import Output, complain, count, warn
 from mstbucket.errors import StorageError
@@ -90,7 +90,7 @@ class Copied:
 
     def _from(self, key: str) -> Address:
         assert isinstance(self._source, Address)
-        return Address(self._source.bucket, folder(self._source.key) + key)
+        return self._source.child(key)
 
     def _to(self, put: PutResult) -> Address:
         assert isinstance(self._target, Address)

@@ -10,25 +10,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mstbucket.cli import progress
-from mstbucket.cli.address import Address, Local, Stream, folder, parse_object, parse_place
+from mstbucket.cli.address import Address, Local, Stream, folder, parse_place, parse_source, with_object
 from mstbucket.cli.copied import Copied
 from mstbucket.cli.exits import OK
 from mstbucket.cli.extras import are_given, extras_of
 from mstbucket.cli.output import Output
-from mstbucket.cli.stores import open_store
+from mstbucket.cli.stores import open_store, opened
 from mstbucket.cli.streams import standard_input
 from mstbucket.errors import InvalidInput, NoSuchKey
 from mstbucket.files.paths import unescape
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket
+    from mstbucket import Bucket, BucketView
     from mstbucket.sync.mover import Meter
-    from mstbucket.sync.objects import Objects
+    from mstbucket.sync.objects import Objects, SourceObjects
 
 
 def copy(arguments: argparse.Namespace, out: Output) -> int:
     """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/store/13-cli.md`."""
-    source, target = parse_place(arguments.source), parse_place(arguments.target)
+    source, target = parse_source(arguments.source), parse_place(arguments.target)
     extras = are_given(arguments)
     if isinstance(source, Address):
         if extras:
@@ -102,14 +102,13 @@ def _out_of(arguments: argparse.Namespace, out: Output, source: Address, target:
     if isinstance(target, Stream):
         return _to_standard_output(arguments, out, source)
     if arguments.recursive:
-        with open_store(arguments) as store:
-            return _tree_out(store.bucket(source.bucket), source, target, out)
+        with open_store(arguments) as store, opened(store, source) as bucket:
+            return _tree_out(bucket, source, target, out)
     if source.key == "":
-        raise InvalidInput(f"mst://{source.bucket} is a whole bucket: copy what is in it with -r")
+        raise InvalidInput(f"{source.root} is a whole bucket: copy what is in it with -r")
     from mstbucket.sync import single
 
-    with open_store(arguments) as store:
-        bucket = store.bucket(source.bucket)
+    with open_store(arguments) as store, opened(store, source) as bucket:
         with _meter(f"download {source}", None, out) as meter:
             if target.names_folder or os.path.isdir(target.path):
                 info, path = single.get_into(bucket, source.key, target.path, meter)
@@ -127,18 +126,18 @@ def _to_standard_output(arguments: argparse.Namespace, out: Output, source: Addr
     if out.as_json:  # [CLI-8] as for `cat`
         raise InvalidInput("standard output takes the object's bytes: --json is not for it")
     with open_store(arguments) as store:
-        write_out(store, parse_object(str(source)))
+        write_out(store, with_object(source))
     return OK
 
 
-def _tree_out(bucket: Bucket, source: Address, target: Local, out: Output) -> int:
+def _tree_out(bucket: Bucket | BucketView, source: Address, target: Local, out: Output) -> int:
     from mstbucket.sync.directory import Directory
     from mstbucket.sync.filters import Everything
     from mstbucket.sync.run import copy as copy_all
 
     told = Copied(source, target, out)
     files = Directory(target.path, Everything(), told.skipped, follow=False)
-    summary = copy_all(_objects(bucket, source), files, told.tell)
+    summary = copy_all(_source(bucket, source), files, told.tell)
     if summary.copied + summary.failed == 0:
         raise _nothing(source)
     return told.ended(summary)
@@ -151,19 +150,19 @@ def _within(arguments: argparse.Namespace, out: Output, source: Address, target:
     from mstbucket.sync import single
     from mstbucket.sync.run import copy as copy_all
 
-    with open_store(arguments) as store:
-        here, there = store.bucket(source.bucket), store.bucket(target.bucket)
+    with open_store(arguments) as store, opened(store, source) as here:
+        there = store.bucket(target.bucket)
         if not arguments.recursive:
-            name = parse_object(str(source)).key.rpartition("/")[2]
+            name = with_object(source).key.rpartition("/")[2]
             to = target.child(name) if _is_folder(target) else target
             put = single.copy_object(here, source.key, there, to.key, here.head_object(source.key).size)
             Copied(source, to, out).copied(source, to, put)
             return OK
         start = folder(source.key)
-        if source.bucket == target.bucket and folder(target.key).startswith(start):
+        if source.commit is None and source.bucket == target.bucket and folder(target.key).startswith(start):
             raise InvalidInput(f"{target} lies inside {source}: the copy would find its own results, without end")
         told = Copied(source, target, out)
-        summary = copy_all(_objects(here, source), _objects(there, target), told.tell)
+        summary = copy_all(_source(here, source), _objects(there, target), told.tell)
         if summary.copied + summary.failed == 0:
             raise _nothing(source)
         return told.ended(summary)
@@ -179,6 +178,13 @@ def _objects(bucket: Bucket, place: Address) -> Objects:
     return Objects(bucket, folder(place.key), Everything())
 
 
+def _source(bucket: Bucket | BucketView, place: Address) -> SourceObjects:
+    from mstbucket.sync.filters import Everything
+    from mstbucket.sync.objects import SourceObjects
+
+    return SourceObjects(bucket, folder(place.key), Everything())
+
+
 def _is_folder(target: Address) -> bool:
     """[CLI-20] The target is a place to copy into, and not a whole new name."""
     return target.key == "" or target.key.endswith("/")
@@ -186,7 +192,7 @@ def _is_folder(target: Address) -> bool:
 
 def _nothing(source: Address) -> NoSuchKey:
     """[CLI-21]"""
-    return NoSuchKey(f"there is nothing under {Address(source.bucket, folder(source.key))}")
+    return NoSuchKey(f"there is nothing under {source.with_key(folder(source.key))}")
 
 
 @contextmanager

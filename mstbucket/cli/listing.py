@@ -6,16 +6,16 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mstbucket.cli.address import SCHEME, Address, parse_address
+from mstbucket.cli.address import SCHEME, Address, parse_readable
 from mstbucket.cli.buckets import bucket_record
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, human_size, local_time
-from mstbucket.cli.stores import open_store
+from mstbucket.cli.stores import open_store, opened
 from mstbucket.cli.versions import show_versions
 from mstbucket.errors import InvalidInput, NoSuchKey
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, ObjectSummary
+    from mstbucket import Bucket, BucketView, ObjectSummary
 
 _DELIMITER = "/"
 
@@ -27,7 +27,7 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
         NoSuchKey: nothing starts with the prefix that was given.
     """
     if arguments.target != SCHEME:
-        _show_objects(arguments, parse_address(arguments.target), out)
+        _show_objects(arguments, parse_readable(arguments.target), out)
         return
     if arguments.recursive or arguments.summarize or arguments.versions:
         raise InvalidInput("-r, --summarize and --versions are for what is in a bucket: name one, mst://bucket")
@@ -40,8 +40,7 @@ def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -
     found = objects = size = 0
     if arguments.versions and arguments.summarize:
         raise InvalidInput("--summarize counts objects, and not versions: leave out one of them")
-    with open_store(arguments) as store:
-        bucket = store.bucket(target.bucket)
+    with open_store(arguments) as store, opened(store, target) as bucket:
         if arguments.versions:
             delimiter = None if arguments.recursive else _DELIMITER
             if show_versions(bucket, target, delimiter, arguments.human_readable, out) == 0 and target.key:
@@ -61,7 +60,7 @@ def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -
         raise NoSuchKey(f"nothing starts with {target}")
 
 
-def _one_level(bucket: Bucket, target: Address) -> Iterator[ObjectSummary | str]:
+def _one_level(bucket: Bucket | BucketView, target: Address) -> Iterator[ObjectSummary | str]:
     token: str | None = None
     while True:
         page = bucket.list_objects(target.key, delimiter=_DELIMITER, continuation_token=token)

@@ -8,16 +8,18 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from mstbucket.cli.address import Address, folder, parse_address, parse_object
+import mstbucket
+from mstbucket.cli.address import Address, folder, parse_address, parse_readable, with_object
 from mstbucket.cli.buckets import bucket_record
+from mstbucket.cli.commits import commit_record
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, iso
-from mstbucket.cli.stores import open_store
+from mstbucket.cli.stores import open_store, opened
 from mstbucket.errors import InvalidInput, NoSuchKey, StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, Store
+    from mstbucket import Bucket, BucketView, Store
 
 
 def remove(arguments: argparse.Namespace, out: Output) -> None:
@@ -62,7 +64,7 @@ def cat(arguments: argparse.Namespace, out: Output) -> None:
     """Write objects to standard output, one after the other."""
     if out.as_json:
         raise InvalidInput("cat writes the objects' bytes: --json is not for it")
-    targets = [parse_object(target) for target in arguments.targets]
+    targets = [with_object(parse_readable(target)) for target in arguments.targets]
     if arguments.version_id is not None and len(targets) > 1:
         raise InvalidInput("--version-id names a version of one object: name no other")
     with open_store(arguments) as store:
@@ -72,7 +74,7 @@ def cat(arguments: argparse.Namespace, out: Output) -> None:
 
 def write_out(store: Store, target: Address, span: str | None = None, version_id: str | None = None) -> None:
     """Write an object or one version of it, or a range of that, to standard output."""
-    with store.bucket(target.bucket).get_object(target.key, version_id=version_id, range=span) as reader:
+    with opened(store, target) as bucket, bucket.get_object(target.key, version_id=version_id, range=span) as reader:
         _write_all(reader)
 
 
@@ -88,18 +90,22 @@ def _write_all(chunks: Iterable[bytes]) -> None:
 
 
 def stat(arguments: argparse.Namespace, out: Output) -> None:
-    """Show everything about an object, or about a bucket."""
-    target = parse_address(arguments.target)
+    """Show everything about an object, or about a bucket or one of its commits."""
+    target = parse_readable(arguments.target)
     version_id = arguments.version_id
     if version_id is not None and not target.key:
         raise InvalidInput(f"--version-id is of an object, and {target} names none")
-    with open_store(arguments) as store:
-        bucket = store.bucket(target.bucket)
-        record = _of_object(bucket, target, version_id) if target.key else _of_bucket(store, bucket, target.bucket)
+    with open_store(arguments) as store, opened(store, target) as bucket:
+        if target.key:
+            record = _of_object(bucket, target, version_id)
+        elif isinstance(bucket, mstbucket.BucketView):
+            record = commit_record(target.bucket, bucket.commit)
+        else:
+            record = _of_bucket(store, bucket, target.bucket)
     out.emit(record, "\n".join(_lines(record)))
 
 
-def _of_object(bucket: Bucket, target: Address, version_id: str | None) -> dict[str, object]:
+def _of_object(bucket: Bucket | BucketView, target: Address, version_id: str | None) -> dict[str, object]:
     info = bucket.head_object(target.key, version_id=version_id)
     return {
         "bucket": target.bucket,

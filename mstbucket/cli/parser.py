@@ -231,6 +231,28 @@ def _commits(add: _Adder) -> None:
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("-n", type=whole_number, metavar="N", help="at most so many")
 
+    command = add(
+        "diff", "differences:diff", "list what differs between two commits, of a bucket or of two",
+        "Without @COMMIT it is the newest. A COMMIT is a CID, a number, a time such as 2030-01-01T00:00:00Z, or a snapshot.",
+    )  # fmt: skip
+    command.add_argument("old", metavar="mst://BUCKET@COMMIT")
+    command.add_argument("new", metavar="mst://BUCKET@COMMIT")
+    command.add_argument("--prefix", metavar="PREFIX", default="", help="only keys that start with it")
+
+    _snapshots(add.group("snapshot", "name commits so that they stay, and say which of the others do"))
+
+    command = add("fork", "forks:fork", "make a bucket from any commit of another one; no body is copied")
+    command.add_argument("source", metavar="mst://BUCKET[@COMMIT]", help="without a commit it is flushed first")
+    command.add_argument("bucket", metavar="mst://BUCKET", help="the new one")
+
+    command = add(
+        "restore", "forks:restore", "make a key, a folder or a bucket what it was at an earlier commit, as one new commit",
+        "A key that ends with a slash is a folder. Where the bucket keeps versions, the restored objects are new versions.",
+    )  # fmt: skip
+    command.add_argument("target", metavar="mst://BUCKET@COMMIT/KEY", help="without a key the whole bucket")
+    command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
+    command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+
     command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
@@ -309,6 +331,33 @@ def _trust(command: argparse.ArgumentParser) -> None:
         "--succession", metavar="FILE", action="append", default=[], help="by which an old key names the next; may repeat"
     )
     group.add_argument("--new-bucket", action="store_true", help="accept a bucket that is not in the file of pins")
+
+
+def _snapshots(add: _Adder) -> None:
+    command = add("create", "snapshots:create", "flush a bucket, and give its newest commit a name")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--commit", metavar="COMMIT", help="name this one: a CID, a number, or the name of a snapshot")
+
+    command = add("ls", "snapshots:show", "list the commits that have a name, newest first")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+
+    command = add("rm", "snapshots:remove", "take a name away; the commit stays as long as the policy keeps it")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("name", metavar="NAME")
+
+    command = add(
+        "policy", "snapshots:policy", "show or set which commits without a name stay",
+        "A commit stays if one rule keeps it. The rules given replace all that were.",
+    )  # fmt: skip
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("--keep-last", type=whole_number, metavar="N", help="the newest N commits")
+    for period in ("hour", "day", "week", "month"):
+        name = {"day": "dai"}.get(period, period) + "ly"
+        text = f"the newest commit of each of the last N {period}s that have one"
+        command.add_argument(f"--keep-{name}", type=whole_number, metavar="N", help=text)
+    command.add_argument("--keep-all", type=whole_number, metavar="SECONDS", help="every commit that is not older")
+    command.add_argument("--default", action="store_true", help="everything of 24 hours, then one a day for 30 days")
 
 
 def _rest(add: _Adder) -> None:

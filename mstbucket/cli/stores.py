@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +13,8 @@ from mstbucket.cli.config import StorePlace, find_store, home_directory
 from mstbucket.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from mstbucket import Store
+    from mstbucket import Bucket, BucketView, Store
+    from mstbucket.cli.address import Address
 
 # What an embedded store is known by: made before anything else, and nothing that another server's directory has.
 _MARK: Final = Path("postgres", "run", "clients.lock")
@@ -31,6 +34,17 @@ def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
     place = place_of(arguments)
     require(place)
     return _open(place, create=False, **settings)
+
+
+@contextmanager
+def opened(store: Store, address: Address) -> Iterator[Bucket | BucketView]:
+    """What an address reads from: the bucket, or the view of it that the address names, open meanwhile ([CLI-55])."""
+    bucket = store.bucket(address.bucket)
+    if address.commit is None:
+        yield bucket
+        return
+    with bucket.at(address.commit) as view:
+        yield view
 
 
 def open_or_make_store(arguments: argparse.Namespace) -> Store:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mstbucket.cli import progress
-from mstbucket.cli.address import SCHEME, Address, Local, folder, parse_place
+from mstbucket.cli.address import SCHEME, Address, Local, folder, parse_place, parse_source
 from mstbucket.cli.exits import FAILED, OK, describe, one_line
 from mstbucket.cli.extras import extras_of
 from mstbucket.cli.output import Output, complain, count, human_size, warn
-from mstbucket.cli.stores import open_store
+from mstbucket.cli.stores import open_store, opened
 from mstbucket.errors import InvalidInput
 from mstbucket.remote.place import is_s3
 from mstbucket.remote.place import parse_place as parse_s3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mstbucket.sync.engine import Event, Summary
     from mstbucket.sync.filters import Filters
     from mstbucket.sync.plan import How
-    from mstbucket.sync.run import Options, Side
+    from mstbucket.sync.run import Options, Side, Target
 
 
 def sync(arguments: argparse.Namespace, out: Output) -> int:
@@ -34,7 +34,7 @@ def sync(arguments: argparse.Namespace, out: Output) -> int:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(arguments))
         report = _Report(arguments.source, arguments.target, options, out)
-        source, target = _sides(arguments, store, report)
+        source, target = _sides(arguments, store, report, stack)
         label = f"sync {arguments.source} to {arguments.target}"
         tick = stack.enter_context(progress.bar(label, quiet=out.quiet))
         summary = sync(source, target, options, report.tell, tick)
@@ -49,16 +49,30 @@ def _how(arguments: argparse.Namespace) -> How:
     return How.SIZE if arguments.size_only else How.CHECKSUM if arguments.checksum else How.QUICK
 
 
-def _sides(arguments: argparse.Namespace, store: Store, report: _Report) -> tuple[Side, Side]:
+def _sides(
+    arguments: argparse.Namespace, store: Store, report: _Report, stack: ExitStack
+) -> tuple[Side, Target]:
+    """The two sides; a view that the source may be is open until *stack* ends."""
     from mstbucket.sync.filters import Filters
 
     wanted = Filters(arguments.filters)
-    source = _side(arguments.source, store, wanted, report, follow=not arguments.no_follow_symlinks)
+    source = _source(arguments, store, wanted, report, stack)
     # [CLI-15] what a link in the target points at is not the target's, and is neither compared nor deleted
     return source, _side(arguments.target, store, wanted, report, follow=False)
 
 
-def _side(text: str, store: Store, wanted: Filters, report: _Report, *, follow: bool) -> Side:
+def _source(
+    arguments: argparse.Namespace, store: Store, wanted: Filters, report: _Report, stack: ExitStack
+) -> Side:
+    from mstbucket.sync.objects import SourceObjects
+
+    place = None if is_s3(arguments.source) else parse_source(arguments.source)
+    if isinstance(place, Address) and place.commit is not None:
+        return SourceObjects(stack.enter_context(opened(store, place)), folder(place.key), wanted)
+    return _side(arguments.source, store, wanted, report, follow=not arguments.no_follow_symlinks)
+
+
+def _side(text: str, store: Store, wanted: Filters, report: _Report, *, follow: bool) -> Target:
     from mstbucket.sync.directory import Directory
     from mstbucket.sync.objects import Objects
 

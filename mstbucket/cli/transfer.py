@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.cli import progress
-from mstbucket.cli.address import SCHEME, STREAM, Address, parse_bucket, parse_place
+from mstbucket.cli.address import SCHEME, STREAM, Address, parse_bucket, parse_place, parse_readable_bucket
 from mstbucket.cli.exits import about
 from mstbucket.cli.output import Output, count, warn
-from mstbucket.cli.stores import open_or_make_store, open_store
+from mstbucket.cli.stores import open_or_make_store, open_store, opened
 from mstbucket.cli.streams import standard_input
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import NODE_ENTRIES_WARN
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 
 
 def export(arguments: argparse.Namespace, out: Output) -> None:
-    """Flush a bucket and write its commit as a CAR file: what one sees is what leaves."""
-    name = parse_bucket(arguments.bucket)
+    """Write a bucket as a CAR file: flushed before, so that what one sees is what leaves; or as it was at a commit."""
+    source = parse_readable_bucket(arguments.bucket)
     target: str = arguments.file
     check_new_file(target, arguments.force, out)
-    with open_store(arguments) as store:
-        bucket = store.bucket(name)
-        if not arguments.no_flush:  # [CLI-22] what one sees is what leaves
-            bucket.flush()
-        with progress.bar(f"export {SCHEME}{name}", quiet=out.quiet) as tell:
+    with open_store(arguments) as store, opened(store, source) as bucket:
+        if source.commit is None and not arguments.no_flush:  # [CLI-22] [CLI-56]
+            store.bucket(source.bucket).flush()
+        with progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
             if target == STREAM:
                 bucket.export_car(sys.stdout.buffer, progress=tell)
                 return
@@ -42,7 +41,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
                     report = bucket.export_car(device, progress=tell)
             else:
                 report = bucket.export_car(os.path.realpath(target), progress=tell)
-    out.emit(_export_record(name, target, report), f"export: {SCHEME}{name} to {target}: {report.root}, "
+    out.emit(_export_record(source.bucket, target, report), f"export: {source.root} to {target}: {report.root}, "
              f"{count(report.blocks, 'block')}, {count(report.bytes, 'byte')}")  # fmt: skip
 
 
@@ -69,7 +68,7 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     if target.startswith(SCHEME):
         if arguments.expect is not None or trust_of(arguments) is not None:
             raise InvalidInput("--expect, --signer and the like are for a file: a bucket of this store goes on")
-        _verify_bucket(arguments, parse_bucket(target), out)
+        _verify_bucket(arguments, parse_readable_bucket(target), out)
         return
     from mstbucket import verify_car
     from mstbucket.core.cid import to_text
@@ -107,17 +106,21 @@ def trust_of(arguments: argparse.Namespace) -> Trust | None:
     return Trust(*told, successions=arguments.succession, new_bucket=arguments.new_bucket)
 
 
-def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> None:
-    with open_store(arguments) as store, progress.bar(f"verify {SCHEME}{name}", quiet=out.quiet) as tell:
-        bucket = store.bucket(name)
-        with about(f"{SCHEME}{name}"):
-            report = bucket.verify(progress=tell)
+def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) -> None:
+    name = target.root
+    with (
+        open_store(arguments) as store,
+        opened(store, target) as bucket,
+        progress.bar(f"verify {name}", quiet=out.quiet) as tell,
+        about(name),
+    ):
+        report = bucket.verify(progress=tell)
     record = {
-        "ok": True, "target": f"{SCHEME}{name}", "commit": report.commit, "bucket": name, "blocks": report.blocks,
+        "ok": True, "target": name, "commit": report.commit, "bucket": target.bucket, "blocks": report.blocks,
         "objects": report.objects, "bytes": report.bytes, "dirty": report.dirty,
     }  # fmt: skip
     ahead = f"; {count(report.dirty, 'key')} changed since and not compared" if report.dirty else ""
-    out.emit(record, f"verify: {SCHEME}{name} is whole and true: {report.commit}, {count(report.objects, 'object')}, "
+    out.emit(record, f"verify: {name} is whole and true: {report.commit}, {count(report.objects, 'object')}, "
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 

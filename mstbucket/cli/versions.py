@@ -11,7 +11,7 @@ from mstbucket.cli.output import Output, human_size, local_time
 from mstbucket.cli.stores import open_store
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, ObjectVersion
+    from mstbucket import Bucket, BucketView, ObjectVersion
 
 STATES: Final = {"enable": "Enabled", "suspend": "Suspended"}
 
@@ -27,7 +27,9 @@ def versioning(arguments: argparse.Namespace, out: Output) -> None:
     out.emit({"bucket": name, "versioning": state}, f"{SCHEME}{name}  versioning {state or 'was never set'}")
 
 
-def show_versions(bucket: Bucket, target: Address, delimiter: str | None, human: bool, out: Output) -> int:
+def show_versions(
+    bucket: Bucket | BucketView, target: Address, delimiter: str | None, human: bool, out: Output
+) -> int:
     """List every version and delete marker below a prefix; how many there were, folders included."""
     found = 0
     key_marker = version_id_marker = None

@@ -31,6 +31,7 @@ FORMAT_VERSION: Final = 1
 EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
 _CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
+_TEXT_CIDS: Final = ("prev", "forked")
 _VERSIONING: Final = ("Enabled", "Suspended")
 _NUMBERS: Final = (("seq", 1, COMMIT_SEQ_MAX), ("time", 0, INT_MAX), ("objects", 0, INT_MAX), ("bytes", 0, INT_MAX))
 
@@ -51,6 +52,7 @@ class Commit:
         prev: the commit before; None exactly for seq 1.
         tags: the bucket's tags.
         config: how bodies are laid out, for which one value exists, and the state of versioning where it was ever set.
+        forked: in the first commit of a fork, the commit that it was made from.
         key, sig: ed25519 public key (32 bytes) and signature (64 bytes) over `signing_bytes`, or neither.
         version: of the format.
     """
@@ -66,6 +68,7 @@ class Commit:
     prev: CID | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, int | str] = field(default_factory=lambda: dict(_CONFIG))
+    forked: CID | None = None
     key: builtins.bytes | None = None
     sig: builtins.bytes | None = None
     version: int = FORMAT_VERSION
@@ -146,7 +149,7 @@ def check_followed(commit: Commit) -> None:
         raise Unsupported(f"the bucket has {size} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: {advice}")
     largest = replace(
         commit, name="n" * BUCKET_NAME_MAX, seq=COMMIT_SEQ_MAX, prev=commit.tree, versions=dag_cbor_cid(b""), time=INT_MAX,
-        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), key=None, sig=None,
+        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), forked=None, key=None, sig=None,
     )  # fmt: skip
     if len(dagcbor.encode(_checked(largest))) > COMMIT_BLOCK_MAX:
         raise Unsupported(f"the bucket's {len(commit.tags)} tags leave no room for another commit: {advice}")
@@ -207,7 +210,7 @@ def _checked(c: Commit) -> dict[str, Any]:
         number = getattr(c, name)
         if type(number) is not int or not least <= number <= most:
             _refuse(name, number, f"an integer from {least} to {most}")
-    for name in ("tree", "versions", "prev"):  # [COM-7]
+    for name in ("tree", "versions", *_TEXT_CIDS):  # [COM-7]
         cid = getattr(c, name)
         if (cid is not None or name == "tree") and not _is_dag_cbor_cid(cid):
             _refuse(name, cid, "a CID of a dag-cbor block")
@@ -215,6 +218,8 @@ def _checked(c: Commit) -> dict[str, Any]:
         _refuse("versions", to_text(EMPTY_TREE), "absent where the tree is empty")
     if (c.prev is None) != (c.seq == 1):  # [COM-8]
         _refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
+    if c.forked is not None and c.seq != 1:  # [COM-21]
+        _refuse("forked", c.forked, f"absent in commit {c.seq}")
     _check_tags(c.tags)
     _check_form_of_config(c.config)
     for name, length in (("key", 32), ("sig", 64)):  # [COM-10]
@@ -236,8 +241,9 @@ def _to_value(c: Commit) -> dict[str, Any]:
     for name in _LINKS:
         if value[name] is not None:
             value[name] = Link(value[name])
-    if c.prev is not None:
-        value["prev"] = to_text(c.prev)  # [COM-8] text, so that the closure of a commit is one state
+    for name in _TEXT_CIDS:
+        if value[name] is not None:
+            value[name] = to_text(value[name])  # [COM-8] text, so that the closure of a commit is one state
     return {name: item for name, item in value.items() if item is not None}
 
 
@@ -257,10 +263,12 @@ def _from_value(value: dict[str, Any]) -> Commit:
             if not isinstance(read[name], Link):
                 _refuse(name, read[name], "a link")
             read[name] = read[name].cid
-    if "prev" in read:
-        if not isinstance(read["prev"], str):  # [COM-8]
-            _refuse("prev", read["prev"], "the text of a CID")
-        read["prev"] = from_text(read["prev"])
+    for name in _TEXT_CIDS:
+        if name not in read:
+            continue
+        if not isinstance(read[name], str):  # [COM-8] [COM-21]
+            _refuse(name, read[name], "the text of a CID")
+        read[name] = from_text(read[name])
     return Commit(**read)
 
 

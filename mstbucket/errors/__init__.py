@@ -9,12 +9,12 @@
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
-    │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   └── NoSuchSnapshot, ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
-    │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState
+    │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -38,9 +38,11 @@ from mstbucket.errors.conflict import (
     ConditionalRequestConflict,
     Conflict,
     InvalidBucketState,
+    LeaseLost,
     MethodNotAllowed,
     NotModified,
     PreconditionFailed,
+    SnapshotExists,
     VersioningChanged,
 )
 from mstbucket.errors.damage import (
@@ -87,6 +89,7 @@ from mstbucket.errors.not_found import (
     NoSuchKey,
     NoSuchLifecycleConfiguration,
     NoSuchObjectLockConfiguration,
+    NoSuchSnapshot,
     NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
@@ -130,6 +133,7 @@ __all__ = [
     "InvalidTag",
     "InvalidToken",
     "KeyTooLong",
+    "LeaseLost",
     "MetadataTooLarge",
     "MethodNotAllowed",
     "MissingBlock",
@@ -141,6 +145,7 @@ __all__ = [
     "NoSuchKey",
     "NoSuchLifecycleConfiguration",
     "NoSuchObjectLockConfiguration",
+    "NoSuchSnapshot",
     "NoSuchTagSet",
     "NoSuchUpload",
     "NoSuchVersion",
@@ -151,6 +156,7 @@ __all__ = [
     "OutcomeUnknown",
     "PinMismatch",
     "PreconditionFailed",
+    "SnapshotExists",
     "StorageError",
     "Unsupported",
     "Untrue",

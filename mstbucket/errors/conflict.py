@@ -32,6 +32,16 @@ class BlocksMoved(Conflict):
     """Blocks that the call counted on were collected, or found damaged, meanwhile. Nothing was stored: repeat the call."""
 
 
+class LeaseLost(Conflict):
+    """The commit that was read was given up, because its reader stood still for too long. Read another one."""
+
+
+class SnapshotExists(Conflict):
+    """The bucket has a snapshot of that name, of another commit. Remove it first, or take another name."""
+
+    code = "SnapshotAlreadyExists"
+
+
 class VersioningChanged(Conflict):
     """The versioning of the bucket was changed again and again during the call. Nothing was done: repeat it."""
 

@@ -48,6 +48,12 @@ class NoSuchCommit(NotFound):
     code = "NoSuchCommit"
 
 
+class NoSuchSnapshot(NotFound):
+    """The bucket has no snapshot of that name."""
+
+    code = "NoSuchSnapshot"
+
+
 class NoSuchBlob(NotFound):
     """The blob store has no blob of that name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import to_text
@@ -13,6 +13,7 @@ from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.limits import SEQ_MAX
 from mstbucket.model.objects import CommitInfo
+from mstbucket.pg.binary import bigint_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ class History(NamedTuple):
     newest: int
 
 
-class _Row(NamedTuple):
-    """A commit, with the identity of its bucket."""
+class CommitRow(NamedTuple):
+    """A commit that can be read, with the row number and the identity of its bucket; `time` is in ms since 1970."""
 
+    bucket: int
     identity: str
     cid: bytes
     prev: bytes | None
@@ -86,8 +88,11 @@ class _Row(NamedTuple):
     time: int
     objects: int
     size: int
+    forked: bytes | None
+    names: list[str]
 
     def info(self) -> CommitInfo:
+        """The commit as users see it."""
         return CommitInfo(
             cid=to_text(self.cid),
             bucket=self.identity,
@@ -99,7 +104,17 @@ class _Row(NamedTuple):
             time=moment(self.time),
             objects=self.objects,
             bytes=self.size,
+            forked=None if self.forked is None else to_text(self.forked),
+            names=tuple(self.names),
         )
+
+
+#: A SELECT of rows of `CommitRow`, of buckets `b` and their commits `c`.
+SELECT_COMMITS: Final = """
+    SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked,
+           ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
+    FROM buckets b JOIN commits c ON c.bucket = b.id
+"""
 
 
 # --- the newest ---------------------------------------------------------------------------------------------------
@@ -168,9 +183,9 @@ def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
     """
     c = commit
     tx.connection.execute(
-        "INSERT INTO commits (bucket, seq, cid, prev, name, tree, versions, time, objects, bytes, whole) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tx.bucket, c.seq, cid, c.prev, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
+        "INSERT INTO commits (bucket, seq, cid, prev, forked, name, tree, versions, time, objects, bytes, whole) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tx.bucket, c.seq, cid, c.prev, c.forked, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
     )
 
 
@@ -183,9 +198,8 @@ def log(db: Database, name: str) -> Iterator[CommitInfo]:
     Raises:
         NoSuchBucket: there is none of that name.
     """
-    query = """
-        SELECT b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes
-        FROM buckets b JOIN commits c ON c.bucket = b.id
+    query = f"""
+        {SELECT_COMMITS}
         WHERE b.id = %s AND c.seq <= %s ORDER BY c.seq DESC LIMIT %s
     """
     last = SEQ_MAX
@@ -193,7 +207,7 @@ def log(db: Database, name: str) -> Iterator[CommitInfo]:
         bucket = bucket_id(connection, name)
     while True:
         with db.reading() as connection:
-            rows = [_Row._make(row) for row in connection.execute(query, (bucket, last, _PAGE), binary=True)]
+            rows = [CommitRow._make(row) for row in connection.execute(query, (bucket, last, _PAGE), binary=True)]
         for row in rows:
             yield row.info()
         if len(rows) < _PAGE:
@@ -250,3 +264,10 @@ def newest_of_identity(db: Database, identity: str) -> list[int]:
     query = "SELECT seq FROM buckets WHERE identity = %s"
     with db.reading() as connection:
         return [seq for (seq,) in connection.execute(query, (identity,))]
+
+
+def kept_of_identity(db: Database, identity: str, seqs: Sequence[int]) -> set[int]:
+    """Those numbers under which a bucket of this identity has a commit that can be read."""
+    query = "SELECT c.seq FROM commits c JOIN buckets b ON b.id = c.bucket WHERE b.identity = %s AND c.seq = ANY (%s)"
+    with db.reading() as connection:
+        return {seq for (seq,) in connection.execute(query, (identity, bigint_array(seqs)), binary=True)}

@@ -62,6 +62,7 @@ def _map(value: dict[str, str] | None) -> bytes:
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
+COPY_OBJECTS: Final = f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)"
 _COPIED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
 _REPEAT_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
@@ -86,22 +87,27 @@ _PLACE_OBJECTS: Final = """
 
 def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repeats: Iterable[bytes]) -> None:
     """Take the rows of the objects, and the repeats of objects and versions. `add_versions` uses the repeats again."""
-    _copy(connection, f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)", rows)
+    copy_rows(connection, COPY_OBJECTS, rows)
     connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
-    _copy(connection, "COPY repeats FROM STDIN (FORMAT binary)", repeats)
+    copy_rows(connection, "COPY repeats FROM STDIN (FORMAT binary)", repeats)
     connection.execute(_REPEAT_OBJECTS, {"bucket": bucket})
 
 
 def add_versions(connection: Connection, bucket: int, rows: Iterable[bytes]) -> None:
     """Take the rows of noncurrent versions and markers, and place the objects above them. Call `add_objects` before."""
     connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
-    _copy(connection, "COPY past FROM STDIN (FORMAT binary)", rows)
+    copy_rows(connection, "COPY past FROM STDIN (FORMAT binary)", rows)
     connection.execute(_REPEAT_VERSIONS, {"bucket": bucket})
     connection.execute("INSERT INTO versions SELECT * FROM past")
+    place_objects(connection, bucket)
+
+
+def place_objects(connection: Connection, bucket: int) -> None:
+    """Place the objects of a bucket above the versions that the table `past` has of their keys."""
     connection.execute(_PLACE_OBJECTS, {"bucket": bucket})
 
 
-def _copy(connection: Connection, statement: str, rows: Iterable[bytes]) -> None:
+def copy_rows(connection: Connection, statement: str, rows: Iterable[bytes]) -> None:
     """Send rows, joined in pieces of any size, by COPY."""
     with connection.cursor().copy(statement) as copy:
         copy.write(binary.START)

@@ -78,6 +78,16 @@ def enter(connection: Connection, bucket: str) -> Tx:
     return Tx(connection, epoch, number, versioning)
 
 
+def enter_alone(connection: Connection, bucket: str) -> Tx:
+    """As `enter`, but nobody else is inside the bucket until the transaction ends.
+
+    Raises:
+        NoSuchBucket: there is none, by now.
+    """
+    number, epoch, versioning = one_row(connection, "SELECT * FROM enter_alone(%s)", (bucket,))
+    return Tx(connection, epoch, number, versioning)
+
+
 def enter_store(connection: Connection) -> StoreTx:
     """Take the barrier without going inside a bucket ([PUT-5])."""
     return StoreTx(connection, int(one_row(connection, "SELECT enter_store()")[0]))

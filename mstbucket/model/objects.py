@@ -67,6 +67,8 @@ class CommitInfo:
         time: when the commit was made.
         objects: live objects in it.
         bytes: sum of their sizes.
+        forked: in the first commit of a fork, CID of the commit that it was made from.
+        names: of the snapshots that keep it, in order.
     """
 
     cid: str
@@ -79,6 +81,8 @@ class CommitInfo:
     time: datetime
     objects: int
     bytes: int
+    forked: str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,21 @@ def _checksum_type(checksums: Mapping[str, str]) -> ChecksumType | None:
     if not checksums:
         return None
     return "COMPOSITE" if any("-" in value for value in checksums.values()) else "FULL_OBJECT"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectChange:
+    """How the object of one key differs between two commits.
+
+    Attributes:
+        key: the key.
+        old: what the first commit holds; None where it has no such object.
+        new: what the second commit holds; None where it has no such object. They differ in the manifest, if not in more.
+    """
+
+    key: str
+    old: ObjectInfo | None
+    new: ObjectInfo | None
 
 
 @dataclass(frozen=True, slots=True)

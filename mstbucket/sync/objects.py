@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.view import BucketView
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
+from mstbucket.index.listing import ObjectContent
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model.objects import ObjectInfo
 from mstbucket.services.objects.list import iterate_with_content
+from mstbucket.services.past.listing import contents
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
 from mstbucket.sync.plan import Kind
 
 
-class Objects:
-    """The objects of a bucket whose keys start with a prefix; "" for all, or a text that ends with a slash."""
+class SourceObjects:
+    """The objects of a bucket or a view whose keys start with a prefix; "" for all, or a text that ends with a slash."""
 
     kind = Kind.BUCKET
 
-    def __init__(self, bucket: Bucket, prefix: str, wanted: Wanted) -> None:
+    def __init__(self, bucket: Bucket | BucketView, prefix: str, wanted: Wanted) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self._wanted = wanted
@@ -33,7 +36,7 @@ class Objects:
     def entries(self) -> Iterator[Entry]:
         """The objects in key order, each with the CID of its body. The prefix itself has the key ""."""
         skip = len(self.prefix)
-        for found in iterate_with_content(self.bucket._context.db, self.bucket.name, self.prefix):
+        for found in self._found():
             below = found.key[skip:]
             if self._wanted(below):
                 yield Entry(below, found.size, found.modified, found.etag, found.content)
@@ -41,6 +44,20 @@ class Objects:
     def key(self, entry: Entry) -> str:
         """The whole key of an entry of either side."""
         return self.prefix + entry.key
+
+    def _found(self) -> Iterator[ObjectContent]:
+        if isinstance(self.bucket, BucketView):
+            return contents(self.bucket._view, self.prefix)
+        return iterate_with_content(self.bucket._context.db, self.bucket.name, self.prefix)
+
+
+class Objects(SourceObjects):
+    """The same of a bucket as it is now, which can be a target, too."""
+
+    bucket: Bucket
+
+    def __init__(self, bucket: Bucket, prefix: str, wanted: Wanted) -> None:
+        super().__init__(bucket, prefix, wanted)
 
     def there(self, target: Entry | None) -> ObjectInfo | None:
         """Everything about the object that is about to be replaced, if it is there still."""

@@ -14,7 +14,7 @@ from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of
-from mstbucket.sync.objects import Objects
+from mstbucket.sync.objects import SourceObjects
 from mstbucket.sync.single import write_into
 
 
@@ -23,7 +23,7 @@ class Outward(Mover):
 
     deleted_together = 1  # before the next file is written, which may need the name for a directory
 
-    def __init__(self, source: Objects, target: Directory, meter: Meter) -> None:
+    def __init__(self, source: SourceObjects, target: Directory, meter: Meter) -> None:
         self._source = source
         self._target = target
         self.meter = meter

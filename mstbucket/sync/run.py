@@ -16,7 +16,7 @@ from mstbucket.sync.extras import NO_EXTRAS, Extras
 from mstbucket.sync.fetching import Fetching
 from mstbucket.sync.inward import Inward
 from mstbucket.sync.mover import Meter, Mover, always
-from mstbucket.sync.objects import Objects
+from mstbucket.sync.objects import Objects, SourceObjects
 from mstbucket.sync.outward import Outward
 from mstbucket.sync.plan import How, copies, plan, rule_for
 from mstbucket.sync.remote import Remote
@@ -25,7 +25,8 @@ from mstbucket.sync.within import Within
 
 WORKERS: Final = 8  # what hides the waiting for a service or a disk; more cost memory, 4 MiB each, and gain little
 
-Side = Directory | Objects | Remote
+Target = Directory | Objects | Remote
+Side = Target | SourceObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Options:
 
 
 def sync(
-    source: Side, target: Side, options: Options, tell: Callable[[Event], None], tick: Callable[[int], None]
+    source: Side, target: Target, options: Options, tell: Callable[[Event], None], tick: Callable[[int], None]
 ) -> Summary:
     """Make *target* like *source*, and return what was done. Repeating it copies what is still missing.
 
@@ -84,7 +85,7 @@ def sync(
 
 
 def copy(
-    source: Directory | Objects, target: Directory | Objects, tell: Callable[[Event], None], extras: Extras = NO_EXTRAS
+    source: Directory | SourceObjects, target: Directory | Objects, tell: Callable[[Event], None], extras: Extras = NO_EXTRAS
 ) -> Summary:
     """Copy everything below *source*, whatever *target* has of it, in key order; return what was done.
 
@@ -112,20 +113,20 @@ def copy(
 
 
 def _mover(
-    source: Side, target: Side, meter: Meter, extras: Extras, trusted: Callable[[Entry], bool]
+    source: Side, target: Target, meter: Meter, extras: Extras, trusted: Callable[[Entry], bool]
 ) -> Mover:
     match source, target:
         case Directory(), Objects():
             return Inward(target, meter, extras, trusted)
         case _ if extras != NO_EXTRAS:
             raise InvalidInput("content type, metadata, headers and tags can be given where files become objects only")
-        case Objects(), Directory():
+        case SourceObjects(), Directory():
             return Outward(source, target, meter)
-        case Objects(), Objects():
+        case SourceObjects(), Objects():
             return Within(source, target, meter)
         case Remote(), Objects():
             return Fetching(source, target, meter, trusted)
-        case Objects(), Remote():
+        case SourceObjects(), Remote():
             return Sending(source, target, meter)
     raise Unsupported("neither side is in a bucket of this store: one has to be mst://bucket/prefix")
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.view import BucketView
 from mstbucket.errors import Conflict, StorageError
 from mstbucket.limits import MIB
 from mstbucket.remote import HEADERS, S3Attributes
 from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of
-from mstbucket.sync.objects import Objects
+from mstbucket.sync.objects import SourceObjects
 from mstbucket.sync.plan import by_time
 from mstbucket.sync.remote import Remote
 
@@ -22,7 +23,7 @@ _ONE_PUT: Final = 8 * MIB  # what is sent as one request, and so has its MD5 for
 class Sending(Mover):
     """Objects of ours become the service's with content type, headers and user metadata ([SYNC-14])."""
 
-    def __init__(self, source: Objects, target: Remote, meter: Meter) -> None:
+    def __init__(self, source: SourceObjects, target: Remote, meter: Meter) -> None:
         self._source = source
         self._target = target
         self.meter = meter
@@ -82,7 +83,7 @@ class Sending(Mover):
 class _Counted:
     """A reader that counts its bytes. When it ends, its object must still be the current one. `error` is its failure."""
 
-    def __init__(self, reader: ObjectReader, bucket: Bucket, meter: Meter) -> None:
+    def __init__(self, reader: ObjectReader, bucket: Bucket | BucketView, meter: Meter) -> None:
         self._reader = reader
         self._bucket = bucket
         self._meter = meter

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.view import BucketView
 from mstbucket.core.keys import encode_key
 from mstbucket.files.tree import Tree, write_named
 from mstbucket.files.watched import Watched
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import ObjectInfo, PutResult
 from mstbucket.model.streams import Readable
+from mstbucket.model.uploads import Part
 from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.extras import Extras
 from mstbucket.sync.mover import Meter, Metered
@@ -31,7 +33,7 @@ def put_file(bucket: Bucket, key: str, path: str, extras: Extras, meter: Meter) 
         return put_stream(bucket, key, Watched(file, path), extras, meter)
 
 
-def get_as(bucket: Bucket, key: str, path: str, meter: Meter) -> ObjectInfo:
+def get_as(bucket: Bucket | BucketView, key: str, path: str, meter: Meter) -> ObjectInfo:
     """Copy one object to the file that *path* names; directories on the way to it are made.
 
     Raises:
@@ -42,7 +44,9 @@ def get_as(bucket: Bucket, key: str, path: str, meter: Meter) -> ObjectInfo:
         return reader.info
 
 
-def get_into(bucket: Bucket, key: str, directory: str, meter: Meter) -> tuple[ObjectInfo, str]:
+def get_into(
+    bucket: Bucket | BucketView, key: str, directory: str, meter: Meter
+) -> tuple[ObjectInfo, str]:
     """Copy one object into a directory, under the last segment of its key; the path is the second result.
 
     Raises:
@@ -57,10 +61,13 @@ def write_into(tree: Tree, key: str, reader: ObjectReader, meter: Meter) -> str:
     return tree.write(key, meter.through(reader), round(reader.info.last_modified.timestamp() * 1000))
 
 
-def copy_object(source: Bucket, key: str, target: Bucket, to: str, size: int) -> PutResult:
-    """Copy one object, which has *size* bytes, with what goes with it; no byte of it is read or moved."""
+def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, size: int) -> PutResult:
+    """Copy one object, which has *size* bytes, with what goes with it; no byte of it is read or moved.
+
+    But for one of more than 5 GiB from the past: that is read.
+    """
     if size <= COPY_SIZE_MAX:
-        return target.copy_object(key, to, source_bucket=source.name)
+        return target.copy_object(key, to, source_bucket=source)
     info = source.head_object(key)
     upload = target.create_multipart_upload(
         to, content_type=info.content_type, metadata=info.metadata, headers=info.headers, tags=info.tags
@@ -69,9 +76,18 @@ def copy_object(source: Bucket, key: str, target: Bucket, to: str, size: int) ->
         parts = []
         for number, start in enumerate(range(0, info.size, COPY_SIZE_MAX), 1):
             span = f"bytes={start}-{min(start + COPY_SIZE_MAX, info.size) - 1}"
-            part = target.upload_part_copy(to, upload.id, number, key, source_bucket=source.name, range=span)
+            part = _part(source, key, target, to, upload.id, number, span)
             parts.append((number, part.etag))
         return target.complete_multipart_upload(to, upload.id, parts)
     except BaseException:
         target.abort_multipart_upload(to, upload.id)
         raise
+
+
+def _part(
+    source: Bucket | BucketView, key: str, target: Bucket, to: str, upload: str, number: int, span: str
+) -> Part:
+    if isinstance(source, BucketView):
+        with source.get_object(key, range=span) as reader:
+            return target.upload_part(to, upload, number, reader)
+    return target.upload_part_copy(to, upload, number, key, source_bucket=source.name, range=span)

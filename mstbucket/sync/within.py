@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from mstbucket.sync.entry import Compare, Copy, Entry
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy
-from mstbucket.sync.objects import Objects
+from mstbucket.sync.objects import Objects, SourceObjects
 from mstbucket.sync.single import copy_object
 
 
 class Within(Mover):
     """Objects become objects with the same body, metadata and tags."""
 
-    def __init__(self, source: Objects, target: Objects, meter: Meter) -> None:
+    def __init__(self, source: SourceObjects, target: Objects, meter: Meter) -> None:
         self._source = source
         self._target = target
         self.meter = meter

@@ -48,6 +48,7 @@ CREATE TABLE commits (
     seq bigint NOT NULL,
     cid bytea NOT NULL,
     prev bytea,
+    forked bytea,
     name text NOT NULL,
     tree bytea NOT NULL,
     versions bytea,
@@ -59,6 +60,7 @@ CREATE TABLE commits (
     CONSTRAINT commits_pkey PRIMARY KEY (bucket, seq),
     CONSTRAINT commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
+CREATE INDEX commits_by_cid ON commits USING btree (bucket, cid);
 CREATE INDEX commits_unpublished ON commits USING btree (bucket, seq) WHERE (NOT published);
 
 CREATE TABLE dirty (
@@ -444,6 +446,11 @@ BEGIN
         RAISE EXCEPTION 'bucket % is not empty: it holds versions or delete markers; list them with list_object_versions and '
             'delete each by its version id', quote_literal(p_name) USING ERRCODE = 'MB410';
     END IF;
+    PERFORM 1 FROM snapshots WHERE bucket = gone LIMIT 1;
+    IF FOUND THEN                                                                               -- [PAST-16]
+        RAISE EXCEPTION 'bucket % is not empty: it has snapshots; remove them first', quote_literal(p_name)
+            USING ERRCODE = 'MB410';
+    END IF;
     DELETE FROM dirty WHERE bucket = gone;
     DELETE FROM dirty_versions WHERE bucket = gone;
     DELETE FROM buckets WHERE id = gone;
@@ -520,6 +527,23 @@ BEGIN
     -- The bucket may have gone, or its versioning changed, while we waited for the one who did it.
     SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
     IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
+    END IF;
+    SELECT c.epoch INTO epoch FROM collector c;
+END $function$;
+
+CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5] the barrier comes first
+    SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
+    IF bucket IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(7172981, bucket::integer);
+        SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+    END IF;
+    IF bucket IS NULL OR NOT FOUND THEN
         RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
     END IF;
     SELECT c.epoch INTO epoch FROM collector c;
@@ -637,6 +661,22 @@ BEGIN
     RETURN QUERY
         SELECT b.cid, p.name, b."offset", b.length, p.damaged, b.epoch < here FROM blocks b JOIN packs p ON p.id = b.pack
         WHERE b.cid = ANY (p_cids) AND p.state = 'ready';
+END $function$;
+
+CREATE FUNCTION give_up_commits(p_bucket bigint, p_seqs bigint[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE n bigint;
+BEGIN
+    PERFORM 1 FROM commits c WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) ORDER BY c.seq FOR UPDATE;
+    DELETE FROM commits c
+        WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
+            AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
+            AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
 END $function$;
 
 CREATE FUNCTION hold(p_bucket bigint, p_key text)

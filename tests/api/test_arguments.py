@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket import DefaultRetention, LifecycleRule, Part, PutRequest, Retention
+from mstbucket import DefaultRetention, KeepPolicy, LifecycleRule, Part, PutRequest, Retention
 from mstbucket.errors import InvalidInput, MstBucketError, NoSuchVersion
 
 TEXTS: dict[str, Callable[[], Any]] = {"a lone surrogate": lambda: "\ud800", "a text with NUL": lambda: "a\0b"}
@@ -44,7 +44,7 @@ ALLOWED = {"None": {"None"}, "int": {"a number"}, "bool": {"True"}, "Body": {"by
 
 VERBS = {
     f"{owner.__name__}.{name}": (owner, name)
-    for owner in (mstbucket.Store, mstbucket.Bucket)
+    for owner in (mstbucket.Store, mstbucket.Bucket, mstbucket.BucketView)
     for name, member in inspect.getmembers(owner, inspect.isfunction)
     if not name.startswith("_")
 }
@@ -72,11 +72,13 @@ class World:
     """A store in which something of everything is, and right values for all parameters by name."""
 
     store: mstbucket.Store
+    view: mstbucket.BucketView
     right: dict[str, Any]
     blobs: Path
 
     def owner(self, kind: type) -> Any:
-        return self.store if kind is mstbucket.Store else self.store.bucket("things")
+        owners = {mstbucket.Store: self.store, mstbucket.BucketView: self.view}
+        return owners.get(kind) or self.store.bucket("things")
 
     def state(self) -> object:
         """All that is stored: every row of every table, every blob."""
@@ -108,15 +110,17 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
         bucket.flush()
         bucket.export_car(directory / "things.car")
         right = {
-            "cid": bucket.head_commit().cid, "commit": bucket.head_commit().cid,
+            "cid": bucket.head_commit().cid, "commit": bucket.head_commit().cid, "source_bucket": "things",
             "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id, "part_number": 1,
             "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"], "requests": [PutRequest("k", b"x")],
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
-            "acl": "private", "prefix": "", "encryption": str(key_file),
+            "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
+            "old": 1, "new": 1,
             "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
-        yield World(store, right, directory / "blobs")
+        view = bucket.at(1)
+        yield World(store, view, right | {"other": view}, directory / "blobs")
 
 
 def call(world: World, function: Callable[..., Any], given: dict[str, Any]) -> Any:
@@ -201,6 +205,10 @@ def with_retention(bucket: mstbucket.Bucket, retention: Retention) -> None:
     bucket.put_object_retention("there", retention)
 
 
+def with_policy(bucket: mstbucket.Bucket, policy: KeepPolicy) -> None:
+    bucket.put_retention(policy)
+
+
 def with_part(bucket: mstbucket.Bucket, part: Part) -> None:
     upload = bucket.list_multipart_uploads().uploads[0]
     bucket.complete_multipart_upload("in parts", upload.id, [part])
@@ -214,6 +222,7 @@ VALUES: dict[str, tuple[Callable[..., None], Any]] = {
     "LifecycleRule": (with_rules, LifecycleRule(noncurrent_days=1)),
     "DefaultRetention": (with_default, DefaultRetention("GOVERNANCE", days=1)),
     "Retention": (with_retention, Retention("GOVERNANCE", LATER)),
+    "KeepPolicy": (with_policy, KeepPolicy(last=1)),
     "Part": (with_part, Part(2, "0" * 32, 4, LATER)),
 }
 

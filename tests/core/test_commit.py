@@ -68,6 +68,7 @@ def commits(draw: st.DrawFn) -> Commit:
         bytes=draw(INT63),
         versions=draw(st.none() | CIDS),
         prev=None if seq == 1 else draw(CIDS),
+        forked=draw(st.none() | CIDS) if seq == 1 else None,
         tags=draw(st.dictionaries(TEXT.filter(bool), TEXT, max_size=5)),
         key=key if sig is not None else None,
         sig=sig,
@@ -79,8 +80,9 @@ def plain(commit: Commit) -> dict[str, Any]:
     for name in ("tree", "versions"):
         if name in value:
             value[name] = LibraryCid.decode(value[name])
-    if commit.prev is not None:
-        value["prev"] = to_text(commit.prev)
+    for name in ("prev", "forked"):
+        if name in value:
+            value[name] = to_text(value[name])
     return value
 
 
@@ -160,6 +162,8 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
     "a first commit after another": (FIRST, {"prev": EMPTY_TREE}, "absent in commit 1"),
     "a second commit after none": (FULL, {"prev": None}, "present in commit 2"),
     "a commit after a raw block": (FULL, {"prev": raw_cid(b"")}, "a CID of a dag-cbor block"),
+    "a second commit that was forked": (FULL, {"forked": EMPTY_TREE}, "absent in commit 2"),
+    "a fork of a raw block": (FIRST, {"forked": raw_cid(b"")}, "a CID of a dag-cbor block"),
     "tags that are a list": (FIRST, {"tags": ["a"]}, "tags is list"),
     "a tag without a name": (FIRST, {"tags": {"": "a"}}, "no name empty"),
     "a tag that is a number": (FIRST, {"tags": {"a": 1}}, "texts without NUL"),
@@ -247,6 +251,10 @@ REFUSED_BLOCKS = {
     "prev in base58": written(prev=str(PREV.set(base="base58btc"))),
     "prev that is no CID": written(prev="bafy"),
     "prev that is raw": written(prev=to_text(raw_cid(b""))),
+    "forked in a second commit": written(forked=to_text(FULL.prev)),
+    "forked as a link": dag_cbor.encode(plain(FIRST) | {"forked": PREV}),
+    "forked in upper case": dag_cbor.encode(plain(FIRST) | {"forked": to_text(FULL.prev).upper()}),
+    "a null forked": with_null("forked"),
     "empty tags": written(tags={}),
     "tags as a list": written(tags=[]),
     "null tags": with_null("tags"),
@@ -269,7 +277,7 @@ REFUSED_BLOCKS = {
 
 @pytest.mark.parametrize("block", REFUSED_BLOCKS.values(), ids=REFUSED_BLOCKS.keys())
 def test_refused_blocks(block: bytes) -> None:
-    """[COM-1] [COM-2] [COM-4] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10]"""
+    """[COM-1] [COM-2] [COM-4] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10] [COM-21]"""
     with pytest.raises(InvalidBlock):
         decode(block)
 

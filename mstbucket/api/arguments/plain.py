@@ -108,6 +108,24 @@ def moment(name: str, value: Any) -> datetime:
     return value
 
 
+def commit(name: str, value: Any) -> str | int | datetime:
+    """What may name a commit: a text, a number or a time."""
+    if isinstance(value, datetime):
+        return moment(name, value)
+    if isinstance(value, str):
+        return text(name, value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise wrong(name, value, "the CID, the number or the time of a commit, or the name of a snapshot")
+    return whole(name, value)
+
+
+def view(name: str, value: Any) -> Any:
+    """What `Bucket.at` gives."""
+    if not hasattr(value, "_view"):
+        raise wrong(name, value, "a BucketView, such as bucket.at(7)")
+    return value
+
+
 def age(name: str, value: Any) -> timedelta:
     """A length of time."""
     if not isinstance(value, timedelta):

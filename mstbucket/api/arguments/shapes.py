@@ -12,6 +12,7 @@ from mstbucket.core.checksums import SIZES
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import DELETE_KEYS_MAX, PARTS_MAX
 from mstbucket.model.objects import EMPTY, DeleteItems
+from mstbucket.model.past import KeepPolicy
 from mstbucket.model.policies import DefaultRetention, Retention
 from mstbucket.model.uploads import NamedPart, Part, PartNames
 
@@ -160,3 +161,17 @@ def default_retention(value: DefaultRetention | Mapping[str, object] | None) -> 
     if given is not None:
         plain.text("a default retention's mode", given.mode)
     return given
+
+
+def keep_policy(value: KeepPolicy | None) -> KeepPolicy | None:
+    """A policy of retention, of which every rule has its type. Whether the numbers are right is not looked at."""
+    if value is None:
+        return None
+    if not isinstance(value, KeepPolicy):
+        raise wrong("policy", value, "KeepPolicy(last=…, daily=…), or None for the default")
+    if value.everything is not None:
+        plain.age("everything", value.everything)
+    for name in ("last", "hourly", "daily", "weekly", "monthly"):
+        if getattr(value, name) is not None:
+            plain.whole(name, getattr(value, name))
+    return value

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.plain import bucket_name, wrong
+from mstbucket.api.view import BucketView
 from mstbucket.core.s3rules.conditions import conditions, expected
 from mstbucket.core.s3rules.metadata import STORAGE_CLASS, check_storage_class
 from mstbucket.errors import Unsupported
@@ -17,7 +18,9 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects import copy as copying
 from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import tags as attributes
+from mstbucket.services.objects.copy import Directives
 from mstbucket.services.objects.read import Source
+from mstbucket.services.past import copy as copy_of_past
 from mstbucket.services.uploads import copy_across
 
 
@@ -35,7 +38,7 @@ class BucketAttributes:
         source_key: str,
         key: str,
         *,
-        source_bucket: str | BucketAttributes | None = None,
+        source_bucket: str | BucketAttributes | BucketView | None = None,
         source_version_id: str | None = None,
         metadata_directive: str = "COPY",
         tagging_directive: str = "COPY",
@@ -63,7 +66,8 @@ class BucketAttributes:
         Args:
             source_key: the object to copy.
             key: where to.
-            source_bucket: name of its bucket, by default this one; or a `Bucket`, also of another store.
+            source_bucket: name of its bucket, by default this one; or a `Bucket`, also of another store; or a `BucketView`
+                of this store: then the object is the one of that commit.
             source_version_id: one version of it. Copied onto its own key it becomes the current one again.
             metadata_directive: `COPY` takes content type, metadata and headers from the source, all of them; `REPLACE`
                 takes them from here, and drops the source's.
@@ -85,11 +89,9 @@ class BucketAttributes:
                 5 GiB: copy it in parts.
             InvalidInput: a directive that there is not, or something given that the directive does not look at.
             MetadataTooLarge, InvalidTag, InvalidKey, KeyTooLong: as in `put_object`.
-            Unsupported: another storage class.
+            Unsupported: another storage class, or a view of another store.
         """
         check_storage_class(storage_class)
-        there, name = self._place_of(source_bucket)
-        source = Source(name, source_key, source_version_id)
         request = PutRequest(
             key, b"", content_type, metadata, headers, tags, if_match, if_none_match,
             object_lock_mode=object_lock_mode,
@@ -102,13 +104,17 @@ class BucketAttributes:
             copy_source_if_modified_since,
             copy_source_if_unmodified_since,
         )
-        if there._context is not self._context:
-            directives = metadata_directive, tagging_directive
-            return copy_across.copy(there._context, source, self._context, self.name, request, *directives, wanted)
+        directives = Directives(metadata_directive, tagging_directive)
         expectation = expected(if_match, if_none_match)
-        return copying.copy(
-            self._context, source, self.name, request, metadata_directive, tagging_directive, wanted, expectation
-        )
+        if isinstance(source_bucket, BucketView):
+            place = Source(source_bucket.name, source_key, source_version_id)
+            past = source_bucket._view
+            return copy_of_past.copy(past, place, self._context, self.name, request, directives, wanted, expectation)
+        there, name = self._place_of(source_bucket)
+        source = Source(name, source_key, source_version_id)
+        if there._context is not self._context:
+            return copy_across.copy(there._context, source, self._context, self.name, request, *directives, wanted)
+        return copying.copy(self._context, source, self.name, request, directives, wanted, expectation)
 
     def _place_of(self, bucket: str | BucketAttributes | None) -> tuple[BucketAttributes, str]:
         """A bucket in whose store the source of a copy is, and the name of the source's bucket."""
@@ -137,7 +143,8 @@ class BucketAttributes:
             NoSuchBucket: the bucket has gone.
             InvalidInput: a text that no key can hold, or a negative `max_keys`.
         """
-        return listing.list_marked(self._context.db, self.name, prefix, delimiter, marker, max_keys)
+        rows = listing.rows_of(self._context.db, self.name)
+        return listing.list_marked(rows, prefix, delimiter, marker, max_keys)
 
     # --- objects ---
 

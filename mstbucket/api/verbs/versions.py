@@ -14,6 +14,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects import delete as deleting
 from mstbucket.services.objects import list_versions as listing_versions
 from mstbucket.services.objects import versioning
+from mstbucket.services.objects.list_versions import Asked
 
 
 @verbs
@@ -75,15 +76,8 @@ class BucketVersions:
             NoSuchBucket: the bucket has gone.
             InvalidInput: a version id marker without a key marker, or of a version that does not exist.
         """
-        return listing_versions.list_versions(
-            self._context.db,
-            self.name,
-            prefix=prefix,
-            delimiter=delimiter,
-            key_marker=key_marker,
-            version_id_marker=version_id_marker,
-            max_keys=max_keys,
-        )
+        asked = Asked(prefix, delimiter, key_marker, version_id_marker, max_keys)
+        return listing_versions.list_versions(self._context.db, self.name, asked)
 
     def delete_object(
         self,

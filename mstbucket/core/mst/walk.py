@@ -48,7 +48,7 @@ def get(blocks: BlockSource, root: CID, key: bytes) -> CID | None:
         link = links[at] if links else None
     if link is None:
         return None
-    raise _too_deep(root)
+    raise too_deep(root)
 
 
 def walk(blocks: BlockSource, root: CID, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, CID]]:
@@ -68,7 +68,7 @@ def walk(blocks: BlockSource, root: CID, start: bytes = b"", end: bytes | None =
         if not isinstance(what, int):
             # [MST-7] ascending across nodes is the same as inside the interval handed down
             if name <= last:
-                raise _out_of_order(root, name)
+                raise out_of_order(root, name)
             last = name
             yield name, what
             continue
@@ -87,17 +87,17 @@ def walk(blocks: BlockSource, root: CID, start: bytes = b"", end: bytes | None =
             if link is not None:
                 # [MST-8]
                 if not what:
-                    raise _too_deep(root)
+                    raise too_deep(root)
                 leaf, theirs = nodes.take_leaf(link)
                 if leaf:
                     if leaf[0] <= last:
-                        raise _out_of_order(root, leaf[0])
+                        raise out_of_order(root, leaf[0])
                     last = leaf[-1]
                     yield from zip(leaf, theirs)  # noqa: B905  as many of both; the check costs a tenth
             if at < len(keys):
                 key = keys[at]
                 if key <= last:
-                    raise _out_of_order(root, key)
+                    raise out_of_order(root, key)
                 last = key
                 yield key, values[at]
 
@@ -133,7 +133,7 @@ def walk_blocks(blocks: BlockSource, root: CID) -> Iterator[tuple[CID, bytes | N
         keys, values, links, block = nodes.take(cid, depth)
         # [MST-7] inside the open interval handed down by the parent
         if keys and (keys[0] <= above or (below is not None and keys[-1] >= below)):
-            raise _out_of_order(root, keys[0])
+            raise out_of_order(root, keys[0])
         yield cid, block
         todo: list[tuple[CID, int, bytes, bytes | None]] = []
         for at, value in enumerate(values):
@@ -170,7 +170,7 @@ class _Ahead:
         """Return the node of *cid*, *depth* levels below the root, cut down to what the range needs."""
         # [MST-10] the only thing that ends a chain of empty nodes that links back to itself
         if depth > TREE_HEIGHT_MAX:
-            raise _too_deep(self._root)
+            raise too_deep(self._root)
         node = self._nodes.pop(cid, None)
         if node is None:
             self._load([cid], self.height - depth)
@@ -188,10 +188,10 @@ class _Ahead:
         else:
             keys, values, links = read_node(block)
             if not keys and not links:
-                raise _empty(cid)
+                raise empty_subtree(cid)
         # [MST-8]
         if links:
-            raise _too_deep(self._root)
+            raise too_deep(self._root)
         return keys, values
 
     def _load(self, frontier: list[CID], height: int) -> None:
@@ -220,7 +220,7 @@ class _Ahead:
         keys, values, links = read_node(block)
         # [MST-5] [MST-6] only a root may be wholly empty
         if not keys and not links and cid != self._root:
-            raise _empty(cid)
+            raise empty_subtree(cid)
         if self._ranged:
             first = bisect_left(keys, self._start)
             last = len(keys) if self._end is None else max(bisect_left(keys, self._end), first)
@@ -231,18 +231,21 @@ class _Ahead:
         return keys, values, links, block
 
 
-def _out_of_order(root: CID, key: bytes) -> Untrue:
+def out_of_order(root: CID, key: bytes) -> Untrue:
+    """The error for a key that stands where its order does not allow it ([MST-7])."""
     return Untrue(
         f"the tree under {to_text(root)} has the key {key[:40]!r} out of order: get it from another source"
     ).about(cid=root)
 
 
-def _empty(cid: CID) -> Untrue:
+def empty_subtree(cid: CID) -> Untrue:
+    """The error for a node without keys and links that is no root."""
     # [MST-5]
     return Untrue(f"node {to_text(cid)} is an empty subtree: a link to it must have been null").about(cid=cid)
 
 
-def _too_deep(root: CID) -> Untrue:
+def too_deep(root: CID) -> Untrue:
+    """The error for nodes where the height of the tree leaves no room for any ([MST-8], [MST-10])."""
     return Untrue(
         f"the tree under {to_text(root)} is deeper than {TREE_HEIGHT_MAX} levels: it is not what it claims"
     ).about(cid=root)

@@ -1,4 +1,4 @@
-"""Blocks in packs that are known to be damaged: whoever promises that they can be read has to read them first ([PUT-16])."""
+"""Blocks in packs that are known to be damaged: whoever promises that they can be read has to read them first ([PUT-20])."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
@@ -13,7 +14,8 @@ from mstbucket.core.s3rules.retention import lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
 from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import Conflict, CorruptionError, FormatError, InvalidInput, InvalidRequest
-from mstbucket.index.damage import bucket_id_and_damage
+from mstbucket.index.buckets import bucket_id
+from mstbucket.index.damage import any_damaged
 from mstbucket.index.find import find_row
 from mstbucket.index.locks import VersionToLock, lock_new_versions
 from mstbucket.index.objects import NewObject, add_objects
@@ -30,13 +32,19 @@ DIRECTIVES: Final = ("COPY", "REPLACE")
 ATTEMPTS: Final = 5  # of a copy whose source is overwritten each time between the look at its body and the transaction
 
 
+class Directives(NamedTuple):
+    """Where a copy takes metadata and tags from ([ATTR-4])."""
+
+    metadata: str
+    tagging: str
+
+
 def copy(
     context: Context,
     source: Source,
     bucket: str,
     request: PutRequest,
-    metadata_directive: str,
-    tagging_directive: str,
+    directives: Directives,
     wanted: Conditions,
     expectation: Expected,
 ) -> PutResult:
@@ -44,21 +52,15 @@ def copy(
     encode_key(source.key)
     if source.version_id is not None:
         stored_id(source.version_id)
-    check_request(request)
-    lock = lock_wanted(request)
-    check_directives(request, metadata_directive, tagging_directive)
     # [ATTR-5] a copy of a version onto its own key is a change: the version becomes the current one again
-    if source == Source(bucket, request.key, None) and metadata_directive == "COPY":
+    if source == Source(bucket, request.key, None) and directives.metadata == "COPY":
         raise InvalidRequest(
             f"copying {source.key!r} onto itself without changing its metadata is no copy: use "
             "metadata_directive='REPLACE', another key, or put_object_tagging for new tags"
         )
 
-    now = context.db.now_ms()
-
-    def work(tx: Tx) -> PutResult:
-        number, damage = bucket_id_and_damage(tx.connection, source.bucket)
-        tx.expect(request.key, expectation)
+    def look(tx: Tx) -> Manifest:
+        number = bucket_id(tx.connection, source.bucket)
         if (source.bucket, source.key) == (bucket, request.key):
             tx.hold(request.key)  # else a change of the metadata could undo what is written meanwhile
         # Read behind the barrier: what the source row names cannot be collected before this transaction ends.
@@ -66,16 +68,44 @@ def copy(
         if was.delete_marker:
             raise InvalidRequest(f"version {source.version_id!r} of {source} is a delete marker: there is nothing to copy")
         wanted.check_source(was.etag or "", was.modified, str(source))
-        if damage and was.content != sound:
+        return was
+
+    return copy_found(context, source, look, bucket, request, directives, expectation)
+
+
+def copy_found(
+    context: Context,
+    source: Source,
+    look: Callable[[Tx], Manifest],
+    bucket: str,
+    request: PutRequest,
+    directives: Directives,
+    expectation: Expected,
+) -> PutResult:
+    """Make `request.key` an object with the body that a manifest names.
+
+    Args:
+        look: gives the manifest of the source inside the transaction. What it names must not be collected before the end.
+    """
+    check_request(request)
+    lock = lock_wanted(request)
+    check_directives(request, *directives)
+    now = context.db.now_ms()
+
+    sound: bytes | None = None  # the body that was looked at
+
+    def work(tx: Tx) -> PutResult:
+        tx.expect(request.key, expectation)
+        was = look(tx)
+        if was.content != sound and any_damaged(tx.connection):
             raise _Unread(was)
-        m = replace(_made(was, request, now, metadata_directive, tagging_directive), version_id=new_id(tx.versioning))
+        m = replace(_made(was, request, now, *directives), version_id=new_id(tx.versioning))
         new = NewObject.of(request.key, m)
         add_objects(tx, [new])  # its parts too [ATTR-6]
         if lock is not None:
             lock_new_versions(tx, [VersionToLock(request.key, m.version_id, lock)])
         return put_result(new, tx.versioning)
 
-    sound: bytes | None = None  # the body that was looked at
     for _ in range(ATTEMPTS):
         try:
             return inside(context.db, bucket, work)
@@ -93,7 +123,7 @@ class _Unread(Exception):
 
 
 def check_body(context: Context, source: Source, manifest: Manifest) -> None:
-    """Refuse a body that cannot be read as far as damage is known of ([PUT-16]).
+    """Refuse a body that cannot be read as far as damage is known of ([PUT-20]).
 
     Raises:
         CorruptionError: a block of it is missing or damaged; the message names the object.

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from mstbucket.core.keys import check_text
 from mstbucket.core.s3rules.listing import LastItem, common_prefix, page_size, read_token, write_token
 from mstbucket.core.times import moment
-from mstbucket.index.buckets import require
-from mstbucket.index.listing import ObjectContent, list_contents, list_objects
+from mstbucket.index.listing import ListedObject, ObjectContent, list_contents, list_objects
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import MarkerPage, ObjectSummary, Page
 from mstbucket.pg.database import Database
 
+#: Finds the first rows of a listing: takes a prefix, a delimiter, what the rows are above, and how many there may be.
+Rows = Callable[[str, str | None, str, int], list[ListedObject]]
+
+
+def rows_of(db: Database, bucket: str) -> Rows:
+    """The rows of the bucket's current objects."""
+    return partial(list_objects, db, bucket)
+
 
 def list_page(
-    db: Database,
-    bucket: str,
+    rows_from: Rows,
     *,
     prefix: str,
     delimiter: str | None,
@@ -30,13 +37,13 @@ def list_page(
     after = start_after or ""
     if continuation_token is not None:  # [LIST-5] a token replaces start_after
         after = read_token(continuation_token).past
-    found = _find(db, bucket, prefix, delimiter, after, max_keys)
+    found = _find(rows_from, prefix, delimiter, after, max_keys)
     last = found.last if found.truncated else None
     return Page(found.keys, found.prefixes, found.truncated, None if last is None else write_token(last))
 
 
 def list_marked(
-    db: Database, bucket: str, prefix: str, delimiter: str | None, marker: str | None, max_keys: int
+    rows_from: Rows, prefix: str, delimiter: str | None, marker: str | None, max_keys: int
 ) -> MarkerPage:
     """One page; see `Bucket.list_objects_v1` for the meaning of each argument."""
     after = marker or ""
@@ -44,7 +51,7 @@ def list_marked(
     around = common_prefix(after, prefix, delimiter)
     if around is not None:  # [MARK-1] the marker is, or lies in, a common prefix, which is not above it
         after = LastItem(around, True).past
-    found = _find(db, bucket, prefix, delimiter, after, max_keys)
+    found = _find(rows_from, prefix, delimiter, after, max_keys)
     last = found.last if found.truncated and delimiter else None  # [MARK-2] as in S3: only with a delimiter
     return MarkerPage(found.keys, found.prefixes, found.truncated, None if last is None else last.text)
 
@@ -58,16 +65,15 @@ class _Found(NamedTuple):
     last: LastItem | None
 
 
-def _find(db: Database, bucket: str, prefix: str, delimiter: str | None, after: str, max_keys: int) -> _Found:
+def _find(rows_from: Rows, prefix: str, delimiter: str | None, after: str, max_keys: int) -> _Found:
     """The keys with `prefix` above `after`, those with the delimiter as common prefixes: a page of either form."""
     for name, text in (("prefix", prefix), ("delimiter", delimiter or "")):
         check_text(name, text)
     wanted = page_size("max_keys", max_keys)
-    if wanted == 0:
-        require(db, bucket)
-        return _Found((), (), False, None)
     # [LIST-3] one more than the page holds, so a page that fits exactly is not truncated
-    rows = list_objects(db, bucket, prefix, delimiter, after, wanted + 1)
+    rows = rows_from(prefix, delimiter, after, wanted + 1)
+    if wanted == 0:
+        return _Found((), (), False, None)
     truncated = len(rows) > wanted
     rows = rows[:wanted]
     keys = tuple(ObjectSummary(key, size, etag, moment(ms)) for key, size, etag, ms, cut in rows if cut == 0)
@@ -75,7 +81,7 @@ def _find(db: Database, bucket: str, prefix: str, delimiter: str | None, after: 
     return _Found(keys, prefixes, truncated, LastItem(rows[-1].key, rows[-1].cut != 0) if rows else None)
 
 
-def iterate(db: Database, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
+def iterate(rows_from: Rows, prefix: str) -> Iterator[ObjectSummary]:
     """Every key with `prefix`, in order, a page at a time.
 
     A key that is there from the first page to the last is given exactly once, whatever is written meanwhile.
@@ -83,8 +89,7 @@ def iterate(db: Database, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
     token: str | None = None
     while True:
         page = list_page(
-            db,
-            bucket,
+            rows_from,
             prefix=prefix,
             delimiter=None,
             start_after=None,

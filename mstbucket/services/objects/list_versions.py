@@ -7,7 +7,8 @@ keeps its place when its version, or any other, is deleted, becomes noncurrent o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from mstbucket.core.keys import TOP, check_text
 from mstbucket.core.s3rules.listing import common_prefix, page_size, read_version_marker, write_version_marker
@@ -24,26 +25,69 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 
-def list_versions(
-    db: Database,
-    bucket: str,
-    *,
-    prefix: str,
-    delimiter: str | None,
-    key_marker: str | None,
-    version_id_marker: str | None,
-    max_keys: int,
-) -> VersionsPage:
-    """One page; see `Bucket.list_object_versions` for the meaning of each argument."""
-    for name, text in (("prefix", prefix), ("delimiter", delimiter), ("key_marker", key_marker)):
-        check_text(name, text or "")
-    if version_id_marker is not None and not key_marker:
-        raise InvalidInput("a version_id_marker counts with a key_marker only: give both, as the page before did")
-    wanted = page_size("max_keys", max_keys)
+class VersionRows(Protocol):
+    """Where the rows of a listing of versions come from; both questions are asked of the same state."""
+
+    def first(self, prefix: str, delimiter: str | None, start: Start, limit: int) -> list[ListedVersion]:
+        """The first `limit` versions and common prefixes from `start` on."""
+        ...
+
+    def place(self, key: str, version_id: str | None) -> int | None:
+        """The place among the versions of a key that the one with this stored id has; None where there is none."""
+        ...
+
+
+class _IndexRows:
+    """The rows of a bucket by its number, as one snapshot of the database has them."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self._connection = connection
+        self._number = number
+
+    def first(self, prefix: str, delimiter: str | None, start: Start, limit: int) -> list[ListedVersion]:
+        return index.list_versions(self._connection, self._number, prefix, delimiter, start, limit)
+
+    def place(self, key: str, version_id: str | None) -> int | None:
+        return index.place_of_version(self._connection, self._number, key, version_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a page of versions is asked for by; see `Bucket.list_object_versions`.
+
+    Raises:
+        InvalidInput: no page can be asked for by that.
+    """
+
+    prefix: str
+    delimiter: str | None
+    key_marker: str | None
+    version_id_marker: str | None
+    max_keys: int
+
+    def __post_init__(self) -> None:
+        for name, text in (("prefix", self.prefix), ("delimiter", self.delimiter), ("key_marker", self.key_marker)):
+            check_text(name, text or "")
+        if self.version_id_marker is not None and not self.key_marker:
+            raise InvalidInput("a version_id_marker counts with a key_marker only: give both, as the page before did")
+        page_size("max_keys", self.max_keys)
+
+
+def list_versions(db: Database, bucket: str, asked: Asked) -> VersionsPage:
+    """One page of the versions that the bucket has now."""
     with db.snapshot() as connection:  # one view for page and marker
-        number = bucket_id(connection, bucket)
-        start = _start(connection, number, prefix, delimiter, key_marker or "", version_id_marker)
-        rows = index.list_versions(connection, number, prefix, delimiter, start, wanted + 1) if wanted else []
+        return versions_page(_IndexRows(connection, bucket_id(connection, bucket)), asked)
+
+
+def versions_page(rows_from: VersionRows, asked: Asked) -> VersionsPage:
+    """One page of the versions that there are in *rows_from*.
+
+    Raises:
+        InvalidInput: the marker names a version that does not exist.
+    """
+    wanted = page_size("max_keys", asked.max_keys)
+    start = _start(rows_from, asked)
+    rows = rows_from.first(asked.prefix, asked.delimiter, start, wanted + 1) if wanted else []
     truncated = len(rows) > wanted
     rows = rows[:wanted]
     last = _marker(rows[-1]) if truncated else (None, None)
@@ -55,22 +99,23 @@ def list_versions(
     return VersionsPage(versions, tuple(row.key for row in rows if row.cut != 0), truncated, *last)
 
 
-def _start(
-    connection: Connection, number: int, prefix: str, delimiter: str | None, key: str, version_id_marker: str | None
-) -> Start:
-    around = common_prefix(key, prefix, delimiter)
+def _start(rows_from: VersionRows, asked: Asked) -> Start:
+    key = asked.key_marker or ""
+    around = common_prefix(key, asked.prefix, asked.delimiter)
     if around is not None:  # [VSN-11] the marker is, or lies in, a common prefix: it is done with all of it
         return Start(around + TOP)
-    if version_id_marker is None:
+    if asked.version_id_marker is None:
         return Start(key)
-    named = read_version_marker(version_id_marker)
+    named = read_version_marker(asked.version_id_marker)
     if named is not None:
         version_id, seq = named
         return Start(key, seq, version_id)
-    stored = stored_id(version_id_marker)
-    place = index.place_of_version(connection, number, key, stored)
+    stored = stored_id(asked.version_id_marker)
+    place = rows_from.place(key, stored)
     if place is None:
-        raise InvalidInput(f"{key!r} has no version {version_id_marker!r} to go on from: use the markers of the page before")
+        raise InvalidInput(
+            f"{key!r} has no version {asked.version_id_marker!r} to go on from: use the markers of the page before"
+        )
     return Start(key, place, stored)
 
 

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from mstbucket.core import unixfs
+from mstbucket.core.blocks import BlockSource
 from mstbucket.core.keys import encode_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL, Conditions
 from mstbucket.core.s3rules.ranges import parse_range, part_range
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, StorageError, Untrue
-from mstbucket.index.find import find, find_with_place
+from mstbucket.index.find import Described, find, find_with_place
 from mstbucket.index.rows import info_of
 from mstbucket.limits import MIB
 from mstbucket.model.objects import ObjectInfo
@@ -130,7 +131,11 @@ class Wanted:
 
 def head(db: Database, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectInfo:
     """What is known of the object; see `Bucket.head_object`."""
-    found = find(db, bucket, wanted.key, wanted.version_id)
+    return describe(find(db, bucket, wanted.key, wanted.version_id), bucket, wanted, expect)
+
+
+def describe(found: Described, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectInfo:
+    """What is known of the object that was found for *wanted*, where it is as expected."""
     _check(expect, found.manifest, bucket, wanted.key)
     info = info_of(wanted.key, found.cid, found.manifest, found.versioning, found.lock)
     if wanted.part is None:
@@ -140,11 +145,28 @@ def head(db: Database, bucket: str, wanted: Wanted, expect: Conditions) -> Objec
 
 def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, expect: Conditions) -> ObjectReader:
     """A reader of the object, or of some of its bytes; see `Bucket.get_object`."""
-    key = wanted.key
+    check_wanted(wanted)
+    found, place = find_with_place(db, bucket, wanted.key, wanted.version_id)
+    return open_found(blocks, found, lambda content: blocks.at(content, place), bucket, wanted, expect)
+
+
+def check_wanted(wanted: Wanted) -> None:
+    """Raise unless one range or one part of the object is wanted, or all of it."""
     if wanted.span is not None and wanted.part is not None:
-        encode_key(key)
+        encode_key(wanted.key)
         raise InvalidInput("get_object takes a range or a part_number, not both")
-    found, place = find_with_place(db, bucket, key, wanted.version_id)
+
+
+def open_found(
+    blocks: BlockSource,
+    found: Described,
+    first: Callable[[bytes], bytes],
+    bucket: str,
+    wanted: Wanted,
+    expect: Conditions,
+) -> ObjectReader:
+    """A reader of the object that was found for *wanted*. *first* reads the root block of its body."""
+    key = wanted.key
     manifest = found.manifest
     content, size = manifest.content, manifest.size
     assert content is not None and size is not None  # neither kind of row is a delete marker
@@ -154,17 +176,17 @@ def open_object(db: Database, blocks: StoreBlocks, bucket: str, wanted: Wanted, 
     else:
         start, stop = (0, size) if wanted.span is None else parse_range(wanted.span, size)
 
-    def describe() -> ObjectInfo:
+    def told() -> ObjectInfo:
         info = info_of(key, found.cid, manifest, found.versioning, found.lock)
         return info if wanted.part is None else replace(info, part_range=(start, stop))
 
     def chunks() -> Iterator[bytes]:
         try:
-            yield from body_range(blocks, content, blocks.at(content, place), size, start, stop)
+            yield from body_range(blocks, content, first(content), size, start, stop)
         except (CorruptionError, FormatError) as error:
             raise of_object(error, bucket, key) from error
 
-    return ObjectReader(describe, start, stop, chunks())
+    return ObjectReader(told, start, stop, chunks())
 
 
 def _check(expect: Conditions, manifest: Manifest, bucket: str, key: str) -> None:
@@ -172,7 +194,7 @@ def _check(expect: Conditions, manifest: Manifest, bucket: str, key: str) -> Non
         expect.check_read(manifest.etag or "", manifest.modified, f"object {key!r} of bucket {bucket!r}")
 
 
-def body_range(blocks: StoreBlocks, content: bytes, root: bytes, size: int, start: int, stop: int) -> Iterator[bytes]:
+def body_range(blocks: BlockSource, content: bytes, root: bytes, size: int, start: int, stop: int) -> Iterator[bytes]:
     """The bytes from `start` to `stop` of the body with root CID `content` and root block `root`.
 
     The source has hashed every block; that each has the size and height of its place is checked here ([GET-2]).

@@ -11,8 +11,8 @@ from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import NoSuchCommit, Untrue
-from mstbucket.index.commits import Roots, read_head, read_roots
+from mstbucket.errors import Untrue
+from mstbucket.index.commits import Head, Roots, read_roots
 from mstbucket.index.dirty import Place, Side, objects_behind, versions_behind
 from mstbucket.index.versions import check_history
 from mstbucket.model.objects import CheckReport
@@ -20,7 +20,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen
-from mstbucket.verify.car import verify_car
+from mstbucket.verify.car import CarReport, verify_car
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -28,18 +28,17 @@ if TYPE_CHECKING:
 _PAGE: Final = 2000  # rows of the index that are compared at a time
 
 
-def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
-    """Verify the newest commit in the store, and the index against the tree; see `Bucket.verify`.
+def check(context: Context, head: Head, progress: Callable[[int], object] | None) -> CheckReport:
+    """Verify the commit of *head* in the store, and the index against the tree; see `Bucket.verify`.
+
+    The caller holds a lease on that commit.
 
     [CHK-1] No transaction is open while blocks are read: the database cannot clean up old rows while a snapshot is held.
     """
+    bucket = head.name
+    assert head.commit is not None  # there is a lease on it
     with error_context(context, bucket):
-        with context.db.reading() as connection:
-            head = read_head(connection, bucket)
-        if head.commit is None:
-            raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
-        with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
-            report = verify_car(stream, progress)
+        report = judge(context, head.commit, progress)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
             raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}").about(bucket=bucket)
         if head.tags_dirty is None and report.commit.versioning != head.versioning:  # [VSN-8]
@@ -54,6 +53,12 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
             raise Untrue(f"bucket {bucket!r}: {wrong}").about(bucket=bucket)
     clear_restored(context.db, context.blocks.of_pack)  # [PUT-15]
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
+
+
+def judge(context: Context, commit: bytes, progress: Callable[[int], object] | None) -> CarReport:
+    """Read and judge all that a commit reaches, on which the caller holds a lease."""
+    with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
+        return verify_car(stream, progress)
 
 
 class _Sections(io.RawIOBase):

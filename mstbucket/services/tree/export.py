@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from mstbucket.core import car
-from mstbucket.core.cid import from_text, to_text
+from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.files.whole import write_all
 from mstbucket.limits import MIB
-from mstbucket.model.objects import CommitInfo, ExportReport
+from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen
@@ -19,10 +19,9 @@ _BUFFER: Final = MIB  # written at a time; small blocks come by the hundred thou
 
 
 def export(
-    context: Context, bucket: str, commit: CommitInfo, target: BinaryIO, progress: Callable[[int], object] | None
+    context: Context, bucket: str, root: bytes, target: BinaryIO, progress: Callable[[int], object] | None
 ) -> ExportReport:
-    """Write the closure of `commit` of `bucket` to `target`; see `Bucket.export_car`."""
-    root = from_text(commit.cid)
+    """Write the closure of commit `root` of `bucket` to `target`, with a lease on it; see `Bucket.export_car`."""
     held = bytearray(car.header(root))
     written = blocks = 0
     with Seen() as seen, error_context(context, bucket):

@@ -13,8 +13,9 @@ flush publishes.
 
 from __future__ import annotations
 
-from mstbucket.errors import CommitMoved, Unsupported
+from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
 from mstbucket.index import commits, dirty, space
+from mstbucket.index.commits import read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
@@ -48,29 +49,51 @@ def fold_all(context: Context, bucket: str) -> None:
         snapshot = take_snapshot(context, bucket)
         if snapshot.changes or snapshot.head.tags_dirty is not None or snapshot.head.commit is None:  # [TAG-6]
             with error_context(context, bucket):
-                _fold_once(context, snapshot)
+                try:
+                    _fold_once(context, snapshot)
+                except MissingBlock as error:
+                    _raise_if_moved(context, snapshot, error)
+                    raise
         if not snapshot.more:
             return
 
 
 def _fold_once(context: Context, snapshot: Snapshot) -> None:
     """Steps 2 and 3, for the changes of one snapshot."""
-    _check_number(snapshot)
+    check_number(snapshot)
     folded = fold(context.blocks, snapshot, context.signer)
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
-            _check_bucket(tx, snapshot)
-            _move_commit(tx, snapshot, folded)
-            _keep_bodies(tx, snapshot, pack)
-            pack.record(tx)
-            _clear_dirty(tx, snapshot)
-            space.count_dead(connection)
+            record_fold(tx, snapshot, folded, pack)
         pack.keep()
 
 
-def _check_number(snapshot: Snapshot) -> None:
+def _raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:
+    """Raise `CommitMoved` if the commit of the snapshot is no longer the newest: then its nodes may have been collected."""
+    with context.db.reading() as connection:
+        head = read_head(connection, snapshot.head.name)
+    if (head.bucket, head.commit) != (snapshot.head.bucket, snapshot.head.commit):
+        raise CommitMoved(f"somebody else flushed bucket {head.name!r}, and what it replaced was collected") from error
+
+
+def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
+    """Inside the transaction: move the commit, record the blocks of the pack that holds the fold, and clear what is dirty.
+
+    Raises:
+        CommitMoved: somebody else moved the commit since the snapshot, or a body has gone.
+    """
+    _check_bucket(tx, snapshot)
+    _move_commit(tx, snapshot, folded)
+    _keep_bodies(tx, snapshot, pack)
+    pack.record(tx)
+    _clear_dirty(tx, snapshot)
+    space.count_dead(tx.connection)
+
+
+def check_number(snapshot: Snapshot) -> None:
+    """Raise `Unsupported` where no commit can follow the one of the snapshot."""
     head = snapshot.head
     if head.seq >= COMMIT_SEQ_MAX:  # [COM-13]
         raise Unsupported(

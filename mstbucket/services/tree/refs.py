@@ -23,7 +23,7 @@ _DELETED: Final = 1000  # blobs by one call
 
 
 def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
-    """Remove the blobs of old commits: not among the newest REFS_KEPT of any bucket of that identity ([STO-10]).
+    """Remove the blobs of commits that are not kept and not among the newest REFS_KEPT, of every identity ([STO-10]).
 
     Blobs of buckets that this store does not have stay. A listing is a request, so an identity is looked at again only
     after REFS_EVERY more commits.
@@ -39,21 +39,32 @@ def trim_refs(context: Context, trimmed: dict[str, int]) -> int:
         if last < trimmed.get(identity, -REFS_EVERY) + REFS_EVERY:
             continue
         trimmed[identity] = last
-        names = [info.name for info in context.blobs.list(f"{REFS}{identity}/")]
-        # The question comes after the listing: then the listing names no newer commit. An import shares the identity.
-        newest = commits.newest_of_identity(context.db, identity)
-        old = [name for name in names if newest and _is_old(name, newest)]
-        for start in range(0, len(old), _DELETED):
-            context.blobs.delete_many(old[start : start + _DELETED])
-        count += len(old)
+        count += trim_refs_of(context, identity)
     return count
 
 
-def _is_old(name: str, newest: list[int]) -> bool:
+def trim_refs_of(context: Context, identity: str) -> int:
+    """Remove the blobs of commits of one identity that are neither kept nor among the newest REFS_KEPT; how many."""
+    names = [info.name for info in context.blobs.list(f"{REFS}{identity}/")]
+    # The question comes after the listing: then the listing names no newer commit. An import shares the identity.
+    newest = commits.newest_of_identity(context.db, identity)
+    old = [(seq, name) for name in names if newest and (seq := _old_number(name, newest)) is not None]
+    count = 0
+    for start in range(0, len(old), _DELETED):
+        batch = old[start : start + _DELETED]
+        kept = commits.kept_of_identity(context.db, identity, [seq for seq, _ in batch])  # [PAST-14]
+        gone = [name for seq, name in batch if seq not in kept]
+        context.blobs.delete_many(gone)
+        count += len(gone)
+    return count
+
+
+def _old_number(name: str, newest: list[int]) -> int | None:
+    """The number of the commit that this blob publishes, if it is far from the newest ones."""
     ref = parse_ref(name) or parse_secret_ref(name)
     if ref is None or ref[1] > max(newest):  # a store that is ahead of this database made it
-        return False
-    return not any(seq - REFS_KEPT < ref[1] <= seq for seq in newest)
+        return None
+    return None if any(seq - REFS_KEPT < ref[1] <= seq for seq in newest) else ref[1]
 
 
 def reencode_refs(context: Context) -> dict[str, str]:

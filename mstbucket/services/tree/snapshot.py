@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core import manifest as manifests
 from mstbucket.core.keys import TOP
@@ -14,6 +14,9 @@ from mstbucket.index import dirty
 from mstbucket.index.commits import Head, read_head
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
 
 # Of each of the two trees:
 FLUSH_KEYS: Final = 50_000  # folded into one commit at most; 1.3 KB held for each meanwhile, and more is not faster
@@ -92,28 +95,32 @@ def take_snapshot(context: Context, bucket: str) -> Snapshot:
         NoSuchBucket: there is no such bucket.
     """
     with context.db.snapshot() as connection:
-        head = read_head(connection, bucket)
-        objects, versions = Changes(head.tree or EMPTY_ROOT), Changes(head.versions or EMPTY_ROOT)
-        snapshot = Snapshot(head, objects, versions)
-        # If not all fits, the cut is between two keys: then no commit lacks an object that became a version.
-        last = TOP
-        with dirty.changed_versions(connection, head.bucket, last, FLUSH_KEYS + 1) as changed:
-            all_versions = _take(snapshot, versions, changed)
-        if not all_versions:
-            _drop_last_key(versions)
-            last = versions.keys[-1]
-        with dirty.changed_objects(connection, head.bucket, last, FLUSH_KEYS + 1) as changed:
-            all_objects = _take(snapshot, objects, changed)
-        if not all_objects:
-            versions.cut(bisect_right(versions.keys, objects.keys[-1]))
-        snapshot.more = not (all_versions and all_objects)
+        return read_changes(connection, read_head(connection, bucket), FLUSH_KEYS, FLUSH_MANIFESTS)
+
+
+def read_changes(connection: Connection, head: Head, keys: int, held: int) -> Snapshot:
+    """As `take_snapshot`, of a bucket that nobody changes: at most so many *keys*, and *held* bytes of manifests."""
+    objects, versions = Changes(head.tree or EMPTY_ROOT), Changes(head.versions or EMPTY_ROOT)
+    snapshot = Snapshot(head, objects, versions)
+    # If not all fits, the cut is between two keys: then no commit lacks an object that became a version.
+    last = TOP
+    with dirty.changed_versions(connection, head.bucket, last, keys + 1) as changed:
+        all_versions = _take(snapshot, versions, changed, keys, held)
+    if not all_versions:
+        _drop_last_key(versions)
+        last = versions.keys[-1]
+    with dirty.changed_objects(connection, head.bucket, last, keys + 1) as changed:
+        all_objects = _take(snapshot, objects, changed, keys, held)
+    if not all_objects:
+        versions.cut(bisect_right(versions.keys, objects.keys[-1]))
+    snapshot.more = not (all_versions and all_objects)
     return snapshot
 
 
-def _take(snapshot: Snapshot, changes: Changes, changed: Iterator[dirty.Change]) -> bool:
+def _take(snapshot: Snapshot, changes: Changes, changed: Iterator[dirty.Change], keys: int, held: int) -> bool:
     """Take as many dirty rows as fit. Whether that is all of them."""
     for change in changed:
-        if len(changes.keys) >= FLUSH_KEYS or changes.held >= FLUSH_MANIFESTS:
+        if len(changes.keys) >= keys or changes.held >= held:
             return False
         snapshot.add(changes, change)
     return True

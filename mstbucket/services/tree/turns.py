@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from mstbucket.errors import Conflict
@@ -15,6 +16,18 @@ WAIT_SECONDS: Final = 60.0  # for another flush of the bucket, which may be stop
 LOCK: Final = 0x6D7376  # the class of the advisory locks; the second number is the bucket's row number
 FLUSH_ATTEMPTS: Final = 20  # a flush that loses this often is raised to the caller
 _PAUSE_MAX: Final = 0.1  # seconds between two looks whether it is our turn
+
+
+@contextmanager
+def turn(context: Context, bucket: int) -> Iterator[None]:
+    """Keep flushes of the bucket with that row number waiting; after WAIT_SECONDS the block goes on without that."""
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        with context.db.holding(LOCK, bucket) as mine:  # [FLUSH-11]
+            if mine or time.monotonic() >= end:
+                yield
+                return
+        time.sleep(random.uniform(_PAUSE_MAX / 2, _PAUSE_MAX))
 
 
 def in_turn(context: Context, bucket: str, fold: Callable[[], None]) -> None:

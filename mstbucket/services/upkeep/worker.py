@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
 from mstbucket.index.dirty import due_for_flush
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.past.retention import expire
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.upkeep.compact import Compactor
@@ -17,6 +19,7 @@ from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
 FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
 FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
+RETENTION_SECONDS: Final = 600.0  # between two looks for commits that no rule keeps: a look reads all of them
 POLL_SECONDS: Final = 5.0  # between two looks; a look is one query, over FLUSH_DIRTY dirty keys of each bucket at most
 
 log = logging.getLogger("mstbucket")
@@ -42,11 +45,15 @@ class Worker:
 
     def _run(self) -> None:
         compactor = Compactor(self._context)
+        next_retention = 0.0
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
             self._attempt("the compaction", compactor.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
+            if time.monotonic() >= next_retention:
+                self._attempt("the retention of commits", expire, self._context)
+                next_retention = time.monotonic() + RETENTION_SECONDS
             if self._uploads_age is not None:
                 self._attempt("the expiry of uploads", expire_uploads, self._context, self._uploads_age)
 

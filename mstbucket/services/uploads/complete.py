@@ -173,7 +173,7 @@ class _Completion:
             found = part_rows.chunks_of(self._context.db, self._upload.id, page)
             if len(found) != len(page):
                 raise self._replaced()
-            if self._damage:  # [PUT-16]
+            if self._damage:  # [PUT-20]
                 digests = b"".join(part.digests for part in found)
                 cids = [RAW_PREFIX + digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
                 read_suspects(self._context, cids)

@@ -267,7 +267,7 @@ def everything(bucket: mstbucket.Bucket) -> list[tuple[str, str, str]]:
 def test_what_brings_no_bytes_makes_no_object_of_blocks_that_are_known_to_be_damaged(
     copier: str, damage: str, begun: mstbucket.Bucket, blobs: Path
 ) -> None:
-    """[PUT-16]: and when they can be read again it does, whether or not the record has gone."""
+    """[PUT-20]: and when they can be read again it does, whether or not the record has gone."""
     whole = harm(blobs, damage)
     found(begun)
     before = everything(begun)
@@ -283,7 +283,7 @@ def test_what_brings_no_bytes_makes_no_object_of_blocks_that_are_known_to_be_dam
 
 
 def test_what_is_sound_is_copied_though_damage_is_known_elsewhere(begun: mstbucket.Bucket, blobs: Path) -> None:
-    """[PUT-16]"""
+    """[PUT-20]"""
     harm(blobs, "flip")
     found(begun)
     other = BODY[::-1]
@@ -298,7 +298,7 @@ def test_what_is_sound_is_copied_though_damage_is_known_elsewhere(begun: mstbuck
 def test_a_source_that_is_overwritten_while_it_is_looked_at_is_looked_at_again(
     begun: mstbucket.Bucket, blobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[PUT-16]: what is copied is what was looked at."""
+    """[PUT-20]: what is copied is what was looked at."""
     whole = harm(blobs, "flip")
     found(begun)
     for pack, data in whole.items():
@@ -321,7 +321,7 @@ def test_a_source_that_is_overwritten_while_it_is_looked_at_is_looked_at_again(
 def test_the_command_line_copies_nothing_that_is_known_to_be_damaged(
     command: list[str], begun: mstbucket.Bucket, blobs: Path, database_url: str, monkeypatch: Any, capsys: Any
 ) -> None:
-    """[PUT-16]: what is sound is copied all the same."""
+    """[PUT-20]: what is sound is copied all the same."""
     monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
     monkeypatch.setenv("MSTBUCKET_BLOBS", str(blobs))
     harm(blobs, "flip")

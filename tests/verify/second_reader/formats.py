@@ -41,7 +41,7 @@ def commit(block: bytes) -> dict[str, Any]:
     bad(type(c) is dict and type(c.get("version")) is int, "COM-4")
     if c["version"] != 1:
         no("unsupported", "COM-4")
-    fields(c, COMMIT, {"key": bytes, "sig": bytes, "prev": str, "tags": dict, "versions": "link"})
+    fields(c, COMMIT, {"key": bytes, "sig": bytes, "prev": str, "forked": str, "tags": dict, "versions": "link"})
     identity = c["bucket"].upper().encode("ascii", "replace")
     bad(len(identity) == 26 and c["bucket"][-1:] in "aeimquy4" and c["bucket"] == c["bucket"].lower(), "COM-3")
     bad(all(byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" for byte in identity), "COM-3")
@@ -52,14 +52,16 @@ def commit(block: bytes) -> dict[str, Any]:
     bad(c["tree"].cid[:4] == CBOR and ("versions" not in c or c["versions"].cid[:4] == CBOR), "COM-7")
     bad("versions" not in c or c["versions"].cid != EMPTY_TREE, "COM-7")
     bad(("prev" in c) == (c["seq"] > 1), "COM-8")
-    if "prev" in c:
-        text = c["prev"]
-        bad(text[:1] == "b" and len(text) == 59, "COM-8")
-        try:
-            prev = base64.b32decode(text[1:].upper() + "=" * 6)
-        except ValueError:
-            no("malformed", "COM-8")
-        bad(text == "b" + base64.b32encode(prev).decode().rstrip("=").lower() and prev[:4] == CBOR, "CID-4")
+    bad("forked" not in c or c["seq"] == 1, "COM-21")
+    for name, clause in (("prev", "COM-8"), ("forked", "COM-21")):
+        if name in c:
+            text = c[name]
+            bad(text[:1] == "b" and len(text) == 59, clause)
+            try:
+                cid = base64.b32decode(text[1:].upper() + "=" * 6)
+            except ValueError:
+                no("malformed", clause)
+            bad(text == "b" + base64.b32encode(cid).decode().rstrip("=").lower() and cid[:4] == CBOR, "CID-4")
     bad(("key" in c) == ("sig" in c) and len(c.get("key", bytes(32))) == 32, "COM-10")
     bad(len(c.get("sig", bytes(64))) == 64, "COM-10")
     config = c["config"]

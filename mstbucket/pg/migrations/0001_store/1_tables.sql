@@ -71,6 +71,7 @@ CREATE TABLE commits (
     seq       bigint NOT NULL,
     cid       bytea NOT NULL,
     prev      bytea,                            -- CID of the commit before, in this store or in the one it came from
+    forked    bytea,                            -- CID of the commit that the bucket was made from; only with seq 1 ([COM-21])
     name      text NOT NULL,                    -- of the bucket at that time
     tree      bytea NOT NULL,
     versions  bytea,

@@ -110,6 +110,11 @@ BEGIN
         RAISE EXCEPTION 'bucket % is not empty: it holds versions or delete markers; list them with list_object_versions and '
             'delete each by its version id', quote_literal(p_name) USING ERRCODE = 'MB410';
     END IF;
+    PERFORM 1 FROM snapshots WHERE bucket = gone LIMIT 1;
+    IF FOUND THEN                                                                               -- [PAST-16]
+        RAISE EXCEPTION 'bucket % is not empty: it has snapshots; remove them first', quote_literal(p_name)
+            USING ERRCODE = 'MB410';
+    END IF;
     DELETE FROM dirty WHERE bucket = gone;
     DELETE FROM dirty_versions WHERE bucket = gone;
     DELETE FROM buckets WHERE id = gone;

@@ -3,6 +3,9 @@
 -- A row of `commits` is a commit that can still be read: a collection keeps all that it reaches. Retention gives a commit up by
 -- removing its row. The newest commit of a bucket, one with a name, and one with a lease are never given up.
 
+-- A commit is asked for by its CID, too ([PAST-20]).
+CREATE INDEX commits_by_cid ON commits (bucket, cid);
+
 -- Commits with a name stay until the name is removed.
 CREATE TABLE snapshots (
     bucket  bigint NOT NULL,
@@ -35,3 +38,34 @@ CREATE TABLE leases (
     versions bytea,
     until    bigint NOT NULL                    -- ms since 1970
 );
+
+-- Gives up commits of a bucket by number; how many. The newest stays, and so do those that no blob publishes yet, those with a name
+-- and those with a lease ([PAST-13]). The rows are locked first: who takes a lease or gives a name meanwhile has done so
+-- before the second statement looks, or finds no row.
+CREATE FUNCTION give_up_commits(p_bucket bigint, p_seqs bigint[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint;
+BEGIN
+    PERFORM 1 FROM commits c WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) ORDER BY c.seq FOR UPDATE;
+    DELETE FROM commits c
+        WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
+            AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
+            AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END $$;
+
+-- As `enter`, but alone in the bucket: it waits for the writers inside, and others wait for it. For who changes many keys at once.
+CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5] the barrier comes first
+    SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
+    IF bucket IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(7172981, bucket::integer);
+        SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+    END IF;
+    IF bucket IS NULL OR NOT FOUND THEN
+        RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
+    END IF;
+    SELECT c.epoch INTO epoch FROM collector c;
+END $$;

@@ -1,0 +1,45 @@
+"""`fork` and `restore`: a bucket from any commit of another one, and a bucket as it was at one of its own."""
+
+from __future__ import annotations
+
+import argparse
+
+from mstbucket.cli.address import SCHEME, folder, parse_bucket, parse_readable, parse_readable_bucket
+from mstbucket.cli.exits import one_line
+from mstbucket.cli.output import Output, count
+from mstbucket.cli.stores import open_store
+from mstbucket.errors import InvalidInput
+
+
+def fork(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a bucket of a commit."""
+    source, name = parse_readable_bucket(arguments.source), parse_bucket(arguments.bucket)
+    with open_store(arguments) as store:
+        made = store.fork(source.bucket, name, commit=source.commit).head_commit()
+    assert made is not None  # a fork begins with a commit
+    record = {
+        "action": "fork", "source": source.bucket, "forked": made.forked, "bucket": name, "commit": made.cid,
+        "objects": made.objects, "bytes": made.bytes,
+    }  # fmt: skip
+    out.emit(record, f"forked {source.root} to {SCHEME}{name}: {count(made.objects, 'object')}, from commit {made.forked}")
+
+
+def restore(arguments: argparse.Namespace, out: Output) -> None:
+    """Make keys what they were at a commit."""
+    target = parse_readable(arguments.target)
+    if target.commit is None:
+        raise InvalidInput(f"{arguments.target!r} names no commit: write {target.root}@COMMIT/{target.key}")
+    below = arguments.recursive or target.key == "" or target.key.endswith("/")
+    scope = {"prefix": folder(target.key)} if below else {"key": target.key}
+    with open_store(arguments) as store:
+        report = store.bucket(target.bucket).restore(target.commit, dry_run=arguments.dry_run, **scope)
+    would = "(dryrun) " if arguments.dry_run else ""
+    for change in report.changes:
+        action = "delete" if change.new is None else "put" if change.old is None else "replace"
+        record = {"action": action, "key": change.key, "old": change.old, "new": change.new, "dry_run": arguments.dry_run}
+        out.report(record, one_line(f"{would}{action}: {SCHEME}{target.bucket}/{change.key}"))
+    record = {
+        "action": "restore", "bucket": target.bucket, "restored": report.restored, "commit": report.commit,
+        "changed": len(report.changes), "dry_run": arguments.dry_run,
+    }  # fmt: skip
+    out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, commit {report.commit}")

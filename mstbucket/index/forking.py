@@ -1,0 +1,124 @@
+"""The rows of a fork: those of the bucket that it is made from, where they still say what the forked commit says.
+
+A row is a pure function of its manifest. So a row with the manifest that the commit has for its key is right, whichever
+commit it was made for. For what has no such row any more, the caller reads the manifest. All is done under the number of
+a bucket that nobody can find yet, so nobody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mstbucket.core.keys import split_version_key
+from mstbucket.index.rows import MANIFEST_COLUMNS
+from mstbucket.index.staging import COPY_OBJECTS, copy_rows, object_row, place_objects, version_row
+from mstbucket.pg import binary
+
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
+_JOINED: Final = 1024  # rows sent at a time
+
+
+def _of(table: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in MANIFEST_COLUMNS.split(", "))
+
+
+#: Of objects and of versions: what the source has under the same key with the same manifest.
+_COPY_OBJECTS: Final = f"""
+    INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
+    SELECT %(number)s, f.key, f.manifest, {_of("o")}
+    FROM forking f JOIN objects o ON o.bucket = %(source)s AND o.key = f.key AND o.manifest = f.manifest WHERE f.seq IS NULL
+"""
+_COPY_VERSIONS: Final = f"""
+    INSERT INTO past (bucket, key, seq, manifest, {MANIFEST_COLUMNS})
+    SELECT %(number)s, f.key, f.seq, f.manifest, {_of("v")}
+    FROM forking f JOIN versions v ON v.bucket = %(source)s AND v.key = f.key AND v.seq = f.seq AND v.manifest = f.manifest
+"""
+_DROP_COPIED: Final = """
+    DELETE FROM forking f USING {made} m
+    WHERE m.bucket = %(number)s AND m.key = f.key AND {same}
+"""
+_NEXT: Final = """
+    SELECT key, seq, manifest FROM forking WHERE (key, coalesce(seq, -1)) > (%s, %s) ORDER BY key, coalesce(seq, -1) LIMIT %s
+"""
+
+
+class Place(NamedTuple):
+    """A key, or a version under it, and the manifest that the forked commit has there; `seq` is None for an object."""
+
+    key: str
+    seq: int | None
+    manifest: bytes
+
+
+def stage(connection: Connection, objects: Iterable[tuple[bytes, bytes]], versions: Iterable[tuple[bytes, bytes]]) -> int:
+    """Take the pairs of the two trees into a table of this transaction; how many there are."""
+    connection.execute("CREATE TEMPORARY TABLE forking (key text COLLATE \"C\", seq bigint, manifest bytea) ON COMMIT DROP")
+    connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
+    count = _Count()
+    copy_rows(connection, "COPY forking FROM STDIN (FORMAT binary)", count.joined(_places(objects, versions)))
+    connection.execute("ANALYZE forking")  # nobody else does, of a temporary table
+    return count.rows
+
+
+def copy_from_source(connection: Connection, source: int, number: int) -> int:
+    """Take the rows of the source that say the same; how many."""
+    asked = {"source": source, "number": number}
+    objects = connection.execute(_COPY_OBJECTS, asked).rowcount
+    return int(objects + connection.execute(_COPY_VERSIONS, asked).rowcount)
+
+
+def drop_copied(connection: Connection, number: int) -> None:
+    """Forget the places that have their rows. Call it where there are others."""
+    for made, same in (("objects", "f.seq IS NULL"), ("past", "f.seq = m.seq")):
+        connection.execute(_DROP_COPIED.format(made=made, same=same), {"number": number})
+
+
+def next_places(connection: Connection, after: Place | None, limit: int) -> list[Place]:
+    """The next places that have no row yet."""
+    asked = ("", -2, limit) if after is None else (after.key, -1 if after.seq is None else after.seq, limit)
+    return [Place._make(row) for row in connection.execute(_NEXT, asked, binary=True)]
+
+
+def add_rows(connection: Connection, number: int, places: Sequence[tuple[Place, bytes]]) -> None:
+    """Make the rows of places from the blocks of their manifests."""
+    objects = [object_row(number, p.key.encode(), p.manifest, block) for p, block in places if p.seq is None]
+    versions = [version_row(number, p.key.encode(), p.seq, p.manifest, block) for p, block in places if p.seq is not None]
+    if objects:
+        copy_rows(connection, COPY_OBJECTS, objects)
+    if versions:
+        copy_rows(connection, "COPY past FROM STDIN (FORMAT binary)", versions)
+
+
+def finish(connection: Connection, number: int) -> None:
+    """Give the versions to the bucket, and place the objects above them."""
+    connection.execute("INSERT INTO versions SELECT * FROM past")
+    place_objects(connection, number)
+
+
+class _Count:
+    """Counts rows on their way."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def joined(self, rows: Iterable[bytes]) -> Iterable[bytes]:
+        held: list[bytes] = []
+        for row in rows:
+            held.append(row)
+            if len(held) == _JOINED:
+                self.rows += _JOINED
+                yield b"".join(held)
+                held.clear()
+        self.rows += len(held)
+        yield b"".join(held)
+
+
+def _places(objects: Iterable[tuple[bytes, bytes]], versions: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
+    for key, cid in objects:
+        yield binary.row(binary.data(key), binary.NULL, binary.data(cid))
+    for stored, cid in versions:
+        key, seq = split_version_key(stored)
+        yield binary.row(binary.data(key), binary.int8(seq), binary.data(cid))
