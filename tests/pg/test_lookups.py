@@ -150,7 +150,7 @@ def argument(number: int) -> bytes:
 
 
 def test_a_call_takes_every_type_and_null(db: Database) -> None:
-    """[PG-32]"""
+    """[PG-33]"""
     assert set(ECHO.types) == set(TYPE_NAMES)
     texts = binary.text_array(["ä", None])
     given = (
@@ -164,7 +164,7 @@ def test_a_call_takes_every_type_and_null(db: Database) -> None:
 
 
 def test_a_call_is_done_when_it_returns_and_one_that_fails_is_not(db: Database) -> None:
-    """[PG-32] [PG-15]"""
+    """[PG-33] [PG-15]"""
     for call in (db.call, db.call_settled):
         name = call.__name__.encode()
         assert call(INSERT, (name, argument(1)))[0] == name.decode()
@@ -180,7 +180,7 @@ def test_a_call_is_done_when_it_returns_and_one_that_fails_is_not(db: Database) 
 
 @pytest.mark.parametrize("forget", ["DEALLOCATE ALL", "DISCARD ALL"])
 def test_a_call_that_the_server_was_told_to_forget_is_prepared_again(db: Database, forget: str) -> None:
-    """[PG-32]"""
+    """[PG-33]"""
     for call in (db.call, db.call_settled):
         for n in range(2):
             assert call(DIVIDE, (argument(1),))[0] == 1
@@ -191,7 +191,7 @@ def test_a_call_that_the_server_was_told_to_forget_is_prepared_again(db: Databas
 
 
 def test_a_call_with_megabytes(db: Database) -> None:
-    """[PG-32]: more than the socket takes at a time."""
+    """[PG-33]: more than the socket takes at a time."""
     body = bytes(range(256)) * 40_000
     assert db.call(ECHO, (body, *(None,) * 7))[0] == body
     bodies = binary.bytea_array([body, body])
@@ -200,7 +200,7 @@ def test_a_call_with_megabytes(db: Database) -> None:
 
 
 def test_a_connection_lost_under_a_call(db: Database, empty_database_url: str) -> None:
-    """[PG-32] [PG-13]: one statement is unknown; a transaction before its COMMIT was not done. The next call works."""
+    """[PG-33] [PG-13]: one statement is unknown; a transaction before its COMMIT was not done. The next call works."""
     for call, kind in ((db.call, errors.OutcomeUnknown), (db.call_settled, errors.StorageError)):
         with psycopg.connect(empty_database_url) as other, ThreadPoolExecutor(1) as thread:
             other.execute("LOCK TABLE mstbucket.v")
@@ -219,7 +219,7 @@ def test_a_connection_lost_under_a_call(db: Database, empty_database_url: str) -
 
 
 def test_a_signal_interrupts_a_settled_call_that_waits(db: Database, empty_database_url: str) -> None:
-    """[PG-32]: the connection, in the middle of a transaction, is not lent again."""
+    """[PG-33]: the connection, in the middle of a transaction, is not lent again."""
 
     class Enough(Exception):
         pass

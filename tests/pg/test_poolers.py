@@ -91,7 +91,7 @@ def test_every_statement_has_its_settings(through: Make, database_url: str, mode
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_calls_are_done_and_undone_behind_a_pooler(through: Make, database_url: str, mode: str) -> None:
-    """[PG-32] [PG-24]: each brings its settings, takes NULL, and leaves a connection that works when it fails."""
+    """[PG-33] [PG-24]: each brings its settings, takes NULL, and leaves a connection that works when it fails."""
     shown = "current_setting('synchronous_commit'), $1, $2, pg_current_xact_id()::text, NULL::timestamptz"
     show = Call("test_show", f"SELECT {shown}", (25, 1009))
     insert = Call("test_insert", "INSERT INTO t VALUES (1 / $1) RETURNING n, pg_current_xact_id()::text, NULL", (20,))
