@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -56,6 +57,7 @@ __all__ = [
     "DeleteReport",
     "DeleteResult",
     "ExportReport",
+    "Finding",
     "LifecycleReport",
     "LifecycleRule",
     "MarkerPage",
@@ -71,6 +73,7 @@ __all__ = [
     "PutResult",
     "Retention",
     "Store",
+    "StoreReport",
     "Upload",
     "UploadsPage",
     "VersionsPage",
@@ -83,6 +86,7 @@ __all__ = [
 _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",

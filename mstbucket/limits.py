@@ -75,3 +75,4 @@ INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flu
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it
+FINDINGS_MAX: Final = 10_000  # findings of one check that are told; some 5 MB, and more than anybody reads

@@ -12,7 +12,7 @@ from mstbucket.cli.output import PROGRAM, complain
 
 _EXITS: Final = """\
 exit codes: 0 done; 1 some of many failed, or a defect; 2 usage; 3 not found; 4 conflict; 5 format or corruption;
-6 storage; 7 unsupported; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
+6 storage; 7 unsupported; 8 warnings; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
 The store is that of --store DIR, else MSTBUCKET_STORE (or MSTBUCKET_DATABASE and MSTBUCKET_BLOBS), else the config
 file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_BLOBS is a directory or s3://BUCKET/PREFIX."""
 
@@ -246,6 +246,8 @@ def _commits(add: _Adder) -> None:
 
 
 def _rest(add: _Adder) -> None:
+    _check(add)
+
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
@@ -254,6 +256,18 @@ def _rest(add: _Adder) -> None:
 
     command = add("completion", "completion:show", "print the completion script for a shell")
     command.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+
+
+def _check(add: _Adder) -> None:
+    command = add(
+        "check", "checking:check", "check the whole store, and say everything that is wrong with it",
+        "Levels, each including those before it: database, tree, presence, data (reads every byte), proof. Ends with 0 "
+        "where the store is clean, 5 where something is damaged, 6 where not all could be looked at, 8 "
+        "where there are warnings only.",
+    )  # fmt: skip
+    command.add_argument("--level", metavar="LEVEL", default="presence", help="by default presence")
+    command.add_argument("--subset", metavar="N/T", help="at level data, read only the N-th of T equal shares of the packs")
+    command.add_argument("--jobs", type=whole_number, metavar="N", default=1, help="use so many processes (default 1)")
 
 
 def _store(add: _Adder) -> None:

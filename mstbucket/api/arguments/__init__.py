@@ -46,6 +46,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "str | os.PathLike[str]": plain.path,
     "str | os.PathLike[str] | BlobStore": plain.blobs,
     "KeySource": plain.key_source,
+    "Executor": plain.executor,
     "str | BucketAttributes": _later,
     "DeleteItems": _later,
     "PartNames": _later,

@@ -6,8 +6,22 @@ from dataclasses import dataclass, field
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.packs.frames.codec import Encoding
+from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a store was opened by, so that another process can open it too; never shown, for it may hold a secret.
+
+    Attributes:
+        blobs: the place of the blobs; None where it has no name.
+        encryption: as it was given to `mstbucket.open`.
+    """
+
+    blobs: str | None = field(repr=False)
+    encryption: KeySource | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +31,7 @@ class Context:
     Attributes:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
+        origin: what the store was opened by.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
     """
 
@@ -25,4 +40,5 @@ class Context:
     blocks: StoreBlocks
     encoding: Encoding
     identity: str
+    origin: Origin = field(default=Origin(None, None), repr=False)
     versioning: dict[str, str | None] = field(default_factory=dict)

@@ -46,7 +46,7 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
             error = Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(head.commit)}")
             raise error.about(bucket=bucket)
         dirty = int(head.tags_dirty is not None)
-        for tree in (_OBJECTS, _VERSIONS):
+        for tree in (OBJECTS, VERSIONS):
             dirty += _compare(context, bucket, head.bucket, tree)
         with context.db.reading() as connection:
             wrong = check_history(connection, head.bucket)
@@ -95,7 +95,7 @@ class _Behind(Protocol):
     def __call__(self, connection: Connection, bucket: int, after: Place, limit: int) -> Side: ...
 
 
-class _Tree(NamedTuple):
+class Tree(NamedTuple):
     """One of the two trees: its root in a commit, its rows in the index, and the key in it of a place in the index."""
 
     root: Callable[[Roots], bytes | None]
@@ -103,13 +103,13 @@ class _Tree(NamedTuple):
     key: Callable[[Place], bytes]
 
 
-_OBJECTS: Final = _Tree(lambda roots: roots.tree, objects_behind, lambda place: place.key.encode())
-_VERSIONS: Final = _Tree(
+OBJECTS: Final = Tree(lambda roots: roots.tree, objects_behind, lambda place: place.key.encode())
+VERSIONS: Final = Tree(
     lambda roots: roots.versions, versions_behind, lambda place: version_key(place.key.encode(), place.seq)
 )
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """A place in the index: its key in the tree, the CID of its manifest, whether it is dirty.
 
     A place without a manifest is only dirty: its object or version is gone.
@@ -120,7 +120,7 @@ class _Row(NamedTuple):
     is_dirty: bool
 
 
-class _Page(NamedTuple):
+class Page(NamedTuple):
     """What one snapshot said of the places that follow another one.
 
     Attributes:
@@ -130,11 +130,11 @@ class _Page(NamedTuple):
     """
 
     root: bytes | None
-    rows: list[_Row]
+    rows: list[Row]
     last: Place | None
 
 
-def _read_page(context: Context, bucket: int, tree: _Tree, after: Place) -> _Page:
+def read_page(context: Context, bucket: int, tree: Tree, after: Place) -> Page:
     """Rows and dirty places of one snapshot together, up to the first of the two limits."""
     with context.db.snapshot() as connection:
         root = tree.root(read_roots(connection, bucket))
@@ -143,11 +143,11 @@ def _read_page(context: Context, bucket: int, tree: _Tree, after: Place) -> _Pag
     last = min(cut, key=tree.key, default=None)
     places = sorted((tree.key(place), place) for place in side.manifests.keys() | side.dirty)
     end = None if last is None else tree.key(last)
-    rows = [_Row(key, side.manifests.get(place), place in side.dirty) for key, place in places if end is None or key <= end]
-    return _Page(root, rows, last)
+    rows = [Row(key, side.manifests.get(place), place in side.dirty) for key, place in places if end is None or key <= end]
+    return Page(root, rows, last)
 
 
-def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
+def _compare(context: Context, bucket: str, number: int, tree: Tree) -> int:
     """Compare index and tree in the order of keys, page by page ([CHK-2]). Returns how many rows are dirty.
 
     [FLUSH-1] For every key without a dirty row they are equal, in each snapshot with the tree that is current in it.
@@ -159,7 +159,7 @@ def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
     entries: Iterator[tuple[bytes, bytes]] = iter(())
     entry: tuple[bytes, bytes] | None = None
     while True:
-        page = _read_page(context, number, tree, after)
+        page = read_page(context, number, tree, after)
         if page.root != root:  # at first, and where a flush came between
             root = page.root
             entries = iter(()) if root is None else walk(context.blocks, root, done + b"\0" if done else b"")
