@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         VersionsPage,
     )
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
+    from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -60,6 +61,7 @@ __all__ = [
     "Finding",
     "LifecycleReport",
     "LifecycleRule",
+    "Loss",
     "MarkerPage",
     "ObjectAttributes",
     "ObjectInfo",
@@ -71,6 +73,7 @@ __all__ = [
     "PartsPage",
     "PutRequest",
     "PutResult",
+    "RepairReport",
     "Retention",
     "Store",
     "StoreReport",
@@ -87,6 +90,7 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
+    **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",

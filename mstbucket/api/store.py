@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.verbs.care import StoreCare
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
@@ -21,7 +21,6 @@ from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
 from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB
-from mstbucket.model.findings import StoreReport
 from mstbucket.model.objects import BucketInfo
 from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
@@ -36,7 +35,6 @@ from mstbucket.services.blocks.context import Context, Origin
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
-from mstbucket.services.check.run import check_store
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
@@ -177,7 +175,7 @@ def database_of(
 
 
 @verbs
-class Store:
+class Store(StoreCare):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -307,34 +305,6 @@ class Store:
             StorageError: the database or the blob store failed; repeat the call.
         """
         return compact(self._context)
-
-    def check(
-        self,
-        level: str = "presence",
-        *,
-        subset: str | None = None,
-        executor: Executor | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> StoreReport:
-        """Check the whole store, and return what is wrong with it; nothing is changed but the marks of damaged packs.
-
-        Readers, writers, flushes and compaction may go on meanwhile: a healthy store gives no findings. No transaction
-        is open while bytes are hashed. See `spec/store/28-check.md` for levels and the codes of findings.
-
-        Args:
-            level: `database`, `tree`, `presence` (the default), `data` or `proof`; each includes those before it. From
-                `data` on, every byte of the store is read.
-            subset: `n/t`, as in `3/10`: of the packs, read only the n-th of t equal shares at level `data`.
-            executor: does the work in its threads, its processes, or its machines, which open the store for themselves: they
-                have to reach the database by its connection string, and the blobs by their place. None: this thread does.
-            progress: called now and then with the number of bytes hashed so far.
-
-        Raises:
-            InvalidInput: there is no such level or subset.
-            Unsupported: an executor was given, and the blobs are at a place without a name.
-            StorageError: the database failed at the beginning. Later failures are in the report, as `incomplete`.
-        """
-        return check_store(self._context, level, subset, executor, progress)
 
     @property
     def identity(self) -> str:

@@ -247,6 +247,7 @@ def _commits(add: _Adder) -> None:
 
 def _rest(add: _Adder) -> None:
     _check(add)
+    _repair(add.group("repair", "mend what a check has found"))
 
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
@@ -268,6 +269,23 @@ def _check(add: _Adder) -> None:
     command.add_argument("--level", metavar="LEVEL", default="presence", help="by default presence")
     command.add_argument("--subset", metavar="N/T", help="at level data, read only the N-th of T equal shares of the packs")
     command.add_argument("--jobs", type=whole_number, metavar="N", default=1, help="use so many processes (default 1)")
+
+
+def _repair(add: _Adder) -> None:
+    command = add(
+        "blocks", "repairing:blocks", "bring blocks that cannot be read from somewhere else",
+        "FROM is the directory of another store, a CAR file, or a directory: those of its files named .car are CARs, "
+        "and all others as bodies or blocks. Run 'check --level data' before.",
+    )  # fmt: skip
+    command.add_argument("source", metavar="FROM")
+    for name, run, text in (
+        ("index", "repairing:index", "make the rows of a bucket what the tree of its newest commit says"),
+        ("tree", "repairing:tree", "make the tree of a bucket from its rows, in a new commit"),
+        ("lost", "repairing:lost", "give up objects and old commits that cannot be read any more"),
+    ):
+        command = add(name, run, text, "What is lost by it is listed, and then nothing is done without --accept-loss.")
+        command.add_argument("bucket", metavar="mst://BUCKET")
+        command.add_argument("--accept-loss", action="store_true", help="do it, though what is listed is lost")
 
 
 def _store(add: _Adder) -> None:

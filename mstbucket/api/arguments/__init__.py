@@ -48,6 +48,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "KeySource": plain.key_source,
     "Executor": plain.executor,
     "str | BucketAttributes": _later,
+    "str | os.PathLike[str] | StoreCare": plain.path_or_store,
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,
