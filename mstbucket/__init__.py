@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.examined import Examined
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.objects import (
         BucketInfo,
@@ -57,6 +58,7 @@ __all__ = [
     "DeleteFailure",
     "DeleteReport",
     "DeleteResult",
+    "Examined",
     "ExportReport",
     "Finding",
     "LifecycleReport",
@@ -89,6 +91,7 @@ __all__ = [
 _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    "Examined": "mstbucket.model.examined",
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
     **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",

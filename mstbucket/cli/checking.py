@@ -1,4 +1,4 @@
-"""`check`: everything that is wrong with a store."""
+"""`check` and `doctor`: everything that is wrong with a store, and with what it stands on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.cli.exits import OK, STORAGE, UNTRUE, WARNINGS
+from mstbucket.cli.exits import FAILED, OK, STORAGE, UNTRUE, WARNINGS
 from mstbucket.cli.output import Output, complain, count, human_size, warn
 from mstbucket.cli.progress import bar
 from mstbucket.cli.stores import open_store
@@ -47,6 +47,17 @@ def check(arguments: argparse.Namespace, out: Output) -> int:
              f"{count(report.blocks, 'block')} reached, {count(report.packs, 'pack')} of {human_size(report.bytes)} "
              "hashed")  # fmt: skip
     return _code(report)
+
+
+def doctor(arguments: argparse.Namespace, out: Output) -> int:
+    """Look at what the store stands on; print a line for each thing ([CLI-82])."""
+    with open_store(arguments) as store:
+        examined = store.doctor()
+    for one in examined:
+        advice = f": {one.advice}" if one.advice else ""
+        out.emit(asdict(one), f"{one.verdict:<5} {one.name}: {one.said}{advice}")
+    verdicts = {one.verdict for one in examined}
+    return FAILED if "bad" in verdicts else WARNINGS if "warn" in verdicts else OK
 
 
 def _executor(jobs: int) -> AbstractContextManager[Executor | None]:

@@ -247,6 +247,7 @@ def _commits(add: _Adder) -> None:
 
 def _rest(add: _Adder) -> None:
     _check(add)
+    _doctor(add)
     _repair(add.group("repair", "mend what a check has found"))
 
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
@@ -269,6 +270,13 @@ def _check(add: _Adder) -> None:
     command.add_argument("--level", metavar="LEVEL", default="presence", help="by default presence")
     command.add_argument("--subset", metavar="N/T", help="at level data, read only the N-th of T equal shares of the packs")
     command.add_argument("--jobs", type=whole_number, metavar="N", default=1, help="use so many processes (default 1)")
+
+
+def _doctor(add: _Adder) -> None:
+    add(
+        "doctor", "checking:doctor", "look at what the store stands on: the server, the disk, the service, the clocks",
+        "Ends with 0 where all is as it should be, 8 where there are warnings, 1 where something is bad.",
+    )  # fmt: skip
 
 
 def _repair(add: _Adder) -> None:

@@ -79,3 +79,13 @@ def test_what_could_not_be_looked_at_ends_with_6(own: Path, run: Any, monkeypatc
 @pytest.mark.parametrize("arguments", [["--level", "all"], ["--subset", "3/2"], ["--jobs", "0"], ["--jobs", "x"]])
 def test_wrong_arguments_end_with_2(own: Path, run: Any, arguments: list[str]) -> None:
     assert run("check", *arguments).code == 2
+
+
+def test_the_doctor_ends_by_the_worst_that_it_sees(own: Path, run: Any) -> None:
+    """[CLI-82]"""
+    ran = run("doctor", "--json")
+    verdicts = {record["verdict"] for record in ran.records}
+    assert ran.code == (1 if "bad" in verdicts else 8 if "warn" in verdicts else 0)
+    (own / "store.id").rename(own / "store-id")
+    ran = run("doctor")
+    assert ran.code != 0  # the store does not open without it

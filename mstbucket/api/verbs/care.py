@@ -7,10 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from mstbucket.api.arguments import verbs
+from mstbucket.model.examined import Examined
 from mstbucket.model.findings import StoreReport
 from mstbucket.model.repairs import RepairReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check import repair_blocks as blocks
+from mstbucket.services.check.doctor import examine
 from mstbucket.services.check.repair_index import repair_index
 from mstbucket.services.check.repair_lost import repair_lost
 from mstbucket.services.check.repair_tree import repair_tree
@@ -50,6 +52,19 @@ class StoreCare:
             StorageError: the database failed at the beginning. Later failures are in the report, as `incomplete`.
         """
         return check_store(self._context, level, subset, executor, progress)
+
+    def doctor(self) -> list[Examined]:
+        """Look at what the store stands on: settings of the server, disk, service, clocks; say what is not as it should be.
+
+        Nothing is changed, and no object is read; on a service two small blobs are written beside the store, and removed.
+
+        Returns:
+            One entry for each thing that was looked at, also where it is as it should be.
+
+        Raises:
+            StorageError: the database cannot be asked.
+        """
+        return examine(self._context)
 
     def repair_blocks(self, source: str | os.PathLike[str] | StoreCare) -> RepairReport:
         """Bring blocks that cannot be read from somewhere else, durably; each is proved by its hash.
