@@ -8,6 +8,7 @@ yours; else the gateway of `tests/servers/rgw.py` is started, where its packages
 deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
 
 The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required.
+The tests marked `dask` need the package `distributed`, in the same way; MSTBUCKET_TEST_DASK=required.
 """
 
 from __future__ import annotations
@@ -233,8 +234,14 @@ def pooler_is_there() -> bool:
     return os.environ.get("MSTBUCKET_TEST_POOLER") == "required" or _load("pgbouncer").found() is not None
 
 
+def dask_is_there() -> bool:
+    """Whether dask's distributed is installed, or has to be."""
+    return os.environ.get("MSTBUCKET_TEST_DASK") == "required" or importlib.util.find_spec("distributed") is not None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    missing = {name for name, there in (("s3", s3_is_there()), ("pooler", pooler_is_there())) if not there}
+    needs = (("s3", s3_is_there()), ("pooler", pooler_is_there()), ("dask", dask_is_there()))
+    missing = {name for name, there in needs if not there}
     out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:
         gone = set(out)
@@ -245,6 +252,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not pooler_is_there():
         terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
+    if not dask_is_there():
+        terminalreporter.write_line("Executors on several machines were NOT tested: pip install distributed")
     if not s3_is_there():
         terminalreporter.write_line(
             "S3 was NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "

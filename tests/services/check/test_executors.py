@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -94,3 +95,24 @@ def test_a_medium_that_fails_makes_the_check_incomplete(full: mstbucket.Store, t
         (tmp_path / "blobs" / "packs").unlink()
         (tmp_path / "away").rename(tmp_path / "blobs" / "packs")
     assert full.check("presence").clean
+
+
+@pytest.mark.dask
+@pytest.mark.filterwarnings("default")  # what the library warns about is not ours to mend
+def test_two_workers_of_dask_check_one_store(full: mstbucket.Store, sql: Sql) -> None:
+    """[CHECK-10]"""
+    distributed = importlib.import_module("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        executor = client.get_executor(pure=False)
+        assert full.check("proof", executor=executor) == full.check("proof")
+        sql("DELETE FROM objects WHERE key = 'k/001'")
+        alone = full.check("proof")
+        assert alone.damaged
+        report = full.check("proof", executor=executor)
+        assert sorted(map(repr, report.findings)) == sorted(map(repr, alone.findings))
+        assert len(client.run(lambda: None)) == 2
