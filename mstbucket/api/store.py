@@ -133,9 +133,7 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            named = None if isinstance(blobs, BlobStore) or os.fsdecode(blobs).startswith("memory:") else os.fsdecode(blobs)
-            origin = Origin(named, encryption)
-            context = Context(db, store, blocks, encoding, identity, origin)
+            context = Context(db, store, blocks, encoding, identity, Origin(_named(blobs), encryption))
             return Store(context, server, background, abort_uploads_after)
         except BaseException:
             db.close()
@@ -144,6 +142,16 @@ def open(
         if server is not None:
             server.close()
         raise
+
+
+def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
+    """The place of the blobs in a form that another process can open it by; None where there is none."""
+    if isinstance(blobs, BlobStore):
+        return None
+    text = os.fsdecode(blobs)
+    if is_url(text):
+        return None if text.startswith("memory:") else text
+    return os.path.abspath(text)
 
 
 def _is_there(directory: Path) -> bool:

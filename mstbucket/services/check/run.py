@@ -9,24 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.blobs.media.places import open_existing_blobs
 from mstbucket.core.cid import CID, from_text, to_text
-from mstbucket.errors import InvalidInput, MstBucketError, StorageError, Unsupported
+from mstbucket.errors import InvalidInput, MstBucketError, StorageError
 from mstbucket.index import sweep
 from mstbucket.index.rules import RULES, broken
 from mstbucket.index.sweep import PackRow
 from mstbucket.limits import FINDINGS_MAX, MIB
 from mstbucket.model.findings import LEVELS, Finding, StoreReport
-from mstbucket.packs.frames.read import Packs
-from mstbucket.pg.database import Database
-from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.blocks.context import Context, Origin
-from mstbucket.services.blocks.encoding import apply_settings
-from mstbucket.services.blocks.frame_index import StoreFrames
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.workers import submitter
 from mstbucket.services.check.data import check_bodies, check_pack, check_small
 from mstbucket.services.check.found import Part, path_of
 from mstbucket.services.check.marking import mark_bucket, trace
@@ -40,7 +34,6 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 64  # pieces given to an executor before the first of them is done
 _PACKS: Final = 256  # packs of one piece, at most
 _BYTES: Final = 64 * MIB  # of the packs of one piece, from which it is full
-_POOL: Final = 4  # connections of a worker
 _OWNERS: Final = 100  # blocks outside all trees whose keys are looked for; each is a look at every row
 _SUBSET: Final = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 
@@ -55,15 +48,6 @@ class Piece:
     packs: tuple[tuple[PackRow, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Reach:
-    """How a worker reaches the store; it may hold a password, and has no text."""
-
-    conninfo: str
-    origin: Origin
-    identity: str
-
-
 def check_store(
     context: Context, level: str, subset: str | None, executor: Executor | None, progress: Callable[[int], object] | None
 ) -> StoreReport:
@@ -71,11 +55,10 @@ def check_store(
     if level not in LEVELS:
         raise InvalidInput(f"there is no level {level!r} of a check: {', '.join(LEVELS)}")
     share = _share(subset)
-    if executor is not None and context.origin.blobs is None:
-        raise Unsupported("an executor's workers open the store by its places, and its blobs are at a place without a name")
+    submit = None if executor is None else submitter(context, executor)
     part = _check_rules(context)
     pieces = _pieces(context, LEVELS.index(level), share)
-    for done in _do(context, pieces, executor):
+    for done in _do(context, pieces, submit):
         part.take(done)
         if progress is not None:
             progress(part.counts["bytes"])
@@ -170,16 +153,17 @@ _BUCKET: Final = {"trees": check_trees, "reached": mark_bucket, "proof": check_p
 # --- who does them ----------------------------------------------------------------------------------------------------
 
 
-def _do(context: Context, pieces: Iterator[Piece], executor: Executor | None) -> Iterator[Part]:
-    if executor is None:
+def _do(
+    context: Context, pieces: Iterator[Piece], submit: Callable[..., Future[object]] | None
+) -> Iterator[Part]:
+    if submit is None:
         for piece in pieces:
             yield _run(context, piece)
         return
-    reach = Reach(context.db.conninfo(), context.origin, context.identity)
-    pending: set[Future[Part]] = set()
+    pending: set[Future[object]] = set()
     try:
         for piece in pieces:
-            pending.add(executor.submit(run_piece, reach, piece))
+            pending.add(submit(_run, piece))
             if len(pending) >= _AT_ONCE:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (_result(one) for one in done)
@@ -191,35 +175,15 @@ def _do(context: Context, pieces: Iterator[Piece], executor: Executor | None) ->
             one.cancel()
 
 
-def _result(future: Future[Part]) -> Part:
+def _result(future: Future[object]) -> Part:
     try:
-        return future.result()
+        part = future.result()
     except MstBucketError:
         raise
     except Exception as error:
         raise StorageError(f"the executor failed: {type(error).__name__}: {error}") from error
-
-
-def run_piece(reach: Reach, piece: Piece) -> Part:
-    """Open the store, and do one piece: what an executor is given."""
-    with _opened(reach) as context:
-        return _run(context, piece)
-
-
-@contextmanager
-def _opened(reach: Reach) -> Iterator[Context]:
-    assert reach.origin.blobs is not None
-    db = Database(reach.conninfo, pool_max=_POOL)
-    try:
-        blobs = open_existing_blobs(reach.origin.blobs)
-        try:
-            encoding = apply_settings(db, blobs, None, reach.origin.encryption)
-            blocks = StoreBlocks(db, Packs(blobs, StoreFrames(db), encoding.key))
-            yield Context(db, blobs, blocks, encoding, reach.identity, reach.origin)
-        finally:
-            blobs.release()
-    finally:
-        db.close()
+    assert isinstance(part, Part)
+    return part
 
 
 # --- how what is damaged is reached -------------------------------------------------------------------------------------

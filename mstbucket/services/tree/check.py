@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from mstbucket.core import car
+from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
@@ -19,6 +21,7 @@ from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context
+from mstbucket.services.blocks.workers import WorkersBlocks
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import verify_car
 
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 _PAGE: Final = 2000  # rows of the index that are compared at a time
 
 
-def check(context: Context, bucket: str, progress: Callable[[int], object] | None) -> CheckReport:
+def check(
+    context: Context, bucket: str, progress: Callable[[int], object] | None, executor: Executor | None = None
+) -> CheckReport:
     """Verify the newest commit in the store, and the index against the tree; see `Bucket.verify`.
 
     [CHK-1] No transaction is open while blocks are read: the database cannot clean up old rows while a snapshot is held.
@@ -38,7 +43,8 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
             head = read_head(connection, bucket)
         if head.commit is None:
             raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it first")
-        with Seen() as seen, io.BufferedReader(_Sections(context, head.commit, seen), car.WINDOW) as stream:
+        source = context.blocks.scan() if executor is None else WorkersBlocks(context, executor)
+        with Seen() as seen, io.BufferedReader(_Sections(source, head.commit, seen), car.WINDOW) as stream:
             report = verify_car(stream, progress)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
             raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}").about(bucket=bucket)
@@ -59,15 +65,15 @@ def check(context: Context, bucket: str, progress: Callable[[int], object] | Non
 class _Sections(io.RawIOBase):
     """The export of a commit as a stream to read, made as it is read."""
 
-    def __init__(self, context: Context, commit: bytes, seen: Seen) -> None:
+    def __init__(self, source: BlockSource, commit: bytes, seen: Seen) -> None:
         super().__init__()
-        self._parts = self._make(context, commit, seen)
+        self._parts = self._make(source, commit, seen)
         self._rest = memoryview(b"")
 
     @staticmethod
-    def _make(context: Context, commit: bytes, seen: Seen) -> Iterator[bytes]:
+    def _make(source: BlockSource, commit: bytes, seen: Seen) -> Iterator[bytes]:
         yield car.header(commit)
-        for cid, block in closure(context.blocks.scan(), commit, seen):
+        for cid, block in closure(source, commit, seen):
             yield car.section(cid, block)
 
     def readable(self) -> bool:

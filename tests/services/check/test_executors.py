@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.errors import InvalidInput, Unsupported
+from mstbucket.errors import HashMismatch, InvalidInput, Unsupported
 
 Sql = Callable[..., list[Any]]
 
@@ -58,12 +58,15 @@ def test_an_encrypted_store_is_opened_by_its_workers(database_url: str, tmp_path
 
 
 def test_a_place_without_a_name_cannot_be_opened_by_workers(database_url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
     with (
         mstbucket.open(database=database_url, blobs="memory:", background=False) as store,
-        ThreadPoolExecutor(1) as executor,
-        pytest.raises(Unsupported, match="without a name"),
+        ProcessPoolExecutor(1, mp_context=spawn) as processes,
+        ThreadPoolExecutor(1) as threads,
     ):
-        store.check(executor=executor)
+        with pytest.raises(Unsupported, match="without a name"):
+            store.check(executor=processes)
+        assert store.check(executor=threads).clean  # they have the store as it is open
 
 
 def test_the_subsets_together_are_all_packs(full: mstbucket.Store) -> None:
@@ -116,3 +119,29 @@ def test_two_workers_of_dask_check_one_store(full: mstbucket.Store, sql: Sql) ->
         report = full.check("proof", executor=executor)
         assert sorted(map(repr, report.findings)) == sorted(map(repr, alone.findings))
         assert len(client.run(lambda: None)) == 2
+
+
+def test_processes_and_threads_export_the_same_file_and_verify_the_same(full: mstbucket.Store, tmp_path: Path) -> None:
+    """[CHECK-12]"""
+    plain = full.bucket("plain")
+    plain.put_object("many", bytes(range(256)) * (20 * (1 << 20) // 256 - 1))
+    plain.flush()
+    alone = plain.export_car(tmp_path / "alone.car")
+    report = plain.verify()
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as processes, ThreadPoolExecutor(3) as threads:
+        for number, executor in enumerate((processes, threads)):
+            assert plain.export_car(tmp_path / f"{number}.car", executor=executor) == alone
+            assert (tmp_path / f"{number}.car").read_bytes() == (tmp_path / "alone.car").read_bytes()
+            assert plain.verify(executor=executor) == report
+        path = max((tmp_path / "blobs" / "packs").rglob("*.car"), key=lambda one: one.stat().st_size)
+        path.chmod(0o600)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        for executor in (processes, threads):
+            with pytest.raises(HashMismatch, match="bucket 'plain'"):
+                plain.verify(executor=executor)
+            with pytest.raises(HashMismatch, match="bucket 'plain'"):
+                plain.export_car(tmp_path / "damaged.car", executor=executor)
+    assert not (tmp_path / "damaged.car").exists()
