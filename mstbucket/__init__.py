@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
-    from mstbucket.model.examined import Examined
+    from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.objects import (
         BucketInfo,
@@ -77,6 +77,7 @@ __all__ = [
     "PutResult",
     "RepairReport",
     "Retention",
+    "ScrubCoverage",
     "Store",
     "StoreReport",
     "Upload",
@@ -91,7 +92,7 @@ __all__ = [
 _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
-    "Examined": "mstbucket.model.examined",
+    **dict.fromkeys(("Examined", "ScrubCoverage"), "mstbucket.model.examined"),
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
     **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
-from mstbucket.api.verbs.care import StoreCare
+from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
@@ -55,6 +55,7 @@ def open(
     postgres_bin: str | os.PathLike[str] | None = None,
     background: bool = True,
     abort_uploads_after: timedelta | None = None,
+    scrub_every: timedelta | None = SCRUB_EVERY,
     compression: str | None = None,
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -76,6 +77,8 @@ def open(
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
         abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
             keeps them for ever; 7 days is what is usually set. It counts for all buckets of the store.
+        scrub_every: another background thread reads and hashes every pack once in this time, 30 days by default; damage is
+            recorded and logged (`scrub_coverage`). None: never.
         compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
             None, the default, leaves what is. What was written before stays readable.
         encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
@@ -106,6 +109,8 @@ def open(
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
         raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
+    if scrub_every is not None and scrub_every < timedelta(0):
+        raise InvalidInput(f"scrub_every={scrub_every} is negative: it is the time in which all is read once")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     if compression is not None:
@@ -134,7 +139,7 @@ def open(
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             context = Context(db, store, blocks, encoding, identity, Origin(_named(blobs), encryption))
-            return Store(context, server, background, abort_uploads_after)
+            return Store(context, server, background, abort_uploads_after, scrub_every)
         except BaseException:
             db.close()
             raise
@@ -192,11 +197,12 @@ class Store(StoreCare):
         server: EmbeddedPostgres | None,
         background: bool,
         abort_uploads_after: timedelta | None = None,
+        scrub_every: timedelta | None = None,
     ) -> None:
         self._context = context
         self._server = server
-        age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
-        self._worker = Worker(context, age) if background else None
+        ages = [None if age is None else age // timedelta(milliseconds=1) for age in (abort_uploads_after, scrub_every)]
+        self._worker = Worker(context, *ages) if background else None
 
     def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
         """Make an empty bucket, durably, and return it.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
+from datetime import timedelta
+from typing import Final
 
 from mstbucket.api.arguments import verbs
-from mstbucket.model.examined import Examined
+from mstbucket.model.examined import Examined, ScrubCoverage
 from mstbucket.model.findings import StoreReport
 from mstbucket.model.repairs import RepairReport
 from mstbucket.services.blocks.context import Context
@@ -17,6 +19,9 @@ from mstbucket.services.check.repair_index import repair_index
 from mstbucket.services.check.repair_lost import repair_lost
 from mstbucket.services.check.repair_tree import repair_tree
 from mstbucket.services.check.run import check_store
+from mstbucket.services.check.scrub import coverage_within
+
+SCRUB_EVERY: Final = timedelta(days=30)  # a sector that goes bad is found before its copies elsewhere do
 
 
 @verbs
@@ -52,6 +57,10 @@ class StoreCare:
             StorageError: the database failed at the beginning. Later failures are in the report, as `incomplete`.
         """
         return check_store(self._context, level, subset, executor, progress)
+
+    def scrub_coverage(self, within: timedelta = SCRUB_EVERY) -> ScrubCoverage:
+        """Return how much of the packs was read and hashed within a time: by the scrub, by a check, or as it was written."""
+        return coverage_within(self._context, within)
 
     def doctor(self) -> list[Examined]:
         """Look at what the store stands on: settings of the server, disk, service, clocks; say what is not as it should be.

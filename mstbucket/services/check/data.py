@@ -13,7 +13,7 @@ from mstbucket.blobs.names import KEYS, REFS, is_key, parse_ref, parse_secret_re
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError, WrongKey
-from mstbucket.index import sweep
+from mstbucket.index import scrubbed, sweep
 from mstbucket.index.damage import clear_damaged
 from mstbucket.index.rules import damaged_bodies
 from mstbucket.index.sweep import PackRow
@@ -70,6 +70,7 @@ def check_pack(context: Context, pack: PackRow, rows: int) -> Part:
         _check_frames(context, part, pack)
     if not part.findings:
         clear_damaged(context.db, pack.name)  # [PUT-15]
+        scrubbed.note(context.db, pack.id, pack.name)
     return part
 
 
