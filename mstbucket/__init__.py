@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
+    from mstbucket.api.check_proof import check_proof
+    from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
+    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -46,12 +49,14 @@ if TYPE_CHECKING:
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
+    from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
     "CarReport",
+    "CarSummary",
     "CheckReport",
     "CommitInfo",
     "DefaultRetention",
@@ -73,6 +78,9 @@ __all__ = [
     "Page",
     "Part",
     "PartsPage",
+    "PathNode",
+    "Proved",
+    "ProvedObject",
     "PutRequest",
     "PutResult",
     "RepairReport",
@@ -80,10 +88,13 @@ __all__ = [
     "ScrubCoverage",
     "Store",
     "StoreReport",
+    "TreePath",
     "Upload",
     "UploadsPage",
     "VersionsPage",
+    "check_proof",
     "errors",
+    "inspect_car",
     "open",
     "validate_blobs",
     "verify_car",
@@ -96,13 +107,17 @@ _HOME: Final = {
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
     **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",
+    "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
+    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
+    "check_proof": "mstbucket.api.check_proof",
+    "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",
