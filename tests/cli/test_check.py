@@ -89,3 +89,10 @@ def test_the_doctor_ends_by_the_worst_that_it_sees(own: Path, run: Any) -> None:
     (own / "store.id").rename(own / "store-id")
     ran = run("doctor")
     assert ran.code != 0  # the store does not open without it
+
+
+def test_processes_check_a_store_with_a_server_of_its_own(cli: Any, bucket: str) -> None:
+    assert cli("cp", "-", f"mst://{bucket}/key", stdin=b"9" * 100_000).code == 0
+    assert cli("flush").code == 0
+    assert cli("check", "--level", "proof", "--jobs", "2").code == 0
+    assert "scrub     100 % of " in cli("status").out.decode()
