@@ -20,7 +20,7 @@ from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Place, judge
 from mstbucket.verify.tree import check_node_cid, steps
 
-_BATCH: Final = 256  # blocks asked for at once
+_BATCH: Final = 512  # blocks asked for at once
 _PENDING_MAX: Final = 1 << 16  # above it one by one, so that hostile nodes of 8,192 links cannot pile up
 
 

@@ -12,10 +12,10 @@ from mstbucket.services.check.found import Trail
 from mstbucket.verify.node import Node, Place, judge
 from mstbucket.verify.tree import check_node_cid, subtrees
 
-_AHEAD_NODES: Final = 2048  # read ahead at a time
-_AHEAD_HEIGHT: Final = 4  # a subtree of this height has 270 nodes, on average
+_AHEAD_NODES: Final = 8192  # read ahead at a time; hardly ever as many
+_AHEAD_HEIGHT: Final = 5  # a subtree of this height has 1,100 nodes, on average
 _AHEAD_BYTES: Final = 8 << 20
-_CALL: Final = 128  # nodes of one question
+_CALL: Final = 256  # nodes of one question: at most 256 MiB of nodes made to be large
 
 #: Why a block cannot be had.
 Failure = CorruptionError | FormatError | StorageError
