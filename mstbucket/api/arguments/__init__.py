@@ -49,6 +49,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "Executor": plain.executor,
     "str | BucketAttributes": _later,
     "str | os.PathLike[str] | StoreCare": plain.path_or_store,
+    "Trust": _later,
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,

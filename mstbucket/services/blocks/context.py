@@ -9,6 +9,7 @@ from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.signing.keys import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Context:
     Attributes:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
+        signer: the key with which this process signs the commits that it makes; None signs none.
         origin: what the store was opened by.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
     """
@@ -40,5 +42,6 @@ class Context:
     blocks: StoreBlocks
     encoding: Encoding
     identity: str
+    signer: Signer | None = None
     origin: Origin = field(default=Origin(None, None), repr=False)
     versioning: dict[str, str | None] = field(default_factory=dict)

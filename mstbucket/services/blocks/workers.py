@@ -72,7 +72,7 @@ def open_reached(reach: Reach) -> Iterator[Context]:
         stack.callback(blobs.release)
         encoding = apply_settings(db, blobs, None, reach.origin.encryption)
         blocks = StoreBlocks(db, Packs(blobs, StoreFrames(db), encoding.key))
-        yield Context(db, blobs, blocks, encoding, reach.identity, reach.origin)
+        yield Context(db, blobs, blocks, encoding, reach.identity, origin=reach.origin)
 
 
 class _Keeper:

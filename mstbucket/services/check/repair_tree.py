@@ -26,6 +26,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import shown_key
 from mstbucket.services.check.nodes import Hole, fetch, in_order
 from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.staged_blocks import Staged
 
 _ATTEMPTS: Final = 10
@@ -80,8 +81,7 @@ def _repair(context: Context, bucket: str, accept_loss: bool) -> RepairReport:
                 versions=None if past == commits.EMPTY_TREE else past, prev=head.commit, time=head.now,
                 objects=objects.count, bytes=objects.bytes, tags=head.tags or {}, config=commits.config(head.versioning),
             )  # fmt: skip
-            block = commits.encode(commit)
-            cid = dag_cbor_cid(block)
+            commit, cid, block = seal(commit, context.signer)
             staged.add(cid, block)
             staged.seal()
             staged.record()
