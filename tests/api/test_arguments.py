@@ -114,7 +114,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "encryption": str(key_file),
-            "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
+            "bucket": "things", "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         yield World(store, right, directory / "blobs")
 

@@ -62,6 +62,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 #: Parameters of which the name says more than the annotation.
 BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("name", "str"): plain.bucket_name,
+    ("bucket", "str"): plain.bucket_name,
     ("source_bucket", "str"): plain.bucket_name,
     ("database", "str"): plain.stored_text,
     ("expect", "str"): plain.cid,
