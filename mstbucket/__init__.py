@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mstbucket.api.verify_car import verify_car
     from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.examined import Examined, ScrubCoverage
+    from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     )
     from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
+    from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -66,10 +69,13 @@ __all__ = [
     "DeleteFailure",
     "DeleteReport",
     "DeleteResult",
+    "Examined",
     "ExportReport",
+    "Finding",
     "KeepPolicy",
     "LifecycleReport",
     "LifecycleRule",
+    "Loss",
     "MarkerPage",
     "ObjectAttributes",
     "ObjectChange",
@@ -85,11 +91,14 @@ __all__ = [
     "ProvedObject",
     "PutRequest",
     "PutResult",
+    "RepairReport",
     "RestoreChange",
     "RestoreReport",
     "Retention",
+    "ScrubCoverage",
     "SnapshotInfo",
     "Store",
+    "StoreReport",
     "TreePath",
     "Trust",
     "Upload",
@@ -111,6 +120,9 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "BucketView": "mstbucket.api.view",
+    **dict.fromkeys(("Examined", "ScrubCoverage"), "mstbucket.model.examined"),
+    **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
+    **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",

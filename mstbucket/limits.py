@@ -90,3 +90,4 @@ SNAPSHOTS_MAX: Final = 10_000  # of one bucket: a listing of them is one answer,
 RESTORE_KEYS: Final = 50_000  # changed by one restore, in one commit, while the writers of the bucket wait; 2 KB for each
 LEASE_SECONDS: Final = 3600  # that a commit stays for a reader that gives no sign; a crashed one keeps garbage no longer
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it
+FINDINGS_MAX: Final = 10_000  # findings of one check that are told; some 5 MB, and more than anybody reads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -326,7 +327,11 @@ class Bucket(
         return commits.log(self._context.db, self.name)
 
     def export_car(
-        self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        executor: Executor | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> ExportReport:
         """Write the newest commit and everything it reaches as one CARv1 file.
 
@@ -336,6 +341,7 @@ class Bucket(
 
         Args:
             target: a path, or a binary file open for writing (which stays open).
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
             progress: called now and then with the number of bytes written so far.
 
         Raises:
@@ -348,10 +354,12 @@ class Bucket(
             root, said = lease.commit.cid, lease.during(progress)
             if isinstance(target, (str, os.PathLike)):
                 with replacing(Path(target)) as file:
-                    return exporting.export(self._context, self.name, root, file, said)
-            return exporting.export(self._context, self.name, root, target, said)
+                    return exporting.export(self._context, self.name, root, file, said, executor)
+            return exporting.export(self._context, self.name, root, target, said, executor)
 
-    def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
+    def verify(
+        self, *, executor: Executor | None = None, progress: Callable[[int], object] | None = None
+    ) -> CheckReport:
         """Check the newest commit against this store from end to end, and the index against the tree, both ways.
 
         Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
@@ -359,10 +367,14 @@ class Bucket(
         exactly the manifest that the tree holds for it. Writers and flushes may go on meanwhile; no snapshot of the
         database is held while blocks are read.
 
+        Args:
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
+            progress: called now and then with the number of bytes judged so far.
+
         Raises:
             NoSuchCommit: the bucket was never flushed.
             CorruptionError, FormatError: the first thing that is not true, with the block or key concerned.
         """
         head, lease = hold_newest(self._context, self.name)
         with lease:
-            return checking.check(self._context, head, lease.during(progress))
+            return checking.check(self._context, head, lease.during(progress), executor)

@@ -13,6 +13,7 @@ from typing import Final, Self
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.trust import Trust, resolved
+from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
@@ -34,14 +35,13 @@ from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.context import Context, Origin
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store, require_vacant, require_vacant_for_new
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
-from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
 from mstbucket.signing.keys import read_key
@@ -61,6 +61,7 @@ def open(
     postgres_bin: str | os.PathLike[str] | None = None,
     background: bool = True,
     abort_uploads_after: timedelta | None = None,
+    scrub_every: timedelta | None = SCRUB_EVERY,
     compression: str | None = None,
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -83,6 +84,8 @@ def open(
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
         abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
             keeps them for ever; 7 days is what is usually set. It counts for all buckets of the store.
+        scrub_every: another background thread reads and hashes every pack once in this time, 30 days by default; damage is
+            recorded and logged (`scrub_coverage`). None: never.
         compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
             None, the default, leaves what is. What was written before stays readable.
         encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
@@ -115,6 +118,8 @@ def open(
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
         raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
+    if scrub_every is not None and scrub_every < timedelta(0):
+        raise InvalidInput(f"scrub_every={scrub_every} is negative: it is the time in which all is read once")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     if compression is not None:
@@ -146,7 +151,8 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            return Store(Context(db, store, blocks, encoding, identity, signer), server, background, abort_uploads_after)
+            context = Context(db, store, blocks, encoding, identity, signer, Origin(_named(blobs), encryption))
+            return Store(context, server, background, abort_uploads_after, scrub_every)
         except BaseException:
             db.close()
             raise
@@ -154,6 +160,16 @@ def open(
         if server is not None:
             server.close()
         raise
+
+
+def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
+    """The place of the blobs in a form that another process can open it by; None where there is none."""
+    if isinstance(blobs, BlobStore):
+        return None
+    text = os.fsdecode(blobs)
+    if is_url(text):
+        return None if text.startswith("memory:") else text
+    return os.path.abspath(text)
 
 
 def _is_there(directory: Path) -> bool:
@@ -185,7 +201,7 @@ def database_of(
 
 
 @verbs
-class Store(StoreForks):
+class Store(StoreForks, StoreCare):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -194,11 +210,12 @@ class Store(StoreForks):
         server: EmbeddedPostgres | None,
         background: bool,
         abort_uploads_after: timedelta | None = None,
+        scrub_every: timedelta | None = None,
     ) -> None:
         self._context = context
         self._server = server
-        age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
-        self._worker = Worker(context, age) if background else None
+        ages = [None if age is None else age // timedelta(milliseconds=1) for age in (abort_uploads_after, scrub_every)]
+        self._worker = Worker(context, *ages) if background else None
 
     def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
         """Make an empty bucket, durably, and return it.
@@ -337,17 +354,6 @@ class Store(StoreForks):
         again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
         """
         stop_encryption(self._context.db)
-
-    def compact(self) -> CompactReport:
-        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
-
-        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process compacts.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return compact(self._context)
 
     @property
     def identity(self) -> str:

@@ -12,7 +12,7 @@ from mstbucket.cli.output import PROGRAM, complain
 
 _EXITS: Final = """\
 exit codes: 0 done; 1 some of many failed, or a defect; 2 usage; 3 not found; 4 conflict; 5 format or corruption;
-6 storage; 7 unsupported; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
+6 storage; 7 unsupported; 8 warnings; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
 The store is that of --store DIR, else MSTBUCKET_STORE (or MSTBUCKET_DATABASE and MSTBUCKET_BLOBS), else the config
 file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_BLOBS is a directory or s3://BUCKET/PREFIX."""
 
@@ -361,6 +361,10 @@ def _snapshots(add: _Adder) -> None:
 
 
 def _rest(add: _Adder) -> None:
+    _check(add)
+    _doctor(add)
+    _repair(add.group("repair", "mend what a check has found"))
+
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
@@ -369,6 +373,42 @@ def _rest(add: _Adder) -> None:
 
     command = add("completion", "completion:show", "print the completion script for a shell")
     command.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+
+
+def _check(add: _Adder) -> None:
+    command = add(
+        "check", "checking:check", "check the whole store, and say everything that is wrong with it",
+        "Levels, each including those before it: database, tree, presence, data (reads every byte), proof. Ends with 0 "
+        "where the store is clean, 5 where something is damaged, 6 where not all could be looked at, 8 "
+        "where there are warnings only.",
+    )  # fmt: skip
+    command.add_argument("--level", metavar="LEVEL", default="presence", help="by default presence")
+    command.add_argument("--subset", metavar="N/T", help="at level data, read only the N-th of T equal shares of the packs")
+    command.add_argument("--jobs", type=whole_number, metavar="N", default=1, help="use so many processes (default 1)")
+
+
+def _doctor(add: _Adder) -> None:
+    add(
+        "doctor", "checking:doctor", "look at what the store stands on: the server, the disk, the service, the clocks",
+        "Ends with 0 where all is as it should be, 8 where there are warnings, 1 where something is bad.",
+    )  # fmt: skip
+
+
+def _repair(add: _Adder) -> None:
+    command = add(
+        "blocks", "repairing:blocks", "bring blocks that cannot be read from somewhere else",
+        "FROM is the directory of another store, a CAR file, or a directory: those of its files named .car are CARs, "
+        "and all others as bodies or blocks. Run 'check --level data' before.",
+    )  # fmt: skip
+    command.add_argument("source", metavar="FROM")
+    for name, run, text in (
+        ("index", "repairing:index", "make the rows of a bucket what the tree of its newest commit says"),
+        ("tree", "repairing:tree", "make the tree of a bucket from its rows, in a new commit"),
+        ("lost", "repairing:lost", "give up objects and old commits that cannot be read any more"),
+    ):
+        command = add(name, run, text, "What is lost by it is listed, and then nothing is done without --accept-loss.")
+        command.add_argument("bucket", metavar="mst://BUCKET")
+        command.add_argument("--accept-loss", action="store_true", help="do it, though what is listed is lost")
 
 
 def _store(add: _Adder) -> None:

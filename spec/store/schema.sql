@@ -235,6 +235,14 @@ CREATE TABLE retention (
     CONSTRAINT retention_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
 
+CREATE TABLE scrubbed (
+    pack bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    at bigint NOT NULL,
+    CONSTRAINT scrubbed_pkey PRIMARY KEY (pack),
+    CONSTRAINT scrubbed_pack_fkey FOREIGN KEY (pack) REFERENCES packs(id) ON DELETE CASCADE
+);
+
 CREATE TABLE snapshots (
     bucket bigint NOT NULL,
     name text COLLATE "C" NOT NULL,

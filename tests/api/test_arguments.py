@@ -117,7 +117,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
             "old": 1, "new": 1,
-            "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
+            "bucket": "things", "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         view = bucket.at(1)
         yield World(store, view, right | {"other": view}, directory / "blobs")

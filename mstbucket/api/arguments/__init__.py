@@ -48,8 +48,10 @@ CHECKS: Final[Mapping[str, Check]] = {
     "BucketView": plain.view,
     "KeySource": plain.key_source,
     "str | int | datetime": plain.commit,
+    "Executor": plain.executor,
     "str | BucketAttributes": _later,
     "str | BucketAttributes | BucketView": _later,
+    "str | os.PathLike[str] | StoreCare": plain.path_or_store,
     "Trust": _later,
     "DeleteItems": _later,
     "PartNames": _later,
@@ -64,6 +66,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 #: Parameters of which the name says more than the annotation.
 BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("name", "str"): plain.bucket_name,
+    ("bucket", "str"): plain.bucket_name,
     ("source_bucket", "str"): plain.bucket_name,
     ("database", "str"): plain.stored_text,
     ("expect", "str"): plain.cid,

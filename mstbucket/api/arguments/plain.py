@@ -203,6 +203,18 @@ def key_source(name: str, value: Any) -> Any:
     raise wrong(name, value, "the path of a key file, 'env:NAME', or an object with wrap and unwrap")
 
 
+def path_or_store(name: str, value: Any) -> Any:
+    """A path, or an open store, which has a method that gives its connection string."""
+    return value if hasattr(value, "conninfo") else path(name, value)
+
+
+def executor(name: str, value: Any) -> Any:
+    """Something that work can be submitted to."""
+    if not callable(getattr(value, "submit", None)):
+        raise wrong(name, value, "an executor of concurrent.futures, or None")
+    return value
+
+
 def called(name: str, value: Any) -> Any:
     """Something that can be called."""
     if not callable(value):

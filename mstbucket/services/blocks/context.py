@@ -7,10 +7,24 @@ from typing import Any
 
 from mstbucket.blobs.base import BlobStore
 from mstbucket.packs.frames.codec import Encoding
+from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.groups import Groups
 from mstbucket.signing.keys import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a store was opened by, so that another process can open it too; never shown, for it may hold a secret.
+
+    Attributes:
+        blobs: the place of the blobs; None where it has no name.
+        encryption: as it was given to `mstbucket.open`.
+    """
+
+    blobs: str | None = field(repr=False)
+    encryption: KeySource | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,7 @@ class Context:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
         signer: the key with which this process signs the commits that it makes; None signs none.
+        origin: what the store was opened by.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
         groups: the calls of several threads that leave together.
     """
@@ -31,5 +46,6 @@ class Context:
     encoding: Encoding
     identity: str
     signer: Signer | None = None
+    origin: Origin = field(default=Origin(None, None), repr=False)
     versioning: dict[str, str | None] = field(default_factory=dict)
     groups: Groups[Any] = field(default_factory=Groups)

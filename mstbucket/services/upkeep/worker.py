@@ -10,7 +10,9 @@ from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
 from mstbucket.index.dirty import due_for_flush
+from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.check.scrub import scrub
 from mstbucket.services.past.retention import expire
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
@@ -20,6 +22,8 @@ from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 FLUSH_AGE_MS: Final = 30_000  # a change is in a commit about this long after it was acknowledged
 FLUSH_DIRTY: Final = 10_000  # changed keys from which a flush does not wait: batching saves 4.3x of the bytes there
 RETENTION_SECONDS: Final = 600.0  # between two looks for commits that no rule keeps: a look reads all of them
+SCRUB_SECONDS: Final = 60.0  # between two looks for packs to read again
+SCRUB_RATE: Final = 20 * MIB  # bytes of packs read again in a second, on average: 50 TB in 30 days, a tenth of a slow disk
 POLL_SECONDS: Final = 5.0  # between two looks; a look is one query, over FLUSH_DIRTY dirty keys of each bucket at most
 
 log = logging.getLogger("mstbucket")
@@ -28,20 +32,28 @@ log = logging.getLogger("mstbucket")
 class Worker:
     """Works on a thread until it is closed. It logs what fails, and tries it again at the next look.
 
-    It aborts uploads that have been open for `uploads_age` milliseconds; none if that is None.
+    It aborts uploads that have been open for `uploads_age` milliseconds; none if that is None. On another thread it reads
+    packs that have not been read for `scrub_age` milliseconds; none if that is None.
     """
 
-    def __init__(self, context: Context, uploads_age: int | None = None) -> None:
+    def __init__(self, context: Context, uploads_age: int | None = None, scrub_age: int | None = None) -> None:
         self._context = context
         self._uploads_age = uploads_age
+        self._scrub_age = scrub_age
+        self._scrubbed = 0  # bytes, in the last look
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mstbucket-flush", daemon=True)
         self._thread.start()
+        self._scrubber = threading.Thread(target=self._scrub, name="mstbucket-scrub", daemon=True)
+        if scrub_age is not None:
+            self._scrubber.start()
 
     def close(self) -> None:
         """Finish a flush under way, and stop. Changes that wait stay dirty, and a later flush folds them."""
         self._stop.set()
         self._thread.join()
+        if self._scrub_age is not None:
+            self._scrubber.join()
 
     def _run(self) -> None:
         compactor = Compactor(self._context)
@@ -56,6 +68,16 @@ class Worker:
                 next_retention = time.monotonic() + RETENTION_SECONDS
             if self._uploads_age is not None:
                 self._attempt("the expiry of uploads", expire_uploads, self._context, self._uploads_age)
+
+    def _scrub(self) -> None:
+        pause = SCRUB_SECONDS
+        while not self._stop.wait(pause):
+            self._scrubbed = 0
+            self._attempt("the scrub", self._scrub_once, self._scrub_age)
+            pause = self._scrubbed / SCRUB_RATE if self._scrubbed else SCRUB_SECONDS
+
+    def _scrub_once(self, age: int) -> None:
+        self._scrubbed = scrub(self._context, age, self._stop.is_set)
 
     def _look(self) -> None:
         for name in due(self._context):
