@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         VersionsPage,
     )
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
+    from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -69,6 +70,8 @@ __all__ = [
     "PartsPage",
     "PutRequest",
     "PutResult",
+    "RebuildReport",
+    "RebuiltBucket",
     "Retention",
     "Store",
     "Upload",
@@ -89,6 +92,8 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
+    "RebuildReport": "mstbucket.model.rebuild",
+    "RebuiltBucket": "mstbucket.model.rebuild",
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
     "open": "mstbucket.api.store",

@@ -21,6 +21,7 @@ from mstbucket.index import buckets
 from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB
 from mstbucket.model.objects import BucketInfo
+from mstbucket.model.rebuild import RebuildReport
 from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
@@ -185,6 +186,49 @@ class Store:
         self._server = server
         age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
         self._worker = Worker(context, age) if background else None
+
+    @staticmethod
+    def rebuild(
+        path: str | os.PathLike[str] | None = None,
+        *,
+        database: str | None = None,
+        blobs: str | os.PathLike[str] | BlobStore | None = None,
+        postgres_bin: str | os.PathLike[str] | None = None,
+        encryption: KeySource | None = None,
+        hash_all: bool = False,
+        accept_loss: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> RebuildReport:
+        """Make the database of a store again, from its blobs alone, and say what came back and what is gone.
+
+        Every bucket gets the newest commit that was published and is whole, under the same CID: a flush afterwards makes no
+        new one, and an export is the same file byte for byte. Until the end no store can be opened in the database. Ended at
+        any moment, another call goes on. The blobs are only read; nobody else may use them meanwhile.
+
+        Args:
+            path, database, blobs, postgres_bin: as for `mstbucket.open`. The database has to be empty.
+            encryption: the key of an encrypted store, as for `mstbucket.open`.
+            hash_all: read every byte of every pack and compare it with its CID. Without, large bodies are not read: that all
+                their blocks are there is known then, and not that they are sound.
+            accept_loss: make what can be made where something that was published is missing or damaged. Objects whose bodies
+                are lost stay listed, and reading them is an error; of commits that lost more, the next older whole one is
+                taken. Without, that is refused, and the message says what is missing.
+            progress: called now and then with the bytes of the packs that were looked through.
+
+        Raises:
+            NotFound: there are no blobs of a store at that place.
+            Conflict: there is something in the database, or another process rebuilds in it.
+            MissingBlock: something is missing, and the loss was not accepted. Restore it and repeat the call, or accept.
+            WrongKey: the store is encrypted, and the key was not given, or another one.
+            Unsupported: the blobs are of a newer version of this package.
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        from mstbucket.api.rebuild import rebuild
+
+        return rebuild(
+            path, database=database, blobs=blobs, postgres_bin=postgres_bin, encryption=encryption, hash_all=hash_all,
+            accept_loss=accept_loss, progress=progress,
+        )  # fmt: skip
 
     def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
         """Make an empty bucket, durably, and return it.

@@ -248,6 +248,14 @@ def _commits(add: _Adder) -> None:
 def _rest(add: _Adder) -> None:
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
+    command = add(
+        "rebuild", "rebuild:rebuild", "make the lost database of a store again, from its blobs alone",
+        "The database has to be empty. May be ended and repeated at any time. An encrypted store needs its key.",
+    )  # fmt: skip
+    command.add_argument("--encryption", metavar="FILE|env:NAME", help="the key of an encrypted store")
+    command.add_argument("--hash-all", action="store_true", help="read and compare every byte, also of large bodies")
+    command.add_argument("--accept-loss", action="store_true", help="go on where something published is missing or damaged")
+
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
     command.add_argument("--keep", metavar="DIR", help="work in this new directory, and leave it")

@@ -221,6 +221,28 @@ CREATE TABLE parts (
 );
 ALTER TABLE parts ALTER COLUMN chunks SET STORAGE EXTERNAL;
 
+CREATE TABLE rebuild (
+    one boolean NOT NULL DEFAULT true,
+    identity text NOT NULL,
+    begun bigint NOT NULL,
+    CONSTRAINT rebuild_pkey PRIMARY KEY (one),
+    CONSTRAINT rebuild_one_check CHECK (one)
+);
+
+CREATE TABLE rebuild_blocks (
+    cid bytea NOT NULL,
+    pack bigint NOT NULL,
+    "offset" bigint NOT NULL,
+    length integer NOT NULL
+);
+
+CREATE TABLE rebuild_buckets (
+    bucket bigint NOT NULL,
+    report jsonb NOT NULL,
+    CONSTRAINT rebuild_buckets_pkey PRIMARY KEY (bucket),
+    CONSTRAINT rebuild_buckets_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+
 CREATE TABLE retention (
     bucket bigint NOT NULL,
     everything bigint,
