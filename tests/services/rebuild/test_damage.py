@@ -100,9 +100,11 @@ def test_a_rebuild_that_was_refused_goes_on_when_the_pack_is_back(
     store.close()
     url = databases.url(databases.create(template))
     whole = {name: path.read_bytes() for name, path in filled.items()}
-    for name, at in (("body", LARGE // 2), ("first", 60), ("second", 60)):
+    damaged = {"body": LARGE // 2, "first": 60, "second": 60}
+    for name, at in damaged.items():
         flip(filled[name], at)
-        with pytest.raises(errors.CorruptionError):
+    for name in damaged:
+        with pytest.raises(errors.MissingBlock):
             Store.rebuild(database=url, blobs=tmp_path / "blobs", hash_all=True)
         with pytest.raises(errors.Conflict, match="is being rebuilt"):
             mstbucket.open(database=url, blobs=tmp_path / "blobs")  # [REB-2]
