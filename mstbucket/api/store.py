@@ -37,6 +37,7 @@ from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree.buckets import create as create_bucket
+from mstbucket.services.tree.buckets import delete as delete_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
@@ -260,7 +261,7 @@ class Store:
             NoSuchBucket: there is none of that name.
             BucketNotEmpty: it holds objects. Delete them first.
         """
-        buckets.delete(self._context.db, name)
+        delete_bucket(self._context, name)
 
     def list_buckets(self) -> list[BucketInfo]:
         """Return every bucket of the store, by name."""

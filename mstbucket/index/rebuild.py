@@ -174,7 +174,7 @@ def drop_bucket(db: Database, bucket: int) -> None:
     """Remove a bucket that was made, with all its rows: it is made once more."""
 
     def work(connection: Connection) -> None:
-        for table in ("objects", "versions"):
+        for table in ("objects", "versions", "bucket_state"):  # without state it is no bucket that somebody has deleted
             connection.execute(f"DELETE FROM {table} WHERE bucket = %s", (bucket,))
         connection.execute("DELETE FROM buckets WHERE id = %s", (bucket,))
 

@@ -15,21 +15,20 @@ from typing import Final
 
 from mstbucket.blobs.names import parse_ref, parse_secret_ref
 from mstbucket.core.cid import to_text
-from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import Conflict, InvalidInput, MissingBlock
+from mstbucket.errors import Conflict, MissingBlock
 from mstbucket.index import rebuild as rows
 from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.rebuild.buckets import make_bucket, report_of
 from mstbucket.services.rebuild.packs import find_blocks, restore_commits
-from mstbucket.services.rebuild.refs import Ref, Refs, branch, heads, read_refs
+from mstbucket.services.rebuild.refs import Refs, read_refs
+from mstbucket.services.rebuild.states import States, wanted_buckets
 
 #: What is in no blob, whatever the store ([REB-11]).
 GONE: Final = (
     "writes that no flush had folded into a commit",
     "open multipart uploads, with their parts",
-    "buckets of which no commit was ever published",
     "the settings of the store: compression of new packs, when the background flushes",
 )
 _SHOWN: Final = 5  # of what is missing, in an error
@@ -45,17 +44,21 @@ def rebuild(
         damaged = find_blocks(context, hashing, progress)
         refs = read_refs(context.blobs, context.encoding.key)
         restore_commits(context, ((ref.cid, ref.block) for valid in refs.valid.values() for ref in valid))
+        states = States(context.blobs, context.encoding.key)
+        wanted, deleted = wanted_buckets(refs, states, context.blocks)
         reports = _made_before(context)
-        for valid in refs.valid.values():
-            for head in heads(valid):
-                if all(report.commit != to_text(head.cid) for report in reports):
-                    reports.append(make_bucket(context, list(branch(head, valid)), _name_of(head), accept_loss))
+        made = {(report.identity, report.named, report.commit) for report in reports}
+        for one in wanted:
+            head = to_text(one.history[0].cid) if one.history else None
+            if (one.identity, one.named, head) not in made:
+                reports.append(make_bucket(context, one, states, accept_loss))
         if not accept_loss:
-            _require_whole(reports, _newer_invalid(refs))
+            _require_whole(reports, [*_newer_invalid(refs), *(f"{name}: {why}" for name, why in states.invalid.items())])
         context.db.run(lambda connection: rows.finish(connection, context.identity))
         packs, blocks = rows.count_blocks(context.db)
     buckets = tuple(sorted(reports, key=lambda report: report.name))
-    return RebuildReport(context.identity, buckets, packs, blocks, damaged, refs.invalid, (), GONE)
+    invalid = refs.invalid | states.invalid
+    return RebuildReport(context.identity, buckets, packs, blocks, damaged, invalid, tuple(deleted), GONE)
 
 
 def claim(db: Database, identity: str) -> None:
@@ -86,15 +89,6 @@ def _made_before(context: Context) -> list[RebuiltBucket]:
     return kept
 
 
-def _name_of(head: Ref) -> str:
-    """The name of the bucket, which the commit has; an import may have a name there that no bucket of a store has."""
-    try:
-        check_bucket_name(head.commit.name)
-    except InvalidInput:
-        return f"bucket-{head.commit.bucket}"
-    return head.commit.name
-
-
 def _newer_invalid(refs: Refs) -> list[str]:
     """The refs that cannot be read, and are newer than every one of their bucket that can: what they named is lost."""
     newer = []
@@ -112,7 +106,7 @@ def _require_whole(reports: list[RebuiltBucket], invalid: list[str]) -> None:
         lost += [f"bucket {report.named!r}, commit {passed}" for passed in report.passed]
         lost += [f"bucket {report.named!r}, the body of {key!r}" for key in report.hurt]
         lost += ["…"] * (report.hurt_count > len(report.hurt))
-        if report.commit is None:
+        if report.commit is None and report.passed:
             lost.append(f"bucket {report.named!r}: all of it")
         elif report.passed:
             lost.append(f"bucket {report.named!r}: all since commit {report.seq}, which is whole")

@@ -10,6 +10,7 @@ from typing import Final
 from mstbucket.errors import Conflict, MstBucketError, NotFound
 from mstbucket.index.dirty import due_for_flush
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_all
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.upkeep.compact import Compactor
@@ -44,6 +45,7 @@ class Worker:
         compactor = Compactor(self._context)
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
+            self._attempt("the writing of service state", publish_all, self._context)
             self._attempt("the compaction", compactor.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
