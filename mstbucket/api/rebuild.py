@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mstbucket.api.arguments import guarded
-from mstbucket.api.store import database_of
+from mstbucket.api.servers import database_of
 from mstbucket.blobs.base import BlobStore
 from mstbucket.errors import InvalidInput
 from mstbucket.model.rebuild import RebuildReport

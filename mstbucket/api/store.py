@@ -12,10 +12,12 @@ from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.rebuild import rebuild as rebuild_store
+from mstbucket.api.servers import POSTGRES, database_at, is_there
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.errors import InvalidInput, NotFound, StorageError
+from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
 from mstbucket.index.encoding import stop_encryption
@@ -26,7 +28,7 @@ from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
-from mstbucket.pg.database import Database, load_driver, outlast
+from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
@@ -43,7 +45,6 @@ from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
-_POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
@@ -115,13 +116,13 @@ def open(
     try:
         if path is not None:
             root = Path(path)
-            is_new = not _is_there(root / _POSTGRES / "run")
+            is_new = not is_there(root / POSTGRES / "run")
             if is_new and not create:
                 raise NotFound(f"there is no store at {root}")
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
+            server = EmbeddedPostgres(root / POSTGRES, programs=postgres_bin, top=root)
             blobs = root / _BLOBS if blobs is None else blobs
         assert blobs is not None
-        db = _database(server, database)
+        db = database_at(server, database)
         try:
             if not create:
                 outlast(lambda: require_store(db))
@@ -142,34 +143,6 @@ def open(
         if server is not None:
             server.close()
         raise
-
-
-def _is_there(directory: Path) -> bool:
-    try:
-        return directory.is_dir()
-    except OSError as error:  # not absent: its name is too long, or somebody else's directory hides it
-        raise StorageError(f"cannot look for a store at {directory}: {error.strerror}: use a directory that belongs to user "
-                           f"{os.geteuid()}, with a shorter name") from error  # fmt: skip
-
-
-def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
-    if server is not None:
-        server.begin()
-        load_driver()  # takes longer than the server does, which comes up meanwhile
-        server.start()
-        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
-    assert conninfo is not None
-    return Database(conninfo)
-
-
-def database_of(
-    path: str | os.PathLike[str] | None, database: str | None, postgres_bin: str | os.PathLike[str] | None
-) -> tuple[Database, EmbeddedPostgres | None]:
-    """The database of a store that is there, and its embedded server, which was started; both are the caller's to close."""
-    if path is None:
-        return _database(None, database), None
-    server = EmbeddedPostgres(Path(path) / _POSTGRES, programs=postgres_bin, top=path)
-    return _database(server, None), server
 
 
 @verbs
@@ -224,9 +197,7 @@ class Store:
             Unsupported: the blobs are of a newer version of this package.
             StorageError: the database or the blob store failed; repeat the call.
         """
-        from mstbucket.api.rebuild import rebuild
-
-        return rebuild(
+        return rebuild_store(
             path, database=database, blobs=blobs, postgres_bin=postgres_bin, encryption=encryption, hash_all=hash_all,
             accept_loss=accept_loss, progress=progress,
         )  # fmt: skip

@@ -167,7 +167,8 @@ def note_bucket(connection: Connection, bucket: int, report: dict[str, Any]) -> 
 def made_buckets(db: Database) -> dict[int, dict[str, Any]]:
     """What was noted of the buckets made so far, by their row numbers."""
     with db.reading() as connection:
-        return {int(row[0]): row[1] for row in connection.execute("SELECT bucket, report FROM rebuild_buckets")}
+        rows = connection.execute("SELECT bucket, report FROM rebuild_buckets")
+        return {int(bucket): report for bucket, report in rows}
 
 
 def drop_bucket(db: Database, bucket: int) -> None:

@@ -70,7 +70,7 @@ def test_rules_names_and_buckets_never_flushed_come_back(store: Store, lose: Los
     store.bucket("gone").delete_object("a")
     store.delete_bucket("gone")
     again, report = lose(store)
-    assert [bucket.name for bucket in report.buckets] == ["empty", "one"]  # [REB-6]
+    assert [bucket.name for bucket in report.buckets] == ["empty", "one"]  # [REB-6] [REB-24]
     assert len(report.deleted) == 1
     assert again.bucket("one").get_bucket_lifecycle_configuration() == rules
     assert again.bucket("empty").get_object_lock_configuration() is None

@@ -32,7 +32,7 @@ CREATE TABLE rebuild_buckets (
     report jsonb NOT NULL
 );
 
--- --- service state, kept in blobs too ([REB-20] to [REB-29]) -----------------------------------------------------------
+-- --- service state, kept in blobs too ([REB-20] to [REB-27]) -----------------------------------------------------------
 
 -- What a bucket has beside its commits: object lock, lifecycle rules, retention of commits, named commits. `version` counts its
 -- changes, under this row's lock, so that a version is one state and a higher one is newer; `published` is the newest that a blob
