@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
+    from mstbucket.model.settings import StoreSettings, Unflushed
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -74,6 +75,8 @@ __all__ = [
     "RebuiltBucket",
     "Retention",
     "Store",
+    "StoreSettings",
+    "Unflushed",
     "Upload",
     "UploadsPage",
     "VersionsPage",
@@ -96,6 +99,8 @@ _HOME: Final = {
     "RebuiltBucket": "mstbucket.model.rebuild",
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
+    "StoreSettings": "mstbucket.model.settings",
+    "Unflushed": "mstbucket.model.settings",
     "open": "mstbucket.api.store",
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",

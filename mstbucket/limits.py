@@ -72,6 +72,10 @@ NEWER_VERSIONS_MAX: Final = 100  # noncurrent versions that a rule can keep what
 # --- the store ---
 PUT_SIZE_MAX: Final = 5 * 1024 * GIB  # of one put: one blob, and most S3 stores take no larger; its places are 1 GB here
 INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flush (spec/decisions/08)
+FLUSH_AGE_MIN: Final = 5  # seconds a change waits for its commit at least: the background looks no more often
+FLUSH_AGE_MAX: Final = 86_400  # seconds; what is in no commit is lost with the database, so never more than a day of it
+FLUSH_KEYS_MIN: Final = 100  # changed keys from which a flush does not wait; fewer write the path to the root for each key
+FLUSH_KEYS_MAX: Final = 50_000  # what one commit folds
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

@@ -19,11 +19,12 @@ from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
-from mstbucket.index import buckets
+from mstbucket.index import buckets, settings
 from mstbucket.index.encoding import stop_encryption
-from mstbucket.limits import GIB
+from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.model.objects import BucketInfo
 from mstbucket.model.rebuild import RebuildReport
+from mstbucket.model.settings import StoreSettings, Unflushed
 from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
@@ -42,6 +43,7 @@ from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.tree.buckets import delete as delete_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
+from mstbucket.services.upkeep.settings import change as change_setting
 from mstbucket.services.upkeep.worker import Worker
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
@@ -135,7 +137,9 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
+            inline = settings.read(db).inline_max
+            context = Context(db, store, blocks, encoding, identity, INLINE_MAX if inline is None else inline)
+            return Store(context, server, background, abort_uploads_after)
         except BaseException:
             db.close()
             raise
@@ -317,6 +321,28 @@ class Store:
             StorageError: the database or the blob store failed; repeat the call.
         """
         return compact(self._context)
+
+    def set(self, setting: str, value: int | None) -> StoreSettings:
+        """Set one of the store's settings, durably and for every process, and return all of them.
+
+        Flushes in the background follow within seconds; `inline_max` counts for stores that are opened afterwards.
+
+        Args:
+            setting: `flush_age` (seconds), `flush_keys` or `inline_max` (bytes); see `StoreSettings`.
+            value: None for the default.
+
+        Raises:
+            InvalidInput: there is no such setting, or its bounds forbid the value; the message says why.
+        """
+        return change_setting(self._context.db, setting, value)
+
+    def settings(self) -> StoreSettings:
+        """Return what is set; None is the default."""
+        return settings.read(self._context.db)
+
+    def unflushed(self) -> Unflushed:
+        """Return how much the database has that no commit has, and how old the oldest of it is. It would be lost with it."""
+        return settings.unflushed(self._context.db)
 
     @property
     def identity(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from mstbucket.blobs.media.places import shown
 from mstbucket.cli.address import SCHEME, parse_bucket
 from mstbucket.cli.config import redact
-from mstbucket.cli.output import Output, count, local_time
+from mstbucket.cli.output import Output, count, human_size, local_time
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
 from mstbucket.errors import BucketNotEmpty
 from mstbucket.limits import DELETE_KEYS_MAX
@@ -51,9 +52,14 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         infos = store.list_buckets()
         record["identity"] = store.identity
+        record["unflushed"] = asdict(ahead := store.unflushed())
     where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
     record["blobs"] = None if where is None else redact(shown(where))
     lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}"]
+    oldest = "" if ahead.oldest is None else f", the oldest {ahead.oldest:,} s old"
+    wal = "" if ahead.wal is None else f"; write-ahead log {human_size(ahead.wal)}"
+    changes = f"{count(ahead.changes, 'change')}{oldest}; bodies of {human_size(ahead.bodies)}"
+    lines.append(f"unflushed {changes} in the database{wal}")
     lines.append(f"buckets   {len(infos)}")
     lines += [_line(info) for info in infos]
     out.emit(record | {"exists": True, "buckets": [bucket_record(info) for info in infos]}, "\n".join(lines))

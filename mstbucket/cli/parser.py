@@ -61,6 +61,10 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def _number_or_default(text: str) -> int | str:
+    return text if text == "default" else whole_number(text)
+
+
 class _Adder:
     def __init__(self, commands: Any, wanted: frozenset[str] | None) -> None:
         self._commands = commands
@@ -283,6 +287,14 @@ def _store(add: _Adder) -> None:
     )  # fmt: skip
     command.add_argument("--compression", metavar="zstd[:LEVEL]|none", help="of new packs, from now on")
     command.add_argument("--encryption", metavar="FILE|env:NAME|none", help="of new packs, from now on, with this key")
+
+    command = add(
+        "set", "store_commands:set_", "show the settings of a store, or set one, for every process that opens it",
+        "flush_age: seconds a change waits for the background's flush (30); flush_keys: changed keys from which it does not "
+        "wait (10,000); inline_max: bytes of a body up to which it waits in the database (65,536).",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME", nargs="?")
+    command.add_argument("value", metavar="VALUE|default", nargs="?", type=_number_or_default)
 
     add("compact", "store_commands:compact", "compact small packs into few, and remove what crashes have left")
     add("migrate", "store_commands:migrate", "bring the schema of the store's database up to what this version needs")

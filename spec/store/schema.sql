@@ -294,6 +294,15 @@ CREATE TABLE retention (
     CONSTRAINT retention_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
 
+CREATE TABLE settings (
+    one boolean NOT NULL DEFAULT true,
+    flush_age integer,
+    flush_keys integer,
+    inline_max integer,
+    CONSTRAINT settings_pkey PRIMARY KEY (one),
+    CONSTRAINT settings_one_check CHECK (one)
+);
+
 CREATE TABLE snapshots (
     bucket bigint NOT NULL,
     name text COLLATE "C" NOT NULL,

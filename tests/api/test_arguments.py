@@ -113,6 +113,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "encryption": str(key_file),
+            "setting": "flush_age", "value": 30,
             "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         yield World(store, right, directory / "blobs")

@@ -52,3 +52,18 @@ def test_rebuild_makes_no_store_where_there_are_no_blobs(home: Path, run: Any) -
     ran = run("--store", home / "nowhere", "rebuild")
     assert ran.code == 3
     assert not (home / "nowhere").exists()
+
+
+def test_settings_are_shown_and_set(home: Path, run: Any) -> None:
+    """[CLI-71]"""
+    place = ("--store", home / "store")
+    assert run(*place, "mb", "mst://things").code == 0
+    assert run(*place, "cp", "-", "mst://things/a", stdin=b"body").code == 0
+    assert run(*place, "store", "set").lines == ["flush_age default", "flush_keys default", "inline_max default"]
+    assert run(*place, "store", "set", "flush_age", "60").lines[0] == "flush_age 60"
+    assert run(*place, "store", "set", "flush_age", "1").code == 2
+    assert run(*place, "store", "set", "flush_age", "soon").code == 2
+    assert run(*place, "store", "set", "flush_age", "default").lines[0] == "flush_age default"
+    assert any(line.startswith("unflushed 1 change, the oldest ") for line in run(*place, "status").lines)
+    (record,) = run(*place, "--json", "status").records
+    assert (record["unflushed"]["changes"], record["unflushed"]["bodies"]) == (1, 4)

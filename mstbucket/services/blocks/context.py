@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.limits import INLINE_MAX
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
@@ -17,6 +18,7 @@ class Context:
     Attributes:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
+        inline_max: bytes of a body that waits for its flush in the database, at most.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
     """
 
@@ -25,4 +27,5 @@ class Context:
     blocks: StoreBlocks
     encoding: Encoding
     identity: str
+    inline_max: int = INLINE_MAX
     versioning: dict[str, str | None] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.index import settings
 from mstbucket.index.dirty import due_for_flush
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.state import publish_all
@@ -75,4 +76,6 @@ class Worker:
 
 def due(context: Context) -> list[str]:
     """The buckets to flush now: their changes are old or many. Changes of tags and of versioning count too."""
-    return due_for_flush(context.db, FLUSH_DIRTY, FLUSH_AGE_MS)
+    wanted = settings.read(context.db)
+    keys = FLUSH_DIRTY if wanted.flush_keys is None else wanted.flush_keys
+    return due_for_flush(context.db, keys, FLUSH_AGE_MS if wanted.flush_age is None else wanted.flush_age * 1000)

@@ -151,3 +151,14 @@ CREATE FUNCTION state_of(p_bucket bigint) RETURNS jsonb LANGUAGE sql STABLE AS $
                       WHERE n.bucket = b.id))
     FROM buckets b JOIN bucket_state s ON s.bucket = b.id WHERE b.id = p_bucket
 $$;
+
+-- --- settings of the store ([REB-30]) --------------------------------------------------------------------------------------
+
+-- One row; NULL is the default of the program.
+CREATE TABLE settings (
+    one        boolean PRIMARY KEY DEFAULT true CHECK (one),
+    flush_age  integer,                         -- seconds that a change waits for the background's flush
+    flush_keys integer,                         -- changed keys of a bucket from which it does not wait
+    inline_max integer                          -- bytes; larger bodies go to a pack at once
+);
+INSERT INTO settings DEFAULT VALUES;
