@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
+    from mstbucket.api.check_proof import check_proof
+    from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -45,12 +48,14 @@ if TYPE_CHECKING:
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
+    from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
     "CarReport",
+    "CarSummary",
     "CheckReport",
     "CommitInfo",
     "DefaultRetention",
@@ -69,6 +74,9 @@ __all__ = [
     "Page",
     "Part",
     "PartsPage",
+    "PathNode",
+    "Proved",
+    "ProvedObject",
     "PutRequest",
     "PutResult",
     "RebuildReport",
@@ -76,11 +84,14 @@ __all__ = [
     "Retention",
     "Store",
     "StoreSettings",
+    "TreePath",
     "Unflushed",
     "Upload",
     "UploadsPage",
     "VersionsPage",
+    "check_proof",
     "errors",
+    "inspect_car",
     "open",
     "validate_blobs",
     "verify_car",
@@ -90,17 +101,21 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
+    "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
+    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
+    **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",
-    **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
     "StoreSettings": "mstbucket.model.settings",
     "Unflushed": "mstbucket.model.settings",
+    "check_proof": "mstbucket.api.check_proof",
+    "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",
