@@ -70,7 +70,7 @@ def _make_of(
 ) -> RebuiltBucket:
     ref, older = wanted.history[at], wanted.history[at + 1 :]
     named = wanted.named
-    blocks = context.blocks.scan()
+    blocks = context.blocks
     name = free_name(named, rebuild.names_taken(context.db))
     number = buckets.reserve_number(context.db)
     with closing(Presence(context.db, blocks)) as presence, context.db.transaction() as connection:

@@ -10,8 +10,8 @@ from mstbucket.core.cid import CID, RAW, codec
 from mstbucket.core.closure import commit_links, links_of
 from mstbucket.errors import CorruptionError, FormatError
 from mstbucket.index import rebuild
-from mstbucket.packs.read import PackScan
 from mstbucket.pg.database import Database
+from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.spill.seen import Seen
 
 _ASKED: Final = 1000  # nodes and manifests read by one question
@@ -30,7 +30,7 @@ def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
 class Presence:
     """Which nodes and manifests of a bucket are known to be there, with all that they lead to."""
 
-    def __init__(self, db: Database, blocks: PackScan) -> None:
+    def __init__(self, db: Database, blocks: StoreBlocks) -> None:
         self._db = db
         self._blocks = blocks
         self._known = Seen()

@@ -11,7 +11,7 @@ from mstbucket.core.keys import split_version_key
 from mstbucket.errors import Untrue
 from mstbucket.index import staging
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
-from mstbucket.packs.read import PackScan
+from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.rebuild.presence import Presence, in_batches
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.tree import verified_nodes
@@ -30,7 +30,7 @@ class TreeRows:
         hurt_count: how many there are.
     """
 
-    def __init__(self, bucket: int, commit: Commit, blocks: PackScan, presence: Presence) -> None:
+    def __init__(self, bucket: int, commit: Commit, blocks: StoreBlocks, presence: Presence) -> None:
         self._bucket = bucket
         self._commit = commit
         self._blocks = blocks
