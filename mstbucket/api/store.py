@@ -14,15 +14,17 @@ from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.rebuild import rebuild as rebuild_store
 from mstbucket.api.servers import POSTGRES, database_at, is_there
+from mstbucket.api.trust import Trust, resolved
 from mstbucket.api.verbs.settings import Settings
+from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.core.cid import from_text, to_text
+from mstbucket.core.cid import CID, from_text, to_text
+from mstbucket.core.commit import Commit
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets, settings
-from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.model.objects import BucketInfo
 from mstbucket.model.rebuild import RebuildReport
@@ -36,16 +38,16 @@ from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.encoding import apply_settings, rotate
+from mstbucket.services.blocks.encoding import apply_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.tree.buckets import delete as delete_bucket
-from mstbucket.services.upkeep.compact import CompactReport, compact
-from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
+from mstbucket.signing.keys import read_key
+from mstbucket.signing.trust import Checked
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _BLOBS: Final = "blobs"
@@ -64,6 +66,7 @@ def open(
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int = CACHE_SIZE,
+    signing_key: str | os.PathLike[str] | None = None,
     create: bool = True,
 ) -> Store:
     """Open a store, and make it if it is not there: if neither the database nor the place of the blobs has one.
@@ -91,6 +94,8 @@ def open(
         cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
             Processes and stores may share it. Packs that are not encrypted stand there in plain.
         cache_size: bytes that it holds at most; a little over 1 MiB is the least.
+        signing_key: path of a key (`new_signing_key`) with which every commit is signed that this process makes. It is not
+            recorded: a process without it makes commits that are not signed.
         create: whether a store is made where there is none; without, nothing is made anywhere.
 
     Raises:
@@ -115,6 +120,7 @@ def open(
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     if compression is not None:
         parse_compression(compression)  # what it cannot be is said before anything is made
+    signer = None if signing_key is None else read_key(signing_key)
     server, is_new = None, False
     try:
         if path is not None:
@@ -139,7 +145,7 @@ def open(
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
             inline = settings.read(db).inline_max
-            context = Context(db, store, blocks, encoding, identity, INLINE_MAX if inline is None else inline)
+            context = Context(db, store, blocks, encoding, identity, INLINE_MAX if inline is None else inline, signer)
             return Store(context, server, background, abort_uploads_after)
         except BaseException:
             db.close()
@@ -151,7 +157,7 @@ def open(
 
 
 @verbs
-class Store(Settings):
+class Store(Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -249,6 +255,7 @@ class Store(Settings):
         name: str | None = None,
         *,
         expect: str | None = None,
+        trust: Trust | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Bucket:
         """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
@@ -260,18 +267,28 @@ class Store(Settings):
             source: path of the file, or an open binary file that is read once from where it stands.
             name: of the new bucket; by default the one in the commit.
             expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
+            trust: who has to have signed it, and what it has to follow; checked first, remembered when the bucket is there.
             progress: called now and then with the number of bytes read so far.
 
         Raises:
             BucketAlreadyExists: there is a bucket of that name. Give another.
             FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
+            WrongSignature, PinMismatch: it is not to be trusted, as `trust` has it.
             OtherCommit: it is not the commit that is expected.
             StorageError: the file cannot be read, or the store cannot be written.
             OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
                 (Or the connection died during the commit: then see whether it is there.)
         """
         expected = None if expect is None else from_text(expect)
-        return Bucket(self._context, importing.import_car(self._context, source, name, progress, expected))
+        demanded = resolved(trust)
+        checked: list[Checked] = []
+
+        def accept(cid: CID, commit: Commit) -> None:
+            checked.append(demanded.check(cid, commit))
+
+        made = importing.import_car(self._context, source, name, progress, expected, accept)
+        demanded.remember(checked[0])  # [SIGN-8]
+        return Bucket(self._context, made)
 
     def get_block(self, cid: str) -> bytes:
         """Return the block of that CID, hashed: a chunk, a node of a body or of a tree, a manifest, or a commit.
@@ -290,60 +307,6 @@ class Store(Settings):
             InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
         """
         return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
-
-    def rotate_key(self, encryption: KeySource) -> None:
-        """Wrap the data key of an encrypted store with another key, durably; no pack is written again.
-
-        From here on the store opens with the new key only. Who has it open goes on; who has the old key and a copy of
-        the old wrapped key can read what they could read before.
-
-        Args:
-            encryption: the new key, as for `mstbucket.open`.
-
-        Raises:
-            InvalidInput: the store is not encrypted, or the new key is none.
-        """
-        rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
-
-    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
-        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
-
-        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
-        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
-        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
-        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
-        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
-
-        Args:
-            progress: called after each pack with the bytes done so far, as they were stored before.
-
-        Returns:
-            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return reencode(self._context, progress)
-
-    def stop_encryption(self) -> None:
-        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
-
-        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
-        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
-        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
-        """
-        stop_encryption(self._context.db)
-
-    def compact(self) -> CompactReport:
-        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
-
-        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process compacts.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return compact(self._context)
 
     @property
     def identity(self) -> str:

@@ -9,6 +9,7 @@ from mstbucket.limits import INLINE_MAX
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.signing.keys import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Context:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
         inline_max: bytes of a body that waits for its flush in the database, at most.
+        signer: the key with which this process signs the commits that it makes; None signs none.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
     """
 
@@ -28,4 +30,5 @@ class Context:
     encoding: Encoding
     identity: str
     inline_max: int = INLINE_MAX
+    signer: Signer | None = None
     versioning: dict[str, str | None] = field(default_factory=dict)
