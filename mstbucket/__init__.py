@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     )
     from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
+    from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
     from mstbucket.model.repairs import Loss, RepairReport
+    from mstbucket.model.settings import StoreSettings, Unflushed
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -91,6 +93,8 @@ __all__ = [
     "ProvedObject",
     "PutRequest",
     "PutResult",
+    "RebuildReport",
+    "RebuiltBucket",
     "RepairReport",
     "RestoreChange",
     "RestoreReport",
@@ -99,8 +103,10 @@ __all__ = [
     "SnapshotInfo",
     "Store",
     "StoreReport",
+    "StoreSettings",
     "TreePath",
     "Trust",
+    "Unflushed",
     "Upload",
     "UploadsPage",
     "VersionsPage",
@@ -133,7 +139,11 @@ _HOME: Final = {
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
+    "RebuildReport": "mstbucket.model.rebuild",
+    "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",
+    "StoreSettings": "mstbucket.model.settings",
+    "Unflushed": "mstbucket.model.settings",
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",

@@ -12,43 +12,46 @@ from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.rebuild import rebuild as rebuild_store
+from mstbucket.api.servers import POSTGRES, database_at, is_there
 from mstbucket.api.trust import Trust, resolved
 from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.forks import StoreForks
+from mstbucket.api.verbs.settings import Settings
+from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
 from mstbucket.core.cid import CID, from_text, to_text
 from mstbucket.core.commit import Commit
-from mstbucket.errors import InvalidInput, NotFound, StorageError
+from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
-from mstbucket.index import buckets
-from mstbucket.index.encoding import stop_encryption
-from mstbucket.limits import GIB
+from mstbucket.index import buckets, settings
+from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.model.objects import BucketInfo
+from mstbucket.model.rebuild import RebuildReport
 from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
-from mstbucket.pg.database import Database, load_driver, outlast
+from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context, Origin
-from mstbucket.services.blocks.encoding import apply_settings, rotate
+from mstbucket.services.blocks.encoding import apply_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store, require_vacant, require_vacant_for_new
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
-from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
+from mstbucket.services.tree.buckets import delete as delete_bucket
 from mstbucket.services.upkeep.worker import Worker
 from mstbucket.signing.keys import read_key
 from mstbucket.signing.trust import Checked
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
-_POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
@@ -129,15 +132,15 @@ def open(
     try:
         if path is not None:
             root = Path(path)
-            is_new = not _is_there(root / _POSTGRES / "run")
+            is_new = not is_there(root / POSTGRES / "run")
             if is_new and not create:
                 raise NotFound(f"there is no store at {root}")
             blobs = root / _BLOBS if blobs is None else blobs
             if is_new:
-                require_vacant_for_new(root / _POSTGRES, blobs, lambda: _is_there(root / _POSTGRES / "run"))
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
+                require_vacant_for_new(root / POSTGRES, blobs, lambda: is_there(root / POSTGRES / "run"))
+            server = EmbeddedPostgres(root / POSTGRES, programs=postgres_bin, top=root)
         assert blobs is not None
-        db = _database(server, database)
+        db = database_at(server, database)
         try:
             if not create:
                 outlast(lambda: require_store(db))
@@ -151,7 +154,11 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            context = Context(db, store, blocks, encoding, identity, signer, Origin(_named(blobs), encryption))
+            inline = settings.read(db).inline_max
+            context = Context(
+                db, store, blocks, encoding, identity, INLINE_MAX if inline is None else inline, signer,
+                Origin(_named(blobs), encryption),
+            )  # fmt: skip
             return Store(context, server, background, abort_uploads_after, scrub_every)
         except BaseException:
             db.close()
@@ -172,36 +179,8 @@ def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
     return os.path.abspath(text)
 
 
-def _is_there(directory: Path) -> bool:
-    try:
-        return directory.is_dir()
-    except OSError as error:  # not absent: its name is too long, or somebody else's directory hides it
-        raise StorageError(f"cannot look for a store at {directory}: {error.strerror}: use a directory that belongs to user "
-                           f"{os.geteuid()}, with a shorter name") from error  # fmt: skip
-
-
-def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
-    if server is not None:
-        server.begin()
-        load_driver()  # takes longer than the server does, which comes up meanwhile
-        server.start()
-        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
-    assert conninfo is not None
-    return Database(conninfo)
-
-
-def database_of(
-    path: str | os.PathLike[str] | None, database: str | None, postgres_bin: str | os.PathLike[str] | None
-) -> tuple[Database, EmbeddedPostgres | None]:
-    """The database of a store that is there, and its embedded server, which was started; both are the caller's to close."""
-    if path is None:
-        return _database(None, database), None
-    server = EmbeddedPostgres(Path(path) / _POSTGRES, programs=postgres_bin, top=path)
-    return _database(server, None), server
-
-
 @verbs
-class Store(StoreForks, StoreCare):
+class Store(StoreForks, StoreCare, Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -216,6 +195,47 @@ class Store(StoreForks, StoreCare):
         self._server = server
         ages = [None if age is None else age // timedelta(milliseconds=1) for age in (abort_uploads_after, scrub_every)]
         self._worker = Worker(context, *ages) if background else None
+
+    @staticmethod
+    def rebuild(
+        path: str | os.PathLike[str] | None = None,
+        *,
+        database: str | None = None,
+        blobs: str | os.PathLike[str] | BlobStore | None = None,
+        postgres_bin: str | os.PathLike[str] | None = None,
+        encryption: KeySource | None = None,
+        hash_all: bool = False,
+        accept_loss: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> RebuildReport:
+        """Make the database of a store again, from its blobs alone, and say what came back and what is gone.
+
+        Every bucket gets the newest commit that was published and is whole, under the same CID: a flush afterwards makes no
+        new one, and an export is the same file byte for byte. Until the end no store can be opened in the database. Ended at
+        any moment, another call goes on. The blobs are only read; nobody else may use them meanwhile.
+
+        Args:
+            path, database, blobs, postgres_bin: as for `mstbucket.open`. The database has to be empty.
+            encryption: the key of an encrypted store, as for `mstbucket.open`.
+            hash_all: read every byte of every pack and compare it with its CID. Without, large bodies are not read: that all
+                their blocks are there is known then, and not that they are sound.
+            accept_loss: make what can be made where something that was published is missing or damaged. Objects whose bodies
+                are lost stay listed, and reading them is an error; of commits that lost more, the next older whole one is
+                taken. Without, that is refused, and the message says what is missing.
+            progress: called now and then with the bytes of the packs that were looked through.
+
+        Raises:
+            NotFound: there are no blobs of a store at that place.
+            Conflict: there is something in the database, or another process rebuilds in it.
+            MissingBlock: something is missing, and the loss was not accepted. Restore it and repeat the call, or accept.
+            WrongKey: the store is encrypted, and the key was not given, or another one.
+            Unsupported: the blobs are of a newer version of this package.
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return rebuild_store(
+            path, database=database, blobs=blobs, postgres_bin=postgres_bin, encryption=encryption, hash_all=hash_all,
+            accept_loss=accept_loss, progress=progress,
+        )  # fmt: skip
 
     def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
         """Make an empty bucket, durably, and return it.
@@ -247,7 +267,7 @@ class Store(StoreForks, StoreCare):
             NoSuchBucket: there is none of that name.
             BucketNotEmpty: it holds objects. Delete them first.
         """
-        buckets.delete(self._context.db, name)
+        delete_bucket(self._context, name)
 
     def list_buckets(self) -> list[BucketInfo]:
         """Return every bucket of the store, by name."""
@@ -311,49 +331,6 @@ class Store(StoreForks, StoreCare):
             InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
         """
         return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
-
-    def rotate_key(self, encryption: KeySource) -> None:
-        """Wrap the data key of an encrypted store with another key, durably; no pack is written again.
-
-        From here on the store opens with the new key only. Who has it open goes on; who has the old key and a copy of
-        the old wrapped key can read what they could read before.
-
-        Args:
-            encryption: the new key, as for `mstbucket.open`.
-
-        Raises:
-            InvalidInput: the store is not encrypted, or the new key is none.
-        """
-        rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
-
-    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
-        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
-
-        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
-        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
-        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
-        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
-        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
-
-        Args:
-            progress: called after each pack with the bytes done so far, as they were stored before.
-
-        Returns:
-            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return reencode(self._context, progress)
-
-    def stop_encryption(self) -> None:
-        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
-
-        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
-        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
-        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
-        """
-        stop_encryption(self._context.db)
 
     @property
     def identity(self) -> str:

@@ -55,9 +55,14 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
         infos = store.list_buckets()
         record["identity"] = store.identity
         scrub = store.scrub_coverage()
+        record["unflushed"] = asdict(ahead := store.unflushed())
     where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
     record["blobs"] = None if where is None else redact(shown(where))
     lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}"]
+    oldest = "" if ahead.oldest is None else f", the oldest {ahead.oldest:,} s old"
+    wal = "" if ahead.wal is None else f"; write-ahead log {human_size(ahead.wal)}"
+    changes = f"{count(ahead.changes, 'change')}{oldest}; bodies of {human_size(ahead.bodies)}"
+    lines.append(f"unflushed {changes} in the database{wal}")
     record["scrub"] = asdict(scrub)
     lines.append(f"scrub     {_share(scrub)}")
     lines.append(f"buckets   {len(infos)}")

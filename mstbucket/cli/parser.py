@@ -61,6 +61,10 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def _number_or_default(text: str) -> int | str:
+    return text if text == "default" else whole_number(text)
+
+
 class _Adder:
     def __init__(self, commands: Any, wanted: frozenset[str] | None) -> None:
         self._commands = commands
@@ -367,6 +371,14 @@ def _rest(add: _Adder) -> None:
 
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
+    command = add(
+        "rebuild", "rebuild:rebuild", "make the lost database of a store again, from its blobs alone",
+        "The database has to be empty. May be ended and repeated at any time. An encrypted store needs its key.",
+    )  # fmt: skip
+    command.add_argument("--encryption", metavar="FILE|env:NAME", help="the key of an encrypted store")
+    command.add_argument("--hash-all", action="store_true", help="read and compare every byte, also of large bodies")
+    command.add_argument("--accept-loss", action="store_true", help="go on where something published is missing or damaged")
+
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
     command.add_argument("--keep", metavar="DIR", help="work in this new directory, and leave it")
@@ -430,6 +442,14 @@ def _store(add: _Adder) -> None:
     )  # fmt: skip
     command.add_argument("--compression", metavar="zstd[:LEVEL]|none", help="of new packs, from now on")
     command.add_argument("--encryption", metavar="FILE|env:NAME|none", help="of new packs, from now on, with this key")
+
+    command = add(
+        "set", "store_commands:set_", "show the settings of a store, or set one, for every process that opens it",
+        "flush_age: seconds a change waits for the background's flush (30); flush_keys: changed keys from which it does not "
+        "wait (10,000); inline_max: bytes of a body up to which it waits in the database (65,536).",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME", nargs="?")
+    command.add_argument("value", metavar="VALUE|default", nargs="?", type=_number_or_default)
 
     add("compact", "store_commands:compact", "compact small packs into few, and remove what crashes have left")
     add("migrate", "store_commands:migrate", "bring the schema of the store's database up to what this version needs")

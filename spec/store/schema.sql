@@ -16,6 +16,19 @@ CREATE TABLE blocks (
 );
 ALTER TABLE blocks ALTER COLUMN body SET STORAGE EXTERNAL;
 
+CREATE TABLE bucket_state (
+    bucket bigint NOT NULL,
+    id text NOT NULL DEFAULT replace((gen_random_uuid())::text, '-'::text, ''::text),
+    version bigint NOT NULL DEFAULT 1,
+    published bigint NOT NULL DEFAULT 0,
+    exact boolean NOT NULL DEFAULT false,
+    blobs integer NOT NULL DEFAULT 0,
+    CONSTRAINT bucket_state_pkey PRIMARY KEY (bucket),
+    CONSTRAINT bucket_state_id_key UNIQUE (id),
+    CONSTRAINT bucket_state_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+CREATE INDEX bucket_state_ahead ON bucket_state USING btree (bucket) WHERE (version > published);
+
 CREATE TABLE buckets (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     name text COLLATE "C" NOT NULL,
@@ -104,6 +117,13 @@ CREATE TABLE frames (
 ALTER TABLE frames ALTER COLUMN lengths SET STORAGE MAIN;
 COMMENT ON TABLE frames IS 'Where the frames of compressed and encrypted packs are.';
 
+CREATE TABLE gone_buckets (
+    id text NOT NULL,
+    identity text NOT NULL,
+    commit bytea,
+    CONSTRAINT gone_buckets_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE leases (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     cid bytea NOT NULL,
@@ -142,6 +162,14 @@ CREATE TABLE lifecycle_rules (
     CONSTRAINT lifecycle_rules_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
 
+CREATE TABLE lock_changes (
+    bucket bigint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    generation bigint NOT NULL,
+    CONSTRAINT lock_changes_pkey PRIMARY KEY (bucket, key, version)
+);
+
 CREATE TABLE locks (
     bucket bigint NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -149,6 +177,7 @@ CREATE TABLE locks (
     mode text,
     until bigint,
     hold boolean,
+    generation bigint NOT NULL DEFAULT nextval('generation'::regclass),
     CONSTRAINT locks_pkey PRIMARY KEY (bucket, key, version),
     CONSTRAINT locks_check CHECK (((mode IS NULL) = (until IS NULL))),
     CONSTRAINT locks_mode_check CHECK ((mode = ANY (ARRAY['GOVERNANCE'::text, 'COMPLIANCE'::text]))),
@@ -223,6 +252,38 @@ CREATE TABLE parts (
 );
 ALTER TABLE parts ALTER COLUMN chunks SET STORAGE EXTERNAL;
 
+CREATE TABLE rebuild (
+    one boolean NOT NULL DEFAULT true,
+    identity text NOT NULL,
+    begun bigint NOT NULL,
+    CONSTRAINT rebuild_pkey PRIMARY KEY (one),
+    CONSTRAINT rebuild_one_check CHECK (one)
+);
+
+CREATE TABLE rebuild_blocks (
+    cid bytea NOT NULL,
+    pack bigint NOT NULL,
+    "offset" bigint NOT NULL,
+    length integer NOT NULL
+);
+
+CREATE TABLE rebuild_buckets (
+    bucket bigint NOT NULL,
+    report jsonb NOT NULL,
+    CONSTRAINT rebuild_buckets_pkey PRIMARY KEY (bucket),
+    CONSTRAINT rebuild_buckets_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+
+CREATE TABLE rebuild_locks (
+    key text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    generation bigint NOT NULL,
+    there boolean NOT NULL,
+    mode text,
+    until bigint,
+    hold boolean
+);
+
 CREATE TABLE retention (
     bucket bigint NOT NULL,
     everything bigint,
@@ -241,6 +302,15 @@ CREATE TABLE scrubbed (
     at bigint NOT NULL,
     CONSTRAINT scrubbed_pkey PRIMARY KEY (pack),
     CONSTRAINT scrubbed_pack_fkey FOREIGN KEY (pack) REFERENCES packs(id) ON DELETE CASCADE
+);
+
+CREATE TABLE settings (
+    one boolean NOT NULL DEFAULT true,
+    flush_age integer,
+    flush_keys integer,
+    inline_max integer,
+    CONSTRAINT settings_pkey PRIMARY KEY (one),
+    CONSTRAINT settings_one_check CHECK (one)
 );
 
 CREATE TABLE snapshots (
@@ -395,6 +465,17 @@ BEGIN
     IF p_versioning IS DISTINCT FROM p_believed THEN
         RAISE EXCEPTION 'the versioning of the bucket was changed meanwhile' USING ERRCODE = 'MB421';
     END IF;
+END $function$;
+
+CREATE FUNCTION bucket_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE bucket_state SET version = version + 1
+        WHERE bucket = NEW.id AND (exact OR (OLD.name, OLD.versioning, OLD.object_lock, OLD.lock_mode, OLD.lock_days, OLD.lock_years)
+            IS DISTINCT FROM (NEW.name, NEW.versioning, NEW.object_lock, NEW.lock_mode, NEW.lock_days, NEW.lock_years));
+    RETURN NULL;
 END $function$;
 
 CREATE FUNCTION cid_text(cid bytea)
@@ -752,6 +833,15 @@ BEGIN
             WHERE b.cid = ANY (p_cids) AND p.state = 'ready' AND (p_proven OR NOT p.damaged));
 END $function$;
 
+CREATE FUNCTION lock_advances()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    NEW.generation := nextval('generation');
+    RETURN NEW;
+END $function$;
+
 CREATE FUNCTION lock_bucket(p_bucket text, p_mode text, p_days integer, p_years integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -790,7 +880,7 @@ CREATE FUNCTION lock_versions(p_bucket bigint, p_keys text[], p_versions text[],
  RETURNS void
  LANGUAGE sql
 AS $function$
-    INSERT INTO locks AS l
+    INSERT INTO locks AS l (bucket, key, version, mode, until, hold)
     SELECT p_bucket, k, v, m, u::bigint, h::boolean FROM unnest(p_keys, p_versions, p_modes, p_untils, p_holds) AS n (k, v, m, u, h)
     ON CONFLICT (bucket, key, version) DO UPDATE SET
         mode = coalesce(excluded.mode, l.mode), until = coalesce(excluded.until, l.until), hold = coalesce(excluded.hold, l.hold)
@@ -807,6 +897,28 @@ BEGIN
         WHEN l.hold THEN 'is under a legal hold'                                                 -- [LOCK-9]
         WHEN l.until IS NULL OR l.until <= now_ms() OR (l.mode = 'GOVERNANCE' AND p_bypass) THEN NULL
         ELSE format('is retained until %s in mode %s', moment(l.until), l.mode) END;             -- [LOCK-7], [LOCK-8]
+END $function$;
+
+CREATE FUNCTION locks_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO lock_changes AS l SELECT c.bucket, c.key, c.version, c.generation FROM changed c ORDER BY c.key, c.version
+        ON CONFLICT (bucket, key, version) DO UPDATE SET generation = excluded.generation;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION locks_removed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO lock_changes AS l
+        SELECT c.bucket, c.key, c.version, nextval('generation') FROM changed c JOIN buckets b ON b.id = c.bucket
+        ORDER BY c.key, c.version
+        ON CONFLICT (bucket, key, version) DO UPDATE SET generation = excluded.generation;
+    RETURN NULL;
 END $function$;
 
 CREATE FUNCTION make_way(p_bucket bigint, p_versioning text, p_key text)
@@ -1099,6 +1211,51 @@ BEGIN
     UPDATE buckets SET versioning = p_state, tags_dirty = nextval('generation'), tags_since = coalesce(tags_since, now_ms())
         WHERE id = found_id AND versioning IS DISTINCT FROM p_state;
 END $function$;
+
+CREATE FUNCTION state_begins()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO bucket_state (bucket, exact) VALUES (NEW.id, NEW.commit IS NOT NULL);
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION state_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE bucket_state s SET version = s.version + 1 WHERE s.bucket IN (SELECT c.bucket FROM changed c);
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION state_ends()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO gone_buckets SELECT s.id, OLD.identity, OLD.commit FROM bucket_state s WHERE s.bucket = OLD.id;
+    DELETE FROM lock_changes WHERE bucket = OLD.id;
+    RETURN OLD;
+END $function$;
+
+CREATE FUNCTION state_of(p_bucket bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT jsonb_build_object(
+        'number', s.version, 'exact', s.exact, 'name', b.name, 'created', b.created,
+        'commit', encode(b.commit, 'hex'), 'seq', b.seq, 'versioning', b.versioning,
+        'object_lock', b.object_lock, 'lock_mode', b.lock_mode, 'lock_days', b.lock_days, 'lock_years', b.lock_years,
+        'rules', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'bucket' ORDER BY r.place), '[]') FROM lifecycle_rules r
+                  WHERE r.bucket = b.id),
+        'retention', (SELECT to_jsonb(r) - 'bucket' FROM retention r WHERE r.bucket = b.id),
+        'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(n) - 'bucket' ORDER BY n.name), '[]') FROM snapshots n
+                      WHERE n.bucket = b.id))
+    FROM buckets b JOIN bucket_state s ON s.bucket = b.id WHERE b.id = p_bucket
+$function$;
 
 CREATE FUNCTION tag_bucket(p_bucket text, p_tags jsonb)
  RETURNS void

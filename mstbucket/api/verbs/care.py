@@ -20,7 +20,6 @@ from mstbucket.services.check.repair_lost import repair_lost
 from mstbucket.services.check.repair_tree import repair_tree
 from mstbucket.services.check.run import check_store
 from mstbucket.services.check.scrub import coverage_within
-from mstbucket.services.upkeep.compact import CompactReport, compact
 
 SCRUB_EVERY: Final = timedelta(days=30)  # a sector that goes bad is found before its copies elsewhere do
 
@@ -142,14 +141,3 @@ class StoreCare:
             NoSuchBucket: there is no such bucket.
         """
         return repair_lost(self._context, bucket, accept_loss)
-
-    def compact(self) -> CompactReport:
-        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
-
-        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process compacts.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return compact(self._context)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.limits import INLINE_MAX
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.pg.database import Database
@@ -34,6 +35,7 @@ class Context:
     Attributes:
         encoding: how new packs are written, and the key of encrypted ones.
         identity: tells this store from every other.
+        inline_max: bytes of a body that waits for its flush in the database, at most.
         signer: the key with which this process signs the commits that it makes; None signs none.
         origin: what the store was opened by.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
@@ -45,6 +47,7 @@ class Context:
     blocks: StoreBlocks
     encoding: Encoding
     identity: str
+    inline_max: int = INLINE_MAX
     signer: Signer | None = None
     origin: Origin = field(default=Origin(None, None), repr=False)
     versioning: dict[str, str | None] = field(default_factory=dict)

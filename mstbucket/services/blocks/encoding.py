@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.names import KEYS, is_key
 from mstbucket.errors import InvalidInput, WrongKey
 from mstbucket.index import encoding as row
 from mstbucket.index import packs
@@ -45,6 +46,21 @@ def apply_settings(db: Database, blobs: BlobStore, compression: str | None, encr
     if recorded is not None:
         return replace(encoding, key=_open(encryption, recorded))
     return encoding if encryption is None else replace(encoding, key=_encrypt(db, blobs, key_wrapper(encryption)))
+
+
+def recover_settings(db: Database, blobs: BlobStore, encryption: KeySource | None) -> Encoding:
+    """The encoding of a store whose database is lost: encrypted where its blobs have a key, and that is recorded again.
+
+    Raises:
+        WrongKey: the blobs have a key, and what opens it was not given, or is another one.
+    """
+    level, encrypts, recorded = row.read(db)
+    if recorded is None and not any(is_key(info.name) for info in blobs.list(KEYS)):
+        return Encoding(level, encrypts=encrypts)
+    wrapper = key_wrapper_of_environment() if encryption is None else key_wrapper(encryption)
+    if wrapper is None:
+        raise WrongKey(f"the store was encrypted: give its key by encryption=…, or by {VARIABLE} or {FILE_VARIABLE}")
+    return Encoding(level, _encrypt(db, blobs, wrapper), encrypts)
 
 
 def _open(encryption: KeySource | None, recorded: StoreKey) -> DataKey:

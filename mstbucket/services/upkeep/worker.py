@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.index import settings
 from mstbucket.index.dirty import due_for_flush
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_all
 from mstbucket.services.check.scrub import scrub
 from mstbucket.services.past.retention import expire
 from mstbucket.services.policy import lifecycle_pass as expiring
@@ -60,6 +62,7 @@ class Worker:
         next_retention = 0.0
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the look for changes", self._look)
+            self._attempt("the writing of service state", publish_all, self._context)
             self._attempt("the compaction", compactor.look)
             self._attempt("the removal of old answers", forget_answers, self._context)
             self._attempt("the look for lifecycle rules", self._expire)
@@ -102,4 +105,6 @@ class Worker:
 
 def due(context: Context) -> list[str]:
     """The buckets to flush now: their changes are old or many. Changes of tags and of versioning count too."""
-    return due_for_flush(context.db, FLUSH_DIRTY, FLUSH_AGE_MS)
+    wanted = settings.read(context.db)
+    keys = FLUSH_DIRTY if wanted.flush_keys is None else wanted.flush_keys
+    return due_for_flush(context.db, keys, FLUSH_AGE_MS if wanted.flush_age is None else wanted.flush_age * 1000)

@@ -263,6 +263,7 @@ CREATE TABLE locks (
     mode    text CHECK (mode IN ('GOVERNANCE', 'COMPLIANCE')),
     until   bigint,
     hold    boolean,                            -- a legal hold; NULL is one that was never spoken of
+    generation bigint NOT NULL DEFAULT nextval('generation'),  -- of the last change; drawn while the key is held ([REB-20])
     PRIMARY KEY (bucket, key, version),
     CHECK ((mode IS NULL) = (until IS NULL))
 );
