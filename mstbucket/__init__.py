@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -45,12 +46,15 @@ if TYPE_CHECKING:
     from mstbucket.verify.car import CarReport
 
 __all__ = [
+    "Amount",
     "BlobCheck",
     "Bucket",
     "BucketInfo",
     "CarReport",
     "CheckReport",
+    "CollectReport",
     "CommitInfo",
+    "CycleInfo",
     "DefaultRetention",
     "DeleteFailure",
     "DeleteReport",
@@ -70,6 +74,7 @@ __all__ = [
     "PutRequest",
     "PutResult",
     "Retention",
+    "SpaceInfo",
     "Store",
     "Upload",
     "UploadsPage",
@@ -84,6 +89,7 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
+    **dict.fromkeys(("Amount", "CollectReport", "CycleInfo", "SpaceInfo"), "mstbucket.model.collection"),
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",

@@ -75,3 +75,7 @@ INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flu
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it
+UNDO_SECONDS: Final = 3600  # that an undo brings back what a collection removed: time to notice a mistake
+COLLECT_PERCENT_MAX: Final = 50  # of the bytes in blocks; a collection that would free more has to be forced
+COLLECT_HOURS: Final = 24  # between two collections by the background work, at most
+STRAY_DAYS: Final = 7  # that a blob which no row names is left: any writer was given up, and a mistake was noticed

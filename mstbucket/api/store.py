@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
@@ -171,7 +172,7 @@ def database_of(
 
 
 @verbs
-class Store:
+class Store(CollectionVerbs):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
