@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from mstbucket.blobs.media.places import shown
 from mstbucket.cli.address import SCHEME, parse_bucket
+from mstbucket.cli.collecting import space_lines
 from mstbucket.cli.config import redact
 from mstbucket.cli.output import Output, count, local_time
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
@@ -51,9 +53,11 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         infos = store.list_buckets()
         record["identity"] = store.identity
+        space = store.space()
     where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
     record["blobs"] = None if where is None else redact(shown(where))
-    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}"]
+    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}", *space_lines(space)]
+    record["space"] = asdict(space)
     lines.append(f"buckets   {len(infos)}")
     lines += [_line(info) for info in infos]
     out.emit(record | {"exists": True, "buckets": [bucket_record(info) for info in infos]}, "\n".join(lines))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 10_000  # of objects and versions, fetched at a time
 _PARTS: Final = 16  # each has up to 160 KiB of digests
+_RENEWAL: Final = 600_000  # ms that a lease counts beyond its end: who renews it may have looked at the clock before
 _OUTCOMES: Final = 100  # cycles that are remembered
 
 
@@ -119,9 +120,11 @@ def begin_epoch(db: Database, wait: str) -> Iterator[tuple[Connection, Start]]:
 
 def trees(connection: Connection) -> Iterator[Tree]:
     """Every commit that can be read, and every one that somebody reads ([GC-2])."""
-    query = "SELECT cid, tree, versions FROM commits UNION ALL SELECT cid, tree, versions FROM leases"
+    query = """
+        SELECT cid, tree, versions FROM commits UNION ALL SELECT cid, tree, versions FROM leases WHERE until > now_ms() - %s
+    """
     with server_cursor(connection, "collecting", _ROWS) as cursor:
-        yield from map(Tree._make, cursor.execute(query))
+        yield from map(Tree._make, cursor.execute(query, (_RENEWAL,)))
 
 
 def manifests(connection: Connection) -> Iterator[tuple[bytes, bytes | None]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Final
@@ -50,7 +50,9 @@ class Count:
             yield [data[at : at + CID_SIZE] for at in range(0, len(data), CID_SIZE)]
 
 
-def count_rows(db: Database, start: Start, marks: Marks, packs: Packs, stack: ExitStack) -> Count:
+def count_rows(
+    db: Database, start: Start, marks: Marks, packs: Packs, check: Callable[[], object], stack: ExitStack
+) -> Count:
     """Look at every row; *packs* is told of all of them. No transaction is open between two pages.
 
     A row that was there when the cycle began and is there at the end is seen once. Others do not matter: a row that comes
@@ -59,6 +61,7 @@ def count_rows(db: Database, start: Start, marks: Marks, packs: Packs, stack: Ex
     counted = Count(spool(stack, _SPOOL))
     last = b""
     while rows := collection.rows_after(db, last, PAGE):
+        check()
         _count_page(rows, start, marks, packs, counted)
         last = rows[-1].cid
     return counted

@@ -12,6 +12,7 @@ A cycle that ends anywhere leaves a valid store. The next one begins anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,8 +49,13 @@ class Cycle:
     thin: tuple[int, ...] = ()
 
 
-def run_cycle(context: Context, dry_run: bool, force: bool, grace: int) -> Cycle:
-    """Collect once; see `Store.collect`. *grace* is in ms."""
+def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: Callable[[], object]) -> Cycle:
+    """Collect once; see `Store.collect`.
+
+    Args:
+        grace: in ms.
+        check: called now and then; what it raises ends the cycle.
+    """
     # For thrift, not for safety: of two that did, one would be overtaken.
     with context.db.holding(_LOCK) as alone, ExitStack() as stack:
         if not alone:
@@ -59,8 +65,8 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int) -> Cycle
                 "damage was found in packs of the store, so nothing is collected: restore them, or write their objects "
                 "again, and 'verify' the buckets; or collect with force"
             )
-        start, marks, packs = mark(context, stack)
-        counted = count_rows(context.db, start, marks, packs, stack)
+        start, marks, packs = mark(context, check, stack)
+        counted = count_rows(context.db, start, marks, packs, check, stack)
         strays, old = find_strays(context)
         report = CollectReport(
             dry_run, counted.live, counted.spared, counted.dead, counted.kinds, packs=packs.dying(), strays=strays
@@ -75,7 +81,7 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int) -> Cycle
                 f"{COLLECT_PERCENT_MAX} of 100: see what a dry run says, and collect with force if that is right"
             )
         sweep = Sweep(context, start, packs, grace)
-        sweep.run(counted)
+        sweep.run(counted, check)
         context.blobs.delete_many(old)
     until = collection.last(context.db)
     return Cycle(
@@ -98,7 +104,7 @@ class Sweep:
         self.freed = Amount()
         self.packs = self.packs_bytes = 0
 
-    def run(self, counted: Count) -> None:
+    def run(self, counted: Count, check: Callable[[], object]) -> None:
         """Remove what *counted* says, as far as nobody has touched it meanwhile.
 
         Raises:
@@ -107,6 +113,7 @@ class Sweep:
         db = self._context.db
         collection.begin(db, self._start, self._grace)
         for cids in counted.batches(BATCH):
+            check()
             self._note(*db.run(partial(self._remove, cids)))
         empty = self._packs.empty()
         for at in range(0, len(empty), _DOOMED):

@@ -6,7 +6,7 @@ nor is what a row says already. Blocks are read some hundred at a time, and each
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from mstbucket.core.blocks import BlockSource
@@ -25,7 +25,9 @@ AHEAD_FIRST: Final = 128  # before anything is known: 128 MiB of nodes that were
 class Marks:
     """The CIDs of everything that lives: those put in, and what they reach once `follow` has returned."""
 
-    def __init__(self, seen: Seen, blocks: BlockSource) -> None:
+    def __init__(self, seen: Seen, blocks: BlockSource, check: Callable[[], object]) -> None:
+        """Of nothing yet. *check* is called before each reading of blocks, and may raise."""
+        self._check = check
         self._seen = seen
         self._blocks = blocks
         self._nodes: list[CID] = []  # marked, and not read yet
@@ -71,6 +73,7 @@ class Marks:
             stack = self._nodes if self._nodes and len(self._others) < self._ahead else self._others
             batch = stack[-self._ahead :]
             del stack[-self._ahead :]
+            self._check()
             found = self._blocks.get_many(batch)
             size = 0
             for cid in batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -31,17 +31,17 @@ _SPOOL: Final = 4 * MIB  # of CIDs held in memory
 _PAGE: Final = 1000  # CIDs followed at a time
 
 
-def mark(context: Context, stack: ExitStack) -> tuple[Start, Marks, Packs]:
+def mark(context: Context, check: Callable[[], object], stack: ExitStack) -> tuple[Start, Marks, Packs]:
     """Begin an epoch, and mark what all roots of this moment reach; also the packs that are ready at this moment.
 
-    No snapshot is held while blocks are read. *stack* holds the temporary files.
+    No snapshot is held while blocks are read. *check* is called now and then. *stack* holds the temporary files.
 
     Raises:
         MissingBlock, HashMismatch, BrokenFrame, InvalidBlock: something cannot be read. So nothing may be removed.
         Conflict: a writer held the barrier all the time.
         StorageError: the database, the blob store, or the temporary directory failed.
     """
-    marks = Marks(stack.enter_context(Seen()), context.blocks.scan())
+    marks = Marks(stack.enter_context(Seen()), context.blocks.scan(), check)
     trees, bodies = _Spool(stack), _Spool(stack)
     with _begin(context) as (connection, start):
         packs = Packs(collection.ready_packs(connection))

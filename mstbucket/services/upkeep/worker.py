@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.errors import CollectionRefused, Conflict, MstBucketError, NotFound
 from mstbucket.index.dirty import due_for_flush
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
+from mstbucket.services.upkeep.collect import Collector
 from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
@@ -32,13 +33,19 @@ class Worker:
         self._context = context
         self._uploads_age = uploads_age
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mstbucket-flush", daemon=True)
-        self._thread.start()
+        # A collection may take long, and no flush should wait for it.
+        self._threads = [
+            threading.Thread(target=self._run, name="mstbucket-flush", daemon=True),
+            threading.Thread(target=self._collect, name="mstbucket-collect", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Finish a flush under way, and stop. Changes that wait stay dirty, and a later flush folds them."""
+        """Finish a flush under way, give up a collection, and stop. Changes that wait stay dirty for a later flush."""
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         compactor = Compactor(self._context)
@@ -49,6 +56,15 @@ class Worker:
             self._attempt("the look for lifecycle rules", self._expire)
             if self._uploads_age is not None:
                 self._attempt("the expiry of uploads", expire_uploads, self._context, self._uploads_age)
+
+    def _collect(self) -> None:
+        collector = Collector(self._context, self._go_on)
+        while not self._stop.wait(POLL_SECONDS):
+            self._attempt("the collection", collector.look)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise Conflict("the store is being closed")
 
     def _look(self) -> None:
         for name in due(self._context):
@@ -63,6 +79,8 @@ class Worker:
     def _attempt(what: str, work: Callable[..., object], *arguments: object) -> None:
         try:
             work(*arguments)
+        except CollectionRefused as error:  # no repetition helps, only somebody who looks
+            log.warning("%s was refused: %s", what, error)
         except (Conflict, NotFound) as error:
             log.debug("%s was overtaken: %s", what, error)
         except MstBucketError as error:
