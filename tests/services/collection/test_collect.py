@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from collectstate import ask, assert_nothing_dangles, give_up_commits
 
 import mstbucket
 from mstbucket.blobs.names import pack_name
@@ -20,30 +21,10 @@ from mstbucket.model.policies import Retention
 LARGE = random.Random(1).randbytes(3 * MIB + 5)  # four chunks and a node
 
 
-def sql(store: mstbucket.Store, query: str, *arguments: object) -> list[Any]:
-    """Ask the database itself."""
-    with psycopg.connect(store.conninfo(), autocommit=True, options="-c search_path=mstbucket") as connection:
-        cursor = connection.execute(query.encode(), arguments)
-        return cursor.fetchall() if cursor.description is not None else []
-
-
-def only_newest(store: mstbucket.Store) -> None:
-    """Give up every commit but the newest of each bucket, as a retention does."""
-    sql(store, "DELETE FROM commits c WHERE seq < (SELECT max(n.seq) FROM commits n WHERE n.bucket = c.bucket)")
-
-
 def blobs(tmp_path: Path) -> set[str]:
     """The names of the packs on disk."""
     root = tmp_path / "blobs"
     return {str(path.relative_to(root)) for path in (root / "packs").rglob("*") if path.is_file()}
-
-
-def assert_whole(store: mstbucket.Store) -> None:
-    """Every bucket is what its commit says, and no row of a block leads to a pack that is not there."""
-    for info in store.list_buckets():
-        store.bucket(info.name).verify()
-    assert sql(store, "SELECT count(*) FROM blocks b WHERE pack IS NOT NULL AND NOT EXISTS "
-                      "(SELECT FROM packs p WHERE p.id = b.pack AND p.state = 'ready')") == [(0,)]  # fmt: skip
 
 
 def test_what_is_deleted_goes_and_what_is_there_stays(
@@ -60,19 +41,19 @@ def test_what_is_deleted_goes_and_what_is_there_stays(
     bucket.delete_object("large")
     bucket.flush()
     assert store.collect(grace=0).freed.blocks == 0, "the first commit still reaches all of it"
-    only_newest(store)
+    give_up_commits(store)
     report = store.collect(grace=0)
     assert report.freed.blocks > 150
     assert report.freed == report.dead
     assert report.kinds["chunks"].blocks == 151, "the small bodies, and the last chunk of the large one"
     assert report.kinds["body nodes"].blocks == 1
-    assert_whole(store)
+    assert_nothing_dangles(store)
     assert bucket.get_object("kept").read() == LARGE
     assert bucket.get_object("small/2").read() == b"new 2" * 20
     assert bucket.get_object("small/3").read() == b"3" * 20
     again = store.collect(grace=0)
     assert (again.freed.blocks, again.dead.blocks, again.spared.blocks) == (0, 0, 0)
-    [(known,)] = sql(store, "SELECT array_agg(name) FROM packs")
+    [(known,)] = ask(store, "SELECT array_agg(name) FROM packs")
     assert set(known) == blobs(tmp_path)
 
 
@@ -88,7 +69,7 @@ def test_bodies_that_wait_for_a_flush_are_kept_and_go_when_their_keys_go(
     assert report.freed.blocks == 1
     assert bucket.get_object("b").read() == b"waits too"
     bucket.flush()
-    assert_whole(store)
+    assert_nothing_dangles(store)
     assert bucket.get_object("large").read() == LARGE
 
 
@@ -99,20 +80,20 @@ def test_an_empty_bucket_and_an_emptied_one_stay_whole(store: mstbucket.Store, b
     bucket.flush()
     bucket.delete_object("a")
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     store.collect(grace=0, force=True)
-    assert_whole(store)
+    assert_nothing_dangles(store)
     bucket.put_object("a", LARGE)
     bucket.flush()
     store.collect(grace=0, force=True)
-    assert_whole(store)
+    assert_nothing_dangles(store)
     bucket.delete_object("a")
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     store.delete_bucket("things")
     store.collect(grace=0, force=True)
-    assert sql(store, "SELECT count(*) FROM blocks") == [(0,)]
-    assert sql(store, "SELECT count(*) FROM packs") == [(0,)]
+    assert ask(store, "SELECT count(*) FROM blocks") == [(0,)]
+    assert ask(store, "SELECT count(*) FROM packs") == [(0,)]
 
 
 def test_parts_of_open_uploads_are_kept(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
@@ -142,23 +123,23 @@ def test_versions_are_kept_under_a_lock_and_without_one(store: mstbucket.Store) 
     bucket.flush()
     bucket.delete_object("a", version_id=second)
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     report = store.collect(grace=0, force=True)
     assert report.freed.bytes > 3 * MIB, "the second version went"
     assert bucket.get_object("a", version_id=first).read() == LARGE
-    assert_whole(store)
+    assert_nothing_dangles(store)
 
 
 def test_a_lease_holds_a_commit_whose_row_has_gone(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
     """[GC-2] A reader of the past, an export, a proof."""
     bucket.put_object("a", LARGE)
     bucket.flush()
-    sql(store, "INSERT INTO leases (cid, tree, versions, until) SELECT cid, tree, versions, 9e15::bigint FROM commits")
+    ask(store, "INSERT INTO leases (cid, tree, versions, until) SELECT cid, tree, versions, 9e15::bigint FROM commits")
     bucket.delete_object("a")
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     assert store.collect(grace=0, force=True).freed.blocks == 0
-    sql(store, "DELETE FROM leases")
+    ask(store, "DELETE FROM leases")
     assert store.collect(grace=0, force=True).freed.bytes > 3 * MIB
 
 
@@ -170,13 +151,13 @@ def test_a_dry_run_says_what_a_run_then_does(store: mstbucket.Store, bucket: mst
     for n in range(3):
         bucket.delete_object(f"{n}")
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     before = blobs(tmp_path)
     said = store.collect(dry_run=True)
     assert said.dry_run
     assert said.freed.blocks == 0
     assert blobs(tmp_path) == before
-    assert_whole(store)
+    assert_nothing_dangles(store)
     done = store.collect(grace=0)
     assert (done.dead, done.kinds, done.live, done.packs) == (said.dead, said.kinds, said.live, said.packs)
     assert done.freed == said.dead
@@ -187,10 +168,10 @@ def test_more_than_half_is_freed_only_with_force(store: mstbucket.Store, bucket:
     """[GC-13]"""
     bucket.put_object("a", LARGE)
     bucket.delete_object("a")
-    count = sql(store, "SELECT count(*) FROM blocks")
+    count = ask(store, "SELECT count(*) FROM blocks")
     with pytest.raises(CollectionRefused, match="more than 50 of 100"):
         store.collect(grace=0)
-    assert sql(store, "SELECT count(*) FROM blocks") == count
+    assert ask(store, "SELECT count(*) FROM blocks") == count
     assert store.collect(grace=0, force=True).freed.bytes > len(LARGE)
 
 
@@ -203,13 +184,13 @@ def test_what_was_removed_comes_back_until_the_grace_ends(
     bucket.put_object("large", LARGE)
     bucket.flush()
     # The commit that is given up, as a mistake would.
-    mistake = sql(store, "SELECT * FROM commits")
+    mistake = ask(store, "SELECT * FROM commits")
     for n in range(0, 200, 3):
         bucket.put_object(f"small/{n}", b"other %d" % n)
     bucket.delete_object("large")
     bucket.flush()
-    only_newest(store)
-    rows = sql(store, "SELECT cid, length FROM blocks ORDER BY cid")
+    give_up_commits(store)
+    rows = ask(store, "SELECT cid, length FROM blocks ORDER BY cid")
     before = blobs(tmp_path)
     report = store.collect(force=True)
     assert report.undo_until is not None
@@ -221,13 +202,13 @@ def test_what_was_removed_comes_back_until_the_grace_ends(
     assert bucket.get_object("large").read() == LARGE
     back = store.undo_collect()
     assert 60 < back.blocks <= report.freed.blocks
-    assert set(sql(store, "SELECT cid, length FROM blocks")) >= set(rows)
+    assert set(ask(store, "SELECT cid, length FROM blocks")) >= set(rows)
     assert store.space().waiting == 0
     bucket.delete_object("large")
     bucket.flush()
     # What was given up by mistake is a commit again, and whole.
-    sql(store, "INSERT INTO commits VALUES (" + ", ".join(["%s"] * len(mistake[0])) + ")", *mistake[0])
-    sql(store, "DELETE FROM commits WHERE seq > 1")
+    ask(store, "INSERT INTO commits VALUES (" + ", ".join(["%s"] * len(mistake[0])) + ")", *mistake[0])
+    ask(store, "DELETE FROM commits WHERE seq > 1")
     assert bucket.export_car(tmp_path / "old.car").bytes > len(LARGE)
     mstbucket.verify_car(tmp_path / "old.car")
     assert store.undo_collect() == mstbucket.Amount(0, 0)
@@ -245,11 +226,11 @@ def test_after_the_grace_nothing_comes_back_and_the_room_is_free(
     assert len(blobs(tmp_path)) == 1
     store.compact()
     assert len(blobs(tmp_path)) == 1, "compaction leaves what waits"
-    sql(store, "UPDATE packs SET until = now_ms() - 1, alive = 0")
-    sql(store, "UPDATE collections SET until = now_ms() - 1")
+    ask(store, "UPDATE packs SET until = now_ms() - 1, alive = 0")
+    ask(store, "UPDATE collections SET until = now_ms() - 1")
     store.compact()
     assert blobs(tmp_path) == set()
-    assert sql(store, "SELECT count(*) FROM buried") == [(0,)]
+    assert ask(store, "SELECT count(*) FROM buried") == [(0,)]
     assert store.undo_collect().blocks == 0
     assert store.space().waiting == 0
 
@@ -270,14 +251,14 @@ def test_thin_packs_of_any_size_are_written_again(
         del bodies[key]
         bucket.delete_object(key)
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     report = store.collect(grace=0, force=True)
     assert report.thin >= 1
     assert report.rewritten == report.thin
     size = sum(path.stat().st_size for path in (tmp_path / "blobs" / "packs").rglob("*.car"))
     assert size < 1.1 * sum(map(len, bodies.values()))
     assert {key: bucket.get_object(key).read() for key in bodies} == bodies
-    assert_whole(store)
+    assert_nothing_dangles(store)
 
 
 def test_an_undo_brings_back_what_died_in_a_pack_that_was_written_again(
@@ -287,19 +268,19 @@ def test_an_undo_brings_back_what_died_in_a_pack_that_was_written_again(
     for n in range(100):
         bucket.put_object(f"{n:03}", random.Random(n).randbytes(1000))
     bucket.flush()
-    rows = set(sql(store, "SELECT cid FROM blocks"))
+    rows = set(ask(store, "SELECT cid FROM blocks"))
     for n in range(90):
         bucket.delete_object(f"{n:03}")
     bucket.flush()
-    only_newest(store)
+    give_up_commits(store)
     report = store.collect(force=True)
     assert report.rewritten >= 1
     assert store.undo_collect().blocks == report.freed.blocks
-    assert set(sql(store, "SELECT cid FROM blocks")) >= rows
-    lost = sql(store, "SELECT cid FROM blocks")
+    assert set(ask(store, "SELECT cid FROM blocks")) >= rows
+    lost = ask(store, "SELECT cid FROM blocks")
     for (cid,) in lost:
         assert store._context.blocks.get(cid)
-    assert_whole(store)
+    assert_nothing_dangles(store)
 
 
 def test_a_node_that_cannot_be_read_ends_it_and_nothing_is_removed(
@@ -310,19 +291,19 @@ def test_a_node_that_cannot_be_read_ends_it_and_nothing_is_removed(
     bucket.flush()
     bucket.put_object("b", LARGE)
     bucket.delete_object("b")
-    [(tree,)] = sql(store, "SELECT tree FROM commits")
+    [(tree,)] = ask(store, "SELECT tree FROM commits")
     query = 'SELECT p.name, b."offset" FROM blocks b JOIN packs p ON p.id = b.pack WHERE cid = %s'
-    [(name, offset)] = sql(store, query, tree)
+    [(name, offset)] = ask(store, query, tree)
     path = tmp_path / "blobs" / name
     good = path.read_bytes()
     path.chmod(0o600)
     path.write_bytes(good[:offset] + bytes([good[offset] ^ 1]) + good[offset + 1 :])
-    count = sql(store, "SELECT count(*) FROM blocks")
+    count = ask(store, "SELECT count(*) FROM blocks")
     with pytest.raises(MstBucketError):
         store.collect(grace=0, force=True)
     with pytest.raises(CollectionRefused, match="damage"):
         store.collect(grace=0)
-    assert sql(store, "SELECT count(*) FROM blocks") == count
+    assert ask(store, "SELECT count(*) FROM blocks") == count
     path.write_bytes(good)
     bucket.verify()
     assert store.collect(grace=0, force=True).freed.bytes > 3 * MIB
@@ -332,13 +313,13 @@ def test_a_lost_row_of_a_node_ends_it(store: mstbucket.Store, bucket: mstbucket.
     """[GC-5]"""
     bucket.put_object("a", b"one")
     bucket.flush()
-    [(tree,)] = sql(store, "SELECT tree FROM commits")
-    sql(store, "DELETE FROM blocks WHERE cid = %s", tree)
+    [(tree,)] = ask(store, "SELECT tree FROM commits")
+    ask(store, "DELETE FROM blocks WHERE cid = %s", tree)
     bucket.put_object("b", b"two")
     bucket.delete_object("b")
     with pytest.raises(MissingBlock):
         store.collect(grace=0, force=True)
-    assert len(sql(store, "SELECT FROM blocks WHERE body IS NOT NULL")) == 1
+    assert len(ask(store, "SELECT FROM blocks WHERE body IS NOT NULL")) == 1
 
 
 def test_a_block_that_a_pending_pack_counts_on_is_spared(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
@@ -382,7 +363,7 @@ def test_a_block_that_is_touched_between_mark_and_sweep_stays(
     assert bucket.get_object("again").read() == LARGE
     assert bucket.get_object("small").read() == b"small"
     bucket.flush()
-    assert_whole(store)
+    assert_nothing_dangles(store)
 
 
 def test_blobs_that_no_row_names_are_reported_and_go_after_a_week(
@@ -395,7 +376,7 @@ def test_blobs_that_no_row_names_are_reported_and_go_after_a_week(
     assert store.collect().strays == (name,)
     assert store.collect().strays_removed == 0
     assert name in blobs(tmp_path)
-    sql(store, "UPDATE strays SET seen = seen - 7 * 86400000")
+    ask(store, "UPDATE strays SET seen = seen - 7 * 86400000")
     report = store.collect()
     assert (report.strays, report.strays_removed) == ((name,), 1)
     assert name not in blobs(tmp_path)

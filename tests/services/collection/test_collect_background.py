@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
+from collectstate import ask
 
 import mstbucket
 from mstbucket.errors import Conflict
@@ -19,11 +19,6 @@ from mstbucket.services.upkeep import worker
 from mstbucket.services.upkeep.collect import is_due
 
 DEADLINE = 60.0
-
-
-def sql(store: mstbucket.Store, query: str) -> None:
-    with psycopg.connect(store.conninfo(), autocommit=True, options="-c search_path=mstbucket") as connection:
-        connection.execute(query.encode())
 
 
 def wait_for(there: Callable[[], bool]) -> None:
@@ -59,11 +54,11 @@ def test_a_cycle_is_due_after_a_day_or_when_much_was_written(
     assert not is_due(context), "nothing is there"
     bucket.put_object("a", random.Random(1).randbytes(MIB))
     assert not is_due(context)
-    sql(store, "UPDATE packs SET created = created - 24 * 3600000")
+    ask(store, "UPDATE packs SET created = created - 24 * 3600000")
     assert is_due(context)
     store.collect()
     assert not is_due(context)
-    sql(store, "UPDATE collections SET ended = ended - 24 * 3600000 + 60000")
+    ask(store, "UPDATE collections SET ended = ended - 24 * 3600000 + 60000")
     assert not is_due(context)
     monkeypatch.setattr(collecting, "GROWN_BYTES", MIB)
     bucket.put_object("b", random.Random(2).randbytes(MIB // 3))
@@ -72,7 +67,7 @@ def test_a_cycle_is_due_after_a_day_or_when_much_was_written(
     assert is_due(context)
     store.collect()
     assert not is_due(context)
-    sql(store, "UPDATE collections SET ended = ended - 24 * 3600000")
+    ask(store, "UPDATE collections SET ended = ended - 24 * 3600000")
     assert is_due(context)
 
 
@@ -83,7 +78,7 @@ def test_the_background_collects_and_leaves_what_an_undo_needs(
     for n in range(3):
         bucket.put_object(f"{n}", random.Random(n).randbytes(MIB))
     bucket.delete_object("0")
-    sql(store, "UPDATE packs SET created = created - 24 * 3600000")
+    ask(store, "UPDATE packs SET created = created - 24 * 3600000")
     working()
     wait_for(lambda: store.space().last is not None)
     last = store.space().last
@@ -101,7 +96,7 @@ def test_what_is_refused_is_logged_and_not_tried_again_at_once(
     """[GC-13] [GC-15]"""
     bucket.put_object("a", random.Random(1).randbytes(MIB))
     bucket.delete_object("a")
-    sql(store, "UPDATE packs SET created = created - 24 * 3600000")
+    ask(store, "UPDATE packs SET created = created - 24 * 3600000")
     said = lambda: [one for one in caplog.records if "the collection was refused" in one.getMessage()]  # noqa: E731
     with caplog.at_level(logging.WARNING, logger="mstbucket"):
         working()
