@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
+    from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
+    from mstbucket.model.looks import PathNode, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
+    from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
     "Amount",
@@ -51,6 +54,7 @@ __all__ = [
     "Bucket",
     "BucketInfo",
     "CarReport",
+    "CarSummary",
     "CheckReport",
     "CollectReport",
     "CommitInfo",
@@ -71,15 +75,18 @@ __all__ = [
     "Page",
     "Part",
     "PartsPage",
+    "PathNode",
     "PutRequest",
     "PutResult",
     "Retention",
     "SpaceInfo",
     "Store",
+    "TreePath",
     "Upload",
     "UploadsPage",
     "VersionsPage",
     "errors",
+    "inspect_car",
     "open",
     "validate_blobs",
     "verify_car",
@@ -90,13 +97,16 @@ _HOME: Final = {
     "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
     **dict.fromkeys(("Amount", "CollectReport", "CycleInfo", "SpaceInfo"), "mstbucket.model.collection"),
+    "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
+    **dict.fromkeys(("PathNode", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
+    "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",

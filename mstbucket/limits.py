@@ -42,6 +42,7 @@ UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their siz
 # --- CAR ---
 CAR_HEADER_MAX: Final = 64 * KIB  # one root takes 58 bytes; foreign files list a few more
 CAR_SECTION_MAX: Final = 2 * MIB + 36  # IPFS peers exchange at most 2 MiB a block; 36 is the CID
+ANY_SECTION_MAX: Final = 32 * MIB  # of a foreign file that is only looked at; go-car's own bound is 8 MiB
 VARINT_MAX: Final = 9  # bytes; unsigned-varint's own rule
 
 # --- frames: packs that are compressed or encrypted ---

@@ -20,6 +20,7 @@ from mstbucket.errors import NoSuchCommit
 from mstbucket.files.whole import replacing
 from mstbucket.index import commits
 from mstbucket.limits import LIST_KEYS_MAX
+from mstbucket.model.looks import TreePath
 from mstbucket.model.objects import (
     EMPTY,
     Body,
@@ -41,6 +42,7 @@ from mstbucket.services.objects.read import ObjectReader, Wanted
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import export as exporting
 from mstbucket.services.tree import flush as flushing
+from mstbucket.services.tree import look
 
 
 @verbs
@@ -321,6 +323,16 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
     def log(self) -> Iterator[CommitInfo]:
         """Iterate over the commits this store knows of the bucket, newest first."""
         return commits.log(self._context.db, self.name)
+
+    def tree_path(self, key: str) -> TreePath:
+        """Return the way from the newest commit to *key*, or to where it would stand: the nodes, then manifest and body.
+
+        Raises:
+            InvalidKey: no object can have that key.
+            NoSuchCommit: the bucket was never flushed.
+            CorruptionError: a node on the way is lost or damaged.
+        """
+        return look.path(self._context, self.name, key)
 
     def export_car(
         self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None

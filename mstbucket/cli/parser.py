@@ -240,9 +240,28 @@ def _commits(add: _Adder) -> None:
     command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, and the store if need be")
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
     command.add_argument("bucket", metavar="mst://BUCKET", nargs="?", help="by default the name in the file")
+    _expect(command)
 
     command = add("verify", "transfer:verify", "check a CAR file (no store is needed), or a bucket against its commit")
     command.add_argument("target", metavar="FILE|mst://BUCKET", help="'-' is standard input")
+    _expect(command)
+
+    command = add(
+        "inspect", "inspecting:run", "look at any CAR file: its roots, its blocks, the shape of its trees",
+        "Blocks are hashed, and what does not match is counted. Whether a file is one whole bucket, 'verify' tells.",
+    )  # fmt: skip
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+
+    blocks = add.group("block", "single blocks of the store: their bytes, or what they lead to")
+    blocks("get", "looking:get", "write a block to standard output, hashed").add_argument("cid", metavar="CID")
+    blocks("ls", "looking:links", "list the links of a block, and where in it they stand").add_argument("cid", metavar="CID")
+    tree = add.group("tree", "the tree of a bucket")
+    command = tree("show", "looking:path", "draw the way from the newest commit to a key")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+
+
+def _expect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--expect", metavar="CID", help="the commit that FILE has to hold, as its publisher told you")
 
     command = add(
         "collect", "collecting:collect", "remove what no object, version, upload or kept commit needs, and free its room",

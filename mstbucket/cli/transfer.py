@@ -58,9 +58,9 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
 def import_(arguments: argparse.Namespace, out: Output) -> None:
     """Verify a CAR file and make a bucket of it."""
     name = None if arguments.bucket is None else parse_bucket(arguments.bucket)
-    with _source(arguments.file) as source, open_or_make_store(arguments) as store:
-        with progress.bar(f"import {arguments.file}", _size(source), quiet=out.quiet) as tell, about(arguments.file):
-            bucket = store.import_car(source, name, progress=tell)
+    with car_source(arguments.file) as source, open_or_make_store(arguments) as store:
+        with progress.bar(f"import {arguments.file}", car_size(source), quiet=out.quiet) as tell, about(arguments.file):
+            bucket = store.import_car(source, name, expect=arguments.expect, progress=tell)
         commit = bucket.head_commit()
     assert commit is not None  # an import has the commit that it came with
     record = {
@@ -75,16 +75,18 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     """Check a CAR file, for which no store is opened, or a bucket against its commit."""
     target: str = arguments.target
     if target.startswith(SCHEME):
+        if arguments.expect is not None:
+            raise InvalidInput("--expect is for a file: a bucket goes on, and 'log' shows which commits it has had")
         _verify_bucket(arguments, parse_bucket(target), out)
         return
     from mstbucket import verify_car
     from mstbucket.core.cid import to_text
 
     with ExitStack() as stack:
-        source = stack.enter_context(_source(target))
-        tell = stack.enter_context(progress.bar(f"verify {target}", _size(source), quiet=out.quiet))
+        source = stack.enter_context(car_source(target))
+        tell = stack.enter_context(progress.bar(f"verify {target}", car_size(source), quiet=out.quiet))
         stack.enter_context(about(target))  # [CLI-23] the file is named
-        report = verify_car(source, progress=tell)
+        report = verify_car(source, expect=arguments.expect, progress=tell)
     if report.widest > NODE_ENTRIES_WARN:
         warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
     root = to_text(report.root)
@@ -122,7 +124,7 @@ def _refuse_terminal(file: BinaryIO, name: str) -> None:
         raise InvalidInput(f"{name} is a terminal, and a CAR is no text: name a file, or say what is to read it")
 
 
-def _source(path: str) -> AbstractContextManager[BinaryIO]:
+def car_source(path: str) -> AbstractContextManager[BinaryIO]:
     """A CAR to read; standard input stays open."""
     _check_file(path)
     if path != STREAM:
@@ -133,7 +135,7 @@ def _source(path: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(source)
 
 
-def _size(source: BinaryIO) -> int | None:
+def car_size(source: BinaryIO) -> int | None:
     """The size of a file, None for a pipe."""
     state = os.fstat(source.fileno())
     return state.st_size if stat.S_ISREG(state.st_mode) else None

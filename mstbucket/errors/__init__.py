@@ -8,7 +8,7 @@
     │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
+    │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
     │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
@@ -18,7 +18,7 @@
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
-    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame
+    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame, OtherCommit
     ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
@@ -55,6 +55,7 @@ from mstbucket.errors.damage import (
     InvalidCar,
     InvalidCid,
     MissingBlock,
+    OtherCommit,
     Untrue,
 )
 from mstbucket.errors.invalid_input import (
@@ -79,6 +80,7 @@ from mstbucket.errors.invalid_input import (
 )
 from mstbucket.errors.not_found import (
     NoSuchBlob,
+    NoSuchBlock,
     NoSuchBucket,
     NoSuchCommit,
     NoSuchKey,
@@ -133,6 +135,7 @@ __all__ = [
     "MissingBlock",
     "MstBucketError",
     "NoSuchBlob",
+    "NoSuchBlock",
     "NoSuchBucket",
     "NoSuchCommit",
     "NoSuchKey",
@@ -144,6 +147,7 @@ __all__ = [
     "NotFound",
     "NotModified",
     "ObjectLockConfigurationNotFound",
+    "OtherCommit",
     "OutcomeUnknown",
     "PreconditionFailed",
     "StorageError",

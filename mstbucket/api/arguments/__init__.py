@@ -61,6 +61,8 @@ BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("name", "str"): plain.bucket_name,
     ("source_bucket", "str"): plain.bucket_name,
     ("database", "str"): plain.stored_text,
+    ("expect", "str"): plain.cid,
+    ("cid", "str"): plain.cid,
     ("range", "str"): plain.range_text,
     ("source", "str | os.PathLike[str] | Readable"): plain.path_or_reader,
     ("target", "str | os.PathLike[str] | BinaryIO"): plain.path_or_writer,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,9 @@ def test_an_undo_in_the_middle_of_a_compaction_is_not_lost(
     real = compacting.rows_of_pack
     undone: list[int] = []
 
-    def then_undo(*arguments: Any) -> set[bytes]:
-        seen = real(*arguments)
-        if not undone:
+    def then_undo(db: Any, pack: int, cids: Sequence[bytes]) -> set[bytes]:
+        seen = real(db, pack, cids)
+        if not undone and len(seen) < len(cids) - 1:  # one is the empty block that begins each pack
             undone.append(store.undo_collect().blocks)
         return seen
 
