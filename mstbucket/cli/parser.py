@@ -263,6 +263,10 @@ def _commits(add: _Adder) -> None:
 def _expect(command: argparse.ArgumentParser) -> None:
     command.add_argument("--expect", metavar="CID", help="the commit that FILE has to hold, as its publisher told you")
 
+
+def _rest(add: _Adder) -> None:
+    _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
+
     command = add(
         "collect", "collecting:collect", "remove what no object, version, upload or kept commit needs, and free its room",
         "What is removed can be brought back until SECONDS are over. spec/store/26-collection.md says what is kept.",
@@ -272,10 +276,6 @@ def _expect(command: argparse.ArgumentParser) -> None:
     action.add_argument("--undo", action="store_true", help="bring back what was removed and still waits")
     command.add_argument("--force", action="store_true", help="also if more than half would go, or damage is known")
     command.add_argument("--grace", type=whole_number, metavar="SECONDS", help="by default 3600; 0 frees the room at once")
-
-
-def _rest(add: _Adder) -> None:
-    _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
