@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
+    from mstbucket.api.check_proof import check_proof
     from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.looks import PathNode, TreePath
+    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -76,6 +78,8 @@ __all__ = [
     "Part",
     "PartsPage",
     "PathNode",
+    "Proved",
+    "ProvedObject",
     "PutRequest",
     "PutResult",
     "Retention",
@@ -85,6 +89,7 @@ __all__ = [
     "Upload",
     "UploadsPage",
     "VersionsPage",
+    "check_proof",
     "errors",
     "inspect_car",
     "open",
@@ -103,9 +108,10 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.model.policies",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
-    **dict.fromkeys(("PathNode", "TreePath"), "mstbucket.model.looks"),
+    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
+    "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
     "validate_blobs": "mstbucket.blobs.media.validate",

@@ -247,6 +247,26 @@ def _commits(add: _Adder) -> None:
     _expect(command)
 
     command = add(
+        "prove", "proving:prove", "prove to somebody who knows the commit what it says about a key, or a page of a listing",
+        "The newest commit is proved: flush before. Anybody checks FILE with 'check-proof' and the commit's CID alone.",
+    )  # fmt: skip
+    command.add_argument("target", metavar="mst://BUCKET/KEY|mst://BUCKET")
+    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+    command.add_argument("--body", action="store_true", help="of a key: prove the object's bytes too")
+    command.add_argument("--range", metavar="bytes=A-B", help="of a key: prove these of its bytes")
+    command.add_argument("--prefix", metavar="PREFIX", help="that these keys, and no others, begin with it")
+    command.add_argument("--delimiter", metavar="TEXT", help="with --prefix: keys below a folder count as one, as in 'ls'")
+    command.add_argument("--start-after", metavar="KEY", help="with --prefix: only keys behind this one")
+    command.add_argument("--max-keys", type=whole_number, metavar="N", help="with --prefix: at most so many (1000)")
+
+    command = add("check-proof", "proving:check", "check a proof against a commit (no store is needed)")
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+    command.add_argument("--commit", metavar="CID", required=True, help="that you know from somebody you trust")
+    command.add_argument("--output", metavar="FILE", help="the proved bytes of the body go there")
+    command.add_argument("--force", action="store_true", help="replace that file if it is there")
+
+    command = add(
         "inspect", "inspecting:run", "look at any CAR file: its roots, its blocks, the shape of its trees",
         "Blocks are hashed, and what does not match is counted. Whether a file is one whole bucket, 'verify' tells.",
     )  # fmt: skip

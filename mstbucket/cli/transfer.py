@@ -27,16 +27,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
     """Flush a bucket and write its commit as a CAR file: what one sees is what leaves."""
     name = parse_bucket(arguments.bucket)
     target: str = arguments.file
-    _check_file(target)
-    if target.endswith("/"):
-        raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
-    if target == STREAM and out.as_json:
-        raise InvalidInput("standard output is for the CAR here: --json needs a file")
-    if target == STREAM:
-        _refuse_terminal(sys.stdout.buffer, "standard output")
-    if target != STREAM and os.path.lexists(target) and not arguments.force:
-        # [CLI-22] never replaced unasked; asked for before any work is done
-        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+    check_new_file(target, arguments.force, out)
     with open_store(arguments) as store:
         bucket = store.bucket(name)
         if not arguments.no_flush:  # [CLI-22] what one sees is what leaves
@@ -47,7 +38,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
                 return
             if os.path.exists(target) and not os.path.isfile(target):
                 with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
-                    _refuse_terminal(device, target)
+                    refuse_terminal(device, target)
                     report = bucket.export_car(device, progress=tell)
             else:
                 report = bucket.export_car(os.path.realpath(target), progress=tell)
@@ -114,12 +105,25 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
+def check_new_file(target: str, force: bool, out: Output) -> None:
+    """Refuse a place to which no CAR can be written, before any work is done."""
+    _check_file(target)
+    if target.endswith("/"):
+        raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
+    if target == STREAM and out.as_json:
+        raise InvalidInput("standard output is for the CAR here: --json needs a file")
+    if target == STREAM:
+        refuse_terminal(sys.stdout.buffer, "standard output")
+    elif os.path.lexists(target) and not force:  # [CLI-22] never replaced unasked
+        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+
+
 def _check_file(path: str) -> None:
     if isinstance(parse_place(path), Address):  # which refuses what is empty, or an address of another kind
         raise InvalidInput(f"{path!r} is an address, where the name of a file is wanted")
 
 
-def _refuse_terminal(file: BinaryIO, name: str) -> None:
+def refuse_terminal(file: BinaryIO, name: str) -> None:
     if file.isatty():  # [CLI-40] bytes that would drive it
         raise InvalidInput(f"{name} is a terminal, and a CAR is no text: name a file, or say what is to read it")
 

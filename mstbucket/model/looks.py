@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,56 @@ class PathNode:
     before: str | None
     after: str | None
     holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedObject:
+    """An object as a proof shows it.
+
+    Attributes:
+        key: its key; `cid` is that of its manifest, as text, `content` that of its body.
+        size: in bytes.
+        etag, last_modified, content_type, metadata, tags: as S3 shows them.
+    """
+
+    key: str
+    cid: str
+    content: str
+    size: int
+    etag: str
+    last_modified: datetime
+    content_type: str | None
+    metadata: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """What a proof proves of a commit.
+
+    Attributes:
+        commit: its CID as text; `bucket` is the identity of the bucket, `name` what it was called, `seq` its number.
+        key: what the proof is about; None where it is about a page.
+        body: of a key: the bytes that are proved too, as a half-open range; None where none are.
+        prefix, delimiter, start_after, max_keys: of a page: what it is about; None where the proof is about a key.
+        objects: of a key the object, or none where it is absent; of a page all objects that stand in it by their key.
+        common_prefixes: of a page with a delimiter.
+        next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
+    """
+
+    commit: str
+    bucket: str
+    name: str
+    seq: int
+    key: str | None
+    body: tuple[int, int] | None
+    prefix: str | None
+    delimiter: str | None
+    start_after: str | None
+    max_keys: int | None
+    objects: tuple[ProvedObject, ...]
+    common_prefixes: tuple[str, ...]
+    next_start_after: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
         bucket.flush()
         bucket.export_car(directory / "things.car")
         right = {
-            "cid": bucket.head_commit().cid,
+            "cid": bucket.head_commit().cid, "commit": bucket.head_commit().cid,
             "key": "there", "source_key": "there", "body": b"x", "upload_id": upload.id, "part_number": 1,
             "parts": [(1, part.etag)], "tags": {"a": "b"}, "items": ["nothing"], "requests": [PutRequest("k", b"x")],
             "request": PutRequest("k", b"x"),

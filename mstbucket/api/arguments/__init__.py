@@ -63,6 +63,8 @@ BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("database", "str"): plain.stored_text,
     ("expect", "str"): plain.cid,
     ("cid", "str"): plain.cid,
+    ("commit", "str"): plain.cid,
+    ("output", "BinaryIO"): plain.writer,
     ("range", "str"): plain.range_text,
     ("source", "str | os.PathLike[str] | Readable"): plain.path_or_reader,
     ("target", "str | os.PathLike[str] | BinaryIO"): plain.path_or_writer,

@@ -164,6 +164,13 @@ def path_or_writer(name: str, value: Any) -> Any:
     return path(name, value)
 
 
+def writer(name: str, value: Any) -> Any:
+    """A binary file open for writing."""
+    if callable(getattr(value, "write", None)):
+        return value
+    raise wrong(name, value, "a binary file open for writing")
+
+
 def blobs(name: str, value: Any) -> Any:
     """A place of blobs, or a store of them."""
     return value if isinstance(value, BlobStore) else path(name, value)
