@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
-    from mstbucket.model.looks import PathNode, TreePath
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
