@@ -41,7 +41,7 @@ def mark(context: Context, check: Callable[[], object], stack: ExitStack) -> tup
         Conflict: a writer held the barrier all the time.
         StorageError: the database, the blob store, or the temporary directory failed.
     """
-    marks = Marks(stack.enter_context(Seen()), context.blocks.scan(), check)
+    marks = Marks(stack.enter_context(Seen()), context.blocks, check)
     trees, bodies = _Spool(stack), _Spool(stack)
     with _begin(context) as (connection, start):
         packs = Packs(collection.ready_packs(connection))
