@@ -27,7 +27,8 @@ SPACE = 1.5  # of the live bytes
 
 
 def put_all(bucket: mstbucket.Bucket, keys: int, number: int) -> None:
-    bucket.put_objects(PutRequest(f"{key % 100}/{key}", (b"%d %d " % (key, number)).ljust(BODY, b".")) for key in range(keys))
+    body = lambda key: (b"%d %d " % (key, number)).ljust(BODY, b".")  # noqa: E731
+    bucket.put_objects(PutRequest(f"{key % 100}/{key}", body(key)) for key in range(keys))
 
 
 def retain_one(store: mstbucket.Store) -> None:
@@ -128,4 +129,5 @@ def run() -> list[Row]:
 
 if __name__ == "__main__":
     for row in run():
-        print(f"{row.name:70} {row.value:12,.0f} {row.unit:12} {row.ratio:6.2f} of {row.floor_name}, {row.target}: {row.met}")
+        figure = f"{row.name:70} {row.value:12,.0f} {row.unit:12}"
+        print(f"{figure} {row.ratio:6.2f} of {row.floor_name}, {row.target}: {row.met}")

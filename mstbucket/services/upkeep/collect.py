@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from mstbucket.errors import CollectionRefused, InvalidInput
-from mstbucket.index import collection
+from mstbucket.index import collection, space
 from mstbucket.limits import COLLECT_HOURS, MIB, UNDO_SECONDS
 from mstbucket.model.collection import CollectReport
 from mstbucket.services.blocks.context import Context
@@ -32,6 +32,7 @@ def collect(
         return cycle.report
     written = Compactor(context).rewrite(cycle.thin)
     remove_leftovers(context)
+    space.give_back(context.db)
     return replace(cycle.report, rewritten=written.packs, damaged=written.damaged)
 
 
