@@ -60,11 +60,10 @@ class Removed(NamedTuple):
 
 
 class ReadyPack(NamedTuple):
-    """A ready pack: its row number, the bytes of the CAR in it, and of its blob."""
+    """A ready pack: its row number, and the bytes of the CAR in it."""
 
     id: int
     plain: int
-    size: int
 
 
 class Outcome(NamedTuple):
@@ -143,7 +142,7 @@ def part_digests(connection: Connection) -> Iterator[bytes]:
 
 def ready_packs(connection: Connection) -> Iterator[ReadyPack]:
     """All ready packs, by row number."""
-    query = "SELECT id, coalesce(plain, size), size FROM packs WHERE state = 'ready' ORDER BY id"
+    query = "SELECT id, coalesce(plain, size) FROM packs WHERE state = 'ready' ORDER BY id"
     with server_cursor(connection, "collecting", _ROWS) as cursor:
         yield from map(ReadyPack._make, cursor.execute(query))
 
@@ -206,6 +205,10 @@ def end(
             stored = (SELECT coalesce(sum(size), 0) FROM packs WHERE state = 'ready')
         WHERE epoch = %s
     """
+    wait = """
+        UPDATE packs p SET until = c.until FROM collections c WHERE c.epoch = %s AND p.state = 'doomed' AND p.until < c.until
+        AND p.id IN (SELECT b.pack FROM buried b WHERE b.cycle = c.epoch)
+    """
     forget = """
         DELETE FROM collections c WHERE c.epoch < (SELECT min(n.epoch) FROM
             (SELECT epoch FROM collections ORDER BY epoch DESC LIMIT %s) n)
@@ -213,6 +216,7 @@ def end(
     """
     with db.transaction() as connection:
         connection.execute(query, (*live, *dead, *freed, grace, grace, epoch))
+        connection.execute(wait, (epoch,))
         connection.execute(forget, (_OUTCOMES,))
 
 

@@ -14,7 +14,7 @@ SECTION: Final = CID_SIZE + 2  # bytes of a pack beside a block: its CID and its
 
 
 class Packs:
-    """The packs that were ready when a cycle began, in 56 bytes each: rows that lead to each, and how many went.
+    """The packs that were ready when a cycle began, in 48 bytes each: rows that lead to each, and how many went.
 
     A pack that is ready never gets another row, but by an undo. So once all rows that were counted are removed, none is
     left. Where others removed or moved some, the pack waits for the next cycle.
@@ -23,22 +23,15 @@ class Packs:
     def __init__(self, ready: Iterable[ReadyPack]) -> None:
         self._ids = array("q")
         self._plain = array("q")
-        self._sizes = array("q")
         for pack in ready:
             self._ids.append(pack.id)
             self._plain.append(pack.plain)
-            self._sizes.append(pack.size)
         zeros = bytes(8 * len(self._ids))
         self._rows, self._live, self._removed = array("q", zeros), array("q", zeros), array("q", zeros)
         self._dead = array("q", zeros)
 
     def __len__(self) -> int:
         return len(self._ids)
-
-    @property
-    def stored(self) -> int:
-        """Bytes of their blobs."""
-        return sum(self._sizes)
 
     def count(self, pack: int, length: int, dead: bool) -> None:
         """Count a row that leads to a pack, with a block of that length, dead or alive. Each row once."""

@@ -27,6 +27,8 @@ def collect(
     """See `Store.collect`; *grace* is in seconds. *check* is called now and then; what it raises ends the collection."""
     if not 0 <= grace <= 365 * 86_400:
         raise InvalidInput(f"a grace of {grace} seconds cannot be: it is from 0 to a year")
+    # To be called here when it is there, but not for a dry run: services/past/retention.py `expire(context)`, which gives up
+    # the commits that no rule keeps.
     cycle = run_cycle(context, dry_run, force, grace * 1000, check)
     if dry_run:
         return cycle.report

@@ -110,7 +110,7 @@ def reach(context: Context, root: bytes) -> set[bytes]:
 
 def test_a_pack_is_empty_when_all_rows_that_were_counted_are_removed_and_not_before() -> None:
     """[GC-8] [GC-9]"""
-    packs = Packs(ReadyPack(number, 1000, 1000) for number in (3, 5, 8, 9))
+    packs = Packs(ReadyPack(number, 1000) for number in (3, 5, 8, 9))
     for dead in (True, True, False):
         packs.count(3, 100, dead)
     for _ in range(2):
