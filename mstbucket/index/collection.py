@@ -27,11 +27,13 @@ class Start(NamedTuple):
         epoch: of the cycle; rows that are touched from its beginning on have it.
         before: rows last touched before this epoch may go.
         undos: how often removed rows were brought back so far.
+        time: of the snapshot, in ms since 1970.
     """
 
     epoch: int
     before: int
     undos: int
+    time: int
 
 
 class Tree(NamedTuple):
@@ -112,7 +114,7 @@ def begin_epoch(db: Database, wait: str) -> Iterator[tuple[Connection, Start]]:
             with db.connection() as other:
                 other.execute("UPDATE collector SET epoch = epoch + 1")
             # The first statement of the snapshot, so here is what it shows.
-            query = "SELECT c.epoch, collected_before(), c.undos FROM collector c"
+            query = "SELECT c.epoch, collected_before(), c.undos, now_ms() FROM collector c"
             start = Start(*one_row(connection, query))
         yield connection, start
 
@@ -186,10 +188,10 @@ def remove(connection: Connection, start: Start, bury: bool, cids: Sequence[byte
 def begin(db: Database, start: Start, grace: int) -> None:
     """Note that a cycle has begun to remove, and what can be brought back until when."""
     query = """
-        INSERT INTO collections (epoch, started, until) VALUES (%s, now_ms(), CASE WHEN %s > 0 THEN now_ms() + %s END)
+        INSERT INTO collections (epoch, started, until) VALUES (%s, %s, CASE WHEN %s > 0 THEN now_ms() + %s END)
     """
     with db.connection() as connection:
-        connection.execute(query, (start.epoch, grace, grace))
+        connection.execute(query, (start.epoch, start.time, grace, grace))
 
 
 def end(
