@@ -52,7 +52,8 @@ def test_a_bucket_is_unpacked_with_all_that_s3_shows(bucket: mstbucket.Bucket, u
     bodies |= {"a//b": b"1", "..": b"2", "é/写真": b"3", "a\nb": b"4", "empty": b""}
     bodies |= {"one chunk": bytes(MIB), "large": bytes(range(256)) * 4096 * 3 + b"end", "twice": bytes(MIB)}
     for key, body in bodies.items():
-        bucket.put_object(key, body, content_type="text/x", metadata={"place": "pier"}, headers={"cache-control": "no-store"})
+        shown = {"metadata": {"place": "pier"}, "headers": {"cache-control": "no-store"}}
+        bucket.put_object(key, body, content_type="text/x", **shown)
     bucket.put_object_tagging("large", {"kind": "raw"})
     bucket.flush()
     bucket.export_car(tmp_path / "x.car")
