@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mstbucket.api.verify_car import verify_car
     from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
+    "Amount",
     "BlobCheck",
     "Bucket",
     "BucketInfo",
@@ -66,7 +68,9 @@ __all__ = [
     "CarReport",
     "CarSummary",
     "CheckReport",
+    "CollectReport",
     "CommitInfo",
+    "CycleInfo",
     "DefaultRetention",
     "DeleteFailure",
     "DeleteReport",
@@ -101,6 +105,7 @@ __all__ = [
     "Retention",
     "ScrubCoverage",
     "SnapshotInfo",
+    "SpaceInfo",
     "Store",
     "StoreReport",
     "StoreSettings",
@@ -130,6 +135,7 @@ _HOME: Final = {
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
     **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",
+    **dict.fromkeys(("Amount", "CollectReport", "CycleInfo", "SpaceInfo"), "mstbucket.model.collection"),
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),

@@ -95,3 +95,7 @@ RESTORE_KEYS: Final = 50_000  # changed by one restore, in one commit, while the
 LEASE_SECONDS: Final = 3600  # that a commit stays for a reader that gives no sign; a crashed one keeps garbage no longer
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it
 FINDINGS_MAX: Final = 10_000  # findings of one check that are told; some 5 MB, and more than anybody reads
+UNDO_SECONDS: Final = 3600  # that an undo brings back what a collection removed: time to notice a mistake
+COLLECT_PERCENT_MAX: Final = 50  # of the bytes in blocks; a collection that would free more has to be forced
+COLLECT_HOURS: Final = 24  # between two collections by the background work, at most
+STRAY_DAYS: Final = 7  # that a blob which no row names is left: any writer was given up, and a mistake was noticed

@@ -16,6 +16,7 @@ from mstbucket.api.rebuild import rebuild as rebuild_store
 from mstbucket.api.servers import POSTGRES, database_at, is_there
 from mstbucket.api.trust import Trust, resolved
 from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
+from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.api.verbs.settings import Settings
 from mstbucket.api.verbs.upkeep import Upkeep
@@ -180,7 +181,7 @@ def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
 
 
 @verbs
-class Store(StoreForks, StoreCare, Upkeep, Settings):
+class Store(StoreForks, StoreCare, CollectionVerbs, Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(

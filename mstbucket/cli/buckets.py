@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mstbucket.blobs.media.places import shown
 from mstbucket.cli.address import SCHEME, parse_bucket
+from mstbucket.cli.collecting import space_lines
 from mstbucket.cli.config import redact
 from mstbucket.cli.output import Output, count, human_size, local_time
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
@@ -54,11 +55,12 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         infos = store.list_buckets()
         record["identity"] = store.identity
-        scrub = store.scrub_coverage()
+        scrub, space = store.scrub_coverage(), store.space()
         record["unflushed"] = asdict(ahead := store.unflushed())
     where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
     record["blobs"] = None if where is None else redact(shown(where))
-    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}"]
+    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}", *space_lines(space)]
+    record["space"] = asdict(space)
     oldest = "" if ahead.oldest is None else f", the oldest {ahead.oldest:,} s old"
     wal = "" if ahead.wal is None else f"; write-ahead log {human_size(ahead.wal)}"
     changes = f"{count(ahead.changes, 'change')}{oldest}; bodies of {human_size(ahead.bodies)}"

@@ -372,6 +372,16 @@ def _rest(add: _Adder) -> None:
     _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
 
     command = add(
+        "collect", "collecting:collect", "remove what no object, version, upload or kept commit needs, and free its room",
+        "What is removed can be brought back until SECONDS are over. spec/store/26-collection.md says what is kept.",
+    )  # fmt: skip
+    action = command.add_mutually_exclusive_group()
+    action.add_argument("-n", "--dry-run", action="store_true", help="print what would be removed, and remove nothing")
+    action.add_argument("--undo", action="store_true", help="bring back what was removed and still waits")
+    command.add_argument("--force", action="store_true", help="also if more than half would go, or damage is known")
+    command.add_argument("--grace", type=whole_number, metavar="SECONDS", help="by default 3600; 0 frees the room at once")
+
+    command = add(
         "rebuild", "rebuild:rebuild", "make the lost database of a store again, from its blobs alone",
         "The database has to be empty. May be ended and repeated at any time. An encrypted store needs its key.",
     )  # fmt: skip

@@ -14,7 +14,7 @@
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState, SnapshotExists
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -34,6 +34,7 @@ from mstbucket.errors.conflict import (
     BlocksMoved,
     BucketAlreadyExists,
     BucketNotEmpty,
+    CollectionRefused,
     CommitMoved,
     ConditionalRequestConflict,
     Conflict,
@@ -107,6 +108,7 @@ __all__ = [
     "BrokenFrame",
     "BucketAlreadyExists",
     "BucketNotEmpty",
+    "CollectionRefused",
     "CommitMoved",
     "ConditionalRequestConflict",
     "Conflict",

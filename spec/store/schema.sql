@@ -52,8 +52,37 @@ CREATE TABLE buckets (
     CONSTRAINT buckets_versioning_check CHECK ((versioning = ANY (ARRAY['Enabled'::text, 'Suspended'::text])))
 ) WITH (fillfactor=50);
 
+CREATE TABLE buried (
+    cycle bigint NOT NULL,
+    cid bytea NOT NULL,
+    pack bigint,
+    "offset" bigint,
+    length integer NOT NULL,
+    body bytea,
+    CONSTRAINT buried_pkey PRIMARY KEY (cycle, cid)
+);
+ALTER TABLE buried ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE INDEX buried_by_pack ON buried USING btree (pack) WHERE (pack IS NOT NULL);
+
+CREATE TABLE collections (
+    epoch bigint NOT NULL,
+    started bigint NOT NULL,
+    ended bigint,
+    until bigint,
+    live_blocks bigint,
+    live_bytes bigint,
+    dead_blocks bigint,
+    dead_bytes bigint,
+    freed_blocks bigint,
+    freed_bytes bigint,
+    freed_packs bigint,
+    stored bigint,
+    CONSTRAINT collections_pkey PRIMARY KEY (epoch)
+);
+
 CREATE TABLE collector (
-    epoch bigint NOT NULL
+    epoch bigint NOT NULL,
+    undos bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE commits (
@@ -226,6 +255,7 @@ CREATE TABLE packs (
     alive bigint,
     epoch bigint,
     damaged boolean NOT NULL DEFAULT false,
+    until bigint,
     CONSTRAINT packs_pkey PRIMARY KEY (id),
     CONSTRAINT packs_name_key UNIQUE (name),
     CONSTRAINT packs_encoding_check CHECK ((encoding = ANY (ARRAY['zstd'::text, 'aes'::text, 'zstd+aes'::text]))),
@@ -235,6 +265,7 @@ CREATE TABLE packs (
 CREATE INDEX packs_by_size ON packs USING btree (COALESCE(plain, size), id) WHERE (state = 'ready'::text);
 CREATE INDEX packs_damaged ON packs USING btree (id) WHERE damaged;
 CREATE INDEX packs_unsettled ON packs USING btree (state, created) WHERE (state <> 'ready'::text);
+CREATE INDEX packs_waiting ON packs USING btree (until) WHERE (until IS NOT NULL);
 
 CREATE TABLE parts (
     upload text COLLATE "C" NOT NULL,
@@ -332,6 +363,12 @@ CREATE TABLE store (
     CONSTRAINT store_begun_check CHECK ((begun ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT store_identity_check CHECK ((identity ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT store_one_check CHECK (one)
+);
+
+CREATE TABLE strays (
+    name text COLLATE "C" NOT NULL,
+    seen bigint NOT NULL,
+    CONSTRAINT strays_pkey PRIMARY KEY (name)
 );
 
 CREATE TABLE uploads (
@@ -467,6 +504,27 @@ BEGIN
     END IF;
 END $function$;
 
+CREATE FUNCTION bring_back(p_limit integer, OUT seen bigint, OUT back bigint, OUT bytes bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE collector SET undos = undos + 1;
+    WITH taken AS (
+        DELETE FROM buried WHERE (cycle, cid) IN (SELECT t.cycle, t.cid FROM buried t LIMIT p_limit) RETURNING *),
+    usable AS (
+        SELECT t.* FROM taken t LEFT JOIN packs p ON p.id = t.pack
+        WHERE t.pack IS NULL OR p.state = 'ready' OR (p.state = 'doomed' AND p.until IS NOT NULL)),
+    revived AS (
+        UPDATE packs p SET state = 'ready', until = NULL, alive = NULL
+        WHERE p.id IN (SELECT u.pack FROM usable u) AND p.state = 'doomed'),
+    made AS (
+        INSERT INTO blocks (cid, pack, "offset", length, body, epoch)
+        SELECT u.cid, u.pack, u."offset", u.length, u.body, c.epoch FROM usable u CROSS JOIN collector c ORDER BY u.cid
+        ON CONFLICT (cid) DO NOTHING RETURNING length)
+    SELECT (SELECT count(*) FROM taken), count(*), coalesce(sum(m.length), 0) INTO seen, back, bytes FROM made m;
+END $function$;
+
 CREATE FUNCTION bucket_changed()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -488,6 +546,15 @@ AS $function$
           FROM (SELECT cid || '\x00'::bytea AS p, (length(cid) * 8 + 4) / 5 AS digits) s,
                generate_series(0, digits - 1) AS i) d
 $function$;
+
+CREATE FUNCTION close_barrier(p_wait text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM set_config('lock_timeout', p_wait, true);
+    PERFORM pg_advisory_xact_lock(7172980, 0);
+END $function$;
 
 CREATE FUNCTION collected_before()
  RETURNS bigint
@@ -1176,6 +1243,23 @@ BEGIN
     RETURN made;
 END $function$;
 
+CREATE FUNCTION remove_blocks(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[])
+ RETURNS TABLE(pack bigint, blocks bigint, bytes bigint)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RETURN QUERY
+        WITH held AS (
+            SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.epoch < p_before ORDER BY b.cid FOR UPDATE SKIP LOCKED),
+        gone AS (
+            DELETE FROM blocks b USING held h WHERE b.cid = h.cid AND b.epoch < p_before
+            RETURNING b.cid, b.pack, b."offset", b.length, b.body),
+        kept AS (
+            INSERT INTO buried (cycle, cid, pack, "offset", length, body)
+            SELECT p_cycle, g.cid, g.pack, g."offset", g.length, g.body FROM gone g WHERE p_bury)
+        SELECT g.pack, count(*), sum(g.length)::bigint FROM gone g GROUP BY g.pack;
+END $function$;
+
 CREATE FUNCTION retag(p_bucket bigint, p_key text, p_manifest bytea, p_tags jsonb)
  RETURNS void
  LANGUAGE sql
@@ -1295,6 +1379,12 @@ BEGIN
         UPDATE blocks b SET epoch = p_epoch WHERE b.cid = ANY (stale) AND b.epoch < p_epoch;
     END IF;
 END $function$;
+
+CREATE FUNCTION undo_until(p_pack bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+RETURN (SELECT max(c.until) AS max FROM (buried b JOIN collections c ON ((c.epoch = b.cycle))) WHERE (b.pack = undo_until.p_pack));
 
 CREATE FUNCTION version_expires(p_bucket bigint, p_key text, p_seq bigint, p_size bigint, p_tags jsonb, p_modified bigint, p_midnight bigint)
  RETURNS boolean

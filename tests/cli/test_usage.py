@@ -39,8 +39,8 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
         "export", "import", "verify", "prove", "check-proof", "inspect", "block get", "block ls",
         "key new", "key show", "key succeed", "sign", "tree show",
         "check", "doctor", "repair blocks", "repair index", "repair tree", "repair lost",
-        "store validate", "store copy", "store reencode", "store compact", "store set", "store migrate", "rebuild", "demo",
-        "completion",
+        "store validate", "store copy", "store reencode", "store compact", "store set", "store migrate",
+        "collect", "rebuild", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
         module, _, function = parser.get_default("run").partition(":")

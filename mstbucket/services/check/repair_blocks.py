@@ -152,7 +152,7 @@ def repair_blocks(context: Context, finder: BlockFinder) -> RepairReport:
     clear_restored(context.db, context.blocks.of_pack)  # [PUT-15]
     for name in damaged_names(context.db):
         _empty(context, name)
-    remove_doomed(context, doom_healed(context.db))
+    remove_doomed(context, [pack.name for pack in doom_healed(context.db) if not pack.waits])
     return RepairReport(True, repaired, missing=tuple(sorted(map(to_text, left))[:FINDINGS_MAX]))
 
 

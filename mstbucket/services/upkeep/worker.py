@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mstbucket.errors import Conflict, MstBucketError, NotFound
+from mstbucket.errors import CollectionRefused, Conflict, MstBucketError, NotFound
 from mstbucket.index import settings
 from mstbucket.index.dirty import due_for_flush
 from mstbucket.limits import MIB
@@ -18,6 +18,7 @@ from mstbucket.services.check.scrub import scrub
 from mstbucket.services.past.retention import expire
 from mstbucket.services.policy import lifecycle_pass as expiring
 from mstbucket.services.tree.flush import flush
+from mstbucket.services.upkeep.collect import Collector
 from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
@@ -44,18 +45,19 @@ class Worker:
         self._scrub_age = scrub_age
         self._scrubbed = 0  # bytes, in the last look
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mstbucket-flush", daemon=True)
-        self._thread.start()
-        self._scrubber = threading.Thread(target=self._scrub, name="mstbucket-scrub", daemon=True)
+        # A collection or a scrub may take long, and no flush should wait for it.
+        work = {"mstbucket-flush": self._run, "mstbucket-collect": self._collect}
         if scrub_age is not None:
-            self._scrubber.start()
+            work["mstbucket-scrub"] = self._scrub
+        self._threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in work.items()]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Finish a flush under way, and stop. Changes that wait stay dirty, and a later flush folds them."""
+        """Finish a flush under way, give up a collection, and stop. Changes that wait stay dirty for a later flush."""
         self._stop.set()
-        self._thread.join()
-        if self._scrub_age is not None:
-            self._scrubber.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         compactor = Compactor(self._context)
@@ -82,6 +84,15 @@ class Worker:
     def _scrub_once(self, age: int) -> None:
         self._scrubbed = scrub(self._context, age, self._stop.is_set)
 
+    def _collect(self) -> None:
+        collector = Collector(self._context, self._go_on)
+        while not self._stop.wait(POLL_SECONDS):
+            self._attempt("the collection", collector.look)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise Conflict("the store is being closed")
+
     def _look(self) -> None:
         for name in due(self._context):
             # One bucket that cannot be folded must not keep the others waiting.
@@ -95,6 +106,8 @@ class Worker:
     def _attempt(what: str, work: Callable[..., object], *arguments: object) -> None:
         try:
             work(*arguments)
+        except CollectionRefused as error:  # no repetition helps, only somebody who looks
+            log.warning("%s was refused: %s", what, error)
         except (Conflict, NotFound) as error:
             log.debug("%s was overtaken: %s", what, error)
         except MstBucketError as error:

@@ -11,6 +11,7 @@ import pytest
 import mstbucket
 from mstbucket.core.cid import CID
 from mstbucket.services.check import found, marking, nodes
+from mstbucket.services.past.retention import expire
 
 Sql = Callable[..., list[Any]]
 
@@ -32,6 +33,8 @@ def test_a_long_history_whose_old_refs_were_removed_is_clean(store: mstbucket.St
     for n in range(70):
         bucket.put_object("k", b"%d" % n)
         bucket.flush()
+    bucket.put_retention(mstbucket.KeepPolicy(last=1))
+    expire(store._context)
     assert store.compact().refs > 0
     assert store.check("proof").clean
 

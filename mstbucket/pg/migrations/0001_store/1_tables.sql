@@ -1,5 +1,5 @@
--- The database of a store, in five files to be read in order: tables, what buckets, packs and blocks are written by, what
--- objects and versions are written by, locks and lifecycle, views. This one holds the tables.
+-- The database of a store, in files to be read in order: tables, what buckets, packs and blocks are written by, what objects
+-- and versions are written by, locks and lifecycle, views, the past, collection. This one holds the tables.
 -- Everything stands in the schema `mstbucket`, which the migration runner has made and selected.
 -- Keys are text in collation "C": PostgreSQL then compares them as UTF-8 bytes, which is the order of the tree.
 -- All times are ms since 1970 by the database's clock ([PG-26]).
