@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.access import AccessKey, NewAccessKey
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mstbucket.verify.car import CarReport
 
 __all__ = [
+    "AccessKey",
     "BlobCheck",
     "Bucket",
     "BucketInfo",
@@ -59,6 +61,7 @@ __all__ = [
     "LifecycleReport",
     "LifecycleRule",
     "MarkerPage",
+    "NewAccessKey",
     "ObjectAttributes",
     "ObjectInfo",
     "ObjectReader",
@@ -81,12 +84,14 @@ __all__ = [
 ]
 
 _HOME: Final = {
+    "AccessKey": "mstbucket.model.access",
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
+    "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),

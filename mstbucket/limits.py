@@ -75,3 +75,16 @@ INLINE_MAX: Final = 64 * KIB  # bodies up to this stay in Postgres until the flu
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it
+
+# --- the gateway ---
+REQUEST_LINE_MAX: Final = 16 * KIB  # a key of 1,024 bytes is 3 KiB encoded, a presigned query 2 KiB
+HEADERS_MAX: Final = 100  # headers of one request; a put with 30 of metadata has 50
+HEADERS_SIZE_MAX: Final = 64 * KIB  # all of them together; S3 takes 8 KiB, and some clients send cookies
+XML_MAX: Final = 1 * MIB  # of a request; 1,000 deletes with keys of 1,024 bytes fill it, and so do 10,000 parts
+HEAD_SECONDS: Final = 30  # that the head of a request may take: a client that sends nothing holds a connection only so long
+BODY_SECONDS: Final = 60  # that a body may stand still, in either direction; twice the time-out of most clients' reads
+KEEP_ALIVE_SECONDS: Final = 65  # an idle connection is kept: longer than clients and balancers keep theirs, so they end it
+REQUESTS_IN_FLIGHT_MAX: Final = 256  # of one process: each holds a thread; one more is told to slow down
+CLOCK_SKEW_SECONDS: Final = 900  # between a signature and now; S3's rule, 15 minutes
+PRESIGN_SECONDS_MAX: Final = 604_800  # of a presigned URL; S3's rule, 7 days
+ACCESS_KEYS_MAX: Final = 10_000  # of one store; a listing of all of them stays a page of memory

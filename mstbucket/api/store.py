@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from mstbucket.api.access_keys import AccessKeys
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.blobs.base import BlobStore
@@ -33,7 +34,7 @@ from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
-from mstbucket.services.blocks.identity import open_place, require_store
+from mstbucket.services.blocks.identity import open_place, ping, require_store
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
@@ -301,6 +302,25 @@ class Store:
             StorageError: the database or the blob store failed; repeat the call.
         """
         return compact(self._context)
+
+    def ping(self) -> None:
+        """Ask the database and the blob store for what is always there; nothing is read beyond it.
+
+        Raises:
+            StorageError: one of the two does not answer.
+            NotFound, WrongPlace: it answers, and is not this store's any more.
+        """
+        ping(self._context.db, self._context.blobs, self._context.identity)
+
+    @property
+    def access_keys(self) -> AccessKeys:
+        """The keys that requests to the gateway are signed with."""
+        return AccessKeys(self._context)
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether this object encrypts the packs that it writes."""
+        return self._context.encoding.key is not None and self._context.encoding.encrypts
 
     @property
     def identity(self) -> str:

@@ -49,6 +49,7 @@ def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     _buckets(add)
     _objects(add)
     _commits(add)
+    _gateway(add)
     _rest(add)
     parser.set_defaults(run=None)
     return parser
@@ -243,6 +244,29 @@ def _commits(add: _Adder) -> None:
 
     command = add("verify", "transfer:verify", "check a CAR file (no store is needed), or a bucket against its commit")
     command.add_argument("target", metavar="FILE|mst://BUCKET", help="'-' is standard input")
+
+
+def _gateway(add: _Adder) -> None:
+    command = add("serve", "serve:run", "serve the store as S3 over HTTP, and make it if there is none")
+    command.add_argument("--listen", metavar="HOST:PORT", default="127.0.0.1:9000", help="default 127.0.0.1:9000")
+    command.add_argument("--workers", type=whole_number, metavar="N", default=1, help="processes that answer (default 1)")
+    command.add_argument("--domain", metavar="D", help="BUCKET.D in the Host header names a bucket, too")
+    command.add_argument("--tls-cert", metavar="FILE", help="PEM file of the certificate")
+    command.add_argument("--tls-key", metavar="FILE", help="PEM file of its key")
+    command.add_argument("--watch", metavar="PORT", default="0", help="of /-/live, /-/ready, /-/metrics on 127.0.0.1")
+
+    key = add.group("key", "make and change the keys that requests to the gateway are signed with")
+    command = key("create", "keys:create", "make a key, and show its secret this once")
+    command.add_argument("name", metavar="NAME", help="for people")
+    command.add_argument("--days", type=whole_number, metavar="N", help="it expires after so many days")
+    key("ls", "keys:show", "list the keys, without their secrets")
+    for name, run, text in (
+        ("rotate", "rotate", "give a key a new secret, and show it this once"),
+        ("disable", "disable", "make a key not count"),
+        ("enable", "enable", "make a key count again"),
+        ("rm", "remove", "remove a key"),
+    ):
+        key(name, f"keys:{run}", text).add_argument("id", metavar="ID")
 
 
 def _rest(add: _Adder) -> None:

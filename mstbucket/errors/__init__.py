@@ -9,7 +9,8 @@
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
-    │   └── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   └── NoSuchAccessKey
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
@@ -77,6 +78,7 @@ from mstbucket.errors.invalid_input import (
     WrongPlace,
 )
 from mstbucket.errors.not_found import (
+    NoSuchAccessKey,
     NoSuchBlob,
     NoSuchBucket,
     NoSuchCommit,
@@ -130,6 +132,7 @@ __all__ = [
     "MethodNotAllowed",
     "MissingBlock",
     "MstBucketError",
+    "NoSuchAccessKey",
     "NoSuchBlob",
     "NoSuchBucket",
     "NoSuchCommit",
