@@ -84,7 +84,7 @@ def _parts(call: Call, info: ObjectInfo) -> str:
     parts = (group("Part", element("PartNumber", number), element("Size", size)) for number, size in page)
     return group(
         "ObjectParts",
-        element("TotalPartsCount", len(info.parts)),
+        element("PartsCount", len(info.parts)),
         element("PartNumberMarker", marker),
         element("NextPartNumberMarker", last),
         element("MaxParts", most),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import string
 from base64 import b32encode
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 NAME_MAX: Final = 255  # characters
-_SECRET_BYTES: Final = 30  # 40 characters of base64, as AWS's have
+_LETTERS: Final = string.ascii_letters + string.digits  # nothing that a shell or a config file has to have quoted
+_SECRET_LENGTH: Final = 40  # as AWS's have: 238 bits
 _FIRST: Final = "administrator"
 _MS: Final = timedelta(milliseconds=1)
 
@@ -99,7 +101,7 @@ def reseal(context: Context) -> None:
 
 
 def _new_secret() -> str:
-    return secrets.token_urlsafe(_SECRET_BYTES)
+    return "".join(secrets.choice(_LETTERS) for _ in range(_SECRET_LENGTH))
 
 
 def _sealed(context: Context, key_id: str, secret: str) -> Secret:
