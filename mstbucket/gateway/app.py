@@ -101,11 +101,7 @@ class Gateway:
         if error is not None:
             await self._give(failed(request, error, entry, resource), request, arriving, send, entry)
             return
-        try:
-            await arriving.collect()
-        except Refused as refused:
-            await self._give(failed(request, refused, entry, resource), request, arriving, send, entry)
-            return
+        await arriving.collect()
         assert self._worker is not None
         early = threading.Event()
         doing = loop.run_in_executor(self._pool, self._worker.answer, request, arriving, entry, early)

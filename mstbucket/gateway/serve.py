@@ -142,7 +142,7 @@ def _supervise(settings: Settings, listener: socket.socket) -> None:
         loop="uvloop",
         access_log=False,
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what a client does wrong is in the access log
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,

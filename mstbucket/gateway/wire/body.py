@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 from mstbucket.gateway.refusals import Refused
@@ -14,6 +15,8 @@ from mstbucket.limits import BODY_SECONDS, MIB
 
 #: A body up to this is collected before a thread is asked: it comes at once, and the thread does not wait for it.
 COLLECTED_MAX: Final = MIB // 4
+#: For so long. What is slower waits until the head was believed: else whoever sends nothing would hold a place.
+_COLLECT_SECONDS: Final = 0.05
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -46,17 +49,21 @@ class ArrivingBody:
         if self.length is None or self.length > COLLECTED_MAX or self.awaited:
             return
         pieces = []
-        while not self.ended:
-            pieces.append(await self._next())
+        with suppress(TimeoutError):
+            while not self.ended:
+                pieces.append(await self._take(_COLLECT_SECONDS))
         self._rest = b"".join(pieces)
 
     async def _next(self) -> bytes:
-        self.begun = True
         try:
-            message = await asyncio.wait_for(self._receive(), BODY_SECONDS)
+            return await self._take(BODY_SECONDS)
         except TimeoutError:
             raise Refused("RequestTimeout", "Your socket connection to the server was not read from or written to within "
                           "the timeout period.") from None  # fmt: skip
+
+    async def _take(self, seconds: float) -> bytes:
+        self.begun = True
+        message = await asyncio.wait_for(self._receive(), seconds)
         if message["type"] == "http.disconnect":
             raise ClientGone
         self.ended = not message.get("more_body", False)

@@ -11,6 +11,7 @@ import secrets
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mstbucket.gateway import log
 from mstbucket.gateway.s3.xml_out import error_document
 from mstbucket.limits import HEAD_SECONDS, HEADERS_MAX, HEADERS_SIZE_MAX, REQUEST_LINE_MAX
 
@@ -86,6 +87,8 @@ class Protocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(head.encode() + body)
             self.transport.close()
+            client = self.client[0] if self.client else ""
+            log.write(log.Entry(request, client, "", status=400, error="BadRequest", sent=len(body)))
 
     def _wait_for_head(self) -> None:
         self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
