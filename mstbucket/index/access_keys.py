@@ -17,6 +17,24 @@ _FIND: Final = Lookup("access_key", f"SELECT {_COLUMNS}, secret, sealed FROM acc
 _LOCK: Final = 7172981  # of `first`: of processes that start at once, one makes the first key
 
 
+class _Row(NamedTuple):
+    id: str
+    name: str
+    created: int
+    expires: int | None
+    disabled: bool
+
+
+class _Found(NamedTuple):
+    id: str
+    name: str
+    created: int
+    expires: int | None
+    disabled: bool
+    secret: bytes
+    sealed: bytes | None
+
+
 class Secret(NamedTuple):
     """A secret as it is kept: in plain, or sealed under the data key of that id."""
 
@@ -45,8 +63,12 @@ def lock(connection: Connection) -> None:
 
 def find(db: Database, key_id: str) -> tuple[AccessKey, Secret] | None:
     """A key and its secret, or None."""
-    row = db.find(_FIND, key_id)
-    return None if row is None else (_key(row[:5]), Secret(bytes(row[5]), None if row[6] is None else bytes(row[6])))
+    found = db.find(_FIND, key_id)
+    if found is None:
+        return None
+    row = _Found._make(found)
+    key = _key((row.id, row.name, row.created, row.expires, row.disabled))
+    return key, Secret(bytes(row.secret), None if row.sealed is None else bytes(row.sealed))
 
 
 def list_all(db: Database) -> list[AccessKey]:
@@ -96,5 +118,6 @@ def _changed(db: Database, query: str, arguments: tuple[Any, ...]) -> AccessKey 
 
 
 def _key(row: tuple[Any, ...]) -> AccessKey:
-    key_id, name, created, expires, disabled = row
-    return AccessKey(key_id, name, moment(created), None if expires is None else moment(expires), disabled)
+    said = _Row._make(row)
+    expires = None if said.expires is None else moment(said.expires)
+    return AccessKey(said.id, said.name, moment(said.created), expires, said.disabled)

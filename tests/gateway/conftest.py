@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -86,6 +87,7 @@ def serve(
     for process in running:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
+    for process in running:
         assert process.wait(STOP_SECONDS) == 0
         assert process.stdout is not None
         process.stdout.close()
@@ -113,3 +115,14 @@ def bucket_name(s3: Any, request: pytest.FixtureRequest) -> str:
     name = f"b-{abs(hash(request.node.nodeid)):x}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def wire() -> Any:
+    """The module of requests by hand."""
+    spec = importlib.util.spec_from_file_location("mstbucket_gateway_wire", Path(__file__).with_name("wire.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -39,7 +39,7 @@ def test_every_operation_of_the_table_is_called_in_these_tests() -> None:
     assert [one.name for one in OPERATIONS if f".{xform_name(one.name)}" not in text] == []
 
 
-# --- buckets -----------------------------------------------------------------------------------------------------------------
+# --- buckets ----------------------------------------------------------------------------------------------------------
 
 
 def test_buckets_are_made_listed_and_removed(s3: Any) -> None:
@@ -136,7 +136,7 @@ def test_lifecycle_rules_come_back_as_they_were_given(s3: Any, bucket_name: str)
     assert refused(call, Bucket=bucket_name, LifecycleConfiguration={"Rules": moving}) == (501, "NotImplemented")
 
 
-# --- objects -----------------------------------------------------------------------------------------------------------------
+# --- objects ----------------------------------------------------------------------------------------------------------
 
 
 def test_ranges_parts_and_overrides(s3: Any, bucket_name: str) -> None:
@@ -248,6 +248,7 @@ def test_many_deletes_at_once(s3: Any, bucket_name: str) -> None:
 
 
 def test_listings_in_pages_with_folders(s3: Any, bucket_name: str) -> None:
+    """[GW-24] boto3 asks for encoded keys, and decodes what it has to."""
     keys = [f"{folder}/{n} &+ü" for folder in "abc" for n in range(3)] + ["top"]
     for key in keys:
         s3.put_object(Bucket=bucket_name, Key=key, Body=b"x")
@@ -272,7 +273,7 @@ def test_listings_in_pages_with_folders(s3: Any, bucket_name: str) -> None:
     assert refused(s3.list_objects_v2, Bucket=bucket_name, ContinuationToken="x!") == (400, "InvalidArgument")
 
 
-# --- versions and locks ------------------------------------------------------------------------------------------------------
+# --- versions and locks -----------------------------------------------------------------------------------------------
 
 
 def test_versions(s3: Any, bucket_name: str) -> None:
@@ -332,7 +333,7 @@ def test_locks(s3: Any) -> None:
     assert s3.head_object(**of)["ObjectLockMode"] == "COMPLIANCE"
 
 
-# --- multipart ---------------------------------------------------------------------------------------------------------------
+# --- multipart --------------------------------------------------------------------------------------------------------
 
 
 def test_an_upload_in_parts(s3: Any, bucket_name: str) -> None:
@@ -377,7 +378,7 @@ def test_boto3_s_own_transfers_go_through(s3: Any, bucket_name: str, tmp_path: P
     assert target.read_bytes() == source.read_bytes()
 
 
-# --- what is not there -------------------------------------------------------------------------------------------------------
+# --- what is not there ------------------------------------------------------------------------------------------------
 
 
 def test_what_is_not_offered_is_501_and_never_a_silent_200(s3: Any, bucket_name: str) -> None:

@@ -15,12 +15,13 @@ import pytest
 
 from mstbucket.limits import HEADERS_MAX, HEADERS_SIZE_MAX, REQUEST_LINE_MAX, REQUESTS_IN_FLIGHT_MAX, XML_MAX
 
-spec = importlib.util.spec_from_file_location("gateway_wire", Path(__file__).with_name("wire.py"))
-assert spec is not None
-assert spec.loader is not None
-wire = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(wire)
-Wire, head, sign, Chunks = wire.Wire, wire.head, wire.sign, wire.Chunks
+# `wire.py` beside this file, which is no package.
+_found = importlib.util.spec_from_file_location("gateway_wire", Path(__file__).with_name("wire.py"))
+assert _found is not None
+assert _found.loader is not None
+_wire = importlib.util.module_from_spec(_found)
+_found.loader.exec_module(_wire)
+Wire, head, sign, Chunks = _wire.Wire, _wire.head, _wire.sign, _wire.Chunks
 
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
@@ -39,21 +40,22 @@ def exchange(gateway: Any, data: bytes, method: str = "PUT") -> tuple[int, dict[
         return answer
 
 
-# --- heads that are refused --------------------------------------------------------------------------------------------------
+# --- heads that are refused -------------------------------------------------------------------------------------------
 
+PUT = b"PUT /b/k HTTP/1.1\r\nHost: h\r\n"
 BAD_HEADS: dict[str, bytes] = {
-    "a length and an encoding": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
-    "an encoding and a length": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
-    "two lengths": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-    "the same length twice": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
-    "a length with a sign": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\nabc",
-    "a length that is none": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\nabc",
-    "a length beyond all numbers": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\nabc",
+    "a length and an encoding": PUT + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+    "an encoding and a length": PUT + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
+    "two lengths": PUT + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "the same length twice": PUT + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "a length with a sign": PUT + b"Content-Length: +3\r\n\r\nabc",
+    "a length that is none": PUT + b"Content-Length: x\r\n\r\nabc",
+    "a length beyond all numbers": PUT + b"Content-Length: " + b"9" * 30 + b"\r\n\r\nabc",
     "a folded header": b"GET /b/k HTTP/1.1\r\nHost: h\r\nX-A: b\r\n c\r\n\r\n",
     "bare line feeds": b"GET /b/k HTTP/1.1\nHost: h\n\n",
     "a bare line feed behind a header": b"GET /b/k HTTP/1.1\r\nHost: h\nX-A: b\r\n\r\n",
     "a space before a colon": b"GET /b/k HTTP/1.1\r\nHost : h\r\n\r\n",
-    "an encoding that is not chunked": b"PUT /b/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, x\r\n\r\nabc",
+    "an encoding that is not chunked": PUT + b"Transfer-Encoding: gzip, x\r\n\r\nabc",
     "a NUL in a header": b"GET /b/k HTTP/1.1\r\nHost: h\r\nX-A: \0\r\n\r\n",
     "no method": b" /b/k HTTP/1.1\r\nHost: h\r\n\r\n",
     "another protocol": b"GET /b/k SMTP/1.1\r\nHost: h\r\n\r\n",
@@ -120,7 +122,7 @@ def test_a_path_that_is_not_utf_8_is_refused(gateway: Any) -> None:
     assert (status, b"<Code>InvalidURI</Code>" in body) == (400, True)
 
 
-# --- expect ------------------------------------------------------------------------------------------------------------------
+# --- expect -----------------------------------------------------------------------------------------------------------
 
 
 def test_expect_is_answered_after_every_check_that_needs_no_body(gateway: Any, bucket_name: str) -> None:
@@ -144,7 +146,7 @@ def test_expect_is_answered_after_every_check_that_needs_no_body(gateway: Any, b
         assert connection.answer("PUT")[0] == 200
 
 
-# --- bodies ------------------------------------------------------------------------------------------------------------------
+# --- bodies -----------------------------------------------------------------------------------------------------------
 
 
 def put_chunked(
@@ -281,7 +283,7 @@ def test_xml_that_is_too_large_or_declares_things_is_refused(gateway: Any, bucke
         assert (status, code in answer) == (400, True), (body[:50], answer)
 
 
-# --- clients that go, and too many of them -----------------------------------------------------------------------------------
+# --- clients that go, and too many of them ----------------------------------------------------------------------------
 
 
 def wait_for(what: Callable[[], bool]) -> None:

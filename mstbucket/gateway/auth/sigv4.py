@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: what a request says of who signed it, checked ([GW-10] to [GW-19]).
+"""AWS Signature Version 4: what a request says of who signed it, checked ([GW-10] to [GW-17]).
 
 Nothing that arrives as `x-amz-…` may stand outside the signature: a presigned PUT with an `x-amz-copy-source` that nobody
 signed would read any object of the signer's. Other servers had that hole.
