@@ -103,16 +103,14 @@ class Gateway:
             return
         await arriving.collect()
         assert self._worker is not None
-        early = threading.Event()
+        early = threading.Event() if request.method == "POST" and "uploadId" in request.query else None
         doing = loop.run_in_executor(self._pool, self._worker.answer, request, arriving, entry, early)
-        with suppress(TimeoutError):
-            if await asyncio.wait_for(asyncio.shield(doing), EARLY_SECONDS):
-                await self._give(doing.result(), request, arriving, send, entry)
+        if early is not None:
+            await asyncio.wait([doing], timeout=EARLY_SECONDS)
+            if not doing.done() and early.is_set():
+                await self._give_early(doing, request, send, entry)
                 return
-        if early.is_set():
-            await self._give_early(doing, request, send, entry)
-        else:
-            await self._give(await doing, request, arriving, send, entry)
+        await self._give(await doing, request, arriving, send, entry)
 
     # --- answers ---------------------------------------------------------------------------------------------------------
 

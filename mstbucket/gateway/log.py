@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -34,8 +34,12 @@ class Entry:
 
 def write(entry: Entry) -> None:
     """Write one line; a log that cannot be written does not fail the request."""
-    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **asdict(entry)}
+    line: dict[str, object] = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    for name in entry.__slots__:
+        value = getattr(entry, name)
+        if value is not None:
+            line[name] = value
     line["seconds"] = round(entry.seconds, 6)
     with suppress(OSError, ValueError):
-        sys.stderr.write(json.dumps({name: value for name, value in line.items() if value is not None}) + "\n")
+        sys.stderr.write(json.dumps(line) + "\n")
         sys.stderr.flush()

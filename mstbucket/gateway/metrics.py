@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -22,10 +23,20 @@ SENT = Counter("mstbucket_sent_bytes", "Bytes of bodies of answers", ["operation
 
 def observe(entry: Entry) -> None:
     """Count a request that was answered."""
-    REQUESTS.labels(entry.operation, str(entry.status)).inc()
-    SECONDS.labels(entry.operation).observe(entry.seconds)
-    RECEIVED.labels(entry.operation).inc(entry.received)
-    SENT.labels(entry.operation).inc(entry.sent)
+    requests, seconds, received, sent = _of(entry.operation, entry.status)
+    requests.inc()
+    seconds.observe(entry.seconds)
+    if entry.received:
+        received.inc(entry.received)
+    if entry.sent:
+        sent.inc(entry.sent)
+
+
+@lru_cache(maxsize=4096)
+def _of(operation: str, status: int) -> tuple[Counter, Histogram, Counter, Counter]:
+    """The figures of one operation; looking them up costs more than counting."""
+    requests = REQUESTS.labels(operation, str(status))
+    return requests, SECONDS.labels(operation), RECEIVED.labels(operation), SENT.labels(operation)
 
 
 class _StoreFigures:

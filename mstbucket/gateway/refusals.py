@@ -27,6 +27,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "MalformedXML": 400,
     "MaxMessageLengthExceeded": 400,
     "MethodNotAllowed": 405,
+    "NoSuchKey": 404,
     "MissingContentLength": 411,
     "MissingRequestBodyError": 400,
     "NoSuchPublicAccessBlockConfiguration": 404,
@@ -57,12 +58,14 @@ class Refused(Exception):
 
     Attributes:
         more: further elements of the XML, such as the region that a signature has to be for.
+        headers: further headers of the answer, such as that there is a delete marker.
     """
 
-    def __init__(self, code: str, message: str, **more: str) -> None:
+    def __init__(self, code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: str) -> None:
         super().__init__(message)
         self.code = code
         self.more = more
+        self.headers = {} if headers is None else headers
 
 
 def refusal(error: Exception) -> tuple[int, str, str, Mapping[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -173,6 +174,8 @@ class _Factory:
         def open_worker() -> Worker:
             store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
             opened.append(store)
+            gc.collect()
+            gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
             site = Site(store, REGION, self.settings.domain, store.encrypts)
             return Worker(site, Keyring(store, root_key()))
 

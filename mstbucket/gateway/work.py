@@ -20,7 +20,7 @@ from mstbucket.gateway.s3.table import Operation
 from mstbucket.gateway.s3.xml_out import error_document
 from mstbucket.gateway.wire.answer import Answer
 from mstbucket.gateway.wire.body import ArrivingBody, ClientGone
-from mstbucket.gateway.wire.content import open_content
+from mstbucket.gateway.wire.content import HELD_MAX, open_content
 from mstbucket.gateway.wire.request import Request, bucket_and_key
 
 _XML: Final = ("Content-Type", "application/xml")
@@ -47,12 +47,13 @@ class Worker:
         resource = request.path.decode("latin-1")
         try:
             answer = self._answer(request, arriving, entry, early)
+            if isinstance(answer.body, bytes) and answer.body:
+                answer.headers.append(_XML)  # what is there by now is a document, and no object
+            _hold_small(answer)
         except ClientGone:
             raise
         except Exception as error:
             return failed(request, error, entry, resource)
-        if answer.body and isinstance(answer.body, bytes) and all(name != _XML[0] for name, _ in answer.headers):
-            answer.headers.append(_XML)
         return answer
 
     def _answer(
@@ -82,6 +83,16 @@ class Worker:
                           Header="x-amz-server-side-encryption")  # fmt: skip
 
 
+def _hold_small(answer: Answer) -> None:
+    """Read a small body here: it leaves in one write, and what is damaged is an error and not a broken answer."""
+    body = answer.body
+    if not isinstance(body, bytes) and answer.size <= HELD_MAX:
+        try:
+            answer.body = b"".join(body)
+        finally:
+            body.close()
+
+
 def _action(operation: Operation, request: Request) -> str:
     """The right to an old version of an object is another one than that to the object."""
     about_version = request.query.get("versionId") and operation.scope == "object" and operation.action.count("Object") == 1
@@ -97,7 +108,7 @@ def failed(request: Request, error: Exception, entry: Entry, resource: str) -> A
     entry.error = code
     if status >= 500 and not isinstance(error, Refused):
         entry.detail = str(error) if isinstance(error, MstBucketError) else "".join(format_exception(error))
-    headers = [_XML]
+    headers = [_XML, *(error.headers.items() if isinstance(error, Refused) else ())]
     if status == 503:
         headers.append(("Retry-After", "1"))
     if code == "AuthorizationHeaderMalformed" and "Region" in more:

@@ -318,6 +318,37 @@ def test_whoever_watches_is_told(rooted: Any) -> None:
     assert fetch(f"{gateway.endpoint}/-/metrics")[0] == 403
 
 
+def test_one_command_on_an_empty_directory_is_enough_and_a_killed_database_comes_back(tmp_path: Path) -> None:
+    """[CLI-90] [GW-32] The embedded default, as people start it; what was acknowledged is there after a crash."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MSTBUCKET_", "AWS_"))}
+    command = [sys.executable, "-m", "mstbucket", "--store", str(tmp_path / "s"), "serve", "--listen", "127.0.0.1:0"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        told = {}
+        while not (line := process.stdout.readline()).startswith("export "):
+            name, _, value = line.partition("  ")
+            told[name] = value.split()[0] if value.split() else ""
+        assert line.startswith(f"export AWS_ACCESS_KEY_ID={told['access key']} AWS_SECRET_ACCESS_KEY={told['secret key']} ")
+        client = boto3.session.Session(told["access key"], told["secret key"], region_name="us-east-1").client(
+            "s3", endpoint_url=told["endpoint"], config=Config(retries={"max_attempts": 10, "mode": "standard"})
+        )
+        client.create_bucket(Bucket="embedded")
+        client.put_object(Bucket="embedded", Key="before", Body=b"1")
+        [pid_file] = (tmp_path / "s").rglob("postmaster.pid")
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+        client.put_object(Bucket="embedded", Key="after", Body=b"2")
+        assert client.get_object(Bucket="embedded", Key="before")["Body"].read() == b"1"
+        assert client.get_object(Bucket="embedded", Key="after")["Body"].read() == b"2"
+        client.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stdout is not None
+        process.stdout.close()
+
+
 @pytest.mark.parametrize("options", [
     ["--listen", "nowhere"], ["--listen", "127.0.0.1:99999"], ["--workers", "0"], ["--tls-cert", "x.pem"],
     ["--listen", "127.0.0.1:0", "--tls-cert", __file__],

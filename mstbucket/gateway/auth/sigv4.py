@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
@@ -196,7 +196,7 @@ def _check_time(claim: Claim, now: datetime) -> None:
     if _STAMP.fullmatch(claim.stamp) is None or claim.stamp[:8] != claim.day:
         raise Refused("AccessDenied", "The date is not YYYYMMDD'T'HHMMSS'Z', or not of the day of the credential.")
     try:
-        signed = datetime.strptime(claim.stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        signed = datetime.fromisoformat(claim.stamp)
     except ValueError:
         raise Refused("AccessDenied", "The date of the signature is not one.") from None
     skew = timedelta(seconds=CLOCK_SKEW_SECONDS)  # [GW-14]

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from mstbucket import ObjectInfo
-from mstbucket.errors import NotModified
+from mstbucket.errors import MethodNotAllowed, NoSuchKey, NotModified
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.s3.object_headers import checksum_headers, conditions, http_date, object_headers, overrides
@@ -25,6 +25,8 @@ def get_object(call: Call) -> Answer:
         reader = call.bucket.get_object(call.key, range=_range(call), **wanted)
     except NotModified:
         return _not_modified(call)
+    except (NoSuchKey, MethodNotAllowed) as error:
+        raise _marked(call, error) from error
     headers = object_headers(call, reader.info)
     status = _said_of_range(call, headers, reader.start, reader.stop, reader.info)
     return Answer(status, headers, reader, reader.stop - reader.start)
@@ -43,6 +45,8 @@ def head_object(call: Call) -> Answer:
                 info, start, stop = reader.info, reader.start, reader.stop
     except NotModified:
         return _not_modified(call)
+    except (NoSuchKey, MethodNotAllowed) as error:
+        raise _marked(call, error) from error
     headers = object_headers(call, info)
     status = _said_of_range(call, headers, start, stop, info)
     return Answer(status, headers, length=stop - start)
@@ -138,6 +142,18 @@ def _said_of_range(call: Call, headers: Headers, start: int, stop: int, info: Ob
     if (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
         headers += checksum_headers(info)
     return 200
+
+
+def _marked(call: Call, error: NoSuchKey | MethodNotAllowed) -> Exception:
+    """The error, with what S3 says of a delete marker where that is why."""
+    if isinstance(error, MethodNotAllowed):
+        headers = {"x-amz-delete-marker": "true", "x-amz-version-id": call.version_id or "", "Allow": "DELETE"}
+        return Refused("MethodNotAllowed", str(error), headers=headers)
+    newest = next(iter(call.bucket.list_object_versions(call.key, max_keys=1).versions), None)
+    if newest is None or newest.key != call.key or not newest.delete_marker:
+        return error
+    headers = {"x-amz-delete-marker": "true", "x-amz-version-id": newest.version_id}
+    return Refused("NoSuchKey", str(error), headers=headers)
 
 
 def _not_modified(call: Call) -> Answer:
