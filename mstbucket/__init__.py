@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
+    from mstbucket.api.check_proof import check_proof
+    from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.store import Store, open
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
+    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
+    from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
     "AccessKey",
@@ -51,6 +55,7 @@ __all__ = [
     "Bucket",
     "BucketInfo",
     "CarReport",
+    "CarSummary",
     "CheckReport",
     "CommitInfo",
     "DefaultRetention",
@@ -70,14 +75,20 @@ __all__ = [
     "Page",
     "Part",
     "PartsPage",
+    "PathNode",
+    "Proved",
+    "ProvedObject",
     "PutRequest",
     "PutResult",
     "Retention",
     "Store",
+    "TreePath",
     "Upload",
     "UploadsPage",
     "VersionsPage",
+    "check_proof",
     "errors",
+    "inspect_car",
     "open",
     "validate_blobs",
     "verify_car",
@@ -88,14 +99,18 @@ _HOME: Final = {
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "CarReport": "mstbucket.verify.car",
+    "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
+    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "Store": "mstbucket.api.store",
+    "check_proof": "mstbucket.api.check_proof",
+    "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",

@@ -32,6 +32,7 @@ MANIFEST_BLOCK_MAX: Final = 1 * MIB  # 10,000 parts, 2 KB of metadata and 10 tag
 COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 KB
 COMMIT_SEQ_MAX: Final = 2**53 - 1  # exact in every JSON reader; a flush each microsecond gets there in 285 years
 COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other stores' names fit
+STATEMENT_BLOCK_MAX: Final = 16 * KIB  # of a proof: two texts as long as keys and a delimiter, and room
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB
@@ -42,6 +43,7 @@ UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their siz
 # --- CAR ---
 CAR_HEADER_MAX: Final = 64 * KIB  # one root takes 58 bytes; foreign files list a few more
 CAR_SECTION_MAX: Final = 2 * MIB + 36  # IPFS peers exchange at most 2 MiB a block; 36 is the CID
+ANY_SECTION_MAX: Final = 32 * MIB  # of a foreign file that is only looked at; go-car's own bound is 8 MiB
 VARINT_MAX: Final = 9  # bytes; unsigned-varint's own rule
 
 # --- frames: packs that are compressed or encrypted ---

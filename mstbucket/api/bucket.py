@@ -12,11 +12,11 @@ from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.attributes import BucketAttributes
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
+from mstbucket.api.verbs.proofs import BucketProofs
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
-from mstbucket.errors import NoSuchCommit
 from mstbucket.files.whole import replacing
 from mstbucket.index import commits
 from mstbucket.limits import LIST_KEYS_MAX
@@ -44,7 +44,7 @@ from mstbucket.services.tree import flush as flushing
 
 
 @verbs
-class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, MultipartUploads):
+class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
     It is a handle by name: every call finds the bucket anew and raises `NoSuchBucket` where it has gone.
@@ -344,9 +344,7 @@ class Bucket(BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, Mul
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        commit = self.head_commit()
-        if commit is None:
-            raise NoSuchCommit(f"bucket {self.name!r} has no commit yet: flush it first")
+        commit = commits.require_newest(self._context.db, self.name)
         if isinstance(target, (str, os.PathLike)):
             with replacing(Path(target)) as file:
                 return exporting.export(self._context, self.name, commit, file, progress)

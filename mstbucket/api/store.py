@@ -16,6 +16,7 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
+from mstbucket.core.cid import from_text, to_text
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
@@ -36,6 +37,7 @@ from mstbucket.services.blocks.encoding import apply_settings, rotate
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, ping, require_store
 from mstbucket.services.tree import import_car as importing
+from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
@@ -228,6 +230,7 @@ class Store:
         source: str | os.PathLike[str] | Readable,
         name: str | None = None,
         *,
+        expect: str | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Bucket:
         """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
@@ -238,16 +241,37 @@ class Store:
         Args:
             source: path of the file, or an open binary file that is read once from where it stands.
             name: of the new bucket; by default the one in the commit.
+            expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
             progress: called now and then with the number of bytes read so far.
 
         Raises:
             BucketAlreadyExists: there is a bucket of that name. Give another.
             FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
+            OtherCommit: it is not the commit that is expected.
             StorageError: the file cannot be read, or the store cannot be written.
             OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
                 (Or the connection died during the commit: then see whether it is there.)
         """
-        return Bucket(self._context, importing.import_car(self._context, source, name, progress))
+        expected = None if expect is None else from_text(expect)
+        return Bucket(self._context, importing.import_car(self._context, source, name, progress, expected))
+
+    def get_block(self, cid: str) -> bytes:
+        """Return the block of that CID, hashed: a chunk, a node of a body or of a tree, a manifest, or a commit.
+
+        Raises:
+            InvalidInput: it is no CID of this project's form.
+            NoSuchBlock: the store has none. Nodes and manifests are there from the flush that made them.
+            CorruptionError: the block is lost or damaged.
+        """
+        return look.block(self._context, from_text(cid))
+
+    def list_links(self, cid: str) -> list[tuple[str, str]]:
+        """Return the links of the block of that CID, in its order: their place in it, and the CID that they lead to.
+
+        Raises:
+            InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
+        """
+        return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
 
     def rotate_key(self, encryption: KeySource) -> None:
         """Wrap the data key of an encrypted store with another key, durably; no pack is written again.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from mstbucket.api.arguments import guarded
+from mstbucket.core.cid import from_text
 from mstbucket.files.whole import Reading, reading
 from mstbucket.model.streams import Readable
 from mstbucket.verify.car import CarReport
@@ -14,7 +15,10 @@ from mstbucket.verify.car import verify_car as _verify
 
 @guarded
 def verify_car(
-    source: str | os.PathLike[str] | Readable, *, progress: Callable[[int], object] | None = None
+    source: str | os.PathLike[str] | Readable,
+    *,
+    expect: str | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> CarReport:
     """Check a CAR of a bucket from end to end, needing nothing but the file; return what it holds.
 
@@ -23,15 +27,18 @@ def verify_car(
 
     Args:
         source: path of the file, or an open binary file that is read once from where it stands.
+        expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
         progress: called now and then with the number of bytes read so far.
 
     Raises:
         FormatError: the bytes are not what the specification allows; `InvalidCar.offset` says where. `ForeignCar`: it is
             a CAR of something else than a bucket.
         CorruptionError: they are well-formed and untrue; the message names the block.
+        OtherCommit: it is not the commit that is expected.
         StorageError: the file cannot be read.
     """
+    expected = None if expect is None else from_text(expect)
     if not isinstance(source, (str, os.PathLike)):
-        return _verify(Reading(source), progress)
+        return _verify(Reading(source), progress, expected)
     with reading(source) as file:
-        return _verify(file, progress)
+        return _verify(file, progress, expected)

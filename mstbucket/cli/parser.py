@@ -241,9 +241,48 @@ def _commits(add: _Adder) -> None:
     command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, and the store if need be")
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
     command.add_argument("bucket", metavar="mst://BUCKET", nargs="?", help="by default the name in the file")
+    _expect(command)
 
     command = add("verify", "transfer:verify", "check a CAR file (no store is needed), or a bucket against its commit")
     command.add_argument("target", metavar="FILE|mst://BUCKET", help="'-' is standard input")
+    _expect(command)
+
+    command = add(
+        "prove", "proving:prove", "prove to somebody who knows the commit what it says about a key, or a page of a listing",
+        "The newest commit is proved: flush before. Anybody checks FILE with 'check-proof' and the commit's CID alone.",
+    )  # fmt: skip
+    command.add_argument("target", metavar="mst://BUCKET/KEY|mst://BUCKET")
+    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+    command.add_argument("--body", action="store_true", help="of a key: prove the object's bytes too")
+    command.add_argument("--range", metavar="bytes=A-B", help="of a key: prove these of its bytes")
+    command.add_argument("--prefix", metavar="PREFIX", help="that these keys, and no others, begin with it")
+    command.add_argument("--delimiter", metavar="TEXT", help="with --prefix: keys below a folder count as one, as in 'ls'")
+    command.add_argument("--start-after", metavar="KEY", help="with --prefix: only keys behind this one")
+    command.add_argument("--max-keys", type=whole_number, metavar="N", help="with --prefix: at most so many (1000)")
+
+    command = add("check-proof", "proving:check", "check a proof against a commit (no store is needed)")
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+    command.add_argument("--commit", metavar="CID", required=True, help="that you know from somebody you trust")
+    command.add_argument("--output", metavar="FILE", help="the proved bytes of the body go there")
+    command.add_argument("--force", action="store_true", help="replace that file if it is there")
+
+    command = add(
+        "inspect", "inspecting:run", "look at any CAR file: its roots, its blocks, the shape of its trees",
+        "Blocks are hashed, and what does not match is counted. Whether a file is one whole bucket, 'verify' tells.",
+    )  # fmt: skip
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+
+    blocks = add.group("block", "single blocks of the store: their bytes, or what they lead to")
+    blocks("get", "looking:get", "write a block to standard output, hashed").add_argument("cid", metavar="CID")
+    blocks("ls", "looking:links", "list the links of a block, and where in it they stand").add_argument("cid", metavar="CID")
+    tree = add.group("tree", "the tree of a bucket")
+    command = tree("show", "looking:path", "draw the way from the newest commit to a key")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+
+
+def _expect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--expect", metavar="CID", help="the commit that FILE has to hold, as its publisher told you")
 
 
 def _gateway(add: _Adder) -> None:

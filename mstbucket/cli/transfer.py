@@ -27,16 +27,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
     """Flush a bucket and write its commit as a CAR file: what one sees is what leaves."""
     name = parse_bucket(arguments.bucket)
     target: str = arguments.file
-    _check_file(target)
-    if target.endswith("/"):
-        raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
-    if target == STREAM and out.as_json:
-        raise InvalidInput("standard output is for the CAR here: --json needs a file")
-    if target == STREAM:
-        _refuse_terminal(sys.stdout.buffer, "standard output")
-    if target != STREAM and os.path.lexists(target) and not arguments.force:
-        # [CLI-22] never replaced unasked; asked for before any work is done
-        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+    check_new_file(target, arguments.force, out)
     with open_store(arguments) as store:
         bucket = store.bucket(name)
         if not arguments.no_flush:  # [CLI-22] what one sees is what leaves
@@ -47,7 +38,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
                 return
             if os.path.exists(target) and not os.path.isfile(target):
                 with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
-                    _refuse_terminal(device, target)
+                    refuse_terminal(device, target)
                     report = bucket.export_car(device, progress=tell)
             else:
                 report = bucket.export_car(os.path.realpath(target), progress=tell)
@@ -58,9 +49,9 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
 def import_(arguments: argparse.Namespace, out: Output) -> None:
     """Verify a CAR file and make a bucket of it."""
     name = None if arguments.bucket is None else parse_bucket(arguments.bucket)
-    with _source(arguments.file) as source, open_or_make_store(arguments) as store:
-        with progress.bar(f"import {arguments.file}", _size(source), quiet=out.quiet) as tell, about(arguments.file):
-            bucket = store.import_car(source, name, progress=tell)
+    with car_source(arguments.file) as source, open_or_make_store(arguments) as store:
+        with progress.bar(f"import {arguments.file}", car_size(source), quiet=out.quiet) as tell, about(arguments.file):
+            bucket = store.import_car(source, name, expect=arguments.expect, progress=tell)
         commit = bucket.head_commit()
     assert commit is not None  # an import has the commit that it came with
     record = {
@@ -75,16 +66,18 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     """Check a CAR file, for which no store is opened, or a bucket against its commit."""
     target: str = arguments.target
     if target.startswith(SCHEME):
+        if arguments.expect is not None:
+            raise InvalidInput("--expect is for a file: a bucket goes on, and 'log' shows which commits it has had")
         _verify_bucket(arguments, parse_bucket(target), out)
         return
     from mstbucket import verify_car
     from mstbucket.core.cid import to_text
 
     with ExitStack() as stack:
-        source = stack.enter_context(_source(target))
-        tell = stack.enter_context(progress.bar(f"verify {target}", _size(source), quiet=out.quiet))
+        source = stack.enter_context(car_source(target))
+        tell = stack.enter_context(progress.bar(f"verify {target}", car_size(source), quiet=out.quiet))
         stack.enter_context(about(target))  # [CLI-23] the file is named
-        report = verify_car(source, progress=tell)
+        report = verify_car(source, expect=arguments.expect, progress=tell)
     if report.widest > NODE_ENTRIES_WARN:
         warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
     root = to_text(report.root)
@@ -112,17 +105,30 @@ def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> Non
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
+def check_new_file(target: str, force: bool, out: Output) -> None:
+    """Refuse a place to which no CAR can be written, before any work is done."""
+    _check_file(target)
+    if target.endswith("/"):
+        raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
+    if target == STREAM and out.as_json:
+        raise InvalidInput("standard output is for the CAR here: --json needs a file")
+    if target == STREAM:
+        refuse_terminal(sys.stdout.buffer, "standard output")
+    elif os.path.lexists(target) and not force:  # [CLI-22] never replaced unasked
+        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+
+
 def _check_file(path: str) -> None:
     if isinstance(parse_place(path), Address):  # which refuses what is empty, or an address of another kind
         raise InvalidInput(f"{path!r} is an address, where the name of a file is wanted")
 
 
-def _refuse_terminal(file: BinaryIO, name: str) -> None:
+def refuse_terminal(file: BinaryIO, name: str) -> None:
     if file.isatty():  # [CLI-40] bytes that would drive it
         raise InvalidInput(f"{name} is a terminal, and a CAR is no text: name a file, or say what is to read it")
 
 
-def _source(path: str) -> AbstractContextManager[BinaryIO]:
+def car_source(path: str) -> AbstractContextManager[BinaryIO]:
     """A CAR to read; standard input stays open."""
     _check_file(path)
     if path != STREAM:
@@ -133,7 +139,7 @@ def _source(path: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(source)
 
 
-def _size(source: BinaryIO) -> int | None:
+def car_size(source: BinaryIO) -> int | None:
     """The size of a file, None for a pipe."""
     state = os.fstat(source.fileno())
     return state.st_size if stat.S_ISREG(state.st_mode) else None

@@ -8,7 +8,7 @@
     │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
-    │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchTagSet
+    │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
     │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
     │   └── NoSuchAccessKey
     ├── Conflict                          somebody else was there first: read again, then decide
@@ -19,7 +19,7 @@
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
-    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame
+    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame, OtherCommit
     ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
@@ -55,6 +55,7 @@ from mstbucket.errors.damage import (
     InvalidCar,
     InvalidCid,
     MissingBlock,
+    OtherCommit,
     Untrue,
 )
 from mstbucket.errors.invalid_input import (
@@ -80,6 +81,7 @@ from mstbucket.errors.invalid_input import (
 from mstbucket.errors.not_found import (
     NoSuchAccessKey,
     NoSuchBlob,
+    NoSuchBlock,
     NoSuchBucket,
     NoSuchCommit,
     NoSuchKey,
@@ -134,6 +136,7 @@ __all__ = [
     "MstBucketError",
     "NoSuchAccessKey",
     "NoSuchBlob",
+    "NoSuchBlock",
     "NoSuchBucket",
     "NoSuchCommit",
     "NoSuchKey",
@@ -145,6 +148,7 @@ __all__ = [
     "NotFound",
     "NotModified",
     "ObjectLockConfigurationNotFound",
+    "OtherCommit",
     "OutcomeUnknown",
     "PreconditionFailed",
     "StorageError",

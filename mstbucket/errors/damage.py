@@ -84,5 +84,9 @@ class Untrue(CorruptionError):
     """A stated figure, order, or link contradicts the bytes it speaks of (sizes, totals, key order, heights)."""
 
 
+class OtherCommit(CorruptionError):
+    """The bytes are those of another commit than the one that was expected. Find out who gave you the file."""
+
+
 class BrokenFrame(CorruptionError):
     """A frame of a pack does not decode to what the index says: changed, moved, or of another pack. Restore the pack."""

@@ -36,6 +36,12 @@ class NoSuchUpload(NotFound):
     code = "NoSuchUpload"
 
 
+class NoSuchBlock(NotFound):
+    """The store has no block of that CID."""
+
+    code = "NoSuchBlock"
+
+
 class NoSuchCommit(NotFound):
     """The bucket has no such commit; a bucket never flushed has none at all."""
 

@@ -110,3 +110,22 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
+    """Write all of *data* and return how much that is. A raw file or a pipe may take less than it is given.
+
+    Raises:
+        StorageError: it cannot be written.
+        BrokenPipeError: its reader has gone.
+    """
+    view = memoryview(data)
+    while view:
+        try:
+            done = target.write(view)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise failed("the file cannot be written", error) from error
+        view = view[done if done is not None else 0 :]
+    return len(data)

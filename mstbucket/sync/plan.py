@@ -137,8 +137,13 @@ def _by_touch(source: Entry, target: Entry) -> Verdict:
 
 
 def _by_times(source: Entry, target: Entry) -> Verdict:
-    """[SYNC-6], [SYNC-7] A file with exactly the object's time was copied out of it and not written since."""
-    return None if source.modified == target.modified else Compare
+    """[SYNC-6], [SYNC-7] A file whose time was set to the object's was copied out of it, and not written since.
+
+    Set a while later, that is: a file written in the very millisecond in which the object was put has that time by chance.
+    """
+    file = source if source.touched is not None else target
+    was_set = file.touched is not None and file.modified + SLACK <= file.touched
+    return None if was_set and source.modified == target.modified else Compare
 
 
 def _by_etags(source: Entry, target: Entry) -> Verdict:

@@ -37,7 +37,9 @@ class CarReport:
     widest: int
 
 
-def verify_car(stream: Readable, progress: Callable[[int], object] | None = None) -> CarReport:
+def verify_car(
+    stream: Readable, progress: Callable[[int], object] | None = None, expected: CID | None = None
+) -> CarReport:
     """Check that *stream* is the export of one bucket, complete and with nothing else in it, and return its figures.
 
     What is checked, in which order, and what is not, is in `spec/format/11-verification.md`. One pass, without seeking.
@@ -47,15 +49,17 @@ def verify_car(stream: Readable, progress: Callable[[int], object] | None = None
     Args:
         stream: open for reading bytes, at the first byte of the file. The caller closes it.
         progress: called now and then with the byte offset reached.
+        expected: the commit that it has to be; None where any will do.
 
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue, MissingBlock, ExtraBlock: it is not; the message says at which
             byte it was noticed. Get another copy; if that is the same, whoever wrote it has to write it again.
         ForeignCar: it is a CAR of something else than a bucket.
+        OtherCommit: it is not the commit that is expected.
         Unsupported: a newer program wrote it (update this one), or nothing could follow in the bucket.
         StorageError: the temporary directory failed. Free space there and repeat the call.
     """
-    with Replay(stream) as replay:
+    with Replay(stream, expected) as replay:
         for number, _ in enumerate(replay):
             if progress is not None and number % _EVERY == 0:
                 progress(replay.offset)

@@ -26,6 +26,7 @@ from mstbucket.errors import (
     InvalidBlock,
     InvalidCar,
     MissingBlock,
+    OtherCommit,
     Unsupported,
     Untrue,
 )
@@ -64,6 +65,9 @@ class Replay:
     was yielded before an error is good as far as it goes, and must not be kept as a bucket. A second iteration goes on
     where the first one stopped. Memory: two sections, the nodes on the way down, and what `SeenNumbers` holds.
 
+    Args:
+        expected: the commit that it has to be; None where any will do.
+
     Attributes:
         root: the commit's CID, from the header.
         commit: decoded; its totals are true only when the iteration has ended.
@@ -75,15 +79,21 @@ class Replay:
     Raises, from the constructor, which reads the commit, and while iterating:
         InvalidCar, HashMismatch: the container is damaged.
         ForeignCar: it is the container of something else.
+        OtherCommit: it is not the commit that is expected.
         InvalidBlock, Untrue: a block is not what it has to be at its place; the message says where.
         MissingBlock, ExtraBlock: the file is not complete, or holds more than that; the message says where.
         Unsupported: a newer format, or a bucket that nothing could follow in.
         StorageError: the temporary directory failed.
     """
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, expected: CID | None = None) -> None:
         reader = CarReader(stream)
         self.root: CID = reader.root
+        if expected is not None and self.root != expected:  # [VER-33] before anything of it is read
+            raise OtherCommit(
+                f"the file holds commit {to_text(self.root)}, and {to_text(expected)} is expected: another state of the "
+                "bucket, or another bucket"
+            ).about(cid=self.root)
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
         self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
         self._sections = iter(reader)

@@ -35,7 +35,8 @@ def below(parser: argparse.ArgumentParser, above: str) -> Iterator[tuple[str, ar
 def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> None:
     assert [name for name, _ in commands()] == [
         "mb", "rb", "ls", "versioning", "lock", "lifecycle", "status", "cp", "sync", "rm", "cat", "stat", "tag", "uploads",
-        "flush", "log", "export", "import", "verify", "store validate", "store copy", "store reencode", "store compact",
+        "flush", "log", "export", "import", "verify", "prove", "check-proof", "inspect", "block get", "block ls",
+        "tree show", "store validate", "store copy", "store reencode", "store compact",
         "store migrate", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():

@@ -103,7 +103,7 @@ def test_an_expected_output_fits_only_what_it_says() -> None:
 def named_in_tables(readme: str, heading: str) -> set[str]:
     """The names in the first column of the table with that heading."""
     table = readme.split(f"| {heading} |", 1)[1].split("\n\n", 1)[0]
-    return {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    return {name for row in table.splitlines()[2:] for name in re.findall(r"`([\w-]+)`", row.split("|")[1])}
 
 
 @pytest.mark.parametrize(("heading", "type_"), [("on a store", "Store"), ("on a bucket", "Bucket")])

@@ -125,6 +125,8 @@ PARTS = replace(THERE, etag="0" * 32 + "-2")
         ("LB", "QUICK", HERE, replace(OURS, modified=100_000 + SLACK - 1), Compare),
         ("LB", "QUICK", replace(HERE, touched=105_000), replace(OURS, modified=103_000), Compare),
         ("LB", "QUICK", replace(HERE, touched=900_000), OURS, None),
+        ("LB", "QUICK", replace(HERE, touched=101_999), OURS, Compare),
+        ("BL", "QUICK", OURS, replace(HERE, touched=101_999), Compare),
         ("LB", "QUICK", replace(HERE, modified=100_001, touched=900_000), OURS, Compare),
         ("LB", "CHECKSUM", HERE, replace(OURS, modified=900_000), Compare),
         ("LB", "SIZE", replace(HERE, touched=900_000, modified=900_000), OURS, None),
@@ -146,7 +148,8 @@ PARTS = replace(THERE, etag="0" * 32 + "-2")
     ],
     ids=[
         "another size", "untouched since the put", "touched less than two seconds before", "an old time but a new change",
-        "the object's very time", "a millisecond beside it", "checksum trusts no time", "size only", "as it was copied out",
+        "the object's very time", "that time by chance", "in a target by chance",
+        "a millisecond beside it", "checksum trusts no time", "size only", "as it was copied out",
         "written since it was copied out", "the object is newer", "checksum reads what was copied out",
         "one body under two times", "two bodies of one size", "two bodies, checksum", "one MD5 whatever the times",
         "two MD5s whatever the times", "no MD5 and copied later", "no MD5 and copied just then", "one ETag of parts",

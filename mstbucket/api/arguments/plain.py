@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mstbucket.blobs.base import BlobStore
-from mstbucket.errors import InvalidBucketName, InvalidInput
+from mstbucket.core.cid import from_text, to_text
+from mstbucket.errors import InvalidBucketName, InvalidCid, InvalidInput
 
 #: Takes the parameter's name and what was given for it; gives what the verb works with.
 Check = Callable[[str, Any], Any]
@@ -49,6 +50,15 @@ def stored_text(name: str, value: Any) -> str:
     if _is_odd(found):
         raise InvalidInput(f"{name} holds NUL or a lone surrogate, which no text there can hold")
     return found
+
+
+def cid(name: str, value: Any) -> str:
+    """The text of a CID."""
+    found = text(name, value)
+    try:
+        return to_text(from_text(found))
+    except InvalidCid as error:
+        raise InvalidInput(f"{name} has to be a CID: {error}") from error
 
 
 def bucket_name(name: str, value: Any) -> str:
@@ -159,6 +169,13 @@ def path_or_writer(name: str, value: Any) -> Any:
     if callable(getattr(value, "write", None)):
         return value
     return path(name, value)
+
+
+def writer(name: str, value: Any) -> Any:
+    """A binary file open for writing."""
+    if callable(getattr(value, "write", None)):
+        return value
+    raise wrong(name, value, "a binary file open for writing")
 
 
 def blobs(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 from mstbucket.core import car
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.core.closure import closure
-from mstbucket.files.whole import failed
+from mstbucket.files.whole import write_all
 from mstbucket.limits import MIB
 from mstbucket.model.objects import CommitInfo, ExportReport
 from mstbucket.services.blocks.context import Context
@@ -30,25 +30,11 @@ def export(
             held += car.section(cid, block)
             blocks += 1
             if len(held) >= _BUFFER:
-                written += _write(target, held)
+                written += write_all(target, held)
                 if progress is not None:
                     progress(written)
                 held = bytearray()
-    written += _write(target, held)
+    written += write_all(target, held)
     if progress is not None:
         progress(written)
     return ExportReport(to_text(root), blocks, written)
-
-
-def _write(target: BinaryIO, data: bytearray) -> int:
-    """Write all of it. A raw file or a pipe may take less than it is given."""
-    view = memoryview(data)
-    while view:
-        try:
-            done = target.write(view)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise failed("the CAR cannot be written", error) from error
-        view = view[done if done is not None else 0 :]
-    return len(data)

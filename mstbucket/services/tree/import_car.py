@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
+from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
@@ -38,13 +39,14 @@ def import_car(
     source: str | os.PathLike[str] | Readable,
     name: str | None,
     progress: Callable[[int], object] | None,
+    expected: CID | None = None,
 ) -> str:
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
     if name is not None:
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
         stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-        replay = stack.enter_context(Replay(Reading(stream)))
+        replay = stack.enter_context(Replay(Reading(stream), expected))
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(ImportRows(buckets.reserve_number(context.db)))

@@ -1,0 +1,46 @@
+"""Check a proof without a store: what anybody can do who was handed one, and knows the commit."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from mstbucket.api.arguments import guarded
+from mstbucket.core.cid import from_text
+from mstbucket.files.whole import Reading, reading, write_all
+from mstbucket.model.looks import Proved
+from mstbucket.model.streams import Readable
+from mstbucket.verify import proof_file
+from mstbucket.verify.proved import proved
+
+
+@guarded
+def check_proof(
+    source: str | os.PathLike[str] | Readable, commit: str, *, output: BinaryIO | None = None
+) -> Proved:
+    """Check a proof that `Bucket.prove_key` or `Bucket.prove_page` wrote, and return what it proves.
+
+    Every block is hashed, and every node of the tree is judged at its place. The file holds what the check needs and nothing
+    else. It proves what the commit says: so the commit's CID has to come from elsewhere, from somebody you trust. Whether
+    that commit is the newest one no proof can tell. See `spec/format/31-proofs.md` for what a proof holds for.
+
+    Args:
+        source: path of the file, or an open binary file that is read once from where it stands.
+        commit: CID of the commit, as text.
+        output: where the bytes of a body that is proved go, as they come. They count only when this has returned.
+
+    Raises:
+        OtherCommit: the proof is about another commit.
+        FormatError, CorruptionError: the file is damaged, or does not prove what it states.
+        StorageError: the file cannot be read, or the output written.
+    """
+
+    def sink(data: bytes) -> None:
+        if output is not None:
+            write_all(output, data)
+
+    known = from_text(commit)
+    if not isinstance(source, (str, os.PathLike)):
+        return proved(proof_file.check_proof(Reading(source), known, sink))
+    with reading(source) as file:
+        return proved(proof_file.check_proof(file, known, sink))

@@ -1,0 +1,93 @@
+"""Proofs, and the way from a commit to a key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from mstbucket.api.arguments import verbs
+from mstbucket.core.statement import KeyQuestion, PageQuestion
+from mstbucket.files.whole import replacing
+from mstbucket.index import commits
+from mstbucket.limits import LIST_KEYS_MAX
+from mstbucket.model.looks import Proved, TreePath
+from mstbucket.model.objects import CommitInfo
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.tree import look
+from mstbucket.services.tree import prove as proving
+
+
+@verbs
+class BucketProofs:
+    """The part of `Bucket` that shows and proves what a commit says."""
+
+    name: str
+    _context: Context
+
+    def tree_path(self, key: str) -> TreePath:
+        """Return the way from the newest commit to *key*, or to where it would stand: the nodes, then manifest and body.
+
+        Raises:
+            InvalidKey: no object can have that key.
+            NoSuchCommit: the bucket was never flushed.
+            CorruptionError: a node on the way is lost or damaged.
+        """
+        return look.path(self._context, self.name, key)
+
+    def prove_key(
+        self, key: str, target: str | os.PathLike[str] | BinaryIO, *, body: bool = False, range: str | None = None
+    ) -> Proved:
+        """Write a proof that the newest commit holds *key*, and what it says of the object; or that it does not hold it.
+
+        Anybody checks it with `mstbucket.check_proof`, who has the file and the commit's CID, and nothing else. For a key
+        among a million it takes about 6 KB. Changes that were not flushed are not proved: call `flush` before.
+
+        Args:
+            target: a path, or a binary file open for writing (which stays open).
+            body: the object's bytes go into the proof too.
+            range: only these bytes of them, as in `get_object`, such as `bytes=0-99`.
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            NoSuchKey: bytes of an object are asked for that the commit does not hold.
+            InvalidRange: it has no such bytes.
+            CorruptionError: a block is missing or damaged in this store; the file is not made.
+        """
+        commit = commits.require_newest(self._context.db, self.name)
+        wanted = None
+        if body or range is not None:
+            wanted = proving.body_of(self._context, self.name, commit, key, range)
+        return self._prove(commit, KeyQuestion(key, wanted), target)
+
+    def prove_page(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        prefix: str = "",
+        delimiter: str | None = None,
+        start_after: str | None = None,
+        max_keys: int = LIST_KEYS_MAX,
+    ) -> Proved:
+        """Write a proof that a page of a listing is complete: these keys begin with *prefix*, and no others do.
+
+        The arguments are those of `list_objects`. The proof holds the nodes of the tree that the page touches, and the
+        manifests of its objects; it grows with the page and not with the bucket.
+
+        Args:
+            target: a path, or a binary file open for writing (which stays open).
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            CorruptionError: a block is missing or damaged in this store; the file is not made.
+        """
+        question = PageQuestion(prefix, delimiter or None, start_after or "", max_keys)
+        return self._prove(commits.require_newest(self._context.db, self.name), question, target)
+
+    def _prove(
+        self, commit: CommitInfo, question: KeyQuestion | PageQuestion, target: str | os.PathLike[str] | BinaryIO
+    ) -> Proved:
+        if isinstance(target, (str, os.PathLike)):
+            with replacing(Path(target)) as file:
+                return proving.prove(self._context, self.name, commit, question, file)
+        return proving.prove(self._context, self.name, commit, question, target)

@@ -1,0 +1,126 @@
+"""`prove` and `check-proof`: a key, or a page of a listing, proved to somebody who knows the commit alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mstbucket.cli.address import SCHEME, STREAM, parse_address
+from mstbucket.cli.exits import about, one_line
+from mstbucket.cli.output import Output, count, iso, local_time
+from mstbucket.cli.stores import open_store
+from mstbucket.cli.transfer import car_source, check_new_file
+from mstbucket.errors import InvalidInput
+from mstbucket.limits import LIST_KEYS_MAX
+
+if TYPE_CHECKING:
+    from mstbucket import Proved
+
+
+def prove(arguments: argparse.Namespace, out: Output) -> None:
+    """Write the proof of a key, or of a page of a listing."""
+    target = parse_address(arguments.target)
+    if arguments.prefix is not None and target.key:
+        raise InvalidInput(f"--prefix is for a whole bucket: write {SCHEME}{target.bucket}, or leave it out")
+    if arguments.prefix is None and not target.key:
+        raise InvalidInput(f"name a key, {SCHEME}{target.bucket}/KEY, or a page of a listing, --prefix PREFIX ('' is all)")
+    if target.key and (arguments.delimiter, arguments.start_after, arguments.max_keys) != (None, None, None):
+        raise InvalidInput("--delimiter, --start-after and --max-keys are for a page: they need --prefix")
+    if not target.key and (arguments.body or arguments.range is not None):
+        raise InvalidInput("--body and --range are for a key")
+    check_new_file(arguments.file, arguments.force, out)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(arguments))
+        bucket = store.bucket(target.bucket)
+        file: BinaryIO | str = os.path.realpath(arguments.file)
+        if arguments.file == STREAM:
+            file = sys.stdout.buffer
+        if target.key:
+            found = bucket.prove_key(target.key, file, body=arguments.body, range=arguments.range)
+        else:
+            most = LIST_KEYS_MAX if arguments.max_keys is None else arguments.max_keys
+            found = bucket.prove_page(
+                file, prefix=arguments.prefix, delimiter=arguments.delimiter, start_after=arguments.start_after,
+                max_keys=most,
+            )  # fmt: skip
+    if arguments.file != STREAM:
+        size = os.stat(arguments.file).st_size
+        record = {"action": "prove", "file": arguments.file, "bytes": size, **_record(found)}
+        out.emit(record, f"prove: {_summary(found)}\n{arguments.file}: {count(size, 'byte')}, for commit\n{found.commit}")
+
+
+def check(arguments: argparse.Namespace, out: Output) -> None:
+    """Check a proof against a commit, and print what it proves; no store is opened."""
+    from mstbucket import check_proof
+
+    with ExitStack() as stack:
+        source = stack.enter_context(car_source(arguments.file))
+        stack.enter_context(about(arguments.file))
+        if arguments.output is None:
+            found = check_proof(source, arguments.commit)
+        else:
+            found = _check_to(arguments.output, arguments.force, source, arguments.commit, out)
+    out.emit({"ok": True, "file": arguments.file, **_record(found)}, "\n".join(map(one_line, _lines(found))))
+
+
+def _check_to(target: str, force: bool, source: BinaryIO, commit: str, out: Output) -> Proved:
+    """Check a proof, and leave the bytes of the body in a new file only if they are proved."""
+    from mstbucket import check_proof
+    from mstbucket.files.whole import replacing
+
+    if target == STREAM:
+        raise InvalidInput("proved bytes go to a file: they count only when the whole proof has been checked")
+    check_new_file(target, force, out)
+    with replacing(Path(os.path.realpath(target))) as file:
+        found = check_proof(source, commit, output=file)
+        if found.body is None:
+            raise InvalidInput("the proof holds no bytes of a body: it was made without --body")
+        return found
+
+
+def _record(found: Proved) -> dict[str, object]:
+    question: dict[str, object] = {"key": found.key, "body": None if found.body is None else list(found.body)}
+    if found.key is None:
+        question = {
+            "prefix": found.prefix, "delimiter": found.delimiter, "start_after": found.start_after,
+            "max_keys": found.max_keys, "common_prefixes": list(found.common_prefixes),
+            "next_start_after": found.next_start_after,
+        }  # fmt: skip
+    objects = [
+        {
+            "key": one.key, "manifest": one.cid, "content": one.content, "size": one.size, "etag": one.etag,
+            "last_modified": iso(one.last_modified), "content_type": one.content_type, "metadata": dict(one.metadata),
+            "tags": dict(one.tags),
+        }
+        for one in found.objects
+    ]  # fmt: skip
+    return {
+        "commit": found.commit, "bucket": found.name, "identity": found.bucket, "seq": found.seq, **question,
+        "objects": objects,
+    }  # fmt: skip
+
+
+def _summary(found: Proved) -> str:
+    if found.key is not None:
+        there = "is there" if found.objects else "is NOT there"
+        body = "" if found.body is None else f", and bytes {found.body[0]} to {found.body[1]} of it"
+        return f"{found.key!r} {there}{body}"
+    folders = f" and {count(len(found.common_prefixes), 'common prefix', 'common prefixes')}" if found.delimiter else ""
+    first = f" after {found.start_after!r}" if found.start_after else ""
+    rest = "" if found.next_start_after is None else f", and more after {found.next_start_after!r}"
+    return f"{count(len(found.objects), 'object')}{folders}, and no other, with prefix {found.prefix!r}{first}{rest}"
+
+
+def _lines(found: Proved) -> Iterator[str]:
+    yield f"proved: {_summary(found)}"
+    yield f"in commit {found.seq} of bucket {found.name!r}"
+    yield found.commit
+    for prefix in found.common_prefixes:
+        yield f"{'PRE':>30} {prefix}"
+    for one in found.objects:
+        yield f"{local_time(one.last_modified):<19} {one.size:>10} {one.key}"

@@ -1,0 +1,226 @@
+"""Answer a question about a commit from blocks that are asked for one by one: the judge of proofs, and what makes them.
+
+The same walk serves both sides. Who checks a proof takes the blocks from the file, in the order in which they are asked for.
+Who makes one takes them from a store, and writes each down. So a proof holds exactly what its check needs, in its order. The
+walk shares no code with `core.mst`, which writes trees.
+
+What an answer holds for is in `spec/format/31-proofs.md`: a tree that is good as a whole. Each node on the way is judged at
+its place; nodes elsewhere are not here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mstbucket.core import commit as commits
+from mstbucket.core import manifest as manifests
+from mstbucket.core import statement as statements
+from mstbucket.core.cid import CID
+from mstbucket.core.commit import Commit
+from mstbucket.core.keys import TOP, decode_key, encode_key, prefix_end
+from mstbucket.core.manifest import Manifest
+from mstbucket.core.s3rules.listing import common_prefix
+from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
+from mstbucket.core.unixfs import body_height, open_block
+from mstbucket.errors import Untrue
+from mstbucket.limits import KEY_MAX
+from mstbucket.verify.node import Node, Place, judge
+from mstbucket.verify.tree import check_node_cid
+
+#: Gives the block of a CID, hashed. The second argument says what it is, for an error.
+Take = Callable[[CID, str], bytes]
+#: Takes the proved bytes of a body, in order.
+Sink = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedObject:
+    """An object that the commit holds: its key, the CID of its manifest, and what that says."""
+
+    key: str
+    cid: CID
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is proved of a commit.
+
+    Attributes:
+        statement: what was asked, of which commit.
+        commit: what that says.
+        objects: of the key, none where it is absent; of a page, all that are in it, by key.
+        common_prefixes: of a page with a delimiter, in order.
+        next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
+    """
+
+    statement: Statement
+    commit: Commit
+    objects: tuple[ProvedObject, ...]
+    common_prefixes: tuple[str, ...] = ()
+    next_start_after: str | None = None
+
+
+def answer(root: CID, take: Take, sink: Sink) -> Answer:
+    """Answer the statement *root* from the blocks that *take* gives.
+
+    Raises:
+        InvalidBlock, Untrue: a block is not what it has to be at its place, or the commit does not hold what is stated.
+        Unsupported: a newer program wrote the statement or the commit.
+    """
+    check_node_cid(root)
+    statement = statements.decode(take(root, "statement"))
+    commit = commits.decode(take(statement.commit, "commit"))
+    question = statement.question
+    if isinstance(question, PageQuestion):
+        page = _Page(question, take)
+        return page.answer(statement, commit)
+    cid = _find(commit.tree, encode_key(question.key), take)
+    if cid is None:
+        if question.body is not None:  # [PROOF-7]
+            raise Untrue(f"the statement is about the body of {question.key!r}, which the commit does not hold")
+        return Answer(statement, commit, ())
+    found = _object(question.key, cid, take)
+    if question.body is not None:
+        _body(found.manifest, question, take, sink)
+    return Answer(statement, commit, (found,))
+
+
+def _find(root: CID, key: bytes, take: Take) -> CID | None:
+    """The value of *key*; None where its place is empty. [PROOF-5] Down to the node that tells, and no further."""
+    place: Place | None = (root, None, b"", None)
+    while place is not None:
+        node = judge(take(place[0], "tree node"), place, KEY_MAX)
+        at = bisect_left(node.keys, key)
+        if at < len(node.keys) and node.keys[at] == key:
+            return node.values[at]
+        place = _below(node, place, at)
+    return None
+
+
+def _below(node: Node, place: Place, at: int) -> Place | None:
+    """The subtree before key *at* of a node, as a place; None where there is none."""
+    link = node.links[at]
+    if link is None:
+        return None
+    low = node.keys[at - 1] if at else place[2]
+    return link, node.height - 1, low, node.keys[at] if at < len(node.keys) else place[3]
+
+
+def _object(key: str, cid: CID, take: Take) -> ProvedObject:
+    found = manifests.decode(take(cid, "manifest"))
+    if found.delete_marker:  # [VER-15]
+        raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
+    return ProvedObject(key, cid, found)
+
+
+class _Page:
+    """Walks the part of a tree that a page is about, in the order of keys, and nothing else of it [PROOF-6]."""
+
+    def __init__(self, question: PageQuestion, take: Take) -> None:
+        self._question = question
+        self._take = take
+        self._first = question.prefix.encode()
+        self._after = question.start_after.encode()
+        end = prefix_end(question.prefix)
+        self._end = None if end is None else end.encode()
+        self._objects: list[ProvedObject] = []
+        self._prefixes: list[str] = []
+        self._last = ""  # the last item, a key or a common prefix
+        self._more = False
+
+    def answer(self, statement: Statement, commit: Commit) -> Answer:
+        for key, cid in self._keys(commit.tree):
+            if not self._add(decode_key(key), cid):
+                break
+        after = None
+        if self._more:
+            after = self._last + TOP if self._prefixes[-1:] == [self._last] else self._last
+        return Answer(statement, commit, tuple(self._objects), tuple(self._prefixes), after)
+
+    def _add(self, key: str, cid: CID) -> bool:
+        """Put a key in the page, or what it stands under; False where the page is full and this would be one more."""
+        under = common_prefix(key, self._question.prefix, self._question.delimiter)
+        if under is not None and self._prefixes[-1:] == [under]:
+            return True
+        if len(self._objects) + len(self._prefixes) == self._question.max_keys:
+            self._more = True
+            return False
+        if under is not None:
+            self._prefixes.append(under)
+        else:
+            self._objects.append(_object(key, cid, self._take))
+        self._last = key if under is None else under
+        return True
+
+    def _keys(self, root: CID) -> Iterator[tuple[bytes, CID]]:
+        """The keys that the page is about, with their values, as far as they are asked for."""
+        stack: list[Iterator[Place | tuple[bytes, CID]]] = [iter([(root, None, b"", None)])]
+        while stack:
+            for step in stack[-1]:
+                if len(step) == 2:
+                    if self._is_asked(step[0]):
+                        yield step
+                    continue
+                if self._is_needed(step):
+                    node = judge(self._take(step[0], "tree node"), step, KEY_MAX)
+                    stack.append(_in_order(node, step))
+                    break
+            else:
+                stack.pop()
+
+    def _is_asked(self, key: bytes) -> bool:
+        return key > self._after and key >= self._first and (self._end is None or key < self._end)
+
+    def _is_needed(self, place: Place) -> bool:
+        """Whether a subtree can hold a key that changes the page: all of its keys are between the two of its place."""
+        _, _, low, high = place
+        if self._end is not None and low >= self._end:
+            return False
+        if high is not None and (high <= self._first or high <= self._after):
+            return False
+        # [PROOF-6] All keys between two that stand under one common prefix stand under it too.
+        if not self._prefixes or high is None:
+            return True
+        last = self._prefixes[-1].encode()
+        return not (low.startswith(last) and high.startswith(last))
+
+
+def _in_order(node: Node, place: Place) -> Iterator[Place | tuple[bytes, CID]]:
+    """What hangs below a node, in the order of keys."""
+    for at, key in enumerate(node.keys):
+        below = _below(node, place, at)
+        if below is not None:
+            yield below
+        yield key, node.values[at]
+    below = _below(node, place, len(node.keys))
+    if below is not None:
+        yield below
+
+
+def _body(manifest: Manifest, question: KeyQuestion, take: Take, sink: Sink) -> None:
+    """Take the blocks of a body that hold the bytes asked for, in order, and give these bytes to *sink* [PROOF-7]."""
+    assert manifest.content is not None
+    assert manifest.size is not None
+    assert question.body is not None
+    start, end = question.body
+    if end > manifest.size or (start == end and manifest.size):
+        raise Untrue(f"the statement is about bytes {start} to {end} of {question.key!r}, which has {manifest.size}")
+    # What is left of the way: root, size and height of each block, and where in the body it begins.
+    pending = [(manifest.content, manifest.size, body_height(manifest.size), 0)]
+    while pending:
+        cid, size, height, at = pending.pop()
+        if (at >= end or at + size <= start) and size:
+            continue
+        block = take(cid, "body")
+        links = open_block(block, size, height)
+        if height == 0:
+            sink(block[max(start - at, 0) : end - at])
+            continue
+        below = []
+        for child, length in links:
+            below.append((child, length, height - 1, at))
+            at += length
+        pending += reversed(below)

@@ -1,0 +1,57 @@
+"""A proof as a file: a CAR whose blocks stand in the order in which the check asks for them."""
+
+from __future__ import annotations
+
+from mstbucket.core.car import CarReader
+from mstbucket.core.cid import CID, to_text
+from mstbucket.errors import ExtraBlock, MissingBlock, OtherCommit
+from mstbucket.model.streams import Readable
+from mstbucket.verify.answer import Answer, Sink, answer
+
+
+def check_proof(stream: Readable, commit: CID, sink: Sink) -> Answer:
+    """Check the proof in *stream* against a commit that is known from elsewhere, and return what it proves.
+
+    One pass, in constant memory but for the answer. Nothing that *sink* was given counts before this returns.
+
+    Raises:
+        InvalidCar, HashMismatch, InvalidBlock, Untrue: the file is damaged, or does not prove what it states.
+        MissingBlock, ExtraBlock: the file does not hold all that the proof needs, or holds more.
+        OtherCommit: it is about another commit.
+        Unsupported: a newer program wrote it.
+    """
+    evidence = _Evidence(CarReader(stream), commit)
+    found = answer(evidence.root, evidence.take, sink)
+    evidence.end()
+    return found
+
+
+class _Evidence:
+    """Gives the blocks of a proof, each when it is its turn."""
+
+    def __init__(self, reader: CarReader, commit: CID) -> None:
+        self.root = reader.root
+        self._sections = iter(reader)
+        self._commit = commit
+        self._offset = 0
+
+    def take(self, cid: CID, what: str) -> bytes:
+        if what == "commit" and cid != self._commit:  # [PROOF-8] before anything about it is read
+            wanted = to_text(self._commit)
+            raise OtherCommit(f"the proof is about commit {to_text(cid)}, and not about {wanted}").about(cid=cid)
+        found, block, offset = next(self._sections, (None, b"", self._offset))
+        self._offset = offset
+        if found != cid:  # [PROOF-2]
+            there = "the file ends" if found is None else f"there is {to_text(found)}"
+            raise MissingBlock(
+                f"{what} {to_text(cid)} is missing from the proof: {there} at byte {offset}; nothing is proved without"
+            ).about(cid=cid, offset=offset)
+        return block
+
+    def end(self) -> None:
+        """[PROOF-2] Nothing follows the last block that was asked for."""
+        for cid, _, offset in self._sections:
+            raise ExtraBlock(
+                f"block {to_text(cid)} at byte {offset} is no part of the proof"
+            ).about(cid=cid, offset=offset)
+

@@ -1,0 +1,50 @@
+"""What a proof proves, in the form in which people and programs get it."""
+
+from __future__ import annotations
+
+from mstbucket.core.cid import to_text
+from mstbucket.core.statement import KeyQuestion, PageQuestion
+from mstbucket.core.times import moment
+from mstbucket.model import looks
+from mstbucket.model.looks import Proved
+from mstbucket.verify.answer import Answer, ProvedObject
+
+
+def proved(answer: Answer) -> Proved:
+    """The answer with texts for CIDs, and times for milliseconds."""
+    question = answer.statement.question
+    key = question if isinstance(question, KeyQuestion) else None
+    page = question if isinstance(question, PageQuestion) else None
+    return Proved(
+        commit=to_text(answer.statement.commit),
+        bucket=answer.commit.bucket,
+        name=answer.commit.name,
+        seq=answer.commit.seq,
+        key=None if key is None else key.key,
+        body=None if key is None else key.body,
+        prefix=None if page is None else page.prefix,
+        delimiter=None if page is None else page.delimiter,
+        start_after=None if page is None else page.start_after,
+        max_keys=None if page is None else page.max_keys,
+        objects=tuple(map(_object, answer.objects)),
+        common_prefixes=answer.common_prefixes,
+        next_start_after=answer.next_start_after,
+    )
+
+
+def _object(one: ProvedObject) -> looks.ProvedObject:
+    said = one.manifest
+    assert said.content is not None  # a delete marker was refused
+    assert said.size is not None
+    assert said.etag is not None
+    return looks.ProvedObject(
+        key=one.key,
+        cid=to_text(one.cid),
+        content=to_text(said.content),
+        size=said.size,
+        etag=said.etag,
+        last_modified=moment(said.modified),
+        content_type=said.content_type,
+        metadata=said.metadata,
+        tags=said.tags,
+    )

@@ -1,0 +1,87 @@
+"""`prove` and `check-proof`: what is printed, what is refused, and that nothing is left of what does not hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def commit(cli: Any, bucket: str, tmp_path: Path) -> str:
+    """The commit of a bucket with some folders and a body of several chunks."""
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "in" / folder / f"{number:02}").write_bytes(b"%d" % number)
+    (tmp_path / "in" / "large").write_bytes(bytes(range(250)) * 10_000)
+    assert cli("cp", "-q", "-r", tmp_path / "in", f"mst://{bucket}").code == 0
+    (record,) = cli("flush", bucket, "--json").records
+    return str(record["commit"])
+
+
+def test_a_key_is_proved_to_who_knows_the_commit(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-46]"""
+    proof = tmp_path / "proof.car"
+    assert cli("prove", f"mst://{bucket}/a/07", proof).lines[-1] == commit
+    lines = cli("check-proof", proof, "--commit", commit).lines
+    assert lines[0] == "proved: 'a/07' is there"
+    assert lines[2] == commit
+    (record,) = cli("check-proof", proof, "--commit", commit, "--json").records
+    assert (record["ok"], record["key"], record["objects"][0]["size"]) == (True, "a/07", 1)
+    assert cli("prove", f"mst://{bucket}/none", proof).code == 4  # it is there already
+    assert cli("prove", f"mst://{bucket}/none", proof, "--force").code == 0
+    assert cli("check-proof", proof, "--commit", commit).lines[0] == "proved: 'none' is NOT there"
+
+
+def test_a_page_is_proved_to_be_complete(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-46]"""
+    proof = tmp_path / "page.car"
+    assert cli("prove", f"mst://{bucket}", proof, "--prefix", "", "--delimiter", "/").code == 0
+    lines = cli("check-proof", proof, "--commit", commit).lines
+    assert lines[0] == "proved: 1 object and 2 common prefixes, and no other, with prefix ''"
+    assert lines[3:5] == [f"{'PRE':>30} a/", f"{'PRE':>30} b/"]
+    assert cli("prove", f"mst://{bucket}", proof, "--force", "--prefix", "a/", "--max-keys", "3").code == 0
+    (record,) = cli("check-proof", proof, "--commit", commit, "--json").records
+    assert [one["key"] for one in record["objects"]] == ["a/00", "a/01", "a/02"]
+    assert record["next_start_after"] == "a/02"
+
+
+def test_bytes_are_proved_and_left_only_if_they_are(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-46]"""
+    proof, out = tmp_path / "body.car", tmp_path / "out"
+    assert cli("prove", f"mst://{bucket}/large", proof, "--range", "bytes=1000000-1100000").code == 0
+    assert cli("check-proof", proof, "--commit", commit, "--output", out).code == 0
+    assert out.read_bytes() == (tmp_path / "in" / "large").read_bytes()[1_000_000:1_100_001]
+    assert cli("check-proof", proof, "--commit", commit, "--output", out).code == 4
+    data = bytearray(proof.read_bytes())
+    data[-1] ^= 1
+    proof.write_bytes(data)
+    ran = cli("check-proof", proof, "--commit", commit, "--output", tmp_path / "bad")
+    assert ran.code == 5
+    assert "body.car" in ran.error
+    assert not (tmp_path / "bad").exists()
+
+
+def test_wrong_input(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-46]"""
+    proof = tmp_path / "p.car"
+    at = f"mst://{bucket}"
+    for arguments, code in (
+        ([at, proof], 2), ([f"{at}/k", proof, "--prefix", ""], 2), ([f"{at}/k", proof, "--max-keys", "3"], 2),
+        ([at, proof, "--prefix", "", "--body"], 2), ([at, proof, "--prefix", "", "--max-keys", "0"], 2),
+        ([f"{at}/none", proof, "--body"], 3), (["mst://none/k", proof], 3), ([f"{at}/a/07", tmp_path / "no" / "p.car"], 6),
+        ([f"{at}/a/07", f"{tmp_path}/"], 2),
+    ):  # fmt: skip
+        assert cli("prove", *arguments).code == code, arguments
+        assert not proof.exists()
+    assert cli("prove", f"{at}/a/07", proof).code == 0
+    assert cli("check-proof", proof).code == 2
+    assert cli("check-proof", proof, "--commit", "baf").code == 2
+    other = cli("check-proof", proof, "--commit", "bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm")
+    assert other.code == 5
+    assert commit in other.error
+    ran = cli("check-proof", proof, "--commit", commit, "--output", tmp_path / "out")
+    assert (ran.code, (tmp_path / "out").exists()) == (2, False)
+    assert "without --body" in ran.error
