@@ -30,6 +30,7 @@ class Gateway:
     secret_key: str
     process: subprocess.Popen[str]
     log: Path
+    store: dict[str, str]
 
     @property
     def port(self) -> int:
@@ -81,7 +82,7 @@ def serve(
         assert line, log.read_text()
         told = json.loads(line)
         secret = told["secret_key"] or environment.get("MSTBUCKET_ROOT_SECRET_KEY", "")
-        return Gateway(told["endpoint"], told["watch"], told["access_key"] or "", secret, process, log)
+        return Gateway(told["endpoint"], told["watch"], told["access_key"] or "", secret, process, log, store)
 
     yield start
     for process in running:

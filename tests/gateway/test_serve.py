@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ def command(place: dict[str, str], *arguments: str) -> list[dict[str, Any]]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def pair(serve: Any) -> Any:
+    """A gateway of two workers."""
+    return serve("--workers", "2")
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -123,6 +130,24 @@ def test_the_environment_may_give_the_key(rooted: Any) -> None:
     for call in (anybody.list_buckets, lambda: anybody.get_object(Bucket="by-root", Key="k")):
         with pytest.raises(ClientError, match="AccessDenied"):
             call()
+
+
+def test_metadata_that_no_header_can_carry_does_not_hide_the_object(pair: Any) -> None:
+    """[GW-19] The library takes more than HTTP does."""
+    client = pair.client()
+    client.create_bucket(Bucket="odd-metadata")
+    with mstbucket.open(
+        database=pair.store["MSTBUCKET_DATABASE"], blobs=pair.store["MSTBUCKET_BLOBS"], background=False
+    ) as store:
+        odd = {"ok": "1", "tab": "a\tb", "delete": "\x7f", "long": "ä" * 600, "a b": "2", "ä": "3", "a:b": "4"}
+        store.bucket("odd-metadata").put_object("k", b"x", metadata=odd, headers={"cache-control": "ü\x01"})
+    got = client.get_object(Bucket="odd-metadata", Key="k")
+    assert got["Body"].read() == b"x"
+    assert got["MissingMeta"] == 3
+    assert got["Metadata"]["ok"] == "1"
+    assert str(make_header(decode_header(got["Metadata"]["long"]))) == "ä" * 600
+    assert client.head_object(Bucket="odd-metadata", Key="k")["ContentLength"] == 1
+    client.close()
 
 
 def test_a_client_that_signs_for_another_region_is_told_which(gateway: Any, s3: Any, bucket_name: str) -> None:
@@ -206,12 +231,6 @@ def test_over_tls_boto3_sends_its_checksums_behind_the_body(serve: Any, tmp_path
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def pair(serve: Any) -> Any:
-    """A gateway of two workers."""
-    return serve("--workers", "2")
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(pair: Any) -> None:

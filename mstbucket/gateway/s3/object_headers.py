@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Final
@@ -16,6 +17,7 @@ from mstbucket.model.policies import Retention
 META: Final = "x-amz-meta-"
 KEPT: Final = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 OVERRIDES: Final = tuple(f"response-{name}" for name in ("content-type", *KEPT))
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header, by RFC 9110
 _DEFAULT_TYPE: Final = "binary/octet-stream"
 
 
@@ -121,8 +123,11 @@ def object_headers(call: Call, info: ObjectInfo) -> Headers:
         ("x-mst-cid", info.content),
         *encrypted(call.site),
         *info.headers.items(),
-        *((META + name, value) for name, value in info.metadata.items()),
+        *((META + name, value) for name, value in info.metadata.items() if _NAME.fullmatch(name)),
     ]
+    missing = sum(_NAME.fullmatch(name) is None for name in info.metadata)
+    if missing:
+        headers.append(("x-amz-missing-meta", str(missing)))
     if info.version_id is not None:
         headers.append(("x-amz-version-id", info.version_id))
     if info.tags:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 Headers = list[tuple[str, str]]
+
+_PLAIN: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 class Stream(Protocol):
@@ -44,12 +47,12 @@ class Answer:
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Headers as bytes. S3 shows what is not ASCII as RFC 2047 does; so does this."""
+    """Headers as bytes. S3 shows what no header can carry, as text beyond ASCII, as RFC 2047 does; so does this ([GW-19])."""
     return [(name.lower().encode("ascii"), _value(value)) for name, value in headers]
 
 
 def _value(value: str) -> bytes:
-    if value.isascii():
+    if _PLAIN.fullmatch(value):
         return value.encode("ascii")
     from email.header import Header
 
