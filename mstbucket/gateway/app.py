@@ -13,13 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from traceback import format_exception
 from typing import Any, Final
 
 from mstbucket.errors import MstBucketError
 from mstbucket.gateway import log
 from mstbucket.gateway.log import Entry
 from mstbucket.gateway.metrics import observe
-from mstbucket.gateway.refusals import Refused
+from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3.xml_out import HEAD
 from mstbucket.gateway.wire.answer import Answer, Stream, raw_headers
 from mstbucket.gateway.wire.body import ArrivingBody, ClientGone, Receive
@@ -64,6 +65,9 @@ class Gateway:
         except ClientGone:
             entry.status = entry.status or 499
             entry.error = "ClientGone"
+        except Exception as error:  # in the middle of an answer: it is cut off, so that nobody takes it for whole
+            _, entry.error, _, _ = refusal(error)
+            entry.detail = "".join(format_exception(error))
         finally:
             self._in_flight -= 1
             entry.seconds = time.perf_counter() - started
@@ -121,7 +125,7 @@ class Gateway:
         entry.status = answer.status
         entry.received = arriving.length or 0
         headers = raw_headers([*_about(request), *answer.headers])
-        if answer.status not in (204, 304):
+        if answer.status not in (204, 304) and not answer.unbounded:
             headers.append((b"content-length", str(answer.size).encode()))
         if answer.close or _is_left_over(arriving):
             headers.append((b"connection", b"close"))
@@ -137,7 +141,7 @@ class Gateway:
         """Send a body as it is read: one chunk is read while the one before is sent ([GW-6])."""
         loop = asyncio.get_running_loop()
         chunks = iter(body)
-        gone = asyncio.ensure_future(arriving.gone()) if size > MIB else None
+        gone = asyncio.ensure_future(arriving.gone()) if size > MIB or size == 0 else None
         try:
             reading = loop.run_in_executor(self._pool, _next, chunks)
             while (chunk := await reading) is not None:

@@ -32,6 +32,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "MissingRequestBodyError": 400,
     "NoSuchPublicAccessBlockConfiguration": 404,
     "NotImplemented": 501,
+    "PreconditionFailed": 412,
     "RequestTimeTooSkewed": 403,
     "RequestTimeout": 400,
     "ServerSideEncryptionConfigurationNotFoundError": 404,

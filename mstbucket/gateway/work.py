@@ -47,7 +47,7 @@ class Worker:
         resource = request.path.decode("latin-1")
         try:
             answer = self._answer(request, arriving, entry, early)
-            if isinstance(answer.body, bytes) and answer.body:
+            if isinstance(answer.body, bytes) and answer.body and all(name != _XML[0] for name, _ in answer.headers):
                 answer.headers.append(_XML)  # what is there by now is a document, and no object
             _hold_small(answer)
         except ClientGone:
@@ -86,7 +86,7 @@ class Worker:
 def _hold_small(answer: Answer) -> None:
     """Read a small body here: it leaves in one write, and what is damaged is an error and not a broken answer."""
     body = answer.body
-    if not isinstance(body, bytes) and answer.size <= HELD_MAX:
+    if not isinstance(body, bytes) and answer.size <= HELD_MAX and not answer.unbounded:
         try:
             answer.body = b"".join(body)
         finally:

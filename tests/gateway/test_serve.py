@@ -24,7 +24,7 @@ import psutil
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ResponseStreamingError
 
 import mstbucket
 
@@ -269,6 +269,30 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(pair: Any) -> N
     pages = client.get_paginator("list_objects_v2").paginate(Bucket="killed")
     there = {item["Key"] for page in pages for item in page.get("Contents", ())}
     assert set(acknowledged) <= there
+    client.close()
+
+
+def test_damage_is_never_given_out(pair: Any) -> None:
+    """[GW-5] [GW-6] A small object is a 500 without words of the inside; a large one is cut off, and so not whole."""
+    client = pair.client(retries={"max_attempts": 0})
+    client.create_bucket(Bucket="damaged")
+    blobs = Path(pair.store["MSTBUCKET_BLOBS"])
+    before = set(blobs.rglob("*"))
+    for key, size in (("small", 100_000), ("large", 9_000_000)):
+        client.put_object(Bucket="damaged", Key=key, Body=os.urandom(size))
+    for path in set(blobs.rglob("*")) - before:
+        if path.is_file() and path.stat().st_size > 90_000:
+            path.chmod(0o600)
+            data = bytearray(path.read_bytes())
+            data[-50_000] ^= 1
+            path.write_bytes(data)
+    with pytest.raises(ClientError) as caught:
+        client.get_object(Bucket="damaged", Key="small")
+    assert caught.value.response["Error"]["Code"] == "InternalError"
+    assert str(blobs) not in str(caught.value.response)
+    with pytest.raises(ResponseStreamingError):
+        client.get_object(Bucket="damaged", Key="large")["Body"].read()
+    wait_for(lambda: [e["key"] for e in pair.entries() if e.get("error") == "InternalError"] == ["small", "large"])
     client.close()
 
 

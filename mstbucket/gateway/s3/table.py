@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mstbucket.gateway.s3 import lifecycle, listing, multipart, read, service, settings, write
+from mstbucket.gateway.s3 import extensions, lifecycle, listing, multipart, read, service, settings, write
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.wire.answer import Answer
 
@@ -137,4 +137,11 @@ _OBJECTS: Final = (
               ("uploadId",)),
 )  # fmt: skip
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS)
+#: What S3 does not have, and its clients do not see.
+EXTENSIONS: Final = (
+    Operation("MstGetCommit", "GET", "bucket", "mst:GetCommit", extensions.get_commit, ("mst-commit",)),
+    Operation("MstFlush", "POST", "bucket", "mst:Flush", extensions.flush, ("mst-flush",)),
+    Operation("MstExport", "GET", "bucket", "mst:Export", extensions.export, ("mst-export",)),
+)
+
+OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS, *EXTENSIONS)

@@ -72,8 +72,7 @@ def copy_object(call: Call) -> Answer:
         said |= {"content_type": None, "metadata": {}, "headers": {}}
     if tagging == "COPY":
         said["tags"] = {}
-    if call.header("x-amz-checksum-algorithm") is not None:
-        raise Refused("NotImplemented", "A copy keeps the checksums of its source: x-amz-checksum-algorithm")
+    _check_algorithm(call, bucket, key, version_id)
     result = call.bucket.copy_object(
         key, call.key, source_bucket=bucket, source_version_id=version_id, metadata_directive=directive,
         tagging_directive=tagging, **said, **write_conditions(call), **source_conditions(call),
@@ -84,6 +83,15 @@ def copy_object(call: Call) -> Answer:
         headers.append(("x-amz-copy-source-version-id", version_id))
     etag, when = element("ETag", quoted(result.etag)), element("LastModified", moment(info.last_modified))
     return Answer(200, headers, document("CopyObjectResult", when, etag, checksum_elements(result.checksums)))
+
+
+def _check_algorithm(call: Call, bucket: str, key: str, version_id: str | None) -> None:
+    """A copy keeps the checksums of its source, and gets no others."""
+    algorithm = call.header("x-amz-checksum-algorithm")
+    if algorithm is None:
+        return
+    if algorithm.lower() not in call.site.bucket(bucket).head_object(key, version_id=version_id).checksums:
+        raise Refused("NotImplemented", f"The source has no {algorithm}, and a copy keeps the checksums of its source.")
 
 
 def delete_object(call: Call) -> Answer:

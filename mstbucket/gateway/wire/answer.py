@@ -30,6 +30,7 @@ class Answer:
         body: bytes, or a stream that gives `length` bytes.
         length: what Content-Length says; None for that of `body`. The answer to a HEAD has one, and no body.
         close: the connection ends behind it.
+        unbounded: nobody knows the length of the stream before its end.
     """
 
     status: int = 200
@@ -37,6 +38,7 @@ class Answer:
     body: bytes | Stream = b""
     length: int | None = None
     close: bool = False
+    unbounded: bool = False
 
     @property
     def size(self) -> int:
@@ -47,7 +49,7 @@ class Answer:
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Headers as bytes. S3 shows what no header can carry, as text beyond ASCII, as RFC 2047 does; so does this ([GW-19])."""
+    """Headers as bytes. S3 shows what no header can carry, such as text beyond ASCII, as RFC 2047 does ([GW-19])."""
     return [(name.lower().encode("ascii"), _value(value)) for name, value in headers]
 
 
