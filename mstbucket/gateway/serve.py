@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -172,6 +176,7 @@ class _Factory:
         opened: list[mstbucket.Store] = []
 
         def open_worker() -> Worker:
+            threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
             store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
             opened.append(store)
             gc.collect()
@@ -185,3 +190,10 @@ class _Factory:
 
         return Gateway(open_worker, close)
 
+
+def _end_with_parent() -> None:
+    """Wait until the process that watches over this one has died, however that was; then end as if it had asked."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

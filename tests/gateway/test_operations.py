@@ -360,7 +360,10 @@ def test_an_upload_in_parts(s3: Any, bucket_name: str) -> None:
     assert [one["Size"] for one in rest["Parts"]] == [3]
     uploads = s3.list_multipart_uploads(Bucket=bucket_name)["Uploads"]
     assert [(one["Key"], one["UploadId"]) for one in uploads] == [(of["Key"], upload["UploadId"])]
-    done = s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
+    whole = {"Parts": parts}
+    wrong = {**named, "MultipartUpload": whole, "MpuObjectSize": 1}
+    assert refused(s3.complete_multipart_upload, **wrong) == (400, "InvalidRequest")
+    done = s3.complete_multipart_upload(**named, MultipartUpload=whole, MpuObjectSize=sum(map(len, bodies)))
     assert done["ETag"].endswith('-3"')
     assert done["ChecksumCRC32C"].endswith("-3")
     assert s3.get_object(**of)["Body"].read() == b"".join(bodies)

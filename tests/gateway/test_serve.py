@@ -361,6 +361,25 @@ def test_whoever_watches_is_told(rooted: Any) -> None:
     assert fetch(f"{gateway.endpoint}/-/metrics")[0] == 403
 
 
+def test_no_worker_outlives_the_process_that_watches_it(place: dict[str, str]) -> None:
+    """[GW-26] However that ends: what is left would keep the address, and the database."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MSTBUCKET_", "AWS_"))}
+    command = [sys.executable, "-m", "mstbucket", "--json", "serve", "--listen", "127.0.0.1:0", "--workers", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**clean, **place}
+    )
+    assert process.stdout is not None
+    endpoint = json.loads(process.stdout.readline())["endpoint"]
+    assert fetch(endpoint)[0] == 403
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+    process.stdout.close()
+
+
 def test_one_command_on_an_empty_directory_is_enough_and_a_killed_database_comes_back(tmp_path: Path) -> None:
     """[CLI-90] [GW-32] The embedded default, as people start it; what was acknowledged is there after a crash."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MSTBUCKET_", "AWS_"))}

@@ -133,7 +133,10 @@ def test_expect_is_answered_after_every_check_that_needs_no_body(gateway: Any, b
     nowhere = head("PUT", "/no-such-bucket/k", {**sign(gateway, "PUT", "/no-such-bucket/k", body=body), **expect})
     odd = {"x-amz-storage-class": "GLACIER"}
     not_offered = head("PUT", f"/{bucket_name}/k", {**sign(gateway, "PUT", f"/{bucket_name}/k", odd, body=body), **expect})
-    for data, status in ((unsigned, 403), (nowhere, 404), (not_offered, 501)):
+    unsigned_body = sign(gateway, "PUT", f"/{bucket_name}/k", payload="UNSIGNED-PAYLOAD")
+    huge = {**unsigned_body, **expect, "content-length": str(1 << 50)}
+    too_large = head("PUT", f"/{bucket_name}/k", huge)
+    for data, status in ((unsigned, 403), (nowhere, 404), (not_offered, 501), (too_large, 400)):
         with Wire(gateway.port) as connection:
             connection.send(data)
             got, headers, _ = connection.answer()

@@ -237,8 +237,10 @@ def _paths(raw: bytes) -> list[str]:
     who read AWS's rule that no slash is encoded; both mean the same key.
     """
     plain = quote(decode_path(raw), safe="/~")
+    if b"%2f" not in raw.lower():
+        return [plain]
     kept = "/".join(quote(decode_path(piece), safe="~") for piece in raw.split(b"/"))
-    return [plain] if kept == plain else [kept, plain]
+    return [kept, plain]
 
 
 def canonical(request: Request, claim: Claim, path: str) -> bytes:

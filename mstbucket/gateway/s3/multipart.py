@@ -22,7 +22,7 @@ from mstbucket.gateway.s3.xml_out import (
     quoted,
 )
 from mstbucket.gateway.wire.answer import Answer, Headers
-from mstbucket.limits import PARTS_MAX, XML_MAX
+from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX, XML_MAX
 
 _INITIATOR = OWNER.replace("Owner>", "Initiator>")
 
@@ -52,7 +52,8 @@ def _part_number(call: Call) -> int:
 
 def upload_part(call: Call) -> Answer:
     """Store one part."""
-    part = call.bucket.upload_part(call.key, call.query("uploadId") or "", _part_number(call), **body_of(call))
+    number = _part_number(call)
+    part = call.bucket.upload_part(call.key, call.query("uploadId") or "", number, **body_of(call, PART_SIZE_MAX))
     headers: Headers = [("ETag", quoted(part.etag)), *encrypted(call.site)]
     return Answer(200, headers + [(f"x-amz-checksum-{name}", value) for name, value in part.checksums.items()])
 
@@ -181,6 +182,7 @@ def complete_multipart_upload(call: Call) -> Answer:
         for one in parts
     ]
     upload_id = call.query("uploadId") or ""
+    _check_size(call, upload_id, {number for number, _, _ in named})
     result = call.bucket.complete_multipart_upload(
         call.key, upload_id, named, checksums=call.checksums, **write_conditions(call)
     )
@@ -194,6 +196,22 @@ def complete_multipart_upload(call: Call) -> Answer:
         element("ChecksumType", kind if result.checksums else None),
     ]
     return Answer(200, stored_headers(call, result), document("CompleteMultipartUploadResult", *inside))
+
+
+def _check_size(call: Call, upload_id: str, numbers: set[int]) -> None:
+    """Compare the size that a client expects the object to have with that of the parts it names."""
+    said = call.header("x-amz-mp-object-size")
+    if said is None:
+        return
+    size, marker = 0, 0
+    while True:
+        page = call.bucket.list_parts(call.key, upload_id, part_number_marker=marker)
+        size += sum(part.size for part in page.parts if part.number in numbers)
+        if page.next_part_number_marker is None:
+            break
+        marker = page.next_part_number_marker
+    if said != str(size):
+        raise Refused("InvalidRequest", f"The parts have {size} bytes together, and x-amz-mp-object-size says {said[:20]}.")
 
 
 def abort_multipart_upload(call: Call) -> Answer:

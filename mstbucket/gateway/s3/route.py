@@ -24,7 +24,7 @@ KNOWN_HEADERS: Final = frozenset(f"x-amz-{name}" for name in (
     "checksum-crc32c", "checksum-crc64nvme", "checksum-mode", "checksum-sha1", "checksum-sha256", "checksum-type",
     "content-sha256", "copy-source", "copy-source-if-match", "copy-source-if-modified-since",
     "copy-source-if-none-match", "copy-source-if-unmodified-since", "copy-source-range", "date",
-    "decoded-content-length", "expected-bucket-owner", "max-parts", "metadata-directive", "object-attributes",
+    "decoded-content-length", "expected-bucket-owner", "max-parts", "metadata-directive", "mp-object-size", "object-attributes",
     "object-lock-legal-hold", "object-lock-mode", "object-lock-retain-until-date", "object-ownership",
     "part-number-marker", "request-payer", "sdk-checksum-algorithm", "server-side-encryption",
     "source-expected-bucket-owner", "storage-class", "tagging", "tagging-directive", "trailer",

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from mstbucket import DeleteResult
-from mstbucket.errors import InvalidInput, MstBucketError
+from mstbucket.errors import EntityTooLarge, InvalidInput, MstBucketError
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import Call
@@ -19,20 +19,23 @@ from mstbucket.gateway.s3.object_headers import (
 )
 from mstbucket.gateway.s3.xml_out import checksum_elements, document, element, group, moment, quoted
 from mstbucket.gateway.wire.answer import Answer
-from mstbucket.limits import DELETE_KEYS_MAX
+from mstbucket.limits import DELETE_KEYS_MAX, PUT_SIZE_MAX
 
 
 def put_object(call: Call) -> Answer:
     """Store the body under the key; it appears when all of it came and was what the request says of it."""
-    result = call.bucket.put_object(call.key, **body_of(call), **described(call), **write_conditions(call))
+    said = {**described(call), **write_conditions(call)}
+    result = call.bucket.put_object(call.key, **body_of(call, PUT_SIZE_MAX), **said)
     return Answer(200, [*stored_headers(call, result), *checksum_headers(result)])
 
 
-def body_of(call: Call) -> dict[str, Any]:
-    """The body and what was said of it, as arguments of a put or a part."""
+def body_of(call: Call, most: int) -> dict[str, Any]:
+    """The body, of up to `most` bytes, and what was said of it, as arguments of a put or a part."""
     length = call.request.headers.get("content-length")
     if length is None and call.content.length == 0 and "x-amz-decoded-content-length" not in call.request.headers:
         raise Refused("MissingContentLength", "You must provide the Content-Length HTTP header.")
+    if call.content.length > most:
+        raise EntityTooLarge("Your proposed upload exceeds the maximum allowed object size.")
     before, algorithm, behind = call.checksums, call.checksum_algorithm, call.checksums_behind()
     if call.content.awaited:
         call.store.bucket(call.bucket_name)  # [GW-7] seen before the client is told to send
