@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from mstbucket.api.bucket import Bucket
     from mstbucket.api.check_proof import check_proof
     from mstbucket.api.inspect_car import inspect_car
+    from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
     from mstbucket.api.store import Store, open
+    from mstbucket.api.trust import Trust
     from mstbucket.api.verify_car import verify_car
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
@@ -83,13 +85,18 @@ __all__ = [
     "Retention",
     "Store",
     "TreePath",
+    "Trust",
     "Upload",
     "UploadsPage",
     "VersionsPage",
     "check_proof",
     "errors",
     "inspect_car",
+    "new_signing_key",
     "open",
+    "public_key",
+    "sign_commit",
+    "sign_succession",
     "validate_blobs",
     "verify_car",
 ]
@@ -112,6 +119,8 @@ _HOME: Final = {
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "open": "mstbucket.api.store",
+    "Trust": "mstbucket.api.trust",
+    **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",
 }

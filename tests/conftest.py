@@ -7,7 +7,8 @@ The tests marked `s3` need a real S3 service: MSTBUCKET_TEST_S3_ENDPOINT with th
 yours; else the gateway of `tests/servers/rgw.py` is started, where its packages are installed. Without either they are
 deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
 
-The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required.
+The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required. Those marked
+`node` need node 20 with npm: MSTBUCKET_TEST_NODE.
 """
 
 from __future__ import annotations
@@ -252,10 +253,19 @@ def pooler_is_there() -> bool:
     return os.environ.get("MSTBUCKET_TEST_POOLER") == "required" or _load("pgbouncer").found() is not None
 
 
+def node_is_there() -> bool:
+    """Whether there is node with npm, or has to be."""
+    return os.environ.get("MSTBUCKET_TEST_NODE") == "required" or None not in map(shutil.which, ("node", "npm"))
+
+
+#: What some tests need that is not Python's: the mark of these tests, and whether it is there.
+WANTED: Final[dict[str, Callable[[], bool]]] = {"s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:  # of a run in several processes one takes a file as a whole, and one has the S3 service
         item.add_marker(pytest.mark.xdist_group("s3" if item.get_closest_marker("s3") is not None else str(item.path)))
-    missing = {name for name, there in (("s3", s3_is_there()), ("pooler", pooler_is_there())) if not there}
+    missing = {name for name, is_there in WANTED.items() if not is_there()}
     out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:
         gone = set(out)
@@ -266,6 +276,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not pooler_is_there():
         terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
+    if not node_is_there():
+        terminalreporter.write_line("Programs in JavaScript were NOT tested: there is no node with npm")
     if not s3_is_there():
         terminalreporter.write_line(
             "S3 was NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "

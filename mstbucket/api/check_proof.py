@@ -6,7 +6,9 @@ import os
 from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
+from mstbucket.api.trust import Trust, resolved
 from mstbucket.core.cid import from_text
+from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import Reading, reading, write_all
 from mstbucket.model.looks import Proved
 from mstbucket.model.streams import Readable
@@ -16,7 +18,11 @@ from mstbucket.verify.proved import proved
 
 @guarded
 def check_proof(
-    source: str | os.PathLike[str] | Readable, commit: str, *, output: BinaryIO | None = None
+    source: str | os.PathLike[str] | Readable,
+    commit: str | None = None,
+    *,
+    trust: Trust | None = None,
+    output: BinaryIO | None = None,
 ) -> Proved:
     """Check a proof that `Bucket.prove_key` or `Bucket.prove_page` wrote, and return what it proves.
 
@@ -26,10 +32,13 @@ def check_proof(
 
     Args:
         source: path of the file, or an open binary file that is read once from where it stands.
-        commit: CID of the commit, as text.
+        commit: CID of the commit, as text. It may be left out where `trust` says who has to have signed it.
+        trust: who has to have signed the commit, and what it has to follow.
         output: where the bytes of a body that is proved go, as they come. They count only when this has returned.
 
     Raises:
+        InvalidInput: neither a commit nor a signer is named: anybody can prove anything of a commit of his own.
+        WrongSignature, PinMismatch: the commit is not to be trusted, as `trust` has it.
         OtherCommit: the proof is about another commit.
         FormatError, CorruptionError: the file is damaged, or does not prove what it states.
         StorageError: the file cannot be read, or the output written.
@@ -39,8 +48,14 @@ def check_proof(
         if output is not None:
             write_all(output, data)
 
-    known = from_text(commit)
+    demanded = resolved(trust)
+    if commit is None and demanded.signer is None and demanded.pins is None:
+        raise InvalidInput("a proof is about some commit: name the one that you know, or who has to have signed it")
+    known = None if commit is None else from_text(commit)
     if not isinstance(source, (str, os.PathLike)):
-        return proved(proof_file.check_proof(Reading(source), known, sink))
-    with reading(source) as file:
-        return proved(proof_file.check_proof(file, known, sink))
+        found = proof_file.check_proof(Reading(source), known, sink)
+    else:
+        with reading(source) as file:
+            found = proof_file.check_proof(file, known, sink)
+    demanded.remember(demanded.check(found.statement.commit, found.commit))
+    return proved(found)

@@ -13,10 +13,12 @@ from typing import Final, Self
 from mstbucket.api.access_keys import AccessKeys
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.trust import Trust, resolved
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.core.cid import from_text, to_text
+from mstbucket.core.cid import CID, from_text, to_text
+from mstbucket.core.commit import Commit
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
@@ -42,6 +44,8 @@ from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
+from mstbucket.signing.keys import read_key
+from mstbucket.signing.trust import Checked
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _POSTGRES: Final = "postgres"
@@ -61,6 +65,7 @@ def open(
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int = CACHE_SIZE,
+    signing_key: str | os.PathLike[str] | None = None,
     create: bool = True,
 ) -> Store:
     """Open a store, and make it if it is not there: if neither the database nor the place of the blobs has one.
@@ -88,6 +93,8 @@ def open(
         cache: a directory of this machine in which parts of packs are kept that were read, for blobs that are far away.
             Processes and stores may share it. Packs that are not encrypted stand there in plain.
         cache_size: bytes that it holds at most; a little over 1 MiB is the least.
+        signing_key: path of a key (`new_signing_key`) with which every commit is signed that this process makes. It is not
+            recorded: a process without it makes commits that are not signed.
         create: whether a store is made where there is none; without, nothing is made anywhere.
 
     Raises:
@@ -112,6 +119,7 @@ def open(
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     if compression is not None:
         parse_compression(compression)  # what it cannot be is said before anything is made
+    signer = None if signing_key is None else read_key(signing_key)
     server, is_new = None, False
     try:
         if path is not None:
@@ -135,7 +143,7 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            return Store(Context(db, store, blocks, encoding, identity), server, background, abort_uploads_after)
+            return Store(Context(db, store, blocks, encoding, identity, signer), server, background, abort_uploads_after)
         except BaseException:
             db.close()
             raise
@@ -231,6 +239,7 @@ class Store:
         name: str | None = None,
         *,
         expect: str | None = None,
+        trust: Trust | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Bucket:
         """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
@@ -242,18 +251,28 @@ class Store:
             source: path of the file, or an open binary file that is read once from where it stands.
             name: of the new bucket; by default the one in the commit.
             expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
+            trust: who has to have signed it, and what it has to follow; checked first, remembered when the bucket is there.
             progress: called now and then with the number of bytes read so far.
 
         Raises:
             BucketAlreadyExists: there is a bucket of that name. Give another.
             FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
+            WrongSignature, PinMismatch: it is not to be trusted, as `trust` has it.
             OtherCommit: it is not the commit that is expected.
             StorageError: the file cannot be read, or the store cannot be written.
             OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
                 (Or the connection died during the commit: then see whether it is there.)
         """
         expected = None if expect is None else from_text(expect)
-        return Bucket(self._context, importing.import_car(self._context, source, name, progress, expected))
+        demanded = resolved(trust)
+        checked: list[Checked] = []
+
+        def accept(cid: CID, commit: Commit) -> None:
+            checked.append(demanded.check(cid, commit))
+
+        made = importing.import_car(self._context, source, name, progress, expected, accept)
+        demanded.remember(checked[0])  # [SIGN-8]
+        return Bucket(self._context, made)
 
     def get_block(self, cid: str) -> bytes:
         """Return the block of that CID, hashed: a chunk, a node of a body or of a tree, a manifest, or a commit.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from mstbucket.api.arguments import guarded
-from mstbucket.core.cid import from_text
+from mstbucket.api.trust import Trust, resolved
+from mstbucket.core.cid import CID, from_text
+from mstbucket.core.commit import Commit
 from mstbucket.files.whole import Reading, reading
 from mstbucket.model.streams import Readable
+from mstbucket.signing.trust import Checked
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
@@ -18,6 +22,7 @@ def verify_car(
     source: str | os.PathLike[str] | Readable,
     *,
     expect: str | None = None,
+    trust: Trust | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> CarReport:
     """Check a CAR of a bucket from end to end, needing nothing but the file; return what it holds.
@@ -28,17 +33,28 @@ def verify_car(
     Args:
         source: path of the file, or an open binary file that is read once from where it stands.
         expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
+        trust: who has to have signed it, and what it has to follow; checked first, and remembered when all else is true.
         progress: called now and then with the number of bytes read so far.
 
     Raises:
         FormatError: the bytes are not what the specification allows; `InvalidCar.offset` says where. `ForeignCar`: it is
             a CAR of something else than a bucket.
         CorruptionError: they are well-formed and untrue; the message names the block.
+        WrongSignature, PinMismatch: it is not to be trusted, as `trust` has it.
         OtherCommit: it is not the commit that is expected.
         StorageError: the file cannot be read.
     """
+    demanded = resolved(trust)
+    checked: list[Checked] = []
     expected = None if expect is None else from_text(expect)
+
+    def accept(cid: CID, commit: Commit) -> None:
+        checked.append(demanded.check(cid, commit))
+
     if not isinstance(source, (str, os.PathLike)):
-        return _verify(Reading(source), progress, expected)
-    with reading(source) as file:
-        return _verify(file, progress, expected)
+        report = _verify(Reading(source), progress, expected, accept)
+    else:
+        with reading(source) as file:
+            report = _verify(file, progress, expected, accept)
+    demanded.remember(checked[0])  # [SIGN-8]
+    return replace(report, signer=checked[0].signer)

@@ -1,74 +1,48 @@
-"""`key create|ls|rotate|disable|enable|rm`: who may sign requests to the gateway ([CLI-91])."""
+"""`key` and `sign`: keys that sign commits, and signatures that stand apart from them."""
 
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-from mstbucket.cli.output import Output, iso
-from mstbucket.cli.stores import open_store
-from mstbucket.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from mstbucket import AccessKey, NewAccessKey
+from mstbucket.cli.output import Output
+from mstbucket.cli.transfer import check_new_file
 
 
-def create(arguments: argparse.Namespace, out: Output) -> None:
-    """Make a key, and show its secret this once."""
-    days = arguments.days
-    if days is not None and not 1 <= days <= 36_500:
-        raise InvalidInput(f"--days is from 1 to 36500, not {days}")
-    expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    with open_store(arguments) as store:
-        _show_secret(out, store.access_keys.create(arguments.name, expires=expires))
+def new(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a key in a new file, and print its public text."""
+    from mstbucket import new_signing_key
+
+    check_new_file(arguments.file, False, out)
+    _show(new_signing_key(arguments.file), arguments.file, out)
 
 
 def show(arguments: argparse.Namespace, out: Output) -> None:
-    """List the keys."""
-    with open_store(arguments) as store:
-        for key in store.access_keys.list_all():
-            out.emit(_record(key), _line(key))
+    """Print the public text of a key."""
+    from mstbucket import public_key
+
+    _show(public_key(arguments.file), arguments.file, out)
 
 
-def rotate(arguments: argparse.Namespace, out: Output) -> None:
-    """Give a key a new secret, and show it this once."""
-    with open_store(arguments) as store:
-        _show_secret(out, store.access_keys.rotate(arguments.id))
+def succeed(arguments: argparse.Namespace, out: Output) -> None:
+    """Write the word of an old key that a new one follows it."""
+    from mstbucket import sign_succession
+
+    check_new_file(arguments.file, False, out)
+    sign_succession(arguments.bucket, arguments.key, arguments.successor, arguments.file)
+    record = {"action": "succeed", "bucket": arguments.bucket, "successor": arguments.successor, "file": arguments.file}
+    out.emit(record, f"succession: {arguments.successor} signs for bucket {arguments.bucket}: {arguments.file}")
 
 
-def disable(arguments: argparse.Namespace, out: Output) -> None:
-    """Make a key not count."""
-    with open_store(arguments) as store:
-        key = store.access_keys.disable(arguments.id)
-        out.emit(_record(key), _line(key))
+def sign(arguments: argparse.Namespace, out: Output) -> None:
+    """Write a signature of a commit."""
+    from mstbucket import public_key, sign_commit
+
+    check_new_file(arguments.file, False, out)
+    sign_commit(arguments.commit, arguments.key, arguments.file)
+    key = public_key(arguments.key)
+    record = {"action": "sign", "commit": arguments.commit, "key": key, "file": arguments.file}
+    out.emit(record, f"signed by {key}: {arguments.file}, for commit\n{arguments.commit}")
 
 
-def enable(arguments: argparse.Namespace, out: Output) -> None:
-    """Make a key count again."""
-    with open_store(arguments) as store:
-        key = store.access_keys.enable(arguments.id)
-        out.emit(_record(key), _line(key))
-
-
-def remove(arguments: argparse.Namespace, out: Output) -> None:
-    """Remove a key."""
-    with open_store(arguments) as store:
-        store.access_keys.remove(arguments.id)
-        out.report({"removed": arguments.id}, f"removed: {arguments.id}")
-
-
-def _show_secret(out: Output, new: NewAccessKey) -> None:
-    text = f"access key  {new.key.id}\nsecret key  {new.secret}    (shown this once)"
-    out.emit({**_record(new.key), "secret": new.secret}, text)
-
-
-def _record(key: AccessKey) -> dict[str, object]:
-    expires = None if key.expires is None else iso(key.expires)
-    return {"id": key.id, "name": key.name, "created": iso(key.created), "expires": expires, "disabled": key.disabled}
-
-
-def _line(key: AccessKey) -> str:
-    state = "disabled" if key.disabled else "expired" if key.expires and key.expires <= datetime.now(UTC) else "enabled"
-    until = "" if key.expires is None else f" until {iso(key.expires)}"
-    return f"{key.id}  {state:8}  {iso(key.created)}{until}  {key.name}"
+def _show(key: str, file: str, out: Output) -> None:
+    out.emit({"key": key, "file": file}, key)

@@ -50,6 +50,7 @@ def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     _objects(add)
     _commits(add)
     _gateway(add)
+    _keys(add)
     _rest(add)
     parser.set_defaults(run=None)
     return parser
@@ -263,7 +264,8 @@ def _commits(add: _Adder) -> None:
 
     command = add("check-proof", "proving:check", "check a proof against a commit (no store is needed)")
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
-    command.add_argument("--commit", metavar="CID", required=True, help="that you know from somebody you trust")
+    command.add_argument("--commit", metavar="CID", help="that you know from somebody you trust; or name a signer")
+    _trust(command)
     command.add_argument("--output", metavar="FILE", help="the proved bytes of the body go there")
     command.add_argument("--force", action="store_true", help="replace that file if it is there")
 
@@ -276,6 +278,11 @@ def _commits(add: _Adder) -> None:
     blocks = add.group("block", "single blocks of the store: their bytes, or what they lead to")
     blocks("get", "looking:get", "write a block to standard output, hashed").add_argument("cid", metavar="CID")
     blocks("ls", "looking:links", "list the links of a block, and where in it they stand").add_argument("cid", metavar="CID")
+    command = add("sign", "keys:sign", "sign a commit with a signature that stands apart from it")
+    command.add_argument("commit", metavar="CID")
+    command.add_argument("file", metavar="FILE", help="the signature to write")
+    command.add_argument("--key", metavar="KEYFILE", required=True)
+
     tree = add.group("tree", "the tree of a bucket")
     command = tree("show", "looking:path", "draw the way from the newest commit to a key")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
@@ -283,6 +290,18 @@ def _commits(add: _Adder) -> None:
 
 def _expect(command: argparse.ArgumentParser) -> None:
     command.add_argument("--expect", metavar="CID", help="the commit that FILE has to hold, as its publisher told you")
+    _trust(command)
+
+
+def _trust(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("who made it")
+    group.add_argument("--signer", metavar="did:key:…", help="the key that has to have signed the commit")
+    group.add_argument("--pins", metavar="FILE", help="remember there which commits were accepted, and refuse what is older")
+    group.add_argument("--signature", metavar="FILE", help="a signature that stands apart from the commit")
+    group.add_argument(
+        "--succession", metavar="FILE", action="append", default=[], help="by which an old key names the next; may repeat"
+    )
+    group.add_argument("--new-bucket", action="store_true", help="accept a bucket that is not in the file of pins")
 
 
 def _gateway(add: _Adder) -> None:
@@ -294,18 +313,28 @@ def _gateway(add: _Adder) -> None:
     command.add_argument("--tls-key", metavar="FILE", help="PEM file of its key")
     command.add_argument("--watch", metavar="PORT", default="0", help="of /-/live, /-/ready, /-/metrics on 127.0.0.1")
 
-    key = add.group("key", "make and change the keys that requests to the gateway are signed with")
-    command = key("create", "keys:create", "make a key, and show its secret this once")
+
+def _keys(add: _Adder) -> None:
+    keys = add.group("key", "keys that sign commits (new, show, succeed), and keys of the gateway's callers (the others)")
+    keys("new", "keys:new", "make a key that signs commits, in a new file").add_argument("file", metavar="FILE")
+    keys("show", "keys:show", "print the public text of a key").add_argument("file", metavar="FILE")
+    command = keys("succeed", "keys:succeed", "say with an old key which key signs for a bucket from now on")
+    command.add_argument("key", metavar="OLDKEY", help="file of the old key")
+    command.add_argument("successor", metavar="did:key:…", help="public text of the new one")
+    command.add_argument("file", metavar="FILE", help="the succession to write")
+    command.add_argument("--bucket", metavar="IDENTITY", required=True, help="of the bucket, as 'inspect' shows it")
+
+    command = keys("create", "access_keys:create", "make a key of a caller, and show its secret this once")
     command.add_argument("name", metavar="NAME", help="for people")
     command.add_argument("--days", type=whole_number, metavar="N", help="it expires after so many days")
-    key("ls", "keys:show", "list the keys, without their secrets")
+    keys("ls", "access_keys:show", "list the keys of callers, without their secrets")
     for name, run, text in (
         ("rotate", "rotate", "give a key a new secret, and show it this once"),
         ("disable", "disable", "make a key not count"),
         ("enable", "enable", "make a key count again"),
         ("rm", "remove", "remove a key"),
     ):
-        key(name, f"keys:{run}", text).add_argument("id", metavar="ID")
+        keys(name, f"access_keys:{run}", text).add_argument("id", metavar="ID")
 
 
 def _rest(add: _Adder) -> None:

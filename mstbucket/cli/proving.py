@@ -14,12 +14,12 @@ from mstbucket.cli.address import SCHEME, STREAM, parse_address
 from mstbucket.cli.exits import about, one_line
 from mstbucket.cli.output import Output, count, iso, local_time
 from mstbucket.cli.stores import open_store
-from mstbucket.cli.transfer import car_source, check_new_file
+from mstbucket.cli.transfer import car_source, check_new_file, trust_of
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import LIST_KEYS_MAX
 
 if TYPE_CHECKING:
-    from mstbucket import Proved
+    from mstbucket import Proved, Trust
 
 
 def prove(arguments: argparse.Namespace, out: Output) -> None:
@@ -58,17 +58,18 @@ def check(arguments: argparse.Namespace, out: Output) -> None:
     """Check a proof against a commit, and print what it proves; no store is opened."""
     from mstbucket import check_proof
 
+    trust = trust_of(arguments)
     with ExitStack() as stack:
         source = stack.enter_context(car_source(arguments.file))
         stack.enter_context(about(arguments.file))
         if arguments.output is None:
-            found = check_proof(source, arguments.commit)
+            found = check_proof(source, arguments.commit, trust=trust)
         else:
-            found = _check_to(arguments.output, arguments.force, source, arguments.commit, out)
+            found = _check_to(arguments.output, arguments.force, source, (arguments.commit, trust), out)
     out.emit({"ok": True, "file": arguments.file, **_record(found)}, "\n".join(map(one_line, _lines(found))))
 
 
-def _check_to(target: str, force: bool, source: BinaryIO, commit: str, out: Output) -> Proved:
+def _check_to(target: str, force: bool, source: BinaryIO, known: tuple[str | None, Trust | None], out: Output) -> Proved:
     """Check a proof, and leave the bytes of the body in a new file only if they are proved."""
     from mstbucket import check_proof
     from mstbucket.files.whole import replacing
@@ -77,7 +78,7 @@ def _check_to(target: str, force: bool, source: BinaryIO, commit: str, out: Outp
         raise InvalidInput("proved bytes go to a file: they count only when the whole proof has been checked")
     check_new_file(target, force, out)
     with replacing(Path(os.path.realpath(target))) as file:
-        found = check_proof(source, commit, output=file)
+        found = check_proof(source, known[0], trust=known[1], output=file)
         if found.body is None:
             raise InvalidInput("the proof holds no bytes of a body: it was made without --body")
         return found

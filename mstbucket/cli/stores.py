@@ -71,5 +71,6 @@ def _open(place: StorePlace, create: bool, compression: str | None = None, encry
         background=False,
         compression=compression,
         encryption=encryption,
+        signing_key=os.environ.get("MSTBUCKET_SIGNING_KEY") or None,  # [CLI-47]
         create=create,
     )

@@ -20,7 +20,7 @@ from mstbucket.errors import InvalidInput
 from mstbucket.limits import NODE_ENTRIES_WARN
 
 if TYPE_CHECKING:
-    from mstbucket import ExportReport
+    from mstbucket import ExportReport, Trust
 
 
 def export(arguments: argparse.Namespace, out: Output) -> None:
@@ -49,9 +49,10 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
 def import_(arguments: argparse.Namespace, out: Output) -> None:
     """Verify a CAR file and make a bucket of it."""
     name = None if arguments.bucket is None else parse_bucket(arguments.bucket)
+    trust = trust_of(arguments)
     with car_source(arguments.file) as source, open_or_make_store(arguments) as store:
         with progress.bar(f"import {arguments.file}", car_size(source), quiet=out.quiet) as tell, about(arguments.file):
-            bucket = store.import_car(source, name, expect=arguments.expect, progress=tell)
+            bucket = store.import_car(source, name, expect=arguments.expect, trust=trust, progress=tell)
         commit = bucket.head_commit()
     assert commit is not None  # an import has the commit that it came with
     record = {
@@ -66,29 +67,44 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     """Check a CAR file, for which no store is opened, or a bucket against its commit."""
     target: str = arguments.target
     if target.startswith(SCHEME):
-        if arguments.expect is not None:
-            raise InvalidInput("--expect is for a file: a bucket goes on, and 'log' shows which commits it has had")
+        if arguments.expect is not None or trust_of(arguments) is not None:
+            raise InvalidInput("--expect, --signer and the like are for a file: a bucket of this store goes on")
         _verify_bucket(arguments, parse_bucket(target), out)
         return
     from mstbucket import verify_car
     from mstbucket.core.cid import to_text
+    from mstbucket.core.did import key_text
 
+    trust = trust_of(arguments)
     with ExitStack() as stack:
         source = stack.enter_context(car_source(target))
         tell = stack.enter_context(progress.bar(f"verify {target}", car_size(source), quiet=out.quiet))
         stack.enter_context(about(target))  # [CLI-23] the file is named
-        report = verify_car(source, expect=arguments.expect, progress=tell)
+        report = verify_car(source, expect=arguments.expect, trust=trust, progress=tell)
     if report.widest > NODE_ENTRIES_WARN:
         warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
     root = to_text(report.root)
     record = {
         "ok": True, "target": target, "commit": root, "bucket": report.commit.name, "identity": report.commit.bucket,
         "seq": report.commit.seq, "blocks": report.blocks, "nodes": report.nodes, "objects": report.objects,
-        "bytes": report.bytes,
+        "bytes": report.bytes, "signer": None if report.signer is None else key_text(report.signer),
     }  # fmt: skip
+    signed = "" if report.signer is None else f", signed by {key_text(report.signer)}"
     out.emit(record, f"verify: {target} is whole and true: {root}, bucket {report.commit.name!r}, "
              f"{count(report.objects, 'object')}, {count(report.bytes, 'byte')}, "
-             f"{count(report.blocks, 'block')}")  # fmt: skip
+             f"{count(report.blocks, 'block')}{signed}")  # fmt: skip
+
+
+def trust_of(arguments: argparse.Namespace) -> Trust | None:
+    """What the options demand of who made a file; None where they demand nothing."""
+    from mstbucket import Trust
+
+    told = arguments.signer, arguments.pins, arguments.signature
+    if told == (None, None, None):
+        if arguments.succession or arguments.new_bucket:
+            raise InvalidInput("--succession and --new-bucket need --signer or --pins")
+        return None
+    return Trust(*told, successions=arguments.succession, new_bucket=arguments.new_bucket)
 
 
 def _verify_bucket(arguments: argparse.Namespace, name: str, out: Output) -> None:

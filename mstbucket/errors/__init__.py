@@ -19,7 +19,7 @@
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
-    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame, OtherCommit
+    │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame, OtherCommit, WrongSignature, PinMismatch
     ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
@@ -56,7 +56,9 @@ from mstbucket.errors.damage import (
     InvalidCid,
     MissingBlock,
     OtherCommit,
+    PinMismatch,
     Untrue,
+    WrongSignature,
 )
 from mstbucket.errors.invalid_input import (
     BadDigest,
@@ -150,6 +152,7 @@ __all__ = [
     "ObjectLockConfigurationNotFound",
     "OtherCommit",
     "OutcomeUnknown",
+    "PinMismatch",
     "PreconditionFailed",
     "StorageError",
     "Unsupported",
@@ -157,6 +160,7 @@ __all__ = [
     "VersioningChanged",
     "WrongKey",
     "WrongPlace",
+    "WrongSignature",
 ]
 
 # They go by the name under which users import them, in tracebacks and in pickles.

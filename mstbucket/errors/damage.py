@@ -88,5 +88,13 @@ class OtherCommit(CorruptionError):
     """The bytes are those of another commit than the one that was expected. Find out who gave you the file."""
 
 
+class WrongSignature(CorruptionError):
+    """A commit is not signed as it says, or as you demand. Do not use it, and ask whoever gave it to you."""
+
+
+class PinMismatch(CorruptionError):
+    """A commit cannot be what follows those that you accepted before: older, another, or signed by another key."""
+
+
 class BrokenFrame(CorruptionError):
     """A frame of a pack does not decode to what the index says: changed, moved, or of another pack. Restore the pack."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins  # the field `bytes` hides the type inside the class
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ class CarReport:
         blocks, nodes: how many blocks there are, and how many of them are tree nodes.
         objects, versions: keys of the two trees.
         bytes: of the live objects' bodies, as S3 counts them.
+        signer: the public key whose signature of the commit was checked; None where none was.
         widest: entries of the largest tree node; above `NODE_ENTRIES_WARN` somebody chose keys to make it so.
     """
 
@@ -35,10 +37,14 @@ class CarReport:
     versions: int
     bytes: int
     widest: int
+    signer: builtins.bytes | None = None
 
 
 def verify_car(
-    stream: Readable, progress: Callable[[int], object] | None = None, expected: CID | None = None
+    stream: Readable,
+    progress: Callable[[int], object] | None = None,
+    expected: CID | None = None,
+    accept: Callable[[CID, Commit], object] | None = None,
 ) -> CarReport:
     """Check that *stream* is the export of one bucket, complete and with nothing else in it, and return its figures.
 
@@ -50,6 +56,7 @@ def verify_car(
         stream: open for reading bytes, at the first byte of the file. The caller closes it.
         progress: called now and then with the byte offset reached.
         expected: the commit that it has to be; None where any will do.
+        accept: called with the commit before anything else is looked at; what it raises is passed on.
 
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue, MissingBlock, ExtraBlock: it is not; the message says at which
@@ -60,6 +67,8 @@ def verify_car(
         StorageError: the temporary directory failed. Free space there and repeat the call.
     """
     with Replay(stream, expected) as replay:
+        if accept is not None:
+            accept(replay.root, replay.commit)
         for number, _ in enumerate(replay):
             if progress is not None and number % _EVERY == 0:
                 progress(replay.offset)

@@ -9,8 +9,10 @@ from mstbucket.model.streams import Readable
 from mstbucket.verify.answer import Answer, Sink, answer
 
 
-def check_proof(stream: Readable, commit: CID, sink: Sink) -> Answer:
+def check_proof(stream: Readable, commit: CID | None, sink: Sink) -> Answer:
     """Check the proof in *stream* against a commit that is known from elsewhere, and return what it proves.
+
+    Where none is known, *commit* is None, and the caller has to decide about the commit in the answer, before anything else.
 
     One pass, in constant memory but for the answer. Nothing that *sink* was given counts before this returns.
 
@@ -29,14 +31,15 @@ def check_proof(stream: Readable, commit: CID, sink: Sink) -> Answer:
 class _Evidence:
     """Gives the blocks of a proof, each when it is its turn."""
 
-    def __init__(self, reader: CarReader, commit: CID) -> None:
+    def __init__(self, reader: CarReader, commit: CID | None) -> None:
         self.root = reader.root
         self._sections = iter(reader)
         self._commit = commit
         self._offset = 0
 
     def take(self, cid: CID, what: str) -> bytes:
-        if what == "commit" and cid != self._commit:  # [PROOF-8] before anything about it is read
+        # [PROOF-8] before anything about it is read
+        if what == "commit" and self._commit is not None and cid != self._commit:
             wanted = to_text(self._commit)
             raise OtherCommit(f"the proof is about commit {to_text(cid)}, and not about {wanted}").about(cid=cid)
         found, block, offset = next(self._sections, (None, b"", self._offset))

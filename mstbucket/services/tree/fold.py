@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from mstbucket.core import commit as commits
-from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
@@ -16,7 +15,9 @@ from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
+from mstbucket.signing.keys import Signer
 
 _BATCH: Final = 1000  # blocks asked for at a time
 _Item = TypeVar("_Item")
@@ -37,8 +38,8 @@ class Folded:
     versions: Applied
 
 
-def fold(blocks: StoreBlocks, snapshot: Snapshot) -> Folded:
-    """Compute the trees and the commit after the changes of the snapshot. Nothing is written."""
+def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None) -> Folded:
+    """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written."""
     source = _WithEmptyTree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
@@ -60,8 +61,8 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot) -> Folded:
         tags=head.tags or {},
         config=commits.config(head.versioning),
     )
-    block = commits.encode(commit)
-    return Folded(commit, dag_cbor_cid(block), block, objects, versions)
+    commit, cid, block = seal(commit, signer)
+    return Folded(commit, cid, block, objects, versions)
 
 
 class _WithEmptyTree:

@@ -40,6 +40,7 @@ def import_car(
     name: str | None,
     progress: Callable[[int], object] | None,
     expected: CID | None = None,
+    accept: Callable[[CID, Commit], object] | None = None,
 ) -> str:
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
     if name is not None:
@@ -47,6 +48,8 @@ def import_car(
     with ExitStack() as stack:
         stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
         replay = stack.enter_context(Replay(Reading(stream), expected))
+        if accept is not None:
+            accept(replay.root, replay.commit)
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(ImportRows(buckets.reserve_number(context.db)))

@@ -1,0 +1,58 @@
+"""What a reader demands of a commit that it is shown, beside that the bytes are whole and true."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mstbucket.core.did import parse_key
+from mstbucket.errors import InvalidInput
+from mstbucket.files.whole import check_path
+from mstbucket.signing import trust as trusting
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who has to have signed a commit, and what it has to follow; for `verify_car`, `import_car` and `check_proof`.
+
+    Attributes:
+        signer: the public key that has to have signed it, as `did:key:z6Mk…`; None where any will do, or none.
+        pins: path of a file in which the newest commit of every bucket is remembered that was accepted. A later call refuses
+            an older commit, another one of the same number, one that does not follow, and one signed by another key. It is
+            made at the first use. None remembers nothing.
+        signature: path of a signature that stands apart from the commit; None where the commit has its own.
+        successions: paths of successions, by which an old key names the one that follows it.
+        new_bucket: accept a bucket that is not among those in the file of pins. An empty file takes any.
+    """
+
+    signer: str | None = None
+    pins: str | os.PathLike[str] | None = None
+    signature: str | os.PathLike[str] | None = None
+    successions: Sequence[str | os.PathLike[str]] = ()
+    new_bucket: bool = False
+
+
+def resolved(trust: Trust | None) -> trusting.Trust:
+    """What it comes to; nothing is demanded where it is None.
+
+    Raises:
+        InvalidInput: a key or a path is none, or it is no `Trust`.
+        FormatError, StorageError: a file that it names cannot be read.
+    """
+    if trust is None:
+        return trusting.Trust()
+    if not isinstance(trust, Trust):
+        raise InvalidInput(f"trust is of type {type(trust).__name__}; it has to be a mstbucket.Trust")
+    if isinstance(trust.successions, (str, bytes, os.PathLike)):
+        raise InvalidInput("successions is one path; it has to be a list of them")
+    for path in (trust.pins, trust.signature, *trust.successions):
+        if path is not None:
+            check_path(path)
+    return trusting.Trust(
+        signer=None if trust.signer is None else parse_key(trust.signer),
+        signature=None if trust.signature is None else trusting.read_signature(trust.signature),
+        pins=trust.pins,
+        successions=trusting.read_successions(trust.successions),
+        new=trust.new_bucket,
+    )

@@ -1,0 +1,108 @@
+"""Keys that sign commits: made, kept in files, used. The only place that knows the library for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from mstbucket.core.did import key_text
+from mstbucket.errors import InvalidInput, Unsupported, WrongSignature
+from mstbucket.files.whole import check_path, failed
+
+_FILE_MAX: Final = 16 * 1024  # bytes of a key file; PEM takes 119
+
+
+class Signer:
+    """A private ed25519 key. Its repr, and whatever prints it, shows the public key only.
+
+    Attributes:
+        key: the public key, 32 bytes.
+    """
+
+    __slots__ = ("_private", "key")
+
+    def __init__(self, private: Any) -> None:
+        self._private = private
+        self.key: bytes = private.public_key().public_bytes_raw()
+
+    def __repr__(self) -> str:
+        return f"Signer({key_text(self.key)})"
+
+    def __reduce__(self) -> Any:
+        raise Unsupported("a private key is not pickled: keep it in its file")
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature of *data*, 64 bytes; the same one every time."""
+        signature: bytes = self._private.sign(data)
+        return signature
+
+
+def verify(key: bytes, sig: bytes, data: bytes, what: str) -> None:
+    """Return if *sig* is the signature of *data* with the public *key*.
+
+    Raises:
+        WrongSignature: it is not.
+    """
+    ed25519 = _library()
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(sig, data)
+    except (InvalidSignature, ValueError) as error:
+        raise WrongSignature(f"{what} is not signed by {key_text(key)}, though it says so") from error
+
+
+def new_key(path: str | os.PathLike[str]) -> Signer:
+    """Make a key, and write it to a new file that its owner alone can read: PEM, as OpenSSL writes one.
+
+    Raises:
+        StorageError: the file is there already, or cannot be written.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    check_path(path)
+    private = _library().Ed25519PrivateKey.generate()
+    data = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise failed(f"the key cannot be written to {os.fsdecode(path)}", error) from error
+    return Signer(private)
+
+
+def read_key(path: str | os.PathLike[str]) -> Signer:
+    """The key in a file: an ed25519 private key in PEM, as `new_key` and `openssl genpkey -algorithm ed25519` write it.
+
+    Raises:
+        InvalidInput: it holds none.
+        StorageError: it cannot be read.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    check_path(path)
+    ed25519 = _library()
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_FILE_MAX + 1)
+    except OSError as error:
+        raise failed(f"the key in {os.fsdecode(path)} cannot be read", error) from error
+    try:
+        private = load_pem_private_key(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidInput(f"{os.fsdecode(path)} holds no private key in PEM without a password") from error
+    if not isinstance(private, ed25519.Ed25519PrivateKey):
+        raise InvalidInput(f"{os.fsdecode(path)} holds a key of another kind: an ed25519 key is wanted")
+    return Signer(private)
+
+
+def _library() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as error:
+        raise Unsupported("signatures need a library: install mstbucket[crypto]") from error
+    return ed25519
