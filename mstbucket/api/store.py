@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from mstbucket.api.access_keys import AccessKeys
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.trust import Trust, resolved
+from mstbucket.api.verbs.upkeep import StoreUpkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
@@ -22,7 +22,6 @@ from mstbucket.core.commit import Commit
 from mstbucket.errors import InvalidInput, NotFound, StorageError
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets
-from mstbucket.index.encoding import stop_encryption
 from mstbucket.limits import GIB
 from mstbucket.model.objects import BucketInfo
 from mstbucket.model.streams import Readable
@@ -35,14 +34,12 @@ from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.encoding import apply_settings, rotate
+from mstbucket.services.blocks.encoding import apply_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
-from mstbucket.services.blocks.identity import open_place, ping, require_store
+from mstbucket.services.blocks.identity import open_place, require_store
 from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
-from mstbucket.services.upkeep.compact import CompactReport, compact
-from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 from mstbucket.services.upkeep.worker import Worker
 from mstbucket.signing.keys import read_key
 from mstbucket.signing.trust import Checked
@@ -182,7 +179,7 @@ def database_of(
 
 
 @verbs
-class Store:
+class Store(StoreUpkeep):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -291,79 +288,6 @@ class Store:
             InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
         """
         return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
-
-    def rotate_key(self, encryption: KeySource) -> None:
-        """Wrap the data key of an encrypted store with another key, durably; no pack is written again.
-
-        From here on the store opens with the new key only. Who has it open goes on; who has the old key and a copy of
-        the old wrapped key can read what they could read before.
-
-        Args:
-            encryption: the new key, as for `mstbucket.open`.
-
-        Raises:
-            InvalidInput: the store is not encrypted, or the new key is none.
-        """
-        rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
-
-    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
-        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
-
-        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
-        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
-        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
-        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
-        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
-
-        Args:
-            progress: called after each pack with the bytes done so far, as they were stored before.
-
-        Returns:
-            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return reencode(self._context, progress)
-
-    def stop_encryption(self) -> None:
-        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
-
-        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
-        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
-        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
-        """
-        stop_encryption(self._context.db)
-
-    def compact(self) -> CompactReport:
-        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
-
-        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process compacts.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return compact(self._context)
-
-    def ping(self) -> None:
-        """Ask the database and the blob store for what is always there; nothing is read beyond it.
-
-        Raises:
-            StorageError: one of the two does not answer.
-            NotFound, WrongPlace: it answers, and is not this store's any more.
-        """
-        ping(self._context.db, self._context.blobs, self._context.identity)
-
-    @property
-    def access_keys(self) -> AccessKeys:
-        """The keys that requests to the gateway are signed with."""
-        return AccessKeys(self._context)
-
-    @property
-    def encrypts(self) -> bool:
-        """Whether this object encrypts the packs that it writes."""
-        return self._context.encoding.key is not None and self._context.encoding.encrypts
 
     @property
     def identity(self) -> str:

@@ -380,6 +380,14 @@ def test_an_upload_in_parts(s3: Any, bucket_name: str) -> None:
     assert refused(s3.list_parts, **of, UploadId=again["UploadId"]) == (404, "NoSuchUpload")
 
 
+def test_a_completion_may_name_10_000_parts_with_their_checksums(s3: Any, bucket_name: str) -> None:
+    """[GW-4] Which is more than 1 MiB of XML: it is read, and there is no such upload."""
+    etag, digest = '"' + "0" * 32 + '"', "A" * 43 + "="
+    parts = [{"PartNumber": number, "ETag": etag, "ChecksumSHA256": digest} for number in range(1, 10_001)]
+    of = {"Bucket": bucket_name, "Key": "k", "UploadId": "unknown"}
+    assert refused(s3.complete_multipart_upload, **of, MultipartUpload={"Parts": parts}) == (404, "NoSuchUpload")
+
+
 def test_boto3_s_own_transfers_go_through(s3: Any, bucket_name: str, tmp_path: Path) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.write_bytes(os.urandom(20 << 20))

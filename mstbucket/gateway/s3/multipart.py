@@ -22,7 +22,7 @@ from mstbucket.gateway.s3.xml_out import (
     quoted,
 )
 from mstbucket.gateway.wire.answer import Answer, Headers
-from mstbucket.limits import PART_SIZE_MAX, PARTS_MAX, XML_MAX
+from mstbucket.limits import COMPLETION_XML_MAX, PART_SIZE_MAX, PARTS_MAX
 
 _INITIATOR = OWNER.replace("Owner>", "Initiator>")
 
@@ -172,7 +172,7 @@ def encoding(call: Call) -> KeyEncoding:
 def complete_multipart_upload(call: Call) -> Answer:
     """Make the object of the parts that are named. Begun early where it takes long ([GW-23])."""
     names = {f"Checksum{name.upper()}": name for name in ALGORITHMS}
-    body = call.content.whole(XML_MAX)  # its headers speak of the object, and not of this document
+    body = call.content.whole(COMPLETION_XML_MAX)  # its headers speak of the object, and not of this document
     found = xml_in.children(xml_in.parse(body, "CompleteMultipartUpload"), ("Part",))
     parts = [xml_in.texts(one, ("PartNumber", "ETag", *names)) for one in found.get("Part", [])]
     if not 1 <= len(parts) <= PARTS_MAX or any("PartNumber" not in one or "ETag" not in one for one in parts):
