@@ -94,11 +94,10 @@ class Gateway:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, entry: Entry) -> None:
         loop = asyncio.get_running_loop()
         request, error = _request(scope, entry)
-        length = request.headers.get("content-length")
+        said = request.headers.get("content-length")
+        length = int(said) if said is not None else None if "transfer-encoding" in request.headers else 0
         awaited = request.headers.get("expect", "").lower() == "100-continue"
-        arriving = ArrivingBody(loop, receive, int(length) if length is not None else None, awaited)
-        if length is None and "transfer-encoding" not in request.headers:
-            arriving.length = 0
+        arriving = ArrivingBody(loop, receive, length, awaited)
         resource = request.path.decode("latin-1")
         if error is None and self._in_flight > REQUESTS_IN_FLIGHT_MAX:  # [GW-26]
             error = Refused("SlowDown", "Please reduce your request rate.")
@@ -149,8 +148,8 @@ class Gateway:
                     raise ClientGone
                 reading = loop.run_in_executor(self._pool, _next, chunks)
                 entry.sent += len(chunk)
-                sending = send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await asyncio.wait_for(sending, BODY_SECONDS)
+                async with asyncio.timeout(BODY_SECONDS):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             raise ClientGone from None
@@ -186,7 +185,7 @@ def _about(request: Request) -> list[tuple[str, str]]:
 
 def _is_left_over(arriving: ArrivingBody) -> bool:
     """Whether the connection cannot go on: a body is on its way that nobody reads, or nobody knows if it comes."""
-    if arriving.ended or arriving.length == 0:
+    if arriving.ended:
         return False
     return (arriving.awaited and not arriving.begun) or arriving.length is None or arriving.length > _LEFT_MAX
 

@@ -109,7 +109,7 @@ def test_two_requests_in_one_piece_are_two(gateway: Any) -> None:
             assert b"<Resource>" + resource + b"</Resource>" in body
         connection.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):
-            connection.socket.recv(1)
+            connection.file.read(1)
 
 
 def test_a_request_without_a_host_or_with_two_is_refused(gateway: Any) -> None:

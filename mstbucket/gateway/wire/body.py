@@ -42,7 +42,7 @@ class ArrivingBody:
         self.length = length
         self.awaited = awaited
         self.begun = False
-        self.ended = False
+        self.ended = length == 0
 
     async def collect(self) -> None:
         """Collect a small body that is on its way; called on the loop, before a thread reads."""
@@ -63,7 +63,8 @@ class ArrivingBody:
 
     async def _take(self, seconds: float) -> bytes:
         self.begun = True
-        message = await asyncio.wait_for(self._receive(), seconds)
+        async with asyncio.timeout(seconds):
+            message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         self.ended = not message.get("more_body", False)
@@ -84,6 +85,6 @@ class ArrivingBody:
 
     async def gone(self) -> None:
         """Wait until the client has gone; only when all of the body has come."""
-        while self.ended or self.length == 0:
+        while self.ended:
             if (await self._receive())["type"] == "http.disconnect":
                 return
