@@ -36,8 +36,8 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
     assert [name for name, _ in commands()] == [
         "mb", "rb", "ls", "versioning", "lock", "lifecycle", "status", "cp", "sync", "rm", "cat", "stat", "tag", "uploads",
         "flush", "log", "export", "import", "verify", "prove", "check-proof", "inspect", "block get", "block ls",
-        "sign", "tree show", "serve", "key new", "key show", "key succeed", "key create", "key ls", "key rotate", "key disable",
-        "key enable", "key rm",
+        "sign", "tree show", "serve", "key new", "key show", "key succeed", "key create", "key ls", "key rotate",
+        "key disable", "key enable", "key rm",
         "store validate", "store copy", "store reencode", "store compact", "store migrate", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
