@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mstbucket.api.verify_car import verify_car
     from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.access import AccessKey, NewAccessKey
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
+    "AccessKey",
     "Amount",
     "BlobCheck",
     "Bucket",
@@ -83,6 +85,7 @@ __all__ = [
     "LifecycleRule",
     "Loss",
     "MarkerPage",
+    "NewAccessKey",
     "ObjectAttributes",
     "ObjectChange",
     "ObjectInfo",
@@ -128,6 +131,7 @@ __all__ = [
 ]
 
 _HOME: Final = {
+    "AccessKey": "mstbucket.model.access",
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "BucketView": "mstbucket.api.view",
@@ -141,6 +145,7 @@ _HOME: Final = {
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
+    "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),

@@ -99,3 +99,17 @@ UNDO_SECONDS: Final = 3600  # that an undo brings back what a collection removed
 COLLECT_PERCENT_MAX: Final = 50  # of the bytes in blocks; a collection that would free more has to be forced
 COLLECT_HOURS: Final = 24  # between two collections by the background work, at most
 STRAY_DAYS: Final = 7  # that a blob which no row names is left: any writer was given up, and a mistake was noticed
+
+# --- the gateway ---
+REQUEST_LINE_MAX: Final = 16 * KIB  # a key of 1,024 bytes is 3 KiB encoded, a presigned query 2 KiB
+HEADERS_MAX: Final = 100  # headers of one request; a put with 30 of metadata has 50
+HEADERS_SIZE_MAX: Final = 64 * KIB  # all of them together; S3 takes 8 KiB, and some clients send cookies
+XML_MAX: Final = 1 * MIB  # of a request; 1,000 deletes with keys of 1,024 bytes fill it
+COMPLETION_XML_MAX: Final = 4 * MIB  # of a completion; 10,000 parts with ETag and SHA-256 are 2 MiB
+HEAD_SECONDS: Final = 30  # that the head of a request may take: a client that sends nothing holds a connection only so long
+BODY_SECONDS: Final = 60  # that a body may stand still, in either direction; twice the time-out of most clients' reads
+KEEP_ALIVE_SECONDS: Final = 65  # an idle connection is kept: longer than clients and balancers keep theirs, so they end it
+REQUESTS_IN_FLIGHT_MAX: Final = 256  # of one process: each holds a thread; one more is told to slow down
+CLOCK_SKEW_SECONDS: Final = 900  # between a signature and now; S3's rule, 15 minutes
+PRESIGN_SECONDS_MAX: Final = 604_800  # of a presigned URL; S3's rule, 7 days
+ACCESS_KEYS_MAX: Final = 10_000  # of one store; a listing of all of them stays a page of memory

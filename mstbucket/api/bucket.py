@@ -82,6 +82,7 @@ class Bucket(
         object_lock_mode: str | None = None,
         object_lock_retain_until: datetime | None = None,
         object_lock_legal_hold: bool | None = None,
+        checksums_behind: Callable[[], Mapping[str, str]] | None = None,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -108,6 +109,8 @@ class Bucket(
             object_lock_mode, object_lock_retain_until: a retention in place of the bucket's default: `GOVERNANCE` or
                 `COMPLIANCE`, and an aware datetime in the future. Both or neither.
             object_lock_legal_hold: True puts the version under a legal hold.
+            checksums_behind: gives further `checksums`, which come behind the body; called when that was read to its end.
+                Each is of `checksum_algorithm`.
 
         Raises:
             BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
@@ -140,6 +143,7 @@ class Bucket(
             object_lock_mode=object_lock_mode,
             object_lock_retain_until=object_lock_retain_until,
             object_lock_legal_hold=object_lock_legal_hold,
+            checksums_behind=checksums_behind,
         )
         return putting.put_one(self._context, self.name, request)
 

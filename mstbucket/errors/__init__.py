@@ -9,7 +9,8 @@
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
-    │   └── NoSuchSnapshot, ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   └── NoSuchSnapshot, NoSuchAccessKey
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
@@ -83,6 +84,7 @@ from mstbucket.errors.invalid_input import (
     WrongPlace,
 )
 from mstbucket.errors.not_found import (
+    NoSuchAccessKey,
     NoSuchBlob,
     NoSuchBlock,
     NoSuchBucket,
@@ -140,6 +142,7 @@ __all__ = [
     "MethodNotAllowed",
     "MissingBlock",
     "MstBucketError",
+    "NoSuchAccessKey",
     "NoSuchBlob",
     "NoSuchBlock",
     "NoSuchBucket",

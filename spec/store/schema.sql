@@ -4,6 +4,17 @@
 
 CREATE SEQUENCE generation CACHE 1;
 
+CREATE TABLE access_keys (
+    id text COLLATE "C" NOT NULL,
+    secret bytea NOT NULL,
+    sealed bytea,
+    name text NOT NULL,
+    created bigint NOT NULL,
+    expires bigint,
+    disabled boolean NOT NULL DEFAULT false,
+    CONSTRAINT access_keys_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE blocks (
     cid bytea NOT NULL,
     pack bigint,

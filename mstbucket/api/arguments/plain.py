@@ -159,6 +159,13 @@ def body(name: str, value: Any) -> Any:
     raise wrong(name, value, "bytes, a path object, or a file, whose read() returns bytes")
 
 
+def octets(name: str, value: Any) -> bytes:
+    """Bytes that are there."""
+    if not isinstance(value, bytes):
+        raise wrong(name, value, "bytes")
+    return value
+
+
 def path(name: str, value: Any) -> Any:
     """A path as a text or a path object. What it names is seen when it is used."""
     if isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str):

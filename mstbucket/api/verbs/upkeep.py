@@ -1,21 +1,23 @@
-"""The verbs of a store on its packs as a whole: their encoding, their key, and how many there are."""
+"""The verbs of a store on its packs, their encryption, and on who may sign requests to its gateway."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from mstbucket.api.access_keys import AccessKeys
 from mstbucket.api.arguments import verbs
 from mstbucket.index.encoding import stop_encryption
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import rotate
+from mstbucket.services.blocks.identity import ping
 from mstbucket.services.upkeep.compact import CompactReport, compact
 from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
 
 
 @verbs
 class Upkeep:
-    """The verbs of a `Store` on its packs."""
+    """The verbs of a `Store` that are not about buckets."""
 
     _context: Context
 
@@ -72,3 +74,22 @@ class Upkeep:
             StorageError: the database or the blob store failed; repeat the call.
         """
         return compact(self._context)
+
+    def ping(self) -> None:
+        """Ask the database and the blob store for what is always there; nothing is read beyond it.
+
+        Raises:
+            StorageError: one of the two does not answer.
+            NotFound, WrongPlace: it answers, and is not this store's any more.
+        """
+        ping(self._context.db, self._context.blobs, self._context.identity)
+
+    @property
+    def access_keys(self) -> AccessKeys:
+        """The keys that requests to the gateway are signed with."""
+        return AccessKeys(self._context)
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether this object encrypts the packs that it writes."""
+        return self._context.encoding.key is not None and self._context.encoding.encrypts

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.names import KEYS, is_key
 from mstbucket.errors import InvalidInput, WrongKey
+from mstbucket.index import access_keys, packs
 from mstbucket.index import encoding as row
-from mstbucket.index import packs
 from mstbucket.index.encoding import StoreKey
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.crypto import DataKey
@@ -107,7 +107,7 @@ def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeyS
 
 
 def forget_key(db: Database, blobs: BlobStore) -> bool:
-    """Remove the key of a store that writes plain packs, if no pack needs it any more. Return whether it is gone.
+    """Remove the key of a store that writes plain packs, if no pack and no secret needs it. Return whether it is gone.
 
     Not checked here: that no ref needs it. The caller has published all refs again, in plain.
     """
@@ -117,7 +117,7 @@ def forget_key(db: Database, blobs: BlobStore) -> bool:
         if recorded is None or encrypts:
             return None
         # A pack that is being written has a row too. Since `stop_encryption` nobody can begin an encrypted one.
-        if packs.are_encrypted(connection):
+        if packs.are_encrypted(connection) or access_keys.are_sealed(connection):
             return None
         row.forget_key(connection)
         return recorded.blob

@@ -201,3 +201,10 @@ def _note_place(db: Database, place: Place, last: str | None) -> None:
     here = shown(place) if isinstance(place, str | os.PathLike) else None
     if here is not None and here != last:
         store.set_last(db, here)
+
+
+def ping(db: Database, blobs: BlobStore, identity: str) -> None:
+    """Ask both for the identity of the store; see `Store.ping`."""
+    require_store(db)
+    if read_identity(blobs) != identity:
+        raise WrongPlace("the blobs are not this store's any more: somebody has changed them")

@@ -107,6 +107,8 @@ class _Batch:
         lock = lock_wanted(request)
         claimed = claims(request)
         body = read_body(request.body, self._open_pack, claimed.algorithms, self._context.inline_max)
+        if request.checksums_behind is not None:
+            claimed = claimed.also(request.checksums_behind())
         checksums = claimed.check(f"the body of {request.key!r}", body.etag, body.digests)
         self._keys.add(request.key)
         if not expectation.anything:
