@@ -264,9 +264,15 @@ def node_is_there() -> bool:
     return os.environ.get("MSTBUCKET_TEST_NODE") == "required" or None not in map(shutil.which, ("node", "npm"))
 
 
+def clients_are_there() -> bool:
+    """Whether somebody has installed clients of S3 to try the gateway with: `tests/gateway/clients/run` does."""
+    return "MSTBUCKET_TEST_CLIENTS" in os.environ
+
+
 #: What some tests need that is not Python's: the mark of these tests, and whether it is there.
 WANTED: Final[dict[str, Callable[[], bool]]] = {
-    "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there
+    "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there,
+    "clients": clients_are_there,
 }  # fmt: skip
 
 

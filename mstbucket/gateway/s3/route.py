@@ -20,7 +20,8 @@ _ABOUT: Final = frozenset({
 
 #: Every `x-amz-…` header that is understood, or says nothing of what is to be done.
 KNOWN_HEADERS: Final = frozenset(f"x-amz-{name}" for name in (
-    "acl", "bucket-object-lock-enabled", "bypass-governance-retention", "checksum-algorithm", "checksum-crc32",
+    "acl", "api-version", "bucket-object-lock-enabled", "bypass-governance-retention", "checksum-algorithm",
+    "checksum-crc32",
     "checksum-crc32c", "checksum-crc64nvme", "checksum-mode", "checksum-sha1", "checksum-sha256", "checksum-type",
     "content-sha256", "copy-source", "copy-source-if-match", "copy-source-if-modified-since",
     "copy-source-if-none-match", "copy-source-if-unmodified-since", "copy-source-range", "date",
@@ -97,6 +98,7 @@ def _check_headers(request: Request) -> None:
 _OWNERS: Final = ("private", "bucket-owner-full-control")
 #: Headers of which only some values are offered.
 _ONLY: Final[Mapping[str, tuple[str, ...]]] = {
+    "x-amz-api-version": ("2006-03-01",),  # AWS's SDK for C++ says so, and with it pyarrow
     "x-amz-object-ownership": ("BucketOwnerEnforced",),
     "x-amz-server-side-encryption": ("AES256",),
     "x-amz-storage-class": ("STANDARD",),
