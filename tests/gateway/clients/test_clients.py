@@ -42,8 +42,8 @@ class Clients:
         }  # fmt: skip
 
     def __call__(self, *command: object) -> str:
-        if shutil.which(str(command[0]), path=self._env["PATH"]) is None:
-            pytest.skip(f"there is no {command[0]}")
+        found = shutil.which(str(command[0]), path=self._env["PATH"])
+        assert found is not None, f"{command[0]} is not installed: install it, or leave it out by -k"
         ran = subprocess.run(
             [str(part) for part in command], check=False, env=self._env, capture_output=True, text=True, timeout=250
         )
