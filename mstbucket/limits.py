@@ -89,4 +89,7 @@ SNAPSHOT_NAME_MAX: Final = 200  # characters; a line of a listing, and an addres
 SNAPSHOTS_MAX: Final = 10_000  # of one bucket: a listing of them is one answer, of some MB
 RESTORE_KEYS: Final = 50_000  # changed by one restore, in one commit, while the writers of the bucket wait; 2 KB for each
 LEASE_SECONDS: Final = 3600  # that a commit stays for a reader that gives no sign; a crashed one keeps garbage no longer
+FSSPEC_BLOCK_SIZE: Final = 8 * MIB  # held of a file that is written, and a part of its upload: 10,000 of them are 78 GiB
+FSSPEC_RANGES_AT_ONCE: Final = 8  # reads of one `cat_ranges`: more than two cores hash, fewer than a pool's connections
+FSSPEC_VIEWS_MAX: Final = 64  # commits that the file systems of one store hold: each is a lease in the database
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it

@@ -23,6 +23,7 @@ LAYERS: list[list[str]] = [
     ["api", "__init__", "testing"],
     ["sync"],
     ["cli"],
+    ["fsspec"],  # it finds the store where the command line does
     ["__main__"],
 ]
 SURFACE = next(parts for parts in LAYERS if "api" in parts)  # one part: the public modules know each other
@@ -45,6 +46,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
+    "fsspec": ("mstbucket.fsspec",),
     "pytest": ("mstbucket.testing",),  # which only tests import
 }
 
