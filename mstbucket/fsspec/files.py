@@ -91,7 +91,7 @@ class WrittenFile(AbstractBufferedFile):
         if len(body) > 0 or not self._parts:
             number = len(self._parts) + 1
             if number > PARTS_MAX:
-                why = f"the object has more than {PARTS_MAX} blocks of {self.blocksize} bytes: open it with a larger block_size"
+                why = f"the object has more than {PARTS_MAX} blocks of {self.blocksize} bytes: it needs a larger block_size"
                 raise OSError(errno.EFBIG, why, self.path)
             self._parts.append(self._bucket.upload_part(key, self._upload.id, number, body))
         if final and self.autocommit:

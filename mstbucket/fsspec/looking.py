@@ -37,7 +37,7 @@ class ReadableFileSystem(AbstractFileSystem):
 
     def __reduce__(self) -> Any:
         if self._given is not None:
-            raise Unsupported("the file system of an open store cannot go to another process: make it with the store's directory")
+            raise Unsupported("the file system of an open store cannot go to another process: make it by a directory")
         return super().__reduce__()
 
     @property

@@ -26,7 +26,42 @@ class OpenStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.class _Process:
+        self._lock = threading.Lock()
+        self._buckets: dict[str, Bucket] = {}
+        self._views: dict[tuple[str, str], BucketView] = {}
+
+    def bucket(self, name: str) -> Bucket:
+        """The bucket of that name. It is a handle: whoever uses it hears that the bucket has gone."""
+        found = self._buckets.get(name)
+        if found is None:
+            found = self._buckets[name] = self.store.bucket(name)
+        return found
+
+    def source(self, place: Place) -> Bucket | BucketView:
+        """What is read at a place: the bucket, or a view of its commit."""
+        if place.commit is None:
+            return self.bucket(place.bucket)
+        name = (place.bucket, place.commit)
+        with self._lock:
+            # [FS-3] what a name means is looked up once
+            view = self._views.pop(name, None)
+            if view is None:
+                view = self.bucket(place.bucket).at(place.commit)
+            self._views[name] = view
+            while len(self._views) > FSSPEC_VIEWS_MAX:
+                del self._views[next(iter(self._views))]  # not closed: somebody may be reading
+        return view
+
+    def forget(self) -> None:
+        """Give back the commits that are held, and forget what their names meant."""
+        with self._lock:
+            views, self._views = self._views, {}
+            self._buckets = {}
+        for view in views.values():
+            view.close()
+
+
+class _Process:
     """What this process has open. A child that is forked off has nothing open, and does not touch what its parent has."""
 
     def __init__(self) -> None:
@@ -104,7 +139,7 @@ def require_store(value: object) -> Store | str | None:
     if isinstance(value, (str, os.PathLike)):
         path = os.fsdecode(value)
         if not path or "://" in path:
-            raise InvalidInput("store= takes the directory of a store, not a URL: give an open Store for a server of your own, "
+            raise InvalidInput("store= takes a store's directory, not a URL: for a server of your own give an open Store, "
                                "or set MSTBUCKET_DATABASE and MSTBUCKET_BLOBS")  # fmt: skip
         return path
     raise InvalidInput(f"store is of type {type(value).__name__}; it has to be the directory of a store, or an open Store")

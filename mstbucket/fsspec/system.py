@@ -52,8 +52,8 @@ class MstBucketFileSystem(ReadableFileSystem):
         size: int | None = None,
     ) -> ReadFile | WrittenFile:
         if mode not in _MODES:
-            raise UnsupportedOperation(f"mode {mode!r} of {path!r}: an object is read, or written as a whole, so a mode is r, w "
-                                       "or x; to append, read the object and write all of it")  # fmt: skip
+            raise UnsupportedOperation(f"mode {mode!r} of {path!r}: an object is read, or written as a whole, by r, w or x; "
+                                       "to append, read the object and write all of it")  # fmt: skip
         if mode == "rb":
             entry = self._object(path)
             file = ReadFile(self, path, "rb", block_size or "default", True, cache_type, cache_options, entry["size"])
