@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import warnings
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from fsspec.spec import AbstractBufferedFile
 
@@ -47,7 +47,7 @@ class WrittenFile(AbstractBufferedFile):
         exclusive: bool,
         autocommit: bool,
     ) -> None:
-        # Parts that are multiples of 1 MiB become an object without being cut anew ([MPU-9]).
+        # Parts that are multiples of 1 MiB become an object without being cut anew ([MPU-8]).
         size = FSSPEC_BLOCK_SIZE if block_size is None else max(-(-block_size // MIB) * MIB, PART_SIZE_MIN)
         super().__init__(fs, str(place), "wb", size, autocommit)
         self._place = place
@@ -133,17 +133,69 @@ class WrittenFile(AbstractBufferedFile):
             with contextlib.suppress(MstBucketError):  # what cannot be dropped now is what an open upload is: garbage by age
                 self._bucket.abort_multipart_upload(self._place.key, self._upload.id)
 
+    def abandon(self) -> None:
+        """Close the file and store nothing: half of a file is none ([FS-13])."""
+        self.discard()
+        self.closed = True
+
+    def dropped(self) -> None:
+        """Abandon a file that nobody can close any more, and say so."""
+        with contextlib.suppress(Exception):
+            self.abandon()
+        warnings.warn(f"{self.path} was written and never closed: it is not stored", RuntimeWarning, stacklevel=3)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
-            return
-        self.discard()  # [FS-13] half of a file is none
-        self.closed = True
+        else:
+            self.abandon()
 
     def __del__(self) -> None:
-        if self.closed or not self.autocommit:
-            return
-        self.closed = True
+        if not self.closed:
+            self.dropped()
+
+
+class PackedFile(RawIOBase):
+    """A file that is compressed on its way. fsspec's own wrappers leave the file below them open; this one closes both."""
+
+    def __init__(self, packer: BinaryIO, file: WrittenFile) -> None:
+        super().__init__()
+        self._packer = packer
+        self._file = file
+
+    def writable(self) -> bool:
+        """It can be written only."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Take bytes, and write what they become."""
+        return self._packer.write(data)
+
+    def close(self) -> None:
+        """Write what is left, and close the file: then the object is there."""
+        if not self.closed:
+            try:
+                self._packer.close()
+                self._file.close()
+            except BaseException:
+                self._file.abandon()
+                raise
+            finally:
+                super().close()
+
+    def _abandon(self) -> None:
         with contextlib.suppress(Exception):
-            self.discard()
-        warnings.warn(f"{self.path} was written and never closed: it is not stored", RuntimeWarning, stacklevel=2)
+            self._packer.close()
+        self._file.abandon()
+        super().close()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._abandon()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self._abandon()
+            self._file.dropped()

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.compression import compr
+from fsspec.core import get_compression
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.errors import BucketAlreadyExists, InvalidInput, NotFound
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
-from mstbucket.fsspec.files import ANY, ReadFile, WrittenFile
+from mstbucket.fsspec.files import ANY, PackedFile, ReadFile, WrittenFile
 from mstbucket.fsspec.looking import ReadableFileSystem
 from mstbucket.fsspec.paths import Place, place_of, require_present, strip
 from mstbucket.fsspec.removing import delete_all, keys_of_tree
@@ -40,6 +42,37 @@ class MstBucketFileSystem(ReadableFileSystem):
     """
 
     # --- writing ---
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None,
+        compression: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Open an object: to read it, to write it whole (`w`), or to write one that is not there yet (`x`).
+
+        Args:
+            path: the object.
+            mode: `r`, `w` or `x`, with `b` for bytes, else for text.
+            block_size: bytes that are read at once, or held of what is written.
+            cache_options, options: of fsspec, such as `cache_type`; for text `encoding`, `errors` and `newline`.
+            compression: of what is stored: a name that fsspec knows, or `infer` for what the path's ending says.
+
+        Raises:
+            FileNotFoundError: there is no such object to read; no such bucket to write to.
+            FileExistsError: `x`, and there is one. If one comes meanwhile, `close` raises it.
+            IsADirectoryError: it is a folder or a bucket.
+            io.UnsupportedOperation: another mode.
+            OSError: `bucket@COMMIT` can only be read (EROFS).
+        """
+        codec = get_compression(path, compression)
+        if codec is None or "b" not in mode or "r" in mode:
+            return super().open(path, mode, block_size, cache_options, codec, **options)
+        file = super().open(path, mode, block_size, cache_options, None, **options)
+        return PackedFile(compr[codec](file, mode="w"), file)
 
     def _open(
         self,
@@ -90,7 +123,7 @@ class MstBucketFileSystem(ReadableFileSystem):
         size = os.stat(lpath).st_size
         callback.set_size(size)
         if self._intrans:
-            with open(lpath, "rb") as source, self.open(rpath, _mode_of(mode)) as target:
+            with Path(lpath).open("rb") as source, self.open(rpath, _mode_of(mode)) as target:
                 shutil.copyfileobj(source, target, self.blocksize)
         else:
             with telling(rpath):
