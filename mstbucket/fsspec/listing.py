@@ -95,6 +95,16 @@ def children(source: Source, place: Place) -> list[Entry]:
     return sorted(found, key=lambda entry: str(entry["name"]))
 
 
+def slashes_in(source: Source, place: Place) -> Iterator[str]:
+    """What follows the folder's prefix in those of its keys that only make it be there: nothing, `/`, `//` and so on."""
+    for prefix in _with_more_slashes(place.prefix):
+        first = source.list_objects(prefix, max_keys=1).contents
+        if not first:
+            return
+        if prefix and first[0].key == prefix:  # no key with this prefix comes before it
+            yield prefix.removeprefix(place.prefix)
+
+
 def _with_more_slashes(prefix: str) -> Iterator[str]:
     """The prefix, and the same with one more slash each time: what is behind several in a row is in this folder ([FS-5])."""
     while True:

@@ -14,12 +14,12 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 
 from mstbucket.api.bucket import Bucket
-from mstbucket.errors import BucketAlreadyExists, InvalidInput, NotFound
+from mstbucket.errors import BucketAlreadyExists, InvalidInput, NoSuchKey
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.files import ANY, PackedFile, ReadFile, WrittenFile
 from mstbucket.fsspec.looking import ReadableFileSystem
-from mstbucket.fsspec.paths import Place, place_of, require_present, strip
+from mstbucket.fsspec.paths import Place, place_of, require_key, require_present, strip
 from mstbucket.fsspec.removing import delete_all, keys_of_tree
 
 _MODES: Final = ("rb", "wb", "xb")
@@ -157,28 +157,38 @@ class MstBucketFileSystem(ReadableFileSystem):
 
     # --- copying and moving ---
 
-    def cp_file(self, path1: str, path2: str, copied: list[Place] | None = None, **_: Any) -> None:
-        """Copy an object without moving a byte of it, also out of a commit; of a folder, the key that makes it be there.
+    def cp_file(
+        self, path1: str, path2: str, copied: list[Place] | None = None, with_folder: bool = False, **_: Any
+    ) -> None:
+        """Copy an object without moving a byte of it, also out of a commit.
 
         Args:
             path1, path2: from where, and where to.
-            copied: gets the key that was copied.
+            copied: gets the keys that were copied.
+            with_folder: also the keys that make the folder of that name be there ([FS-7]).
         """
         with telling(path1):
             source, place = self._source(path1)
-            if not place.key:
-                return
-            bucket, target = self._target(path2)
-            for end in ("", "/"):
-                try:
-                    bucket.copy_object(place.key + end, target.key + end, source_bucket=source)
-                except NotFound:
-                    continue
+            target = place_of(path2)
+            require_present(target)
+            bucket = self._opened.bucket(target.bucket)
+
+            def copy(old: str, new: str) -> None:
+                bucket.copy_object(old, new, source_bucket=source)
                 if copied is not None:
-                    copied.append(Place(place.bucket, place.commit, place.key + end))
-                return
-            if not listing.is_folder(source, place):
-                source.head_object(place.key)  # it says what is not there
+                    copied.append(Place(place.bucket, place.commit, old))
+
+            if place.key and target.key:
+                try:
+                    copy(place.key, target.key)
+                except NoSuchKey:
+                    if not listing.is_folder(source, place):
+                        raise
+            elif not listing.is_folder(source, place):
+                require_key(path2)
+            if with_folder:
+                for slashes in listing.slashes_in(source, place):
+                    copy(place.prefix + slashes, target.prefix + slashes)
 
     def copy(self, path1: Any, path2: Any, recursive: bool = False, **options: Any) -> None:
         """Copy objects, or with `recursive` folders; not into themselves."""
@@ -186,7 +196,7 @@ class MstBucketFileSystem(ReadableFileSystem):
             source, target = strip(path1), strip(path2)
             if source and f"{target}/".startswith(f"{source}/") and target != source:
                 raise InvalidInput(f"{source!r} cannot be copied into itself, to {target!r}")
-        super().copy(path1, path2, recursive=recursive, **options)
+        super().copy(path1, path2, recursive=recursive, with_folder=recursive, **options)
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any) -> None:
         """Copy, and then remove exactly what was copied ([FS-15])."""
