@@ -50,8 +50,10 @@ class ReadableFileSystem(AbstractFileSystem):
         if self._given is not None:
             return self._given
         assert self._place is not None
-        with telling(self._place.shown):
+        try:
             return open_place(self._place)
+        except NotFound as error:  # [FS-4] not a FileNotFoundError: that would say that a path is not in the store
+            raise OSError(errno.ENODEV, str(error), self._place.shown) from error
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -201,6 +203,23 @@ class ReadableFileSystem(AbstractFileSystem):
                 return read_slice(source, place.key, start, end, etag)
         except FileExistsError as error:
             raise OSError(errno.ESTALE, "the object was overwritten since it was opened: open it again", path) from error
+
+    def cat(self, path: str | list[str], recursive: bool = False, on_error: str = "raise", **_: Any) -> Any:
+        """The bytes of an object; of several, or of all in folders with `recursive`, a dict of them by path.
+
+        Args:
+            path: one or several, also patterns.
+            recursive: what is in folders, and not the folders.
+            on_error: `raise`, `omit`, or `return` the error in place of the bytes.
+        """
+        paths = self.expand_path(path)
+        if recursive:
+            paths = sorted({below for root in paths for below in self.find(root)})
+        if not isinstance(path, list) and paths == [strip(path)]:
+            return self.cat_file(paths[0])
+        got = self.cat_ranges(paths, None, None, on_error="raise" if on_error == "raise" else "return")
+        both = zip(paths, got, strict=True)
+        return {one: value for one, value in both if on_error != "omit" or not isinstance(value, Exception)}
 
     def cat_ranges(
         self,

@@ -192,6 +192,8 @@ class MstBucketFileSystem(ReadableFileSystem):
 
     def copy(self, path1: Any, path2: Any, recursive: bool = False, **options: Any) -> None:
         """Copy objects, or with `recursive` folders; not into themselves."""
+        for path in path2 if isinstance(path2, list) else [path2]:
+            require_present(place_of(path))  # [FS-2] before anything is copied
         if recursive and isinstance(path1, str) and isinstance(path2, str):
             source, target = strip(path1), strip(path2)
             if source and f"{target}/".startswith(f"{source}/") and target != source:
@@ -223,7 +225,10 @@ class MstBucketFileSystem(ReadableFileSystem):
         """
         if recursive and maxdepth is None:
             roots = self.expand_path(path)
-            for root in roots:
+            for root in roots:  # [FS-16] all are looked at before one is removed
+                require_present(place_of(root))
+                if not root:
+                    raise InvalidInput("the root holds all buckets: name those that are to be removed")
                 self.info(root)
             for root in roots:
                 self._remove_tree(place_of(root))
@@ -236,9 +241,6 @@ class MstBucketFileSystem(ReadableFileSystem):
         self._delete([place_of(one) for one in paths if one not in folders])
 
     def _remove_tree(self, place: Place) -> None:
-        require_present(place)
-        if not place.bucket:
-            raise InvalidInput("the root holds all buckets: name those that are to be removed")
         with telling(str(place)):
             bucket = self._opened.bucket(place.bucket)
             delete_all(bucket, keys_of_tree(bucket, place))

@@ -248,6 +248,18 @@ def test_slices_of_many_objects_come_in_the_order_in_which_they_were_asked_for(f
         fs.cat_ranges(["things/1"], [0, 1], 2)
 
 
+def test_the_bytes_of_many_objects_come_by_path(fs: MstBucketFileSystem) -> None:
+    fs.pipe({"things/a/1": b"1", "things/a/b/2": b"2", "things/3": b"3"})
+    assert fs.cat("things/3") == fs.cat("things/3", recursive=True) == b"3"
+    assert fs.cat(["things/3"]) == {"things/3": b"3"}
+    assert fs.cat("things/a", recursive=True) == {"things/a/1": b"1", "things/a/b/2": b"2"}
+    assert fs.cat("things/**/[12]") == {"things/a/1": b"1", "things/a/b/2": b"2"}
+    assert fs.cat(["things/3", "things/none"], on_error="omit") == {"things/3": b"3"}
+    assert isinstance(fs.cat(["things/none"], on_error="return")["things/none"], FileNotFoundError)
+    with pytest.raises(FileNotFoundError):
+        fs.cat(["things/3", "things/none"])
+
+
 # --- transactions ---
 
 WRITES: dict[str, Callable[[MstBucketFileSystem, str, Any], None]] = {
