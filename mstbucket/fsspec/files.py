@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from fsspec.spec import AbstractBufferedFile
 
 from mstbucket.api.bucket import Bucket
-from mstbucket.errors import MstBucketError
+from mstbucket.errors import InvalidInput, MstBucketError
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.paths import Place
 from mstbucket.limits import FSSPEC_BLOCK_SIZE, MIB, PART_SIZE_MIN, PARTS_MAX
 from mstbucket.model.uploads import Part, Upload
 
 if TYPE_CHECKING:
-    from mstbucket.fsspec.system import MstBucketFileSystem
+    from mstbucket.fsspec.looking import ReadableFileSystem
 
 ANY: Final = "*"  # in If-None-Match: whatever is there
 
@@ -28,7 +28,7 @@ class ReadFile(AbstractBufferedFile):
     """An object that is read; every range comes from the object that was there when it was opened ([FS-10])."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        fs: MstBucketFileSystem = self.fs
+        fs: ReadableFileSystem = self.fs
         return fs.read_again(self.path, start, end, self.details["etag"])
 
 
@@ -40,7 +40,7 @@ class WrittenFile(AbstractBufferedFile):
 
     def __init__(
         self,
-        fs: MstBucketFileSystem,
+        fs: ReadableFileSystem,
         place: Place,
         bucket: Bucket,
         block_size: int | None,
@@ -61,7 +61,7 @@ class WrittenFile(AbstractBufferedFile):
     def write(self, data: Any) -> int:
         """Take bytes; whenever a block is full it is sent."""
         if self.closed:
-            raise ValueError("I/O operation on closed file.")
+            raise InvalidInput(f"{self.path} is closed: open it again")  # a ValueError, as with files
         view = memoryview(data).cast("B")
         at = 0
         while at < len(view):

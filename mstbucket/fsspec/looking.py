@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, cast
@@ -13,7 +13,7 @@ from fsspec.spec import AbstractFileSystem
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.store import Store
-from mstbucket.errors import NotFound, Unsupported
+from mstbucket.errors import InvalidInput, NotFound, Unsupported
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.listing import Entry, Source
@@ -114,7 +114,7 @@ class ReadableFileSystem(AbstractFileSystem):
     ) -> list[str] | dict[str, Entry]:
         """All objects below a folder, in order; one listing, unless `maxdepth` says how many levels are enough."""
         if maxdepth is not None and maxdepth < 1:
-            raise ValueError("maxdepth must be at least 1")
+            raise InvalidInput("maxdepth must be at least 1")
         path = strip(path)
         found: dict[str, Entry] = {}
         if path:
@@ -147,6 +147,19 @@ class ReadableFileSystem(AbstractFileSystem):
             for below in entries:
                 found.setdefault(below["name"], below)
         return found
+
+    def walk(
+        self, path: str, maxdepth: int | None = None, topdown: bool = True, on_error: Any = "omit", **options: Any
+    ) -> Iterator[Any]:
+        """Folder after folder: its path, its folders, its files. One that has gone is left out, and no other ([FS-20])."""
+
+        def told(error: Exception) -> None:
+            if on_error == "raise" or not isinstance(error, FileNotFoundError):
+                raise error
+            if callable(on_error):
+                on_error(error)
+
+        yield from super().walk(path, maxdepth, topdown, told, **options)
 
     def checksum(self, path: str) -> str:
         """The CID of an object's bytes: equal bytes have an equal one, in every store ([FS-8])."""
@@ -238,7 +251,7 @@ class ReadableFileSystem(AbstractFileSystem):
         first = starts if isinstance(starts, list) else [starts] * len(paths)
         last = ends if isinstance(ends, list) else [ends] * len(paths)
         if len(first) != len(paths) or len(last) != len(paths):
-            raise ValueError(f"there are {len(paths)} paths, {len(first)} starts and {len(last)} ends")
+            raise InvalidInput(f"there are {len(paths)} paths, {len(first)} starts and {len(last)} ends")
 
         def read(path: str, start: int | None, end: int | None) -> bytes | Exception:
             try:

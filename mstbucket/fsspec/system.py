@@ -198,7 +198,7 @@ class MstBucketFileSystem(ReadableFileSystem):
             source, target = strip(path1), strip(path2)
             if source and f"{target}/".startswith(f"{source}/") and target != source:
                 raise InvalidInput(f"{source!r} cannot be copied into itself, to {target!r}")
-        super().copy(path1, path2, recursive=recursive, with_folder=recursive, **options)
+        super().copy(path1=path1, path2=path2, recursive=recursive, with_folder=recursive, **options)
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any) -> None:
         """Copy, and then remove exactly what was copied ([FS-15])."""

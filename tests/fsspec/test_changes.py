@@ -181,6 +181,15 @@ def test_a_bucket_is_no_object(fs: MstBucketFileSystem, write: Callable[[MstBuck
         write(fs)
 
 
+def test_a_walk_of_what_is_not_there_is_empty_or_says_so(fs: MstBucketFileSystem) -> None:
+    said: list[Exception] = []
+    assert list(fs.walk("things/none")) == []
+    assert list(fs.walk("things/none", on_error=said.append)) == []
+    assert [type(error) for error in said] == [FileNotFoundError]
+    with pytest.raises(FileNotFoundError):
+        list(fs.walk("things/none", on_error="raise"))
+
+
 def test_an_error_has_the_librarys_own_as_its_cause(fs: MstBucketFileSystem) -> None:
     """[FS-20]"""
     fs.pipe_file("things/a", b"x")
@@ -210,6 +219,6 @@ def test_damage_is_no_absence(fs: MstBucketFileSystem, store: mstbucket.Store, t
 def test_a_store_that_cannot_be_read_is_not_an_absent_object(fs: MstBucketFileSystem, store: mstbucket.Store) -> None:
     """[FS-20]"""
     store.close()
-    for ask in (fs.exists, fs.isfile, fs.isdir):
+    for ask in (fs.exists, fs.isfile, fs.isdir, fs.find, lambda path: list(fs.walk(path)), lambda path: fs.glob(f"{path}*")):
         with pytest.raises(errors.StorageError):
             ask("things/a")
