@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -81,6 +82,7 @@ class Bucket(
         object_lock_mode: str | None = None,
         object_lock_retain_until: datetime | None = None,
         object_lock_legal_hold: bool | None = None,
+        checksums_behind: Callable[[], Mapping[str, str]] | None = None,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -107,6 +109,8 @@ class Bucket(
             object_lock_mode, object_lock_retain_until: a retention in place of the bucket's default: `GOVERNANCE` or
                 `COMPLIANCE`, and an aware datetime in the future. Both or neither.
             object_lock_legal_hold: True puts the version under a legal hold.
+            checksums_behind: gives further `checksums`, which come behind the body; called when that was read to its end.
+                Each is of `checksum_algorithm`.
 
         Raises:
             BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
@@ -139,6 +143,7 @@ class Bucket(
             object_lock_mode=object_lock_mode,
             object_lock_retain_until=object_lock_retain_until,
             object_lock_legal_hold=object_lock_legal_hold,
+            checksums_behind=checksums_behind,
         )
         return putting.put_one(self._context, self.name, request)
 
@@ -326,7 +331,11 @@ class Bucket(
         return commits.log(self._context.db, self.name)
 
     def export_car(
-        self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        executor: Executor | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> ExportReport:
         """Write the newest commit and everything it reaches as one CARv1 file.
 
@@ -336,6 +345,7 @@ class Bucket(
 
         Args:
             target: a path, or a binary file open for writing (which stays open).
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
             progress: called now and then with the number of bytes written so far.
 
         Raises:
@@ -348,10 +358,12 @@ class Bucket(
             root, said = lease.commit.cid, lease.during(progress)
             if isinstance(target, (str, os.PathLike)):
                 with replacing(Path(target)) as file:
-                    return exporting.export(self._context, self.name, root, file, said)
-            return exporting.export(self._context, self.name, root, target, said)
+                    return exporting.export(self._context, self.name, root, file, said, executor)
+            return exporting.export(self._context, self.name, root, target, said, executor)
 
-    def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
+    def verify(
+        self, *, executor: Executor | None = None, progress: Callable[[int], object] | None = None
+    ) -> CheckReport:
         """Check the newest commit against this store from end to end, and the index against the tree, both ways.
 
         Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
@@ -359,10 +371,14 @@ class Bucket(
         exactly the manifest that the tree holds for it. Writers and flushes may go on meanwhile; no snapshot of the
         database is held while blocks are read.
 
+        Args:
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
+            progress: called now and then with the number of bytes judged so far.
+
         Raises:
             NoSuchCommit: the bucket was never flushed.
             CorruptionError, FormatError: the first thing that is not true, with the block or key concerned.
         """
         head, lease = hold_newest(self._context, self.name)
         with lease:
-            return checking.check(self._context, head, lease.during(progress))
+            return checking.check(self._context, head, lease.during(progress), executor)

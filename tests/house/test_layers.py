@@ -22,6 +22,7 @@ LAYERS: list[list[str]] = [
     ["services"],
     ["api", "__init__", "testing"],
     ["sync"],
+    ["gateway"],
     ["cli"],
     ["fsspec"],  # it finds the store where the command line does
     ["__main__"],
@@ -47,6 +48,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
     "fsspec": ("mstbucket.fsspec",),
+    "uvicorn": ("mstbucket.gateway.serve", "mstbucket.gateway.wire.protocol"),
+    "prometheus_client": ("mstbucket.gateway.metrics",),
+    "defusedxml": ("mstbucket.gateway.s3.xml_in",),
     "pytest": ("mstbucket.testing",),  # which only tests import
 }
 
