@@ -14,13 +14,14 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 
 from mstbucket.api.bucket import Bucket
-from mstbucket.errors import BucketAlreadyExists, InvalidInput, NoSuchKey
+from mstbucket.errors import BucketAlreadyExists, InvalidInput, InvalidRequest, NoSuchKey, PreconditionFailed
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.files import ANY, PackedFile, ReadFile, WrittenFile
 from mstbucket.fsspec.looking import ReadableFileSystem
 from mstbucket.fsspec.paths import Place, place_of, require_key, require_present, strip
 from mstbucket.fsspec.removing import delete_all, keys_of_tree
+from mstbucket.sync.single import copy_object
 
 _MODES: Final = ("rb", "wb", "xb")
 
@@ -160,7 +161,7 @@ class MstBucketFileSystem(ReadableFileSystem):
     def cp_file(
         self, path1: str, path2: str, copied: list[Place] | None = None, with_folder: bool = False, **_: Any
     ) -> None:
-        """Copy an object without moving a byte of it, also out of a commit.
+        """Copy an object, also out of a commit; no byte of it is written again.
 
         Args:
             path1, path2: from where, and where to.
@@ -174,7 +175,13 @@ class MstBucketFileSystem(ReadableFileSystem):
             bucket = self._opened.bucket(target.bucket)
 
             def copy(old: str, new: str) -> None:
-                bucket.copy_object(old, new, source_bucket=source)
+                try:
+                    bucket.copy_object(old, new, source_bucket=source)
+                except InvalidRequest:  # it may be too large for one copy, which is seldom: nobody is asked before
+                    try:
+                        copy_object(source, old, bucket, new, source.head_object(old).size)
+                    except PreconditionFailed as error:
+                        raise OSError(errno.ESTALE, str(error), path1) from error
                 if copied is not None:
                     copied.append(Place(place.bucket, place.commit, old))
 

@@ -13,6 +13,7 @@ import pytest
 import mstbucket
 from mstbucket import errors
 from mstbucket.fsspec import MstBucketFileSystem
+from mstbucket.limits import MIB
 
 
 def test_mkdir_makes_buckets_and_nothing_below_them(fs: MstBucketFileSystem, store: mstbucket.Store) -> None:
@@ -117,6 +118,44 @@ def test_a_copy_is_the_same_object_with_all_that_is_known_of_it(fs: MstBucketFil
     for ask in (fs.checksum, fs.modified):
         with pytest.raises(IsADirectoryError):
             ask("things")
+
+
+@pytest.mark.parametrize("root", ["things", "things@1"])
+def test_an_object_above_the_limit_of_a_copy_is_copied_in_parts(
+    fs: MstBucketFileSystem, store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    """[FS-15] With a limit of 5 MiB instead of GiB, which is that of parts."""
+    bucket = store.bucket("things")
+    put = bucket.put_object("a", bytes(range(256)) * 50_000, content_type="text/plain", metadata={"k": "v"}, tags={"t": "u"})
+    bucket.flush()
+    for module in ("mstbucket.sync.single", "mstbucket.services.objects.copy"):
+        monkeypatch.setattr(f"{module}.COPY_SIZE_MAX", 5 * MIB)
+    fs.cp(f"{root}/a", "things/b")
+    info = bucket.head_object("b")
+    assert (info.content, info.content_type, info.metadata, info.tags) == (put.content, "text/plain", {"k": "v"}, {"t": "u"})
+    assert len(info.parts) == 3
+    assert bucket.list_multipart_uploads().uploads == ()
+
+
+def test_a_large_object_that_is_overwritten_while_it_is_copied_is_not_mixed(
+    fs: MstBucketFileSystem, store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = store.bucket("things")
+    bucket.put_object("a", bytes(12 * MIB))
+    for module in ("mstbucket.sync.single", "mstbucket.services.objects.copy"):
+        monkeypatch.setattr(f"{module}.COPY_SIZE_MAX", 5 * MIB)
+    upload_part = mstbucket.Bucket.upload_part
+
+    def late(self: mstbucket.Bucket, *arguments: Any, **options: Any) -> mstbucket.Part:
+        part = upload_part(self, *arguments, **options)
+        bucket.put_object("a", b"1" * 12 * MIB)
+        return part
+
+    monkeypatch.setattr(mstbucket.Bucket, "upload_part", late)
+    with pytest.raises(OSError, match=f"Errno {errno.ESTALE}"):
+        fs.cp("things/a", "things/b")
+    assert fs.find("things") == ["things/a"]
+    assert bucket.list_multipart_uploads().uploads == ()
 
 
 @pytest.mark.parametrize("verb", ["cp", "mv"])
