@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from fsspec.spec import AbstractFileSystem
 
@@ -21,6 +21,8 @@ from mstbucket.fsspec.paths import SCHEME, Place, place_of, require_key, strip
 from mstbucket.fsspec.reading import read_slice
 from mstbucket.fsspec.stores import OpenStore, find_place, open_place, require_store
 from mstbucket.limits import FSSPEC_RANGES_AT_ONCE
+
+_KINDS: Final = ("directory", "file")
 
 
 class ReadableFileSystem(AbstractFileSystem):
@@ -149,17 +151,47 @@ class ReadableFileSystem(AbstractFileSystem):
         return found
 
     def walk(
-        self, path: str, maxdepth: int | None = None, topdown: bool = True, on_error: Any = "omit", **options: Any
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: Any = "omit",
+        detail: bool = False,
+        **_: Any,
     ) -> Iterator[Any]:
-        """Folder after folder: its path, its folders, its files. One that has gone is left out, and no other ([FS-20])."""
+        """Folder after folder: its path, its folders, its files. One that has gone is left out, and no other ([FS-20]).
 
-        def told(error: Exception) -> None:
-            if on_error == "raise" or not isinstance(error, FileNotFoundError):
-                raise error
+        A name joined to the path by a slash is the path of what it names: the object `a//b` is `/b` of `a` ([FS-5]).
+
+        Args:
+            path: where to begin.
+            maxdepth: how many levels, at least 1; None for all.
+            topdown: a folder before those in it; what is taken out of its folders is not gone into.
+            on_error: `omit` or `raise` where a folder has gone, or what is called with the error.
+            detail: maps of names to entries, not lists of names.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise InvalidInput("maxdepth must be at least 1")
+        path = strip(path)
+        try:
+            entries = self.ls(path)
+        except FileNotFoundError as error:
+            if on_error == "raise":
+                raise
             if callable(on_error):
                 on_error(error)
-
-        yield from super().walk(path, maxdepth, topdown, told, **options)
+            return
+        start = len(path) + 1 if path else 0
+        both = {kind: {entry["name"][start:]: entry for entry in entries if entry["type"] == kind} for kind in _KINDS}
+        folders, files = both.values() if detail else map(list, both.values())
+        if topdown:
+            yield path, folders, files
+        if maxdepth is None or maxdepth > 1:
+            for name in folders:
+                inner = f"{path}/{name}" if path else name
+                yield from self.walk(inner, maxdepth and maxdepth - 1, topdown, on_error, detail)
+        if not topdown:
+            yield path, folders, files
 
     def checksum(self, path: str) -> str:
         """The CID of an object's bytes: equal bytes have an equal one, in every store ([FS-8])."""

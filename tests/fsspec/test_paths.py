@@ -72,6 +72,9 @@ def test_every_object_is_listed_once_whatever_the_keys_are(store: mstbucket.Stor
     files = sorted(f"{bucket.name}/{name}" for name in names if not name.endswith("/"))
     assert fs.find(bucket.name) == files
     assert fs.find(bucket.name, maxdepth=20) == files
+    for topdown in (True, False):
+        walked = [f"{at}/{name}" for at, _, inside in fs.walk(bucket.name, topdown=topdown) for name in inside]
+        assert sorted(walked) == files
     assert fs.find(bucket.name, maxdepth=20, withdirs=True) == fs.find(bucket.name, withdirs=True)
     assert {path: fs.cat_file(path) for path in files} == {path: path.partition("/")[2].encode() for path in files}
 
@@ -115,6 +118,27 @@ def test_a_recursive_copy_move_and_removal_take_every_key_along(store: mstbucket
     assert (below("to"), below("copy")) == ({}, before)
     fs.rm(bucket.name, recursive=True)
     assert not fs.exists(bucket.name)
+
+
+def test_the_deepest_folders_are_walked(fs: MstBucketFileSystem, store: mstbucket.Store) -> None:
+    """[FS-5] A key has at most 511 folders above it."""
+    deepest = "things/" + "a/" * 511 + "b"
+    fs.pipe_file(deepest, b"x")
+    assert fs.find("things", maxdepth=600) == [deepest]
+    assert [f"{at}/{name}" for at, _, inside in fs.walk("things") for name in inside] == [deepest]
+    assert len(fs.find("things", withdirs=True)) == 513
+
+
+def test_a_walk_goes_only_into_the_folders_that_are_left(fs: MstBucketFileSystem) -> None:
+    fs.pipe({"things/a/1": b"", "things/b/c/2": b"", "things/b/3": b""})
+    seen = []
+    for at, folders, files in fs.walk("things"):
+        seen.append((at, list(folders), files))
+        folders[:] = [name for name in folders if name != "c"]
+    assert seen == [("things", ["a", "b"], []), ("things/a", [], ["1"]), ("things/b", ["c"], ["3"])]
+    detailed = {at: files for at, _, files in fs.walk("things/b", detail=True, topdown=False)}
+    assert {at: list(files) for at, files in detailed.items()} == {"things/b/c": ["2"], "things/b": ["3"]}
+    assert detailed["things/b"]["3"]["size"] == 0
 
 
 def test_a_name_that_is_an_object_and_a_folder_is_the_object(fs: MstBucketFileSystem) -> None:
