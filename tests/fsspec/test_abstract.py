@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from fsspec.tests.abstract import (
@@ -14,13 +15,27 @@ from fsspec.tests.abstract import (
     AbstractPutTests,
 )
 
+import mstbucket
 from mstbucket.fsspec import MstBucketFileSystem
+
+
+@pytest.fixture(scope="module")
+def shared(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MstBucketFileSystem]:
+    """One store for all of them: they clean up, as they do on a service."""
+    name = databases.create(template)
+    blobs = tmp_path_factory.mktemp("blobs")
+    with mstbucket.open(database=databases.url(name), blobs=blobs, background=False) as store:
+        store.create_bucket("things")
+        yield MstBucketFileSystem(store, skip_instance_cache=True)
+    databases.remove(name)
 
 
 class Fixtures(AbstractFixtures):
     @pytest.fixture
-    def fs(self, fs: MstBucketFileSystem) -> MstBucketFileSystem:
-        return fs
+    def fs(self, shared: MstBucketFileSystem) -> Iterator[MstBucketFileSystem]:
+        yield shared
+        if shared.exists("things/here"):
+            shared.rm("things/here", recursive=True)
 
     @pytest.fixture
     def fs_join(self) -> Callable[..., str]:
