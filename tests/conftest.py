@@ -9,7 +9,7 @@ deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
 
 The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required. Those marked
 `node` need node 20 with npm: MSTBUCKET_TEST_NODE. Those marked `dask` need the package
-`distributed`: MSTBUCKET_TEST_DASK.
+`distributed`: MSTBUCKET_TEST_DASK. Those marked `datatools` need DATA_TOOLS: MSTBUCKET_TEST_DATATOOLS.
 """
 
 from __future__ import annotations
@@ -269,10 +269,20 @@ def clients_are_there() -> bool:
     return "MSTBUCKET_TEST_CLIENTS" in os.environ
 
 
-#: What some tests need that is not Python's: the mark of these tests, and whether it is there.
+#: What pip has and the lock has not: hundreds of MB, for tests of what others do with this package.
+DATA_TOOLS: Final = ("pandas", "pyarrow", "duckdb", "zarr", "xarray")
+
+
+def data_tools_are_there() -> bool:
+    """Whether all of them are installed, or have to be."""
+    found = [importlib.util.find_spec(name) for name in DATA_TOOLS]
+    return os.environ.get("MSTBUCKET_TEST_DATATOOLS") == "required" or None not in found
+
+
+#: What some tests need that is not in the lock: the mark of these tests, and whether it is there.
 WANTED: Final[dict[str, Callable[[], bool]]] = {
     "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there,
-    "clients": clients_are_there,
+    "datatools": data_tools_are_there, "clients": clients_are_there,
 }  # fmt: skip
 
 
@@ -294,6 +304,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("Executors on several machines were NOT tested: pip install distributed")
     if not node_is_there():
         terminalreporter.write_line("Programs in JavaScript were NOT tested: there is no node with npm")
+    if not data_tools_are_there():
+        terminalreporter.write_line(f"Data tools were NOT tested: pip install {' '.join(DATA_TOOLS)}")
     if not s3_is_there():
         terminalreporter.write_line(
             "S3 was NOT tested: there is neither MSTBUCKET_TEST_S3_ENDPOINT nor Ceph's gateway (apt-get install "

@@ -64,7 +64,10 @@ def write_into(tree: Tree, key: str, reader: ObjectReader, meter: Meter) -> str:
 def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, size: int) -> PutResult:
     """Copy one object, which has *size* bytes, with what goes with it; no byte of it is read or moved.
 
-    But for one of more than 5 GiB from the past: that is read.
+    But one of more than 5 GiB is read, and written only where the store does not have it.
+
+    Raises:
+        PreconditionFailed: one of more than 5 GiB was overwritten meanwhile; nothing was stored.
     """
     if size <= COPY_SIZE_MAX:
         return target.copy_object(key, to, source_bucket=source)
@@ -73,21 +76,12 @@ def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, 
         to, content_type=info.content_type, metadata=info.metadata, headers=info.headers, tags=info.tags
     )
     try:
-        parts = []
+        parts: list[Part] = []
         for number, start in enumerate(range(0, info.size, COPY_SIZE_MAX), 1):
             span = f"bytes={start}-{min(start + COPY_SIZE_MAX, info.size) - 1}"
-            part = _part(source, key, target, to, upload.id, number, span)
-            parts.append((number, part.etag))
+            with source.get_object(key, range=span, if_match=info.etag) as reader:  # all parts are of one object
+                parts.append(target.upload_part(to, upload.id, number, reader))
         return target.complete_multipart_upload(to, upload.id, parts)
     except BaseException:
         target.abort_multipart_upload(to, upload.id)
         raise
-
-
-def _part(
-    source: Bucket | BucketView, key: str, target: Bucket, to: str, upload: str, number: int, span: str
-) -> Part:
-    if isinstance(source, BucketView):
-        with source.get_object(key, range=span) as reader:
-            return target.upload_part(to, upload, number, reader)
-    return target.upload_part_copy(to, upload, number, key, source_bucket=source.name, range=span)

@@ -24,6 +24,7 @@ LAYERS: list[list[str]] = [
     ["sync"],
     ["gateway"],
     ["cli"],
+    ["fsspec"],  # it finds the store where the command line does
     ["__main__"],
 ]
 SURFACE = next(parts for parts in LAYERS if "api" in parts)  # one part: the public modules know each other
@@ -46,6 +47,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
+    "fsspec": ("mstbucket.fsspec",),
     "uvicorn": ("mstbucket.gateway.serve", "mstbucket.gateway.wire.protocol"),
     "prometheus_client": ("mstbucket.gateway.metrics",),
     "defusedxml": ("mstbucket.gateway.s3.xml_in",),

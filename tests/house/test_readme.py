@@ -63,11 +63,13 @@ def shows(expected: str, actual: str) -> bool:
     return re.fullmatch(pattern, actual) is not None
 
 
-def test_the_python_session_prints_what_the_readme_says(
-    readme: str, environment: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("number", range(2))
+def test_a_python_session_prints_what_the_readme_says(
+    readme: str, environment: dict[str, str], tmp_path: Path, number: int
 ) -> None:
-    (script,) = blocks(readme, "python")
-    (expected,) = blocks(readme, "text")
+    scripts, outputs = blocks(readme, "python"), blocks(readme, "text")
+    assert len(scripts) == len(outputs) == 2
+    script, expected = scripts[number], outputs[number]
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
