@@ -12,12 +12,15 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
+from random import Random
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 
+import mstbucket
 from mstbucket.core.cid import to_text
 from mstbucket.errors import MstBucketError
 from mstbucket.verify.car import verify_car
@@ -28,7 +31,7 @@ GOOD: dict[str, dict[str, Any]] = json.loads((FIXTURES / "exports" / "index.json
 BAD: dict[str, dict[str, Any]] = json.loads((FIXTURES / "negative-exports" / "index.json").read_text(encoding="utf-8"))
 CLASS_OF = {  # [VER-32]
     "InvalidCar": "malformed", "InvalidBlock": "malformed", "ForeignCar": "malformed", "HashMismatch": "untrue",
-    "Untrue": "untrue", "MissingBlock": "missing", "ExtraBlock": "extra", "Unsupported": "unsupported",
+    "Untrue": "untrue", "OtherCommit": "untrue", "MissingBlock": "missing", "ExtraBlock": "extra", "Unsupported": "unsupported",
 }  # fmt: skip
 SEVERAL = {"malformed", "untrue"}
 
@@ -50,10 +53,9 @@ def exports(*names: str) -> list[bytes]:
     return [(FIXTURES / "exports" / f"{name}.car").read_bytes() for name in names]
 
 
-def asked(question: str, files: Iterable[bytes]) -> list[dict[str, Any]]:
-    """The answers of the second judge; *question* is `verify`, `rebuild`, or `proof` with the CID behind a space."""
-    what, _, more = question.partition(" ")
-    frames = b"".join(b"%s %d %s\n%s" % (what.encode(), len(data), more.encode(), data) for data in files)
+def asked(what: str, files: Iterable[bytes], commits: Iterable[str] = repeat("")) -> list[dict[str, Any]]:
+    """The answers of the second judge; *what* is `verify`, `rebuild`, or `proof`, where each file has its commit."""
+    frames = b"".join(b"%s %d %s\n%s" % (what.encode(), len(data), cid.encode(), data) for data, cid in zip(files, commits))
     ran = subprocess.run(["node", str(JUDGE), "batch"], check=True, input=frames, stdout=subprocess.PIPE, timeout=500)
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -169,6 +171,65 @@ def test_what_both_take_is_made_again_byte_for_byte(shop: Shop, forge_type: Any)
     answers = [answer for answer in asked("rebuild", files) if answer["ok"]]
     assert len(answers) > 80
     assert all(answer["same"] for answer in answers)
+
+
+# --- proofs -----------------------------------------------------------------------------------------------------------
+
+
+def proofs_of(bucket: mstbucket.Bucket, count: int) -> list[bytes]:
+    """Proofs of keys that are there and not, of ranges of bodies, and of pages."""
+    random = Random(7)
+    keys = sorted({a + b + c for a in "/ab" for b in ("", "/", "a", "b", "é") for c in ("", "/", "0", "1", "2", "a/x")})
+    bucket.put_objects(mstbucket.PutRequest(key, key.encode()) for key in keys)
+    bucket.put_object("nothing", b"")
+    bucket.flush()
+    found = []
+    for _n in range(count):
+        out = io.BytesIO()
+        key = random.choice([*keys, "nothing", "c", "a/zz", "0"])
+        match random.randrange(4):
+            case 0:
+                bucket.prove_key(key, out)
+            case 1:
+                whole = random.choice(keys)
+                end = random.randrange(1, len(whole.encode()) + 1)
+                bucket.prove_key(whole, out, range=f"bytes={random.randrange(end)}-{end - 1}")
+            case _:
+                text = lambda none: random.choice([none, none, "/", "a", "b", "é", "a/", "a/0", "b//", "/a", "zz"])  # noqa: E731
+                most = random.choice((1, 2, 3, 5, 20, 1000))
+                bucket.prove_page(out, prefix=text(""), delimiter=text(None), start_after=text(None), max_keys=most)
+        found.append(out.getvalue())
+    return found
+
+
+def proved(data: bytes, commit: str) -> dict[str, Any]:
+    try:
+        found = mstbucket.check_proof(io.BytesIO(data), commit)
+    except MstBucketError as error:
+        name = type(error).__name__
+        return {"ok": False, "class": CLASS_OF[name], "message": str(error)}
+    objects = {item.key: item.cid for item in found.objects}
+    said = {"objects": objects, "common_prefixes": list(found.common_prefixes), "next_start_after": found.next_start_after}
+    return {"ok": True} | said
+
+
+def test_both_say_the_same_of_proofs_and_of_changed_ones(bucket: mstbucket.Bucket, shop: Shop) -> None:
+    """[PROOF-1] to [PROOF-8]; a changed commit or tree is asked for by its new name."""
+    good = proofs_of(bucket, 150)
+    files = good + shop.mutants.mutants(good, seed=8, count=1_500)
+    head = bucket.head_commit()
+    assert head is not None
+    commits = [shop.mutants.second_name(data, head.cid) for data in files]
+    theirs = asked("proof", files, commits)
+    apart = []
+    for data, commit, answer in zip(files, commits, theirs, strict=True):
+        ours = proved(data, commit)
+        same = all(answer[name] == value for name, value in ours.items() if name not in ("class", "message"))
+        if not same or (not ours["ok"] and ours["class"] != answer["class"] and not {ours["class"], answer["class"]} <= SEVERAL):
+            apart.append((len(data), commit, data.hex(), ours, answer))
+    assert all(answer["ok"] for answer in theirs[: len(good)])
+    assert {answer.get("class", "good") for answer in theirs} == {"good", "malformed", "untrue", "missing", "extra", "unsupported"}
+    assert not apart, (len(apart), Counter((a[3].get("class"), a[4].get("class"), a[4].get("clause")) for a in apart), min(apart))
 
 
 @pytest.mark.slow

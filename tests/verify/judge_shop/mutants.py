@@ -6,6 +6,7 @@ It knows the container and how a CID is written, and of DAG-CBOR what a generic 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from random import Random
@@ -13,7 +14,9 @@ from typing import Any
 
 from mstbucket.core import dagcbor
 from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.cid import to_text
 from mstbucket.core.dagcbor import Link
+from mstbucket.errors import MstBucketError
 
 Blocks = list[tuple[bytes, bytes]]  # the CID of each block and the block, the root first
 
@@ -190,3 +193,11 @@ def mutants(bases: list[bytes], seed: int, count: int) -> list[bytes]:
         data, blocks = parts[random.randrange(len(parts))]
         found.append(KINDS[n % len(KINDS)](random, data, list(blocks)))
     return found
+
+
+def second_name(data: bytes, otherwise: str) -> str:
+    """The CID of the second block of a proof, its commit, where the file can be read so far."""
+    try:
+        return to_text(list(itertools.islice(CarReader(io.BytesIO(data)), 2))[1][0])
+    except (MstBucketError, IndexError):
+        return otherwise
