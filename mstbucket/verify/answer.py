@@ -25,7 +25,7 @@ from mstbucket.core.s3rules.listing import common_prefix
 from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
 from mstbucket.core.unixfs import body_height, open_block
 from mstbucket.errors import Untrue
-from mstbucket.limits import KEY_MAX
+from mstbucket.limits import CHUNK_SIZE, KEY_MAX
 from mstbucket.verify.node import Node, Place, judge
 from mstbucket.verify.tree import check_node_cid
 
@@ -113,6 +113,9 @@ def _object(key: str, cid: CID, take: Take) -> ProvedObject:
     found = manifests.decode(take(cid, "manifest"))
     if found.delete_marker:  # [VER-15]
         raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
+    if found.size is not None and found.size <= CHUNK_SIZE and found.content is not None:
+        if found.sha256 is not None and found.sha256 != found.content[4:]:  # [VER-16]
+            raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
     return ProvedObject(key, cid, found)
 
 
@@ -176,8 +179,10 @@ class _Page:
 
     def _is_needed(self, place: Place) -> bool:
         """Whether a subtree can hold a key that changes the page: all of its keys are between the two of its place."""
-        _, _, low, high = place
-        if self._end is not None and low >= self._end:
+        _, height, low, high = place
+        if height is None:
+            return True  # [PROOF-6] the root is asked for, whatever the question
+        if self._end is not None and max(low, self._after) >= self._end:
             return False
         if high is not None and (high <= self._first or high <= self._after):
             return False
