@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
 from mstbucket.core import statement as statements
-from mstbucket.core.cid import CID
+from mstbucket.core.cid import CID, RAW, codec
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import TOP, decode_key, encode_key, prefix_end
 from mstbucket.core.manifest import Manifest
@@ -25,7 +25,7 @@ from mstbucket.core.s3rules.listing import common_prefix
 from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
 from mstbucket.core.unixfs import body_height, open_block
 from mstbucket.errors import Untrue
-from mstbucket.limits import CHUNK_SIZE, KEY_MAX
+from mstbucket.limits import KEY_MAX
 from mstbucket.verify.node import Node, Place, judge
 from mstbucket.verify.tree import check_node_cid
 
@@ -113,9 +113,9 @@ def _object(key: str, cid: CID, take: Take) -> ProvedObject:
     found = manifests.decode(take(cid, "manifest"))
     if found.delete_marker:  # [VER-15]
         raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
-    if found.size is not None and found.size <= CHUNK_SIZE and found.content is not None:
-        if found.sha256 is not None and found.sha256 != found.content[4:]:  # [VER-16]
-            raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
+    content, digest = found.content, found.sha256
+    if content is not None and codec(content) == RAW and digest is not None and digest != content[4:]:  # [VER-16]
+        raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
     return ProvedObject(key, cid, found)
 
 

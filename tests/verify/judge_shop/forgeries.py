@@ -13,7 +13,8 @@ from mstbucket.core.dagcbor import Link
 from .mutants import Blocks, car_of, encode, replaced
 
 CHUNK, WIDTH, OBJECT_MAX = 1 << 20, 1024, 53_687_091_200_000
-EDGES = [edge + n for edge in (CHUNK, 2 * CHUNK, CHUNK << 10, CHUNK << 11, CHUNK << 20, CHUNK << 21, OBJECT_MAX) for n in (-1, 0, 1)]
+_FULL = (CHUNK, 2 * CHUNK, CHUNK << 10, CHUNK << 11, CHUNK << 20, CHUNK << 21, OBJECT_MAX)
+EDGES = [edge + n for edge in _FULL for n in (-1, 0, 1)]
 
 
 def histories(forge_type: Callable[[], Any], seed: int, count: int) -> list[bytes]:
@@ -39,7 +40,7 @@ def histories(forge_type: Callable[[], Any], seed: int, count: int) -> list[byte
     return found
 
 
-# --- bodies: nodes alone, so that a good one is an export with its chunks missing -------------------------------------------
+# --- bodies: nodes alone, so that a good one is an export with its chunks missing ----------------------------------------
 
 
 def _varint(number: int) -> bytes:

@@ -24,7 +24,7 @@ INTEGERS = (-1, 0, 1, 2, 23, 24, 1024, 1025, 1 << 20, (1 << 20) + 1, 1 << 53, (1
 TEXTS = ("", "a", "\0", "null", "é", "x" * 300, "Enabled", "Suspended", '"', "-")
 BYTES = (b"", b"\0", b"a", b"\xff", bytes(32), bytes(64), b"z" * 1025, b"\0ffffffffffffffff", b"a\0" + b"8" + b"0" * 15)
 OTHERS = (None, True, False, 0.5, [], {}, [0], [1, 2], {"": "a"}, {"a": ""}, {"a": 1})
-NAMES = ("version_id", "delete_marker", "sha256", "parts", "tags", "headers", "key", "sig", "forked", "prev", "versions", "x", "")
+NAMES = ("version_id", "delete_marker", "sha256", "parts", "tags", "headers", "key", "sig", "forked", "prev", "x", "")
 
 
 def blocks_of(data: bytes) -> Blocks:
@@ -96,7 +96,8 @@ def of_bytes(random: Random, data: bytes, _: Blocks) -> bytes:
             case 3:
                 del changed[place:]
             case _:
-                changed[place : place + 1] = bytes([changed[place] ^ 1 << random.randrange(8)] if place < len(changed) else [0])
+                flipped = changed[place] ^ 1 << random.randrange(8) if place < len(changed) else 0
+                changed[place : place + 1] = bytes([flipped])
     return bytes(changed)
 
 
@@ -174,8 +175,8 @@ def _change(random: Random, container: Any, place: Any, blocks: Blocks) -> None:
 
 def _value(random: Random, old: Any, blocks: Blocks) -> Any:
     kinds: list[Callable[[], Any]] = [
-        lambda: random.choice(INTEGERS), lambda: random.choice(TEXTS), lambda: random.choice(BYTES), lambda: random.choice(OTHERS),
-        lambda: Link(random.choice(blocks)[0]),
+        lambda: random.choice(INTEGERS), lambda: random.choice(TEXTS), lambda: random.choice(BYTES),
+        lambda: random.choice(OTHERS), lambda: Link(random.choice(blocks)[0]),
     ]  # fmt: skip
     same = {int: 0, str: 1, bytes: 2, Link: 4}.get(type(old))
     return random.choice(kinds)() if same is None or random.random() < 0.4 else kinds[same]()
