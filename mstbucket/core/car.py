@@ -268,9 +268,8 @@ def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
         value = decode(data)
     except InvalidBlock as error:
         _refuse_foreign(data, at)
-        where = at if error.offset is None else at + error.offset
         why = f"no CAR, or a damaged one: the CAR header is not strict DAG-CBOR: {error.message}"
-        raise InvalidCar(why, where) from error
+        raise InvalidCar(why, at) from error  # [CAR-13] not the byte inside, which another reader need not find
     # [CAR-1] exactly these two keys; an int, since True == 1
     if isinstance(value, dict) and value.keys() == {"roots", "version"} and type(value["version"]) is int:
         roots = value["roots"]

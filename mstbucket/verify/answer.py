@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
 from mstbucket.core import statement as statements
-from mstbucket.core.cid import CID
+from mstbucket.core.cid import CID, RAW, codec
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import TOP, decode_key, encode_key, prefix_end
 from mstbucket.core.manifest import Manifest
@@ -113,6 +113,9 @@ def _object(key: str, cid: CID, take: Take) -> ProvedObject:
     found = manifests.decode(take(cid, "manifest"))
     if found.delete_marker:  # [VER-15]
         raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
+    content, digest = found.content, found.sha256
+    if content is not None and codec(content) == RAW and digest is not None and digest != content[4:]:  # [VER-16]
+        raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
     return ProvedObject(key, cid, found)
 
 
@@ -176,8 +179,10 @@ class _Page:
 
     def _is_needed(self, place: Place) -> bool:
         """Whether a subtree can hold a key that changes the page: all of its keys are between the two of its place."""
-        _, _, low, high = place
-        if self._end is not None and low >= self._end:
+        _, height, low, high = place
+        if height is None:
+            return True  # [PROOF-6] the root is asked for, whatever the question
+        if self._end is not None and max(low, self._after) >= self._end:
             return False
         if high is not None and (high <= self._first or high <= self._after):
             return False

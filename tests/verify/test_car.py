@@ -486,3 +486,12 @@ def test_a_newer_format_says_so(forge: Any) -> None:
     forge.put(dag_cbor_cid(block), block)
     with pytest.raises(Unsupported, match="version 2"):
         verify(forge.car(dag_cbor_cid(block), [dag_cbor_cid(block)]))
+
+
+def test_whatever_is_wrong_in_the_header_is_at_its_first_byte(forge: Any) -> None:
+    """[CAR-13] A reader that decodes in another order finds another byte, so none of them is named."""
+    good = forge.car(forge.bucket({}))
+    for place in (*range(1, 14), *range(50, 59)):  # those of the CID make another root
+        for changed in (good[place] ^ 1, good[place] ^ 0x60):
+            with pytest.raises(InvalidCar, match="at byte 1\\)"):
+                verify(good[:place] + bytes([changed]) + good[place + 1 :])

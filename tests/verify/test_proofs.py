@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket.core import car, dagcbor
 from mstbucket.core.car import CarReader
-from mstbucket.core.cid import dag_cbor_cid, from_text, raw_cid
+from mstbucket.core.cid import dag_cbor_cid, from_text, raw_cid, to_text
 from mstbucket.errors import (
     CorruptionError,
     ExtraBlock,
@@ -289,6 +290,30 @@ def test_a_page_that_no_listing_has_is_no_statement(bucket: mstbucket.Bucket, ch
     root = dag_cbor_cid(block)
     with pytest.raises(InvalidBlock):
         checked(joined(root, [(root, block), *blocks[1:]]), head(bucket))
+
+
+def test_a_page_that_starts_after_all_of_its_prefix_takes_the_root_alone(bucket: mstbucket.Bucket) -> None:
+    """[PROOF-6] Nothing is asked for, so every subtree is passed over."""
+    for prefix, start_after in (("/a", "a"), ("a", "b"), ("a", "zz")):
+        data = of_page(bucket, prefix=prefix, start_after=start_after)
+        assert len(parts(data)[1]) == 3
+        assert checked(data, head(bucket)).objects == ()
+
+
+def test_a_manifest_that_contradicts_its_content_proves_nothing(forge: Any) -> None:
+    """[PROOF-5] [VER-16] An export with it is refused, and so is a proof."""
+    for digest, good in ((sha256(b"x").digest(), True), (bytes(32), False)):
+        value = forge.manifest(b"x", sha256=digest)
+        commit = forge.bucket({b"a": value})
+        statement = dagcbor.encode({"proof": 1, "commit": dagcbor.Link(commit), "key": "a"})
+        there = [(cid, forge.get(cid)) for cid in forge.order(commit) if cid[1] == 0x71]
+        blocks = [(dag_cbor_cid(statement), statement), *there]
+        data = joined(blocks[0][0], blocks)
+        if good:
+            assert [found.key for found in checked(data, to_text(commit)).objects] == ["a"]
+        else:
+            with pytest.raises(Untrue, match="another sha256"):
+                checked(data, to_text(commit))
 
 
 def test_an_export_is_no_proof_and_a_proof_no_export(bucket: mstbucket.Bucket) -> None:

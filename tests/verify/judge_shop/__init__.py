@@ -1,0 +1,1 @@
+"""What the differential run of two judges makes its files with."""
