@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mstbucket.api.bucket import Bucket
     from mstbucket.api.check_proof import check_proof
     from mstbucket.api.inspect_car import inspect_car
+    from mstbucket.api.join_cars import join_cars
     from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
     from mstbucket.api.store import Store, open
     from mstbucket.api.trust import Trust
@@ -98,6 +99,7 @@ __all__ = [
     "check_proof",
     "errors",
     "inspect_car",
+    "join_cars",
     "new_signing_key",
     "open",
     "public_key",
@@ -124,6 +126,7 @@ _HOME: Final = {
     "Store": "mstbucket.api.store",
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
+    "join_cars": "mstbucket.api.join_cars",
     "open": "mstbucket.api.store",
     "Trust": "mstbucket.api.trust",
     **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),

@@ -7,11 +7,12 @@ what it holds ahead: a number of blocks, and of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from mstbucket.core import unixfs
 from mstbucket.core.blocks import BlockSource
+from mstbucket.core.car import Section
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, RAW, codec
 from mstbucket.core.commit import decode as decode_commit
 from mstbucket.core.dagcbor import decode_fast
@@ -34,8 +35,8 @@ class SeenSet(Protocol):
 
 
 #: A link to follow: the CID, and the size of the chunk it leads to (0 where it leads to something small or unknown).
-_Link = tuple[CID, int]
-_Ahead = dict[CID, tuple[bytes, tuple[_Link, ...]]]
+Link = tuple[CID, int]
+_Ahead = dict[CID, tuple[bytes, tuple[Link, ...]]]
 
 
 def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[CID, bytes]]:
@@ -52,8 +53,12 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[C
         return
     block = blocks.get(commit)
     yield commit, block
+    yield from go_on(blocks, list(reversed(commit_links(block))), seen)
+
+
+def go_on(blocks: BlockSource, stack: list[Link], seen: SeenSet) -> Iterator[tuple[CID, bytes]]:
+    """As `closure`, from the links that are to be followed yet, the next one last; uses up *stack*."""
     ahead: _Ahead = {}
-    stack = list(reversed(commit_links(block)))
     while stack:
         cid = stack[-1][0]
         if cid in seen:
@@ -69,7 +74,30 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[C
         stack.extend(reversed(links))
 
 
-def _look_ahead(blocks: BlockSource, stack: list[_Link], seen: SeenSet, ahead: _Ahead) -> None:
+def retrace(sections: Iterable[Section], commit: CID, stack: list[Link], seen: SeenSet) -> Iterator[Section]:
+    """Yield the sections of a file as long as they are the closure of *commit* in CAR order; no other block is read.
+
+    Args:
+        sections: hashed, from a file's beginning.
+        stack: empty. At any time it holds what is to be followed yet, for `go_on`.
+
+    Raises:
+        InvalidBlock: a block is not what its place demands.
+    """
+    stack.append((commit, 0))
+    for section in sections:
+        while stack and stack[-1][0] in seen:
+            stack.pop()
+        cid, block, _ = section
+        if not stack or stack[-1][0] != cid:
+            return
+        seen.add(cid)
+        stack.pop()
+        stack.extend(reversed(commit_links(block) if cid == commit else links_of(cid, block)))
+        yield section
+
+
+def _look_ahead(blocks: BlockSource, stack: list[Link], seen: SeenSet, ahead: _Ahead) -> None:
     """Fetch the block on top of `stack`, and what comes after it as far as the bounds allow.
 
     Under a tree node that is what it reaches, level by level. A chunk reaches nothing: then it is the chunks, or the
@@ -96,16 +124,16 @@ def _look_ahead(blocks: BlockSource, stack: list[_Link], seen: SeenSet, ahead: _
             level += links
 
 
-def _chunks_behind(stack: list[_Link], ahead: _Ahead) -> list[_Link]:
+def _chunks_behind(stack: list[Link], ahead: _Ahead) -> list[Link]:
     """The chunks among the next pending links and what hangs directly on them."""
-    near: list[_Link] = []
+    near: list[Link] = []
     for link in stack[-2 : -AHEAD_WIDTH - 2 : -1]:
         held = ahead.get(link[0])
         near += [link] if held is None else held[1]
     return [link for link in near if codec(link[0]) == RAW]
 
 
-def commit_links(block: bytes) -> tuple[_Link, ...]:
+def commit_links(block: bytes) -> tuple[Link, ...]:
     """The links of a commit block, in encoded order: the tree, then the versions."""
     commit = decode_commit(block)
     if commit.versions is None:
@@ -113,7 +141,7 @@ def commit_links(block: bytes) -> tuple[_Link, ...]:
     return ((commit.tree, 0), (commit.versions, 0))
 
 
-def links_of(cid: CID, block: bytes) -> tuple[_Link, ...]:
+def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
     """The links of any other block of a bucket, in encoded order.
 
     Only the links are looked at. Whether the block is right in every way is the judge's business (`verify`).
@@ -134,7 +162,7 @@ def links_of(cid: CID, block: bytes) -> tuple[_Link, ...]:
         raise InvalidBlock("a block of the bucket is neither a tree node nor a manifest") from error
 
 
-def _node_links(node: dict[str, Any]) -> Iterator[_Link]:
+def _node_links(node: dict[str, Any]) -> Iterator[Link]:
     for entry in node["e"]:
         if entry["t"] is not None:
             yield entry["t"], 0

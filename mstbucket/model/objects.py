@@ -348,11 +348,19 @@ class VersionsPage:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export wrote: the root CID, the number of blocks, and the length of the CAR in bytes."""
+    """What an export is.
+
+    Attributes:
+        root: CID of the root: the commit; of a delta, its statement.
+        blocks: in the file.
+        bytes: length of the whole file, wherever the writing began.
+        sha256: of the whole file, in hexadecimal digits.
+    """
 
     root: str
     blocks: int
     bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
