@@ -122,7 +122,7 @@ def test_files_that_do_not_belong_together_are_refused(bucket: mstbucket.Bucket,
     """[DELTA-1] [DELTA-3] Another base, no delta, and an earlier commit than the base."""
     files = []
     for n in range(3):
-        bucket.put_object("k", str(n))
+        bucket.put_object("k", str(n).encode())
         bucket.flush()
         files.append(tmp_path / f"{n}.car")
         files[-1].write_bytes(exported(bucket))
