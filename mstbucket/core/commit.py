@@ -28,7 +28,8 @@ from mstbucket.limits import (
 )
 
 FORMAT_VERSION: Final = 1
-EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
+EMPTY_TREE_BLOCK: Final = b"\xa2\x61e\x80\x61l\xf6"  # {"e": [], "l": null}
+EMPTY_TREE: Final = dag_cbor_cid(EMPTY_TREE_BLOCK)
 _CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
 _TEXT_CIDS: Final = ("prev", "forked")
