@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from mstbucket.api.verify_car import verify_car
     from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
+    from mstbucket.model.access import AccessKey, NewAccessKey
+    from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
+    from mstbucket.model.examined import Examined, ScrubCoverage
+    from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.objects import (
         BucketInfo,
@@ -49,12 +53,17 @@ if TYPE_CHECKING:
     )
     from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
+    from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
+    from mstbucket.model.repairs import Loss, RepairReport
+    from mstbucket.model.settings import StoreSettings, Unflushed
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
     from mstbucket.verify.inspect import CarSummary
 
 __all__ = [
+    "AccessKey",
+    "Amount",
     "BlobCheck",
     "Bucket",
     "BucketInfo",
@@ -62,16 +71,22 @@ __all__ = [
     "CarReport",
     "CarSummary",
     "CheckReport",
+    "CollectReport",
     "CommitInfo",
+    "CycleInfo",
     "DefaultRetention",
     "DeleteFailure",
     "DeleteReport",
     "DeleteResult",
+    "Examined",
     "ExportReport",
+    "Finding",
     "KeepPolicy",
     "LifecycleReport",
     "LifecycleRule",
+    "Loss",
     "MarkerPage",
+    "NewAccessKey",
     "ObjectAttributes",
     "ObjectChange",
     "ObjectInfo",
@@ -86,13 +101,21 @@ __all__ = [
     "ProvedObject",
     "PutRequest",
     "PutResult",
+    "RebuildReport",
+    "RebuiltBucket",
+    "RepairReport",
     "RestoreChange",
     "RestoreReport",
     "Retention",
+    "ScrubCoverage",
     "SnapshotInfo",
+    "SpaceInfo",
     "Store",
+    "StoreReport",
+    "StoreSettings",
     "TreePath",
     "Trust",
+    "Unflushed",
     "Upload",
     "UploadsPage",
     "VersionsPage",
@@ -110,20 +133,30 @@ __all__ = [
 ]
 
 _HOME: Final = {
+    "AccessKey": "mstbucket.model.access",
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
     "BucketView": "mstbucket.api.view",
+    **dict.fromkeys(("Examined", "ScrubCoverage"), "mstbucket.model.examined"),
+    **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
+    **dict.fromkeys(("Loss", "RepairReport"), "mstbucket.model.repairs"),
     "CarReport": "mstbucket.verify.car",
+    **dict.fromkeys(("Amount", "CollectReport", "CycleInfo", "SpaceInfo"), "mstbucket.model.collection"),
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
+    "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
+    "RebuildReport": "mstbucket.model.rebuild",
+    "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",
+    "StoreSettings": "mstbucket.model.settings",
+    "Unflushed": "mstbucket.model.settings",
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "join_cars": "mstbucket.api.join_cars",

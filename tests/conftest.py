@@ -8,7 +8,8 @@ yours; else the gateway of `tests/servers/rgw.py` is started, where its packages
 deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
 
 The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required. Those marked
-`node` need node 20 with npm: MSTBUCKET_TEST_NODE.
+`node` need node 20 with npm: MSTBUCKET_TEST_NODE. Those marked `dask` need the package
+`distributed`: MSTBUCKET_TEST_DASK.
 """
 
 from __future__ import annotations
@@ -253,13 +254,20 @@ def pooler_is_there() -> bool:
     return os.environ.get("MSTBUCKET_TEST_POOLER") == "required" or _load("pgbouncer").found() is not None
 
 
+def dask_is_there() -> bool:
+    """Whether dask's distributed is installed, or has to be."""
+    return os.environ.get("MSTBUCKET_TEST_DASK") == "required" or importlib.util.find_spec("distributed") is not None
+
+
 def node_is_there() -> bool:
     """Whether there is node with npm, or has to be."""
     return os.environ.get("MSTBUCKET_TEST_NODE") == "required" or None not in map(shutil.which, ("node", "npm"))
 
 
 #: What some tests need that is not Python's: the mark of these tests, and whether it is there.
-WANTED: Final[dict[str, Callable[[], bool]]] = {"s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there}
+WANTED: Final[dict[str, Callable[[], bool]]] = {
+    "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -276,6 +284,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not pooler_is_there():
         terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
+    if not dask_is_there():
+        terminalreporter.write_line("Executors on several machines were NOT tested: pip install distributed")
     if not node_is_there():
         terminalreporter.write_line("Programs in JavaScript were NOT tested: there is no node with npm")
     if not s3_is_there():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from datetime import datetime
 
 from mstbucket.api.arguments import verbs
@@ -77,6 +78,7 @@ class Bucket(
         object_lock_mode: str | None = None,
         object_lock_retain_until: datetime | None = None,
         object_lock_legal_hold: bool | None = None,
+        checksums_behind: Callable[[], Mapping[str, str]] | None = None,
     ) -> PutResult:
         """Store an object under `key`, replacing what was there; durable and visible when this returns.
 
@@ -103,6 +105,8 @@ class Bucket(
             object_lock_mode, object_lock_retain_until: a retention in place of the bucket's default: `GOVERNANCE` or
                 `COMPLIANCE`, and an aware datetime in the future. Both or neither.
             object_lock_legal_hold: True puts the version under a legal hold.
+            checksums_behind: gives further `checksums`, which come behind the body; called when that was read to its end.
+                Each is of `checksum_algorithm`.
 
         Raises:
             BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
@@ -135,6 +139,7 @@ class Bucket(
             object_lock_mode=object_lock_mode,
             object_lock_retain_until=object_lock_retain_until,
             object_lock_legal_hold=object_lock_legal_hold,
+            checksums_behind=checksums_behind,
         )
         return putting.put_one(self._context, self.name, request)
 
@@ -321,7 +326,9 @@ class Bucket(
         """Iterate over the commits this store knows of the bucket, newest first."""
         return commits.log(self._context.db, self.name)
 
-    def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
+    def verify(
+        self, *, executor: Executor | None = None, progress: Callable[[int], object] | None = None
+    ) -> CheckReport:
         """Check the newest commit against this store from end to end, and the index against the tree, both ways.
 
         Every block that the commit reaches is read and hashed; order, completeness, tree form, sizes and totals are
@@ -329,10 +336,14 @@ class Bucket(
         exactly the manifest that the tree holds for it. Writers and flushes may go on meanwhile; no snapshot of the
         database is held while blocks are read.
 
+        Args:
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
+            progress: called now and then with the number of bytes judged so far.
+
         Raises:
             NoSuchCommit: the bucket was never flushed.
             CorruptionError, FormatError: the first thing that is not true, with the block or key concerned.
         """
         head, lease = hold_newest(self._context, self.name)
         with lease:
-            return checking.check(self._context, head, lease.during(progress))
+            return checking.check(self._context, head, lease.during(progress), executor)

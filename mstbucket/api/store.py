@@ -12,39 +12,43 @@ from typing import Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
+from mstbucket.api.rebuild import rebuild as rebuild_store
+from mstbucket.api.servers import POSTGRES, database_at, is_there
+from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
+from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.api.verbs.imports import StoreImports
+from mstbucket.api.verbs.settings import Settings
+from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
 from mstbucket.core.cid import from_text, to_text
-from mstbucket.errors import InvalidInput, NotFound, StorageError
+from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
-from mstbucket.index import buckets
-from mstbucket.index.encoding import stop_encryption
-from mstbucket.limits import GIB
+from mstbucket.index import buckets, settings
+from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.model.objects import BucketInfo
+from mstbucket.model.rebuild import RebuildReport
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
-from mstbucket.pg.database import Database, load_driver, outlast
+from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.encoding import apply_settings, rotate
+from mstbucket.services.blocks.context import Context, Origin
+from mstbucket.services.blocks.encoding import apply_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store, require_vacant, require_vacant_for_new
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
-from mstbucket.services.upkeep.compact import CompactReport, compact
-from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
+from mstbucket.services.tree.buckets import delete as delete_bucket
 from mstbucket.services.upkeep.worker import Worker
 from mstbucket.signing.keys import read_key
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
-_POSTGRES: Final = "postgres"
 _BLOBS: Final = "blobs"
 
 
@@ -57,6 +61,7 @@ def open(
     postgres_bin: str | os.PathLike[str] | None = None,
     background: bool = True,
     abort_uploads_after: timedelta | None = None,
+    scrub_every: timedelta | None = SCRUB_EVERY,
     compression: str | None = None,
     encryption: KeySource | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -79,6 +84,8 @@ def open(
         background: fold changes by age and number on a thread of this process. Without, only `Bucket.flush` does.
         abort_uploads_after: that thread aborts multipart uploads which were initiated longer ago. None, the default,
             keeps them for ever; 7 days is what is usually set. It counts for all buckets of the store.
+        scrub_every: another background thread reads and hashes every pack once in this time, 30 days by default; damage is
+            recorded and logged (`scrub_coverage`). None: never.
         compression: `zstd`, `zstd:1` to `zstd:19`, or `none`, of packs written from now on. It is recorded in the store;
             None, the default, leaves what is. What was written before stays readable.
         encryption: the key of an encrypted store: the path of a file of 64 hexadecimal digits, `env:NAME`, or an object
@@ -111,6 +118,8 @@ def open(
             check_path(place)
     if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
         raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
+    if scrub_every is not None and scrub_every < timedelta(0):
+        raise InvalidInput(f"scrub_every={scrub_every} is negative: it is the time in which all is read once")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
         raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is the age of uploads to abort")
     if compression is not None:
@@ -120,15 +129,15 @@ def open(
     try:
         if path is not None:
             root = Path(path)
-            is_new = not _is_there(root / _POSTGRES / "run")
+            is_new = not is_there(root / POSTGRES / "run")
             if is_new and not create:
                 raise NotFound(f"there is no store at {root}")
             blobs = root / _BLOBS if blobs is None else blobs
             if is_new:
-                require_vacant_for_new(root / _POSTGRES, blobs, lambda: _is_there(root / _POSTGRES / "run"))
-            server = EmbeddedPostgres(root / _POSTGRES, programs=postgres_bin, top=root)
+                require_vacant_for_new(root / POSTGRES, blobs, lambda: is_there(root / POSTGRES / "run"))
+            server = EmbeddedPostgres(root / POSTGRES, programs=postgres_bin, top=root)
         assert blobs is not None
-        db = _database(server, database)
+        db = database_at(server, database)
         try:
             if not create:
                 outlast(lambda: require_store(db))
@@ -142,7 +151,12 @@ def open(
                 store = CachedBlobs(store, cache, cache_size)
             encoding = outlast(lambda: apply_settings(db, store, compression, encryption))
             blocks = StoreBlocks(db, Packs(store, StoreFrames(db), encoding.key))
-            return Store(Context(db, store, blocks, encoding, identity, signer), server, background, abort_uploads_after)
+            inline = settings.read(db).inline_max
+            context = Context(
+                db, store, blocks, encoding, identity, INLINE_MAX if inline is None else inline, signer,
+                Origin(_named(blobs), encryption),
+            )  # fmt: skip
+            return Store(context, server, background, abort_uploads_after, scrub_every)
         except BaseException:
             db.close()
             raise
@@ -152,36 +166,18 @@ def open(
         raise
 
 
-def _is_there(directory: Path) -> bool:
-    try:
-        return directory.is_dir()
-    except OSError as error:  # not absent: its name is too long, or somebody else's directory hides it
-        raise StorageError(f"cannot look for a store at {directory}: {error.strerror}: use a directory that belongs to user "
-                           f"{os.geteuid()}, with a shorter name") from error  # fmt: skip
-
-
-def _database(server: EmbeddedPostgres | None, conninfo: str | None) -> Database:
-    if server is not None:
-        server.begin()
-        load_driver()  # takes longer than the server does, which comes up meanwhile
-        server.start()
-        return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
-    assert conninfo is not None
-    return Database(conninfo)
-
-
-def database_of(
-    path: str | os.PathLike[str] | None, database: str | None, postgres_bin: str | os.PathLike[str] | None
-) -> tuple[Database, EmbeddedPostgres | None]:
-    """The database of a store that is there, and its embedded server, which was started; both are the caller's to close."""
-    if path is None:
-        return _database(None, database), None
-    server = EmbeddedPostgres(Path(path) / _POSTGRES, programs=postgres_bin, top=path)
-    return _database(server, None), server
+def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
+    """The place of the blobs in a form that another process can open it by; None where there is none."""
+    if isinstance(blobs, BlobStore):
+        return None
+    text = os.fsdecode(blobs)
+    if is_url(text):
+        return None if text.startswith("memory:") else text
+    return os.path.abspath(text)
 
 
 @verbs
-class Store(StoreForks, StoreImports):
+class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -190,11 +186,53 @@ class Store(StoreForks, StoreImports):
         server: EmbeddedPostgres | None,
         background: bool,
         abort_uploads_after: timedelta | None = None,
+        scrub_every: timedelta | None = None,
     ) -> None:
         self._context = context
         self._server = server
-        age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
-        self._worker = Worker(context, age) if background else None
+        ages = [None if age is None else age // timedelta(milliseconds=1) for age in (abort_uploads_after, scrub_every)]
+        self._worker = Worker(context, *ages) if background else None
+
+    @staticmethod
+    def rebuild(
+        path: str | os.PathLike[str] | None = None,
+        *,
+        database: str | None = None,
+        blobs: str | os.PathLike[str] | BlobStore | None = None,
+        postgres_bin: str | os.PathLike[str] | None = None,
+        encryption: KeySource | None = None,
+        hash_all: bool = False,
+        accept_loss: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> RebuildReport:
+        """Make the database of a store again, from its blobs alone, and say what came back and what is gone.
+
+        Every bucket gets the newest commit that was published and is whole, under the same CID: a flush afterwards makes no
+        new one, and an export is the same file byte for byte. Until the end no store can be opened in the database. Ended at
+        any moment, another call goes on. The blobs are only read; nobody else may use them meanwhile.
+
+        Args:
+            path, database, blobs, postgres_bin: as for `mstbucket.open`. The database has to be empty.
+            encryption: the key of an encrypted store, as for `mstbucket.open`.
+            hash_all: read every byte of every pack and compare it with its CID. Without, large bodies are not read: that all
+                their blocks are there is known then, and not that they are sound.
+            accept_loss: make what can be made where something that was published is missing or damaged. Objects whose bodies
+                are lost stay listed, and reading them is an error; of commits that lost more, the next older whole one is
+                taken. Without, that is refused, and the message says what is missing.
+            progress: called now and then with the bytes of the packs that were looked through.
+
+        Raises:
+            NotFound: there are no blobs of a store at that place.
+            Conflict: there is something in the database, or another process rebuilds in it.
+            MissingBlock: something is missing, and the loss was not accepted. Restore it and repeat the call, or accept.
+            WrongKey: the store is encrypted, and the key was not given, or another one.
+            Unsupported: the blobs are of a newer version of this package.
+            StorageError: the database or the blob store failed; repeat the call.
+        """
+        return rebuild_store(
+            path, database=database, blobs=blobs, postgres_bin=postgres_bin, encryption=encryption, hash_all=hash_all,
+            accept_loss=accept_loss, progress=progress,
+        )  # fmt: skip
 
     def create_bucket(self, name: str, *, object_lock: bool = False) -> Bucket:
         """Make an empty bucket, durably, and return it.
@@ -226,7 +264,7 @@ class Store(StoreForks, StoreImports):
             NoSuchBucket: there is none of that name.
             BucketNotEmpty: it holds objects. Delete them first.
         """
-        buckets.delete(self._context.db, name)
+        delete_bucket(self._context, name)
 
     def list_buckets(self) -> list[BucketInfo]:
         """Return every bucket of the store, by name."""
@@ -249,60 +287,6 @@ class Store(StoreForks, StoreImports):
             InvalidInput, NoSuchBlock, CorruptionError: as `get_block`.
         """
         return [(link.place, to_text(link.cid)) for link in look.links(self._context, from_text(cid))]
-
-    def rotate_key(self, encryption: KeySource) -> None:
-        """Wrap the data key of an encrypted store with another key, durably; no pack is written again.
-
-        From here on the store opens with the new key only. Who has it open goes on; who has the old key and a copy of
-        the old wrapped key can read what they could read before.
-
-        Args:
-            encryption: the new key, as for `mstbucket.open`.
-
-        Raises:
-            InvalidInput: the store is not encrypted, or the new key is none.
-        """
-        rotate(self._context.db, self._context.blobs, self._context.encoding.key, encryption)
-
-    def reencode(self, *, progress: Callable[[int], object] | None = None) -> ReencodeReport:
-        """Write every pack again that is not encoded as new ones are, so that a change of settings reaches all of it.
-
-        The settings are those of `mstbucket.open`: `compression=` and `encryption=` for on, `compression="none"` and
-        `stop_encryption` for off. Objects, CIDs, commits and exports do not change. The store may be read and written
-        meanwhile, by processes that were opened with the new settings; others still write packs of the old kind, or
-        are refused if it is about encryption. Every block is verified on the way. Ended at any moment, the store is
-        whole, and another call goes on with the rest. Needs room for one more pack, the largest.
-
-        Args:
-            progress: called after each pack with the bytes done so far, as they were stored before.
-
-        Returns:
-            What was done. Packs that are `damaged` were left as they are: restore them, and repeat the call.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return reencode(self._context, progress)
-
-    def stop_encryption(self) -> None:
-        """Write new packs in plain from here on. Then open the store again, with its key, and call `reencode`.
-
-        The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
-        the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
-        again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
-        """
-        stop_encryption(self._context.db)
-
-    def compact(self) -> CompactReport:
-        """Compact small packs into few large ones, and remove what crashes have left; see `spec/store/23-store.md`.
-
-        The background work does that too, once there are enough of them. Safe beside readers and writers, repeatable,
-        and nothing is lost wherever it ends. Does nothing while another process compacts.
-
-        Raises:
-            StorageError: the database or the blob store failed; repeat the call.
-        """
-        return compact(self._context)
 
     @property
     def identity(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mstbucket.api.store import database_of
+from mstbucket.api.servers import database_of
 from mstbucket.pg.database import outlast
 from mstbucket.pg.migrate import upgrade
 from mstbucket.services.blocks.identity import require_store

@@ -7,7 +7,7 @@ import secrets
 from typing import Final
 
 from mstbucket.blobs.base import BlobStore, read_sure, whole
-from mstbucket.blobs.names import KEYS, PACKS, REFS, STORE, is_ours
+from mstbucket.blobs.names import KEYS, PACKS, REFS, STATE, STORE, is_ours
 from mstbucket.core.checksums import checksum
 from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob, StorageError
 
@@ -76,5 +76,5 @@ def _read(blobs: BlobStore) -> str:
 
 
 def holds_blobs(blobs: BlobStore) -> bool:
-    """Whether there is any pack, ref or key of a store."""
-    return any(is_ours(info.name) for prefix in (PACKS, REFS, KEYS) for info in blobs.list(prefix))
+    """Whether there is any pack, ref, key or state of a store."""
+    return any(is_ours(info.name) for prefix in (PACKS, REFS, KEYS, STATE) for info in blobs.list(prefix))

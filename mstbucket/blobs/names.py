@@ -5,6 +5,8 @@
     refs/<identity>/<16 hex>-<cid>.car     a commit: its sequence number, so that the newest is listed last, and its CID
     refs/<identity>/<16 hex>-<32 hex>.car.aes   the same in an encrypted store: a pseudonym in the place of the CID
     keys/<32 hex>.key                      the data key of an encrypted store, wrapped
+    state/<32 hex>/<32 hex>.car            service state of one bucket: the bucket's digits, then 128 random bits
+    state/<32 hex>/<32 hex>.car.aes        the same in an encrypted store
     store.id                               which store this is
 
 The random part means that a late delete, or one repeated by a machine that was thought dead, can never hit new data. A
@@ -24,12 +26,14 @@ from mstbucket.limits import BLOB_NAME_MAX, SEQ_MAX
 PACKS: Final = "packs/"
 REFS: Final = "refs/"
 KEYS: Final = "keys/"
+STATE: Final = "state/"
 STORE: Final = "store.id"
 
 _NAME: Final = re.compile(r"(?!.*(?:^|/)\.)[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _PACK: Final = re.compile(r"packs/([0-9a-f]{2})/(\1[0-9a-f]{30})(\.car(?:\.zst)?(?:\.aes)?)")
 _REF: Final = re.compile(r"refs/([a-z2-7]{26})/([0-9a-f]{16})-(b[a-z2-7]{58})\.car")
 _SECRET_REF: Final = re.compile(r"refs/([a-z2-7]{26})/([0-9a-f]{16})-([0-9a-f]{32})(\.car\.aes)")
+_STATE: Final = re.compile(r"state/([0-9a-f]{32})/([0-9a-f]{32})(\.car(?:\.aes)?)")
 _KEY: Final = re.compile(r"keys/[0-9a-f]{32}\.key")
 
 
@@ -76,12 +80,14 @@ def is_pack(name: str) -> bool:
 def framed(name: str) -> tuple[Kind, bytes] | None:
     """What was done to the CAR in the blob `name`, and the blob's 16 bytes of identity; None for a plain CAR ([FRAME-3]).
 
-    None too for what is neither a pack nor a ref.
+    None too for what is neither a pack, a ref nor state.
     """
     match = _PACK.fullmatch(name)
     digits, suffix = ("", ".car") if match is None else (match[2], match[3])
     if match is None and (ref := _SECRET_REF.fullmatch(name)) is not None:
         digits, suffix = ref[3], ref[4]
+    elif match is None and (state := _STATE.fullmatch(name)) is not None:
+        digits, suffix = state[2], state[3]
     return None if suffix == ".car" else (_KINDS[suffix], bytes.fromhex(digits))
 
 
@@ -96,8 +102,27 @@ def is_key(name: str) -> bool:
 
 
 def is_ours(name: str) -> bool:
-    """Whether `name` is that of a pack, a ref or a key; not of STORE, of which there is one for all of them."""
-    return is_pack(name) or is_key(name) or parse_ref(name) is not None or parse_secret_ref(name) is not None
+    """Whether `name` is that of a pack, a ref, a key or state; not of STORE, of which there is one for all of them."""
+    refs = parse_ref(name), parse_secret_ref(name)
+    return is_pack(name) or is_key(name) or refs != (None, None) or parse_state(name) is not None
+
+
+def state_name(bucket: str, kind: Kind) -> str:
+    """A name for a new blob of service state of the bucket with these 32 digits, which nobody has had before.
+
+    Raises:
+        InvalidInput: these are no such digits.
+    """
+    name = f"{STATE}{bucket}/{secrets.token_hex(16)}{_SUFFIXES[kind & Kind.AES]}"  # [BLOB-3]
+    if parse_state(name) != bucket:
+        raise InvalidInput(f"{bucket!r} is not the number of a bucket's state")
+    return name
+
+
+def parse_state(name: str) -> str | None:
+    """The digits of the bucket that a blob of service state is about, or None where it is no such name."""
+    match = _STATE.fullmatch(name)
+    return None if match is None else match[1]
 
 
 def ref_name(identity: str, seq: int, commit: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from mstbucket.blobs.media.places import shown
 from mstbucket.cli.address import SCHEME, parse_bucket
+from mstbucket.cli.collecting import space_lines
 from mstbucket.cli.config import redact
-from mstbucket.cli.output import Output, count, local_time
+from mstbucket.cli.output import Output, count, human_size, local_time
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
 from mstbucket.errors import BucketNotEmpty
 from mstbucket.limits import DELETE_KEYS_MAX
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, BucketInfo
+    from mstbucket import Bucket, BucketInfo, ScrubCoverage
 
 
 def make(arguments: argparse.Namespace, out: Output) -> None:
@@ -53,12 +55,30 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         infos = store.list_buckets()
         record["identity"] = store.identity
+        scrub, space = store.scrub_coverage(), store.space()
+        record["unflushed"] = asdict(ahead := store.unflushed())
     where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
     record["blobs"] = None if where is None else redact(shown(where))
-    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}"]
+    lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}", *space_lines(space)]
+    record["space"] = asdict(space)
+    oldest = "" if ahead.oldest is None else f", the oldest {ahead.oldest:,} s old"
+    wal = "" if ahead.wal is None else f"; write-ahead log {human_size(ahead.wal)}"
+    changes = f"{count(ahead.changes, 'change')}{oldest}; bodies of {human_size(ahead.bodies)}"
+    lines.append(f"unflushed {changes} in the database{wal}")
+    record["scrub"] = asdict(scrub)
+    lines.append(f"scrub     {_share(scrub)}")
     lines.append(f"buckets   {len(infos)}")
     lines += [_line(info) for info in infos]
     out.emit(record | {"exists": True, "buckets": [bucket_record(info) for info in infos]}, "\n".join(lines))
+
+
+def _share(scrub: ScrubCoverage) -> str:
+    if scrub.oldest is None:
+        return "there are no packs yet"
+    share = 100 * scrub.covered // max(scrub.bytes, 1)
+    damaged = f"; {count(scrub.damaged, 'pack')} damaged" if scrub.damaged else ""
+    return (f"{share} % of {human_size(scrub.bytes)} read or written within 30 days, the oldest "
+            f"{local_time(scrub.oldest)}{damaged}")  # fmt: skip
 
 
 def bucket_record(info: BucketInfo) -> dict[str, object]:

@@ -27,6 +27,7 @@ CONFLICT: Final = 4
 UNTRUE: Final = 5  # bytes that are not what the specification allows, or that are damaged
 STORAGE: Final = 6
 UNSUPPORTED: Final = 7
+WARNINGS: Final = 8  # nothing is lost, and somebody should look ([CLI-80])
 SIGNAL: Final = 128  # plus the number of the signal: 130 for an interrupt, 141 for a closed pipe
 
 # [CLI-3] the first entry that fits decides

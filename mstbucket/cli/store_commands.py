@@ -75,6 +75,18 @@ def reencode(arguments: argparse.Namespace, out: Output) -> int:
     return _left(report.damaged)
 
 
+def set_(arguments: argparse.Namespace, out: Output) -> None:
+    """Show or change the settings of the store ([CLI-71])."""
+    name, value = arguments.name, arguments.value
+    if name is not None and value is None:
+        raise InvalidInput(f"which value? 'store set {name} NUMBER', or 'default'")
+    with open_store(arguments) as store:
+        if name is not None:
+            store.set(name, None if value == "default" else value)
+        record = asdict(store.settings())
+    out.emit(record, "\n".join(f"{name} {'default' if value is None else value}" for name, value in record.items()))
+
+
 def compact(arguments: argparse.Namespace, out: Output) -> int:
     """Compact small packs, and remove leftovers ([STO-5])."""
     with open_store(arguments) as store:

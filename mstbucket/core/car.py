@@ -224,6 +224,39 @@ def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
     return found
 
 
+def header_end(data: bytes) -> int:
+    """Return where the first section starts in a CAR file that begins with *data*; the header is parsed strictly.
+
+    Raises:
+        InvalidCar: these bytes begin no CAR, or end inside its header.
+    """
+    try:
+        length, start = varint.decode(data, 0)
+    except FormatError as error:
+        raise InvalidCar("no CAR header: its length is no varint in shortest form", 0) from error
+    if not 0 < length <= CAR_HEADER_MAX or start + length > len(data):  # [CAR-3] [CAR-8]
+        raise InvalidCar(f"a CAR header of {length} bytes in a file that begins with {len(data)}", 0)
+    _parse_header(data[start : start + length], start)
+    return start + length
+
+
+def parse_head(window: bytes, base: int) -> tuple[CID, int, int] | None:
+    """Return (CID, offset, length) of the block whose section starts with *window*, which may end right behind the CID.
+
+    None where it ends before that. Raises as `parse_window`, with which it shares the meaning of *base*.
+    """
+    if len(window) < VARINT_MAX and all(byte > 0x7F for byte in window):
+        return None
+    length, start = _length(window, 0, base)
+    at = start + CID_SIZE
+    if at > len(window):
+        return None
+    cid = window[start:at]
+    if cid[:4] != _PREFIX_OF[cid[1]]:
+        raise _wrong_cid(cid, base)
+    return cid, base + at, length - CID_SIZE
+
+
 def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     """Return the roots that a header names; *at* is its place in the file."""
     root = data[len(_HEADER_START) : -len(_HEADER_END)]

@@ -9,12 +9,13 @@
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
-    │   └── NoSuchSnapshot, ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
+    │   └── NoSuchSnapshot, NoSuchAccessKey
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState, SnapshotExists
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -34,6 +35,7 @@ from mstbucket.errors.conflict import (
     BlocksMoved,
     BucketAlreadyExists,
     BucketNotEmpty,
+    CollectionRefused,
     CommitMoved,
     ConditionalRequestConflict,
     Conflict,
@@ -82,6 +84,7 @@ from mstbucket.errors.invalid_input import (
     WrongPlace,
 )
 from mstbucket.errors.not_found import (
+    NoSuchAccessKey,
     NoSuchBlob,
     NoSuchBlock,
     NoSuchBucket,
@@ -107,6 +110,7 @@ __all__ = [
     "BrokenFrame",
     "BucketAlreadyExists",
     "BucketNotEmpty",
+    "CollectionRefused",
     "CommitMoved",
     "ConditionalRequestConflict",
     "Conflict",
@@ -138,6 +142,7 @@ __all__ = [
     "MethodNotAllowed",
     "MissingBlock",
     "MstBucketError",
+    "NoSuchAccessKey",
     "NoSuchBlob",
     "NoSuchBlock",
     "NoSuchBucket",

@@ -88,3 +88,7 @@ class NotModified(Conflict):
 
     code = "NotModified"
     status = 304
+
+
+class CollectionRefused(Conflict):
+    """A collection would free more than it should without being told to, or damage is known. Nothing was removed."""

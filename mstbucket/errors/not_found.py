@@ -80,3 +80,10 @@ class NoSuchLifecycleConfiguration(NotFound):
     """The bucket has no lifecycle rules."""
 
     code = "NoSuchLifecycleConfiguration"
+
+
+class NoSuchAccessKey(NotFound):
+    """The store has no access key of that id."""
+
+    code = "InvalidAccessKeyId"
+    status = 403

@@ -36,10 +36,10 @@ class Place(NamedTuple):
 
 
 class PlacedBlock(NamedTuple):
-    """A row of `blocks`: in the pack of that name, unless it holds the block itself (`body`)."""
+    """A row of `blocks`: in the pack of that name, unless it holds the block itself (`body`); with neither it is damaged."""
 
     cid: bytes
-    pack: str
+    pack: str | None
     offset: int
     length: int
     body: bytes | None

@@ -252,6 +252,11 @@ def mark_published(db: Database, commit: Unpublished) -> None:
         connection.execute(query, (commit.bucket, commit.seq))
 
 
+def mark_all_published(tx: Tx) -> None:
+    """Note that every commit of the bucket is published: they were found by that."""
+    tx.connection.execute("UPDATE commits SET published = true WHERE bucket = %s", (tx.bucket,))
+
+
 def list_long_histories(db: Database, above: int) -> list[History]:
     """The identities that have a commit with a number above *above*."""
     query = "SELECT identity, max(seq) FROM buckets GROUP BY identity HAVING max(seq) > %s ORDER BY identity"

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.index.buckets import no_such_bucket
+from mstbucket.index.packs import Doomed, doom
+from mstbucket.index.tx import enter_store
 from mstbucket.pg.binary import text_array
 from mstbucket.pg.queries import one_row
 
@@ -54,17 +56,21 @@ def damaged_names(db: Database) -> list[str]:
         return [str(row[0]) for row in rows]
 
 
-def doom_healed(db: Database) -> list[str]:
-    """Doom the damaged packs to which no row of a block leads any more; their names.
+def doom_healed(db: Database) -> list[Doomed]:
+    """Doom the damaged packs to which no row of a block leads any more.
 
-    [STO-6] The rows that lead to a pack only become fewer. Every row of `blocks` is looked at once, and only if there is
-    a damaged pack.
+    [STO-6] The rows that lead to a pack only become fewer, but by an undo, which this barrier keeps out. Every row of
+    `blocks` is looked at once, and only if there is a damaged pack.
     """
     query = """
-        UPDATE packs p SET state = 'doomed', alive = now_ms() WHERE p.damaged AND p.state = 'ready'
-        AND p.id NOT IN (SELECT b.pack FROM blocks b WHERE b.pack IS NOT NULL) RETURNING p.name
+        SELECT p.id FROM packs p WHERE p.damaged AND p.state = 'ready'
+        AND p.id NOT IN (SELECT b.pack FROM blocks b WHERE b.pack IS NOT NULL)
     """
-    with db.connection() as connection:
+
+    def work(connection: Connection) -> list[Doomed]:
         if not any_damaged(connection):
             return []
-        return [str(row[0]) for row in connection.execute(query)]
+        enter_store(connection)
+        return doom(connection, [row[0] for row in connection.execute(query)])
+
+    return db.run(work)

@@ -112,7 +112,7 @@ def lock_new_versions(tx: Tx, versions: Sequence[VersionToLock]) -> None:
 def put_lock(tx: Tx, key: str, version: str, lock: Lock) -> None:
     """Replace the lock of a version. The transaction holds the key ([LOCK-6])."""
     query = """
-        INSERT INTO locks VALUES (%s, %s, %s, %s, %s, %s)
+        INSERT INTO locks (bucket, key, version, mode, until, hold) VALUES (%s, %s, %s, %s, %s, %s)
         ON CONFLICT (bucket, key, version) DO UPDATE SET mode = excluded.mode, until = excluded.until, hold = excluded.hold
     """
     tx.connection.execute(query, (tx.bucket, key, version, *lock))

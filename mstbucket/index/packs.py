@@ -45,6 +45,14 @@ class Written(NamedTuple):
     plain: int | None
 
 
+class Doomed(NamedTuple):
+    """A pack that was doomed just now: the name of its blob, whether that waits for an undo, and its bytes."""
+
+    name: str
+    waits: bool
+    size: int
+
+
 # --- one pack, from its registration on ----------------------------------------------------------------------------------
 
 
@@ -105,16 +113,24 @@ def add_doomed(connection: Connection, name: str) -> None:
     connection.execute(query, (name,))
 
 
-def doom(connection: Connection, packs: Sequence[int]) -> int:
-    """Doom ready packs; how many of them were ready."""
-    query = "UPDATE packs SET state = 'doomed', alive = now_ms() WHERE id = ANY (%s) AND state = 'ready'"
-    return connection.execute(query, (bigint_array(packs),)).rowcount
+def doom(connection: Connection, packs: Sequence[int], grace: int = 0) -> list[Doomed]:
+    """Doom those of these packs that are ready, to which no row of a block leads.
+
+    Their blobs wait for `grace` ms, and as long as rows that led there can be brought back ([GC-10]).
+    """
+    query = """
+        UPDATE packs SET state = 'doomed', alive = now_ms(),
+            until = greatest(undo_until(id), CASE WHEN %s > 0 THEN now_ms() + %s END)
+        WHERE id = ANY (%s) AND state = 'ready' RETURNING name, until IS NOT NULL, size
+    """
+    return list(map(Doomed._make, connection.execute(query, (grace, grace, bigint_array(packs)))))
 
 
 def delete_doomed(db: Database, names: Sequence[str]) -> None:
     """Remove the rows of doomed packs by name, after their blobs."""
+    query = "DELETE FROM packs WHERE name = ANY (%s) AND state = 'doomed' AND until IS NULL"
     with db.connection() as connection:
-        connection.execute("DELETE FROM packs WHERE name = ANY (%s) AND state = 'doomed'", (text_array(names),))
+        connection.execute(query, (text_array(names),))
 
 
 def is_ready(connection: Connection, name: str) -> bool:
@@ -134,6 +150,15 @@ def of_size(db: Database, low: int, high: int, without: Collection[int], limit: 
     """
     with db.reading() as connection:
         return [Pack(*row) for row in connection.execute(query, (low, high, sorted(without), limit))]
+
+
+def of_numbers(db: Database, numbers: Sequence[int]) -> list[Pack]:
+    """The ready packs of these row numbers, newest first; here the size is that of the CAR."""
+    query = """
+        SELECT id, name, coalesce(plain, size) FROM packs WHERE id = ANY (%s) AND state = 'ready' ORDER BY id DESC
+    """
+    with db.reading() as connection:
+        return [Pack(*row) for row in connection.execute(query, (bigint_array(numbers),))]
 
 
 def of_other_kind(db: Database, kind: Kind, after: int, limit: int) -> list[Pack]:
@@ -159,9 +184,10 @@ def doom_silent(db: Database, age: int) -> None:
 
 
 def doomed_names(db: Database, age: int, limit: int) -> list[str]:
-    """The names of doomed packs whose last sign of life, or their doom, is older than `age` ms; the oldest first."""
+    """Doomed packs that wait for no undo, and whose doom or last sign of life is older than `age` ms; the oldest first."""
     query = """
-        SELECT name FROM packs WHERE state = 'doomed' AND coalesce(alive, created) < now_ms() - %s ORDER BY created LIMIT %s
+        SELECT name FROM packs WHERE state = 'doomed' AND until IS NULL AND coalesce(alive, created) < now_ms() - %s
+        ORDER BY created LIMIT %s
     """
     with db.reading() as connection:
         return [str(row[0]) for row in connection.execute(query, (age, limit))]

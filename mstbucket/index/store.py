@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 _LOCK: Final = 0x6D7374_6D616B  # "mstmak": of the one-number advisory locks
-_READ: Final = "SELECT identity, begun, blobs, current_database(), EXISTS (SELECT FROM packs) FROM store"
+_READ: Final = """
+    SELECT identity, begun, blobs, current_database(), EXISTS (SELECT FROM packs), (SELECT identity FROM rebuild) FROM store
+"""
 
 
 class StoreRow(NamedTuple):
@@ -24,6 +26,7 @@ class StoreRow(NamedTuple):
         last: where the blobs were at the last opening.
         database: the name of the database.
         has_packs: whether there is any row of a pack.
+        rebuilt: the identity of the store that is being rebuilt here; None where none is.
     """
 
     identity: str | None
@@ -31,6 +34,7 @@ class StoreRow(NamedTuple):
     last: str | None
     database: str
     has_packs: bool
+    rebuilt: str | None
 
 
 def database_of(db: Database) -> tuple[str, bool]:

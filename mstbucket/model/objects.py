@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
@@ -251,6 +251,7 @@ class PutRequest:
     object_lock_mode: str | None = None
     object_lock_retain_until: datetime | None = None
     object_lock_legal_hold: bool | None = None
+    checksums_behind: Callable[[], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

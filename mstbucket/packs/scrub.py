@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mstbucket.blobs.base import BlobInfo, BlobStore
-from mstbucket.blobs.names import KEYS, PACKS, REFS, Kind, framed, is_key, is_pack, parse_ref
+from mstbucket.blobs.names import KEYS, PACKS, REFS, STATE, Kind, framed, is_key, is_ours, parse_ref
 from mstbucket.core.car import CarReader
 from mstbucket.core.checksums import checksum
 from mstbucket.core.cid import to_text
@@ -38,7 +38,7 @@ class ScrubReport:
 def scrub(
     blobs: BlobStore, key: DataKey | None = None, *, progress: Callable[[int], object] | None = None
 ) -> ScrubReport:
-    """Read every pack, ref and wrapped key of a blob store and report those that are damaged ([FRAME-17]).
+    """Read every pack, ref, wrapped key and blob of state of a blob store and report those that are damaged ([FRAME-17]).
 
     Nothing is changed. Blobs that go meanwhile are not damaged. Names of no blob of a store are passed over.
 
@@ -53,9 +53,9 @@ def scrub(
     packs = Packs(blobs, TrailerIndex(blobs, key), key)
     damaged: list[Damage] = []
     count = size = 0
-    for prefix in (KEYS, PACKS, REFS):
+    for prefix in (KEYS, STATE, PACKS, REFS):
         for info in blobs.list(prefix):
-            if not (is_key(info.name) or is_pack(info.name) or parse_ref(info.name) or framed(info.name)):
+            if not is_ours(info.name):
                 continue
             try:
                 try:

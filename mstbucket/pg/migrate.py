@@ -61,7 +61,7 @@ class Migration:
 
 
 def load(directory: Traversable) -> tuple[Migration, ...]:
-    """Read the migrations of *directory*, in order. A folder is one migration, its `.sql` files in the order of their names.
+    """Read the migrations of *directory*, in order. A folder is one migration, its `.sql` files ordered by number.
 
     Raises:
         StorageError: a `.sql` file is not named `NNNN_name.sql`, or the numbers are not 1, 2, 3, …
@@ -82,8 +82,14 @@ def load(directory: Traversable) -> tuple[Migration, ...]:
 def _text(place: Traversable) -> str:
     if place.is_file():
         return place.read_text(encoding="utf-8")
-    parts = sorted((part for part in place.iterdir() if part.name.endswith(".sql")), key=lambda part: part.name)
+    parts = sorted((part for part in place.iterdir() if part.name.endswith(".sql")), key=_number)
     return "".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+def _number(part: Traversable) -> tuple[int, str]:
+    """The number that the name of a file begins with: 10 comes behind 9."""
+    digits = re.match(r"\d*", part.name)
+    return int(digits[0]) if digits is not None and digits[0] else 0, part.name
 
 
 def shipped() -> tuple[Migration, ...]:

@@ -4,6 +4,17 @@
 
 CREATE SEQUENCE generation CACHE 1;
 
+CREATE TABLE access_keys (
+    id text COLLATE "C" NOT NULL,
+    secret bytea NOT NULL,
+    sealed bytea,
+    name text NOT NULL,
+    created bigint NOT NULL,
+    expires bigint,
+    disabled boolean NOT NULL DEFAULT false,
+    CONSTRAINT access_keys_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE blocks (
     cid bytea NOT NULL,
     pack bigint,
@@ -15,6 +26,19 @@ CREATE TABLE blocks (
     CONSTRAINT blocks_check CHECK ((((pack IS NULL) = (body IS NOT NULL)) AND ((pack IS NULL) = ("offset" IS NULL))))
 );
 ALTER TABLE blocks ALTER COLUMN body SET STORAGE EXTERNAL;
+
+CREATE TABLE bucket_state (
+    bucket bigint NOT NULL,
+    id text NOT NULL DEFAULT replace((gen_random_uuid())::text, '-'::text, ''::text),
+    version bigint NOT NULL DEFAULT 1,
+    published bigint NOT NULL DEFAULT 0,
+    exact boolean NOT NULL DEFAULT false,
+    blobs integer NOT NULL DEFAULT 0,
+    CONSTRAINT bucket_state_pkey PRIMARY KEY (bucket),
+    CONSTRAINT bucket_state_id_key UNIQUE (id),
+    CONSTRAINT bucket_state_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+CREATE INDEX bucket_state_ahead ON bucket_state USING btree (bucket) WHERE (version > published);
 
 CREATE TABLE buckets (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -39,8 +63,37 @@ CREATE TABLE buckets (
     CONSTRAINT buckets_versioning_check CHECK ((versioning = ANY (ARRAY['Enabled'::text, 'Suspended'::text])))
 ) WITH (fillfactor=50);
 
+CREATE TABLE buried (
+    cycle bigint NOT NULL,
+    cid bytea NOT NULL,
+    pack bigint,
+    "offset" bigint,
+    length integer NOT NULL,
+    body bytea,
+    CONSTRAINT buried_pkey PRIMARY KEY (cycle, cid)
+);
+ALTER TABLE buried ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE INDEX buried_by_pack ON buried USING btree (pack) WHERE (pack IS NOT NULL);
+
+CREATE TABLE collections (
+    epoch bigint NOT NULL,
+    started bigint NOT NULL,
+    ended bigint,
+    until bigint,
+    live_blocks bigint,
+    live_bytes bigint,
+    dead_blocks bigint,
+    dead_bytes bigint,
+    freed_blocks bigint,
+    freed_bytes bigint,
+    freed_packs bigint,
+    stored bigint,
+    CONSTRAINT collections_pkey PRIMARY KEY (epoch)
+);
+
 CREATE TABLE collector (
-    epoch bigint NOT NULL
+    epoch bigint NOT NULL,
+    undos bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE commits (
@@ -104,6 +157,13 @@ CREATE TABLE frames (
 ALTER TABLE frames ALTER COLUMN lengths SET STORAGE MAIN;
 COMMENT ON TABLE frames IS 'Where the frames of compressed and encrypted packs are.';
 
+CREATE TABLE gone_buckets (
+    id text NOT NULL,
+    identity text NOT NULL,
+    commit bytea,
+    CONSTRAINT gone_buckets_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE leases (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     cid bytea NOT NULL,
@@ -142,6 +202,14 @@ CREATE TABLE lifecycle_rules (
     CONSTRAINT lifecycle_rules_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
 );
 
+CREATE TABLE lock_changes (
+    bucket bigint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    generation bigint NOT NULL,
+    CONSTRAINT lock_changes_pkey PRIMARY KEY (bucket, key, version)
+);
+
 CREATE TABLE locks (
     bucket bigint NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -149,6 +217,7 @@ CREATE TABLE locks (
     mode text,
     until bigint,
     hold boolean,
+    generation bigint NOT NULL DEFAULT nextval('generation'::regclass),
     CONSTRAINT locks_pkey PRIMARY KEY (bucket, key, version),
     CONSTRAINT locks_check CHECK (((mode IS NULL) = (until IS NULL))),
     CONSTRAINT locks_mode_check CHECK ((mode = ANY (ARRAY['GOVERNANCE'::text, 'COMPLIANCE'::text]))),
@@ -197,6 +266,7 @@ CREATE TABLE packs (
     alive bigint,
     epoch bigint,
     damaged boolean NOT NULL DEFAULT false,
+    until bigint,
     CONSTRAINT packs_pkey PRIMARY KEY (id),
     CONSTRAINT packs_name_key UNIQUE (name),
     CONSTRAINT packs_encoding_check CHECK ((encoding = ANY (ARRAY['zstd'::text, 'aes'::text, 'zstd+aes'::text]))),
@@ -206,6 +276,7 @@ CREATE TABLE packs (
 CREATE INDEX packs_by_size ON packs USING btree (COALESCE(plain, size), id) WHERE (state = 'ready'::text);
 CREATE INDEX packs_damaged ON packs USING btree (id) WHERE damaged;
 CREATE INDEX packs_unsettled ON packs USING btree (state, created) WHERE (state <> 'ready'::text);
+CREATE INDEX packs_waiting ON packs USING btree (until) WHERE (until IS NOT NULL);
 
 CREATE TABLE parts (
     upload text COLLATE "C" NOT NULL,
@@ -223,6 +294,38 @@ CREATE TABLE parts (
 );
 ALTER TABLE parts ALTER COLUMN chunks SET STORAGE EXTERNAL;
 
+CREATE TABLE rebuild (
+    one boolean NOT NULL DEFAULT true,
+    identity text NOT NULL,
+    begun bigint NOT NULL,
+    CONSTRAINT rebuild_pkey PRIMARY KEY (one),
+    CONSTRAINT rebuild_one_check CHECK (one)
+);
+
+CREATE TABLE rebuild_blocks (
+    cid bytea NOT NULL,
+    pack bigint NOT NULL,
+    "offset" bigint NOT NULL,
+    length integer NOT NULL
+);
+
+CREATE TABLE rebuild_buckets (
+    bucket bigint NOT NULL,
+    report jsonb NOT NULL,
+    CONSTRAINT rebuild_buckets_pkey PRIMARY KEY (bucket),
+    CONSTRAINT rebuild_buckets_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+
+CREATE TABLE rebuild_locks (
+    key text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    generation bigint NOT NULL,
+    there boolean NOT NULL,
+    mode text,
+    until bigint,
+    hold boolean
+);
+
 CREATE TABLE retention (
     bucket bigint NOT NULL,
     everything bigint,
@@ -233,6 +336,23 @@ CREATE TABLE retention (
     monthly integer,
     CONSTRAINT retention_pkey PRIMARY KEY (bucket),
     CONSTRAINT retention_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
+
+CREATE TABLE scrubbed (
+    pack bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    at bigint NOT NULL,
+    CONSTRAINT scrubbed_pkey PRIMARY KEY (pack),
+    CONSTRAINT scrubbed_pack_fkey FOREIGN KEY (pack) REFERENCES packs(id) ON DELETE CASCADE
+);
+
+CREATE TABLE settings (
+    one boolean NOT NULL DEFAULT true,
+    flush_age integer,
+    flush_keys integer,
+    inline_max integer,
+    CONSTRAINT settings_pkey PRIMARY KEY (one),
+    CONSTRAINT settings_one_check CHECK (one)
 );
 
 CREATE TABLE snapshots (
@@ -254,6 +374,12 @@ CREATE TABLE store (
     CONSTRAINT store_begun_check CHECK ((begun ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT store_identity_check CHECK ((identity ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT store_one_check CHECK (one)
+);
+
+CREATE TABLE strays (
+    name text COLLATE "C" NOT NULL,
+    seen bigint NOT NULL,
+    CONSTRAINT strays_pkey PRIMARY KEY (name)
 );
 
 CREATE TABLE uploads (
@@ -389,6 +515,38 @@ BEGIN
     END IF;
 END $function$;
 
+CREATE FUNCTION bring_back(p_limit integer, OUT seen bigint, OUT back bigint, OUT bytes bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE collector SET undos = undos + 1;
+    WITH taken AS (
+        DELETE FROM buried WHERE (cycle, cid) IN (SELECT t.cycle, t.cid FROM buried t LIMIT p_limit) RETURNING *),
+    usable AS (
+        SELECT t.* FROM taken t LEFT JOIN packs p ON p.id = t.pack
+        WHERE t.pack IS NULL OR p.state = 'ready' OR (p.state = 'doomed' AND p.until IS NOT NULL)),
+    revived AS (
+        UPDATE packs p SET state = 'ready', until = NULL, alive = NULL
+        WHERE p.id IN (SELECT u.pack FROM usable u) AND p.state = 'doomed'),
+    made AS (
+        INSERT INTO blocks (cid, pack, "offset", length, body, epoch)
+        SELECT u.cid, u.pack, u."offset", u.length, u.body, c.epoch FROM usable u CROSS JOIN collector c ORDER BY u.cid
+        ON CONFLICT (cid) DO NOTHING RETURNING length)
+    SELECT (SELECT count(*) FROM taken), count(*), coalesce(sum(m.length), 0) INTO seen, back, bytes FROM made m;
+END $function$;
+
+CREATE FUNCTION bucket_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE bucket_state SET version = version + 1
+        WHERE bucket = NEW.id AND (exact OR (OLD.name, OLD.versioning, OLD.object_lock, OLD.lock_mode, OLD.lock_days, OLD.lock_years)
+            IS DISTINCT FROM (NEW.name, NEW.versioning, NEW.object_lock, NEW.lock_mode, NEW.lock_days, NEW.lock_years));
+    RETURN NULL;
+END $function$;
+
 CREATE FUNCTION cid_text(cid bytea)
  RETURNS text
  LANGUAGE sql
@@ -399,6 +557,15 @@ AS $function$
           FROM (SELECT cid || '\x00'::bytea AS p, (length(cid) * 8 + 4) / 5 AS digits) s,
                generate_series(0, digits - 1) AS i) d
 $function$;
+
+CREATE FUNCTION close_barrier(p_wait text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM set_config('lock_timeout', p_wait, true);
+    PERFORM pg_advisory_xact_lock(7172980, 0);
+END $function$;
 
 CREATE FUNCTION collected_before()
  RETURNS bigint
@@ -744,6 +911,15 @@ BEGIN
             WHERE b.cid = ANY (p_cids) AND p.state = 'ready' AND (p_proven OR NOT p.damaged));
 END $function$;
 
+CREATE FUNCTION lock_advances()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    NEW.generation := nextval('generation');
+    RETURN NEW;
+END $function$;
+
 CREATE FUNCTION lock_bucket(p_bucket text, p_mode text, p_days integer, p_years integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -782,7 +958,7 @@ CREATE FUNCTION lock_versions(p_bucket bigint, p_keys text[], p_versions text[],
  RETURNS void
  LANGUAGE sql
 AS $function$
-    INSERT INTO locks AS l
+    INSERT INTO locks AS l (bucket, key, version, mode, until, hold)
     SELECT p_bucket, k, v, m, u::bigint, h::boolean FROM unnest(p_keys, p_versions, p_modes, p_untils, p_holds) AS n (k, v, m, u, h)
     ON CONFLICT (bucket, key, version) DO UPDATE SET
         mode = coalesce(excluded.mode, l.mode), until = coalesce(excluded.until, l.until), hold = coalesce(excluded.hold, l.hold)
@@ -799,6 +975,28 @@ BEGIN
         WHEN l.hold THEN 'is under a legal hold'                                                 -- [LOCK-9]
         WHEN l.until IS NULL OR l.until <= now_ms() OR (l.mode = 'GOVERNANCE' AND p_bypass) THEN NULL
         ELSE format('is retained until %s in mode %s', moment(l.until), l.mode) END;             -- [LOCK-7], [LOCK-8]
+END $function$;
+
+CREATE FUNCTION locks_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO lock_changes AS l SELECT c.bucket, c.key, c.version, c.generation FROM changed c ORDER BY c.key, c.version
+        ON CONFLICT (bucket, key, version) DO UPDATE SET generation = excluded.generation;
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION locks_removed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO lock_changes AS l
+        SELECT c.bucket, c.key, c.version, nextval('generation') FROM changed c JOIN buckets b ON b.id = c.bucket
+        ORDER BY c.key, c.version
+        ON CONFLICT (bucket, key, version) DO UPDATE SET generation = excluded.generation;
+    RETURN NULL;
 END $function$;
 
 CREATE FUNCTION make_way(p_bucket bigint, p_versioning text, p_key text)
@@ -1056,6 +1254,23 @@ BEGIN
     RETURN made;
 END $function$;
 
+CREATE FUNCTION remove_blocks(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[])
+ RETURNS TABLE(pack bigint, blocks bigint, bytes bigint)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RETURN QUERY
+        WITH held AS (
+            SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.epoch < p_before ORDER BY b.cid FOR UPDATE SKIP LOCKED),
+        gone AS (
+            DELETE FROM blocks b USING held h WHERE b.cid = h.cid AND b.epoch < p_before
+            RETURNING b.cid, b.pack, b."offset", b.length, b.body),
+        kept AS (
+            INSERT INTO buried (cycle, cid, pack, "offset", length, body)
+            SELECT p_cycle, g.cid, g.pack, g."offset", g.length, g.body FROM gone g WHERE p_bury)
+        SELECT g.pack, count(*), sum(g.length)::bigint FROM gone g GROUP BY g.pack;
+END $function$;
+
 CREATE FUNCTION retag(p_bucket bigint, p_key text, p_manifest bytea, p_tags jsonb)
  RETURNS void
  LANGUAGE sql
@@ -1091,6 +1306,51 @@ BEGIN
     UPDATE buckets SET versioning = p_state, tags_dirty = nextval('generation'), tags_since = coalesce(tags_since, now_ms())
         WHERE id = found_id AND versioning IS DISTINCT FROM p_state;
 END $function$;
+
+CREATE FUNCTION state_begins()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO bucket_state (bucket, exact) VALUES (NEW.id, NEW.commit IS NOT NULL);
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION state_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE bucket_state s SET version = s.version + 1 WHERE s.bucket IN (SELECT c.bucket FROM changed c);
+    RETURN NULL;
+END $function$;
+
+CREATE FUNCTION state_ends()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO gone_buckets SELECT s.id, OLD.identity, OLD.commit FROM bucket_state s WHERE s.bucket = OLD.id;
+    DELETE FROM lock_changes WHERE bucket = OLD.id;
+    RETURN OLD;
+END $function$;
+
+CREATE FUNCTION state_of(p_bucket bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT jsonb_build_object(
+        'number', s.version, 'exact', s.exact, 'name', b.name, 'created', b.created,
+        'commit', encode(b.commit, 'hex'), 'seq', b.seq, 'versioning', b.versioning,
+        'object_lock', b.object_lock, 'lock_mode', b.lock_mode, 'lock_days', b.lock_days, 'lock_years', b.lock_years,
+        'rules', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'bucket' ORDER BY r.place), '[]') FROM lifecycle_rules r
+                  WHERE r.bucket = b.id),
+        'retention', (SELECT to_jsonb(r) - 'bucket' FROM retention r WHERE r.bucket = b.id),
+        'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(n) - 'bucket' ORDER BY n.name), '[]') FROM snapshots n
+                      WHERE n.bucket = b.id))
+    FROM buckets b JOIN bucket_state s ON s.bucket = b.id WHERE b.id = p_bucket
+$function$;
 
 CREATE FUNCTION tag_bucket(p_bucket text, p_tags jsonb)
  RETURNS void
@@ -1130,6 +1390,12 @@ BEGIN
         UPDATE blocks b SET epoch = p_epoch WHERE b.cid = ANY (stale) AND b.epoch < p_epoch;
     END IF;
 END $function$;
+
+CREATE FUNCTION undo_until(p_pack bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+RETURN (SELECT max(c.until) AS max FROM (buried b JOIN collections c ON ((c.epoch = b.cycle))) WHERE (b.pack = undo_until.p_pack));
 
 CREATE FUNCTION version_expires(p_bucket bigint, p_key text, p_seq bigint, p_size bigint, p_tags jsonb, p_modified bigint, p_midnight bigint)
  RETURNS boolean

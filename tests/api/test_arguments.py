@@ -116,8 +116,8 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "request": PutRequest("k", b"x"),
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
-            "old": 1, "new": 1,
-            "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
+            "old": 1, "new": 1, "setting": "flush_age", "value": 30,
+            "bucket": "things", "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         view = bucket.at(1)
         yield World(store, view, right | {"other": view}, directory / "blobs")

@@ -85,7 +85,7 @@ def test_a_place_without_its_database_is_not_taken_for_a_new_one(
     """[STO-21]: also where the blob that says whose it is has gone."""
     before = content(tmp_path)
     for database in (second_database_url, empty_database_url):
-        with pytest.raises(errors.WrongPlace, match=rf"store {made}.*restore it from a copy"):
+        with pytest.raises(errors.WrongPlace, match=rf"store {made}.*mstbucket rebuild"):
             opened(database, tmp_path / "right")
     assert content(tmp_path) == before
     (tmp_path / "right" / STORE).unlink()

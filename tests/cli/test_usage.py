@@ -37,8 +37,11 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
         "mb", "rb", "ls", "versioning", "lock", "lifecycle", "status", "cp", "sync", "rm", "cat", "stat", "tag", "uploads",
         "flush", "log", "diff", "snapshot create", "snapshot ls", "snapshot rm", "snapshot policy", "fork", "restore",
         "export", "import", "verify", "prove", "check-proof", "inspect", "block get", "block ls",
-        "key new", "key show", "key succeed", "sign", "tree show",
-        "store validate", "store copy", "store reencode", "store compact", "store migrate", "demo", "completion",
+        "sign", "tree show", "serve", "key new", "key show", "key succeed", "key create", "key ls", "key rotate",
+        "key disable", "key enable", "key rm",
+        "check", "doctor", "repair blocks", "repair index", "repair tree", "repair lost",
+        "store validate", "store copy", "store reencode", "store set", "store compact", "store migrate",
+        "collect", "rebuild", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
         module, _, function = parser.get_default("run").partition(":")

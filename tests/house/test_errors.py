@@ -30,11 +30,12 @@ CLASSES = {
 # Nobody who handles errors by this tree would catch these. OSError may be raised where it is translated.
 NEVER_RAISED = {"Exception", "BaseException", "ValueError", "KeyError", "IndexError", "LookupError", "RuntimeError"}
 # One ends in a process that nobody calls, one is a signal on its way to the end of the command line, one ends in the
-# thread that it was raised in, as an outcome, one with the work on a pack that somebody else was faster with, and one in
-# the pool, which waits.
+# thread that it was raised in, as an outcome, one with the work on a pack that somebody else was faster with, one in
+# the pool, which waits, and three in the gateway, whose callers are told over HTTP.
 INTERNAL = {
     "mstbucket.pg.processes.Failed", "mstbucket.cli.exits.Interrupted", "mstbucket.sync.mover.Alone",
-    "mstbucket.services.blocks.registered.PackMoved", "mstbucket.pg.pool.Full",
+    "mstbucket.services.blocks.registered.PackMoved", "mstbucket.pg.pool.Full", "mstbucket.gateway.refusals.Refused",
+    "mstbucket.gateway.wire.body.ClientGone", "mstbucket.gateway.wire.protocol.TooLarge",
 }  # fmt: skip
 
 

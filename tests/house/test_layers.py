@@ -22,6 +22,7 @@ LAYERS: list[list[str]] = [
     ["services"],
     ["api", "__init__", "testing"],
     ["sync"],
+    ["gateway"],
     ["cli"],
     ["__main__"],
 ]
@@ -45,6 +46,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
+    "uvicorn": ("mstbucket.gateway.serve", "mstbucket.gateway.wire.protocol"),
+    "prometheus_client": ("mstbucket.gateway.metrics",),
+    "defusedxml": ("mstbucket.gateway.s3.xml_in",),
     "pytest": ("mstbucket.testing",),  # which only tests import
 }
 

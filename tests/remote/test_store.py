@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.blobs.names import is_pack, parse_ref
+from mstbucket.blobs.names import is_pack, parse_ref, parse_state
 from mstbucket.core.car import CarReader
 from mstbucket.errors import MissingBlock, StorageError
 from mstbucket.limits import KIB, MIB
@@ -55,7 +55,7 @@ def test_a_bucket_goes_in_and_comes_out_and_comes_back(
             bucket.put_object(key, body)
         commit = bucket.flush()
     names = [name for name in corner.names() if name not in BESIDE]
-    assert all(is_pack(name) or parse_ref(name) for name in names)
+    assert all(is_pack(name) or parse_ref(name) or parse_state(name) for name in names)
 
     with stores() as store:
         bucket = store.bucket("photos")

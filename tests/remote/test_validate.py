@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import mstbucket
+from mstbucket.blobs.media.validate import quick_checks
 from mstbucket.cli.main import main
 from mstbucket.errors import InvalidInput
 
@@ -130,3 +131,12 @@ def test_ended_early_it_leaves_nothing(corner: Any) -> None:
     assert corner.names() != []
     checks.close()
     assert corner.names() == []
+
+
+@pytest.mark.s3
+def test_the_quick_checks_of_the_doctor_pass_and_leave_nothing(corner: Any) -> None:
+    """[CHECK-30]"""
+    corner.write("before", b"data")
+    checks = list(quick_checks(corner.url()))
+    assert [check.passed for check in checks] == [True, True, True]
+    assert corner.names() == ["before"]

@@ -159,6 +159,13 @@ def body(name: str, value: Any) -> Any:
     raise wrong(name, value, "bytes, a path object, or a file, whose read() returns bytes")
 
 
+def octets(name: str, value: Any) -> bytes:
+    """Bytes that are there."""
+    if not isinstance(value, bytes):
+        raise wrong(name, value, "bytes")
+    return value
+
+
 def path(name: str, value: Any) -> Any:
     """A path as a text or a path object. What it names is seen when it is used."""
     if isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str):
@@ -201,6 +208,18 @@ def key_source(name: str, value: Any) -> Any:
     if isinstance(value, (str, os.PathLike)):
         return path(name, value)
     raise wrong(name, value, "the path of a key file, 'env:NAME', or an object with wrap and unwrap")
+
+
+def path_or_store(name: str, value: Any) -> Any:
+    """A path, or an open store, which has a method that gives its connection string."""
+    return value if hasattr(value, "conninfo") else path(name, value)
+
+
+def executor(name: str, value: Any) -> Any:
+    """Something that work can be submitted to."""
+    if not callable(getattr(value, "submit", None)):
+        raise wrong(name, value, "an executor of concurrent.futures, or None")
+    return value
 
 
 def called(name: str, value: Any) -> Any:

@@ -21,6 +21,7 @@ _KINDS: Final[Mapping[str, Check]] = {
     "str | None": optional(plain.text),
     "datetime | None": optional(plain.moment),
     "bool | None": optional(plain.truth),
+    "Callable[[], Mapping[str, str]] | None": optional(plain.called),
 }
 #: Name, check and default of every field. The factories give EMPTY; key and body have no default, so always are checked.
 _FIELDS: Final = [

@@ -1,1 +1,1 @@
-"""The verbs of a bucket by theme: attributes, versions, uploads, locks, lifecycle. `api.bucket` puts them together."""
+"""The verbs of a bucket by theme, which `api.bucket` puts together; and `upkeep`, of a store."""

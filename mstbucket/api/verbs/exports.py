@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ class Exports:
         target: str | os.PathLike[str] | BinaryIO,
         *,
         offset: int = 0,
+        executor: Executor | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> ExportReport:
         """Write the commit and everything it reaches as one CARv1 file.
@@ -49,6 +51,7 @@ class Exports:
             target: a path, or a binary file open for writing (which stays open).
             offset: leave out so many bytes at the beginning, which somebody has already. They are made and hashed all the
                 same; `BucketView.resume_export` continues a file without that.
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
             progress: called now and then with the length of the file so far.
 
         Raises:
@@ -58,7 +61,7 @@ class Exports:
             StorageError: the target cannot be written.
         """
         with self._held() as (context, name, lease), _writing(target) as file:
-            return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), offset)
+            return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
 
     def export_indexed(
         self, path: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None

@@ -31,7 +31,7 @@ class BucketLifecycle:
             Unsupported: a rule moves objects to another storage class.
             NoSuchBucket: the bucket has gone.
         """
-        lifecycle.put_rules(self._context.db, self.name, lifecycle_rules(rules))
+        lifecycle.put_rules(self._context, self.name, lifecycle_rules(rules))
 
     def get_bucket_lifecycle_configuration(self) -> list[LifecycleRule]:
         """Return the bucket's lifecycle rules, in the order given.
@@ -48,7 +48,7 @@ class BucketLifecycle:
         Raises:
             NoSuchBucket: the bucket has gone.
         """
-        lifecycle.delete_rules(self._context.db, self.name)
+        lifecycle.delete_rules(self._context, self.name)
 
     def run_lifecycle(self) -> LifecycleReport:
         """Carry out the rules now, on the whole bucket, and return what was done.

@@ -36,7 +36,7 @@ class BucketLocks:
             InvalidInput: a mode or a period that cannot be.
             NoSuchBucket: the bucket has gone.
         """
-        locking.set_configuration(self._context.db, self.name, default_retention_of(default_retention))
+        locking.set_configuration(self._context, self.name, default_retention_of(default_retention))
 
     def get_object_lock_configuration(self) -> DefaultRetention | None:
         """Return the default retention of a bucket with object lock, or None where it has none.
@@ -75,7 +75,7 @@ class BucketLocks:
             NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such version.
         """
         wanted = retention_of(retention)
-        locking.set_retention(self._context.db, self.name, key, version_id, wanted, bypass_governance_retention)
+        locking.set_retention(self._context, self.name, key, version_id, wanted, bypass_governance_retention)
 
     def get_object_retention(self, key: str, *, version_id: str | None = None) -> Retention:
         """Return the retention of a version, also one that has ended.
@@ -103,7 +103,7 @@ class BucketLocks:
             MethodNotAllowed: that version is a delete marker.
             NoSuchKey, NoSuchVersion, NoSuchBucket: there is no such version.
         """
-        locking.set_hold(self._context.db, self.name, key, version_id, legal_hold(on))
+        locking.set_hold(self._context, self.name, key, version_id, legal_hold(on))
 
     def get_object_legal_hold(self, key: str, *, version_id: str | None = None) -> bool:
         """Return whether a version is under a legal hold.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from mstbucket.api.arguments import verbs
@@ -77,6 +77,7 @@ class MultipartUploads:
         content_md5: str | None = None,
         checksums: Mapping[str, str] = EMPTY,
         checksum_algorithm: str | None = None,
+        checksums_behind: Callable[[], Mapping[str, str]] | None = None,
     ) -> Part:
         """Store one part, replacing the one of that number; durable when this returns.
 
@@ -88,6 +89,7 @@ class MultipartUploads:
             body: as for `put_object`; up to 5 GiB. Less than 5 MiB is taken, but completes as the last part only.
             content_md5, checksums, checksum_algorithm: of the part, as for `put_object`; of an upload that was begun with
                 an algorithm, by that one only. Those kept are in the result and in `list_parts`.
+            checksums_behind: as for `put_object`.
 
         Raises:
             BadDigest: the body is not the one that `content_md5` or `checksums` speak of; nothing was stored.
@@ -99,7 +101,9 @@ class MultipartUploads:
             StorageError: the disk or the database failed; nothing was stored. Repeat the part.
         """
         target = parts.Target(self.name, key, upload_id, part_number)
-        return parts.upload_part(self._context, target, body, content_md5, checksums, checksum_algorithm)
+        return parts.upload_part(
+            self._context, target, body, content_md5, checksums, checksum_algorithm, checksums_behind
+        )
 
     def upload_part_copy(
         self,

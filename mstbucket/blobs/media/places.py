@@ -80,6 +80,11 @@ def shown(place: str | os.PathLike[str] | BlobStore) -> str:
     return os.fsencode(text if is_url(text) else os.path.abspath(text)).decode("utf-8", "backslashreplace")
 
 
+def directory_at(place: str | os.PathLike[str]) -> Path | None:
+    """The directory that a place is, or None where it is none."""
+    return _path(os.fsdecode(place))
+
+
 def _path(text: str) -> Path | None:
     """The directory that a place is, or None where it is none."""
     if is_url(text):

@@ -71,6 +71,21 @@ def validate_blobs(url: str) -> Generator[BlobCheck, None, None]:
         yield _check("multipart upload: condition at its completion", lambda: _completion(bucket))
 
 
+def quick_checks(url: str) -> Iterator[BlobCheck]:
+    """Those two checks of a service that a configuration may break from one day to the next; quick, and nothing is left."""
+    place = parse_place(url)
+    folder = place.prefix.strip("/") + "/" if place.prefix.strip("/") else ""
+    corner = replace(place, prefix=f"{folder}.doctor-{secrets.token_hex(8)}/")
+    bucket = S3Bucket(corner)
+    with ExitStack() as stack:
+        reached = _check("the bucket can be listed", lambda: _reach(bucket))
+        yield reached
+        if reached.passed:
+            stack.callback(_remove_all, bucket)
+            yield _check("clock", lambda: _clock(bucket))
+            yield _check("conditional put: the second is refused", lambda: _refuse_second(corner))
+
+
 def _on_store(blobs: S3Blobs, bucket: S3Bucket) -> Iterator[BlobCheck]:
     yield _check("ranges", lambda: _ranges(blobs))
     yield _check("read after write, and after delete", lambda: _read_after_write(blobs, bucket))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mstbucket.core.checksums import SIZES
@@ -28,6 +28,21 @@ class Claims:
     md5: bytes | None
     given: Mapping[str, bytes]
     algorithms: tuple[str, ...]
+
+    def also(self, behind: Mapping[str, str]) -> Claims:
+        """With checksums that were told when the body was at its end, by algorithms that were asked for before ([SUM-13]).
+
+        Raises:
+            InvalidDigest: a value that no body can have.
+            InvalidInput: an algorithm that nobody asked for.
+        """
+        given = dict(self.given)
+        for name, text in behind.items():
+            algorithm = known(name)
+            if algorithm not in self.algorithms:
+                raise InvalidInput(f"a {algorithm} came behind a body of which none was asked for")
+            given[algorithm] = value_of(algorithm, text)
+        return replace(self, given=given)
 
     def check(self, what: str, md5: str, digests: Mapping[str, bytes]) -> dict[str, str]:
         """Compare with a body that was read to its end; return the checksums to keep, base64 by algorithm.

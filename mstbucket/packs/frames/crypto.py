@@ -63,6 +63,25 @@ class DataKey:
         nonce = secrets.token_bytes(_NONCE_SIZE)
         return nonce + _aes(wrapping).encrypt(nonce, self._secret, _WRAP)  # type: ignore[no-any-return]
 
+    def seal_secret(self, about: bytes, secret: bytes) -> bytes:
+        """A short secret under this key, with a random nonce, bound to what it is about."""
+        fresh = secrets.token_bytes(_NONCE_SIZE)
+        return fresh + self._for_secrets().encrypt(fresh, secret, about)  # type: ignore[no-any-return]
+
+    def open_secret(self, about: bytes, sealed: bytes) -> bytes:
+        """The reverse.
+
+        Raises:
+            WrongKey: it was changed, or is about something else.
+        """
+        try:
+            return self._for_secrets().decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], about)  # type: ignore[no-any-return]
+        except (_invalid_tag(), ValueError) as error:
+            raise WrongKey("a secret does not decrypt: it was changed, or moved from another place") from error
+
+    def _for_secrets(self) -> Any:
+        return _aes(_derive(self._secret, b"", b"mstbucket secrets v1"))
+
     def exposed(self) -> bytes:
         """The key itself, for a `KeyWrapper` to wrap."""
         return self._secret

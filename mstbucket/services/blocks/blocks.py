@@ -113,7 +113,10 @@ class StoreBlocks:
             return {}
         found: dict[CID, Location | bytes] = {}
         for cid, pack, offset, length, body in rows.locate(self._db, cids):
-            found[cid] = Location(pack, offset, length) if body is None else checked(cid, body, "in the database")
+            if body is not None:
+                found[cid] = checked(cid, body, "in the database")
+            elif pack is not None:  # else the row leads to a pack that has no row: the database is damaged
+                found[cid] = Location(pack, offset, length)
         for cid in cids:
             if cid not in found:
                 raise MissingBlock(f"block {to_text(cid)} is not in the index of this store").about(cid=cid)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.names import KEYS, is_key
 from mstbucket.errors import InvalidInput, WrongKey
+from mstbucket.index import access_keys, packs
 from mstbucket.index import encoding as row
-from mstbucket.index import packs
 from mstbucket.index.encoding import StoreKey
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.crypto import DataKey
@@ -45,6 +46,21 @@ def apply_settings(db: Database, blobs: BlobStore, compression: str | None, encr
     if recorded is not None:
         return replace(encoding, key=_open(encryption, recorded))
     return encoding if encryption is None else replace(encoding, key=_encrypt(db, blobs, key_wrapper(encryption)))
+
+
+def recover_settings(db: Database, blobs: BlobStore, encryption: KeySource | None) -> Encoding:
+    """The encoding of a store whose database is lost: encrypted where its blobs have a key, and that is recorded again.
+
+    Raises:
+        WrongKey: the blobs have a key, and what opens it was not given, or is another one.
+    """
+    level, encrypts, recorded = row.read(db)
+    if recorded is None and not any(is_key(info.name) for info in blobs.list(KEYS)):
+        return Encoding(level, encrypts=encrypts)
+    wrapper = key_wrapper_of_environment() if encryption is None else key_wrapper(encryption)
+    if wrapper is None:
+        raise WrongKey(f"the store was encrypted: give its key by encryption=…, or by {VARIABLE} or {FILE_VARIABLE}")
+    return Encoding(level, _encrypt(db, blobs, wrapper), encrypts)
 
 
 def _open(encryption: KeySource | None, recorded: StoreKey) -> DataKey:
@@ -91,7 +107,7 @@ def rotate(db: Database, blobs: BlobStore, key: DataKey | None, encryption: KeyS
 
 
 def forget_key(db: Database, blobs: BlobStore) -> bool:
-    """Remove the key of a store that writes plain packs, if no pack needs it any more. Return whether it is gone.
+    """Remove the key of a store that writes plain packs, if no pack and no secret needs it. Return whether it is gone.
 
     Not checked here: that no ref needs it. The caller has published all refs again, in plain.
     """
@@ -101,7 +117,7 @@ def forget_key(db: Database, blobs: BlobStore) -> bool:
         if recorded is None or encrypts:
             return None
         # A pack that is being written has a row too. Since `stop_encryption` nobody can begin an encrypted one.
-        if packs.are_encrypted(connection):
+        if packs.are_encrypted(connection) or access_keys.are_sealed(connection):
             return None
         row.forget_key(connection)
         return recorded.blob

@@ -10,7 +10,7 @@ from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.identity import holds_blobs, identity_line, new_identity, put_identity, read_identity
 from mstbucket.blobs.media.places import open_blobs, open_existing_blobs, shown
 from mstbucket.blobs.names import STORE
-from mstbucket.errors import BlobExists, NotFound, WrongPlace
+from mstbucket.errors import BlobExists, Conflict, NotFound, WrongPlace
 from mstbucket.index import store
 from mstbucket.index.store import StoreRow
 from mstbucket.pg.database import Database
@@ -37,6 +37,7 @@ def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str
     """
     known = store.read(db)
     if known.identity is None:
+        _refuse_rebuilt(known)
         if not create:
             raise _no_store(known.database)
         return _make(db, place)
@@ -102,6 +103,7 @@ def _make(db: Database, place: Place) -> tuple[BlobStore, str]:
     with db.transaction() as connection:
         known = store.read_alone(connection)
         if known.identity is None:
+            _refuse_rebuilt(known)
             blobs, identity = _claim_place(db, place, known)
             store.set_identity(connection, identity)
             made = blobs
@@ -135,6 +137,29 @@ def _claim_place(db: Database, place: Place, known: StoreRow) -> tuple[BlobStore
     return blobs, identity
 
 
+def place_to_rebuild(place: Place) -> tuple[BlobStore, str]:
+    """Open the blobs of a store whose database is lost, and return them with its identity. Nothing is made ([REB-1]).
+
+    Raises:
+        NotFound: there are no blobs of a store.
+        FormatError, HashMismatch: the identity beside the blobs cannot be read.
+        StorageError: the place cannot be used.
+    """
+    blobs = _open_existing(place)
+    found = None if blobs is None else read_identity(blobs)
+    if blobs is None or found is None:
+        _release(blobs, place)
+        raise NotFound(f"at {shown(place)} are no blobs that say whose they are: name the place of the store's blobs")
+    return blobs, found
+
+
+def _refuse_rebuilt(known: StoreRow) -> None:
+    # [REB-2]
+    if known.rebuilt is not None:
+        raise Conflict(f"store {known.rebuilt} is being rebuilt in {_database(known)}, and is not whole yet: let it end, or "
+                       "repeat 'mstbucket rebuild', which goes on")  # fmt: skip
+
+
 def _no_store(name: str) -> NotFound:
     return NotFound(f"the database {name!r} has no store in it: correct its name, or make one ('mstbucket mb mst://BUCKET')")
 
@@ -143,7 +168,7 @@ def _foreign(place: Place, database: str, found: str | None) -> WrongPlace:
     whose = "a store that does not say which" if found is None else f"store {found}"
     return WrongPlace(
         f"at {shown(place)} are the blobs of {whose}, and {database} has no store in it. If its name is wrong, "
-        "correct it. If the database of these blobs is lost, restore it from a copy, and leave the blobs as they are. "
+        "correct it. If the database of these blobs is lost, 'mstbucket rebuild' makes it again from them. "
         "For a new store, name an empty place"
     )
 
@@ -176,3 +201,10 @@ def _note_place(db: Database, place: Place, last: str | None) -> None:
     here = shown(place) if isinstance(place, str | os.PathLike) else None
     if here is not None and here != last:
         store.set_last(db, here)
+
+
+def ping(db: Database, blobs: BlobStore, identity: str) -> None:
+    """Ask both for the identity of the store; see `Store.ping`."""
+    require_store(db)
+    if read_identity(blobs) != identity:
+        raise WrongPlace("the blobs are not this store's any more: somebody has changed them")

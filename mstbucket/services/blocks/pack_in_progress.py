@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import CID_SIZE, raw_cid
-from mstbucket.index import blocks, packs
+from mstbucket.index import blocks, collection, packs
+from mstbucket.index.packs import Doomed
 from mstbucket.index.tx import StoreTx
 from mstbucket.packs.write import PackWriter
 from mstbucket.services.blocks.context import Context
@@ -68,21 +69,30 @@ class PackInProgress(RegisteredPack):
         self._live = sum(blocks.add(tx, self.id, *batch) for batch in self._batches())
         self._ready_or_withdraw(tx.connection)
 
-    def take_over(self, connection: Connection, old: Sequence[int]) -> None:
-        """Inside the caller's transaction: lead the rows of packs `old` here, and doom `old`.
+    def take_over(self, connection: Connection, old: Sequence[int], undos: int) -> list[Doomed]:
+        """Inside the caller's transaction, behind the barrier: lead the rows of packs `old` here, and doom `old`.
 
         [STO-6] Not checked here: that this pack holds every block whose row leads to `old`. No row comes to lead to a
-        pack that is ready, so the caller has seen all of them.
+        pack that is ready, but by an undo, so the caller has seen all of them.
+
+        Args:
+            undos: how often rows had been brought back before the caller saw the rows ([GC-11]).
 
         Raises:
-            PackMoved: one of `old` is no pack any more.
+            PackMoved: one of `old` is no pack any more, or rows were brought back meanwhile.
         """
+        self.take_rows(connection, old)
+        doomed = packs.doom(connection, old)
+        if len(doomed) != len(old) or collection.undos(connection) != undos:
+            raise PackMoved("a pack was collected, or compacted by somebody else meanwhile, or rows were brought back")
+        return doomed
+
+    def take_rows(self, connection: Connection, old: Sequence[int]) -> None:
+        """Inside the caller's transaction, behind the barrier: lead those rows of packs `old` here whose blocks it holds."""
         for batch in self._batches():
             blocks.move(connection, old, self.id, batch.cids, batch.offsets)
         self._live = len(self._order)
         self._ready_or_withdraw(connection)
-        if packs.doom(connection, old) != len(old):
-            raise PackMoved("a pack was collected, or compacted by somebody else meanwhile")
 
     def keep(self) -> None:
         """Keep the blob, if any row leads to it: the transaction has committed."""

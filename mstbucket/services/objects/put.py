@@ -106,7 +106,9 @@ class _Batch:
         expectation = expected(request.if_match, request.if_none_match)
         lock = lock_wanted(request)
         claimed = claims(request)
-        body = read_body(request.body, self._open_pack, claimed.algorithms)
+        body = read_body(request.body, self._open_pack, claimed.algorithms, self._context.inline_max)
+        if request.checksums_behind is not None:
+            claimed = claimed.also(request.checksums_behind())
         checksums = claimed.check(f"the body of {request.key!r}", body.etag, body.digests)
         self._keys.add(request.key)
         if not expectation.anything:

@@ -54,13 +54,16 @@ class BodyRead:
     digests: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def read_body(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] = ()) -> BodyRead:
+def read_body(
+    body: Body, open_pack: Callable[[], Sink], algorithms: Collection[str] = (), inline_max: int = INLINE_MAX
+) -> BodyRead:
     """Read `body` to its end.
 
     Args:
         body: bytes, a path, or an object with `read(n)`.
         open_pack: called once a body is known to be large; its blocks go to the sink that this returns.
         algorithms: checksums to compute on the way; `core.checksums` knows them.
+        inline_max: bytes of a small body, at most.
 
     Raises:
         InvalidInput: it is none of the kinds of body, or its `read` returns something other than bytes.
@@ -69,25 +72,25 @@ def read_body(body: Body, open_pack: Callable[[], Sink], algorithms: Collection[
     """
     if isinstance(body, (bytes, bytearray, memoryview)):
         data = bytes(body)
-        if len(data) <= INLINE_MAX:
+        if len(data) <= inline_max:
             return _small(data, algorithms)
         return _large(iter((data,)), open_pack(), algorithms)
     if isinstance(body, os.PathLike):
         with reading(body, buffering=0) as file:
             if os.fstat(file.fileno()).st_size > PUT_SIZE_MAX:  # else the reading would find that out days later
                 raise EntityTooLarge(f"{os.fspath(body)} has more than {PUT_SIZE_MAX} bytes: send it in parts")
-            return _read_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms)
+            return _read_stream(Watched(file, os.fspath(body)).read, open_pack, algorithms, inline_max)
     read = getattr(body, "read", None)
     if read is None:
         raise InvalidInput(f"a body is bytes, a path object, or has read(); {type(body).__name__} is none of these")
-    return _read_stream(read, open_pack, algorithms)
+    return _read_stream(read, open_pack, algorithms, inline_max)
 
 
 def _read_stream(
-    read: Callable[[int], Any], open_pack: Callable[[], Sink], algorithms: Collection[str]
+    read: Callable[[int], Any], open_pack: Callable[[], Sink], algorithms: Collection[str], inline_max: int
 ) -> BodyRead:
-    start = b"".join(_pieces(read, INLINE_MAX + 1))
-    if len(start) <= INLINE_MAX:
+    start = b"".join(_pieces(read, inline_max + 1))
+    if len(start) <= inline_max:
         return _small(start, algorithms)
 
     def stream() -> Iterator[bytes]:

@@ -14,11 +14,13 @@ from mstbucket.index.buckets import bucket_id
 from mstbucket.index.tx import Tx, inside
 from mstbucket.model.policies import LifecycleRule
 from mstbucket.pg.database import Database
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_state
 
 _ID_BYTES: Final = 24  # of randomness: 32 characters
 
 
-def put_rules(db: Database, bucket: str, rules: Sequence[LifecycleRule]) -> None:
+def put_rules(context: Context, bucket: str, rules: Sequence[LifecycleRule]) -> None:
     """Replace the bucket's rules; see `Bucket.put_bucket_lifecycle_configuration`."""
     check_rules(rules)
     named = [rule if rule.id is not None else replace(rule, id=secrets.token_urlsafe(_ID_BYTES)) for rule in rules]
@@ -27,12 +29,14 @@ def put_rules(db: Database, bucket: str, rules: Sequence[LifecycleRule]) -> None
         lifecycle.remove_rules(tx)
         lifecycle.add_rules(tx, named)
 
-    inside(db, bucket, work)
+    inside(context.db, bucket, work)
+    publish_state(context, bucket)  # [REB-21]
 
 
-def delete_rules(db: Database, bucket: str) -> None:
+def delete_rules(context: Context, bucket: str) -> None:
     """Remove the bucket's rules; see `Bucket.delete_bucket_lifecycle`."""
-    inside(db, bucket, lifecycle.remove_rules)
+    inside(context.db, bucket, lifecycle.remove_rules)
+    publish_state(context, bucket)
 
 
 def rules_of(db: Database, bucket: str) -> list[LifecycleRule]:

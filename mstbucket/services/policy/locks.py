@@ -25,17 +25,20 @@ from mstbucket.index.find import Found, find_row, lock_of_version
 from mstbucket.index.tx import Tx, inside
 from mstbucket.model.policies import DefaultRetention, Retention
 from mstbucket.pg.database import Database
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_state
 
 # --- the bucket ----------------------------------------------------------------------------------------------------------
 
 
-def set_configuration(db: Database, bucket: str, default: DefaultRetention | None) -> None:
+def set_configuration(context: Context, bucket: str, default: DefaultRetention | None) -> None:
     """Enable object lock; see `Bucket.put_object_lock_configuration`."""
     if default is None:
-        locks.configure(db, bucket, None, None, None)
-        return
-    check_default(default)
-    locks.configure(db, bucket, default.mode, default.days, default.years)
+        locks.configure(context.db, bucket, None, None, None)
+    else:
+        check_default(default)
+        locks.configure(context.db, bucket, default.mode, default.days, default.years)
+    publish_state(context, bucket)  # [REB-21]
 
 
 def configuration(db: Database, bucket: str) -> DefaultRetention | None:
@@ -52,7 +55,7 @@ def configuration(db: Database, bucket: str) -> DefaultRetention | None:
 
 
 def set_retention(
-    db: Database, bucket: str, key: str, version_id: str | None, wanted: Retention | None, bypass: bool
+    context: Context, bucket: str, key: str, version_id: str | None, wanted: Retention | None, bypass: bool
 ) -> None:
     """Set, extend or, where that is allowed, shorten or end a retention; see `Bucket.put_object_retention`."""
     asked = UNLOCKED if wanted is None else Lock(known_mode(wanted.mode), stored_until(wanted.retain_until), None)
@@ -63,20 +66,20 @@ def set_retention(
         check_change(f"version {version or 'null'!r} of {key!r}", lock, asked, now, bypass)
         locks.put_lock(tx, key, version, asked._replace(hold=lock.hold))
 
-    _change(db, bucket, key, version_id, change)
+    _change(context, bucket, key, version_id, change)
 
 
-def set_hold(db: Database, bucket: str, key: str, version_id: str | None, on: bool) -> None:
+def set_hold(context: Context, bucket: str, key: str, version_id: str | None, on: bool) -> None:
     """Put or lift a legal hold; see `Bucket.put_object_legal_hold`."""
 
     def change(tx: Tx, version: str, lock: Lock) -> None:
         locks.put_lock(tx, key, version, lock._replace(hold=on))
 
-    _change(db, bucket, key, version_id, change)
+    _change(context, bucket, key, version_id, change)
 
 
 def _change(
-    db: Database, bucket: str, key: str, version_id: str | None, change: Callable[[Tx, str, Lock], None]
+    context: Context, bucket: str, key: str, version_id: str | None, change: Callable[[Tx, str, Lock], None]
 ) -> None:
     """Call `change` in a transaction that holds the key, with the id of the version and the lock that it has."""
     encode_key(key)
@@ -87,7 +90,8 @@ def _change(
         version = _lockable(find_row(tx.connection, tx.bucket, bucket, key, version_id), key, version_id)
         change(tx, version, lock_of_version(tx.connection, tx.bucket, key, version))
 
-    inside(db, bucket, work)
+    inside(context.db, bucket, work)
+    publish_state(context, bucket)  # [REB-21]
 
 
 def retention(db: Database, bucket: str, key: str, version_id: str | None) -> Retention:

@@ -1,4 +1,4 @@
-"""A new bucket: its name is judged, its identity is drawn, and all that it begins with stands in one transaction."""
+"""Buckets made and removed. What a new one begins with, its identity among it, stands in one transaction."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mstbucket.core.commit import bucket_id
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.index import buckets
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_gone, publish_state
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -24,3 +25,10 @@ def create(context: Context, name: str, object_lock: bool) -> None:
             buckets.begin_object_lock(connection, name)
 
     context.db.run(work)
+    publish_state(context, name)  # [REB-21]
+
+
+def delete(context: Context, name: str) -> None:
+    """Remove an empty bucket, durably; see `Store.delete_bucket`."""
+    buckets.delete(context.db, name)
+    publish_gone(context)  # [REB-24]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from mstbucket.core import car
+from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
@@ -19,6 +21,7 @@ from mstbucket.model.objects import CheckReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context
+from mstbucket.services.blocks.workers import WorkersBlocks
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import CarReport, verify_car
 
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 _PAGE: Final = 2000  # rows of the index that are compared at a time
 
 
-def check(context: Context, head: Head, progress: Callable[[int], object] | None) -> CheckReport:
+def check(
+    context: Context, head: Head, progress: Callable[[int], object] | None, executor: Executor | None = None
+) -> CheckReport:
     """Verify the commit of *head* in the store, and the index against the tree; see `Bucket.verify`.
 
     The caller holds a lease on that commit.
@@ -38,14 +43,14 @@ def check(context: Context, head: Head, progress: Callable[[int], object] | None
     bucket = head.name
     assert head.commit is not None  # there is a lease on it
     with error_context(context, bucket):
-        report = judge(context, head.commit, progress)
+        report = judge(context, head.commit, progress, executor)
         if head.tags_dirty is None and dict(report.commit.tags) != (head.tags or {}):  # [TAG-6]
             raise Untrue(f"bucket {bucket!r}: its tags are not those in commit {to_text(head.commit)}").about(bucket=bucket)
         if head.tags_dirty is None and report.commit.versioning != head.versioning:  # [VSN-8]
             error = Untrue(f"bucket {bucket!r}: its versioning is not that in commit {to_text(head.commit)}")
             raise error.about(bucket=bucket)
         dirty = int(head.tags_dirty is not None)
-        for tree in (_OBJECTS, _VERSIONS):
+        for tree in (OBJECTS, VERSIONS):
             dirty += _compare(context, bucket, head.bucket, tree)
         with context.db.reading() as connection:
             wrong = check_history(connection, head.bucket)
@@ -55,24 +60,27 @@ def check(context: Context, head: Head, progress: Callable[[int], object] | None
     return CheckReport(to_text(head.commit), report.blocks, report.objects, report.bytes, dirty)
 
 
-def judge(context: Context, commit: bytes, progress: Callable[[int], object] | None) -> CarReport:
+def judge(
+    context: Context, commit: bytes, progress: Callable[[int], object] | None, executor: Executor | None = None
+) -> CarReport:
     """Read and judge all that a commit reaches, on which the caller holds a lease."""
-    with Seen() as seen, io.BufferedReader(_Sections(context, commit, seen), car.WINDOW) as stream:
+    source = context.blocks.scan() if executor is None else WorkersBlocks(context, executor)
+    with Seen() as seen, io.BufferedReader(_Sections(source, commit, seen), car.WINDOW) as stream:
         return verify_car(stream, progress)
 
 
 class _Sections(io.RawIOBase):
     """The export of a commit as a stream to read, made as it is read."""
 
-    def __init__(self, context: Context, commit: bytes, seen: Seen) -> None:
+    def __init__(self, source: BlockSource, commit: bytes, seen: Seen) -> None:
         super().__init__()
-        self._parts = self._make(context, commit, seen)
+        self._parts = self._make(source, commit, seen)
         self._rest = memoryview(b"")
 
     @staticmethod
-    def _make(context: Context, commit: bytes, seen: Seen) -> Iterator[bytes]:
+    def _make(source: BlockSource, commit: bytes, seen: Seen) -> Iterator[bytes]:
         yield car.header(commit)
-        for cid, block in closure(context.blocks.scan(), commit, seen):
+        for cid, block in closure(source, commit, seen):
             yield car.section(cid, block)
 
     def readable(self) -> bool:
@@ -100,7 +108,7 @@ class _Behind(Protocol):
     def __call__(self, connection: Connection, bucket: int, after: Place, limit: int) -> Side: ...
 
 
-class _Tree(NamedTuple):
+class Tree(NamedTuple):
     """One of the two trees: its root in a commit, its rows in the index, and the key in it of a place in the index."""
 
     root: Callable[[Roots], bytes | None]
@@ -108,13 +116,13 @@ class _Tree(NamedTuple):
     key: Callable[[Place], bytes]
 
 
-_OBJECTS: Final = _Tree(lambda roots: roots.tree, objects_behind, lambda place: place.key.encode())
-_VERSIONS: Final = _Tree(
+OBJECTS: Final = Tree(lambda roots: roots.tree, objects_behind, lambda place: place.key.encode())
+VERSIONS: Final = Tree(
     lambda roots: roots.versions, versions_behind, lambda place: version_key(place.key.encode(), place.seq)
 )
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """A place in the index: its key in the tree, the CID of its manifest, whether it is dirty.
 
     A place without a manifest is only dirty: its object or version is gone.
@@ -125,7 +133,7 @@ class _Row(NamedTuple):
     is_dirty: bool
 
 
-class _Page(NamedTuple):
+class Page(NamedTuple):
     """What one snapshot said of the places that follow another one.
 
     Attributes:
@@ -135,11 +143,11 @@ class _Page(NamedTuple):
     """
 
     root: bytes | None
-    rows: list[_Row]
+    rows: list[Row]
     last: Place | None
 
 
-def _read_page(context: Context, bucket: int, tree: _Tree, after: Place) -> _Page:
+def read_page(context: Context, bucket: int, tree: Tree, after: Place) -> Page:
     """Rows and dirty places of one snapshot together, up to the first of the two limits."""
     with context.db.snapshot() as connection:
         root = tree.root(read_roots(connection, bucket))
@@ -148,11 +156,11 @@ def _read_page(context: Context, bucket: int, tree: _Tree, after: Place) -> _Pag
     last = min(cut, key=tree.key, default=None)
     places = sorted((tree.key(place), place) for place in side.manifests.keys() | side.dirty)
     end = None if last is None else tree.key(last)
-    rows = [_Row(key, side.manifests.get(place), place in side.dirty) for key, place in places if end is None or key <= end]
-    return _Page(root, rows, last)
+    rows = [Row(key, side.manifests.get(place), place in side.dirty) for key, place in places if end is None or key <= end]
+    return Page(root, rows, last)
 
 
-def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
+def _compare(context: Context, bucket: str, number: int, tree: Tree) -> int:
     """Compare index and tree in the order of keys, page by page ([CHK-2]). Returns how many rows are dirty.
 
     [FLUSH-1] For every key without a dirty row they are equal, in each snapshot with the tree that is current in it.
@@ -164,7 +172,7 @@ def _compare(context: Context, bucket: str, number: int, tree: _Tree) -> int:
     entries: Iterator[tuple[bytes, bytes]] = iter(())
     entry: tuple[bytes, bytes] | None = None
     while True:
-        page = _read_page(context, number, tree, after)
+        page = read_page(context, number, tree, after)
         if page.root != root:  # at first, and where a flush came between
             root = page.root
             entries = iter(()) if root is None else walk(context.blocks, root, done + b"\0" if done else b"")

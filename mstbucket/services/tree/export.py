@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import suppress
 from hashlib import sha256
 from typing import BinaryIO, Final
@@ -19,6 +20,7 @@ from mstbucket.limits import MIB
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
+from mstbucket.services.blocks.workers import WorkersBlocks
 from mstbucket.spill.seen import Seen
 from mstbucket.spill.sort_records import SortedRecords
 
@@ -29,14 +31,21 @@ _BEFORE_ROOT: Final = _HEADER.index(DAG_CBOR_PREFIX)
 
 
 def export(
-    context: Context, bucket: str, root: bytes, target: BinaryIO, progress: Progress | None, offset: int = 0
+    context: Context,
+    bucket: str,
+    root: bytes,
+    target: BinaryIO,
+    progress: Progress | None,
+    executor: Executor | None = None,
+    offset: int = 0,
 ) -> ExportReport:
     """Write the closure of commit `root` of `bucket` to `target`, with a lease on it; see `Bucket.export_car`."""
     if offset < 0:
         raise InvalidInput(f"an offset of {offset} bytes: the first byte of a file has offset 0")
+    source = context.blocks.scan() if executor is None else WorkersBlocks(context, executor)
     out = CarFile(root, target, offset, progress)
     with Seen() as seen, error_context(context, bucket):
-        for cid, block in closure(context.blocks.scan(), root, seen):
+        for cid, block in closure(source, root, seen):
             out.add(cid, block)
     return out.end()
 

@@ -8,6 +8,7 @@ from mstbucket.core.cid import to_text
 from mstbucket.errors import BlobExists, HashMismatch
 from mstbucket.index.commits import mark_published, unpublished
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_state
 
 
 def publish_refs(context: Context, bucket: str) -> None:
@@ -18,6 +19,7 @@ def publish_refs(context: Context, bucket: str) -> None:
     Raises:
         HashMismatch: there is a blob of that name, and it does not hold the commit.
     """
+    publish_state(context, bucket)  # [REB-22] first: a ref is not there without the locks of the versions in its commit
     for commit in unpublished(context.db, bucket):
         cid = commit.cid
         block = context.blocks.get(cid)

@@ -11,7 +11,7 @@ A crash before 2 leaves a pending pack, and a crash after 2 leaves doomed ones. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,16 +19,18 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.car import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
-from mstbucket.index import packs
+from mstbucket.index import collection, packs
 from mstbucket.index.blocks import rows_of_pack
 from mstbucket.index.damage import doom_healed
-from mstbucket.index.packs import Pack
+from mstbucket.index.packs import Doomed, Pack
 from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.blocks.registered import PackMoved, remove_doomed
+from mstbucket.services.collection.undo import release
 from mstbucket.services.tree.refs import trim_refs
+from mstbucket.services.upkeep.rewrite import COMPACT_BLOCKS, COMPACT_BYTES, rewrite_large
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 #: most once per class. From the last bound on, most of a request's time is the transfer of its bytes.
 CLASSES: Final = (0, 16 * KIB, 256 * KIB, 4 * MIB)
 COMPACT_LEAST: Final = 16  # packs of one class, at least: so at most 15 of a class stay, and 45 in all
-COMPACT_BYTES: Final = 64 * MIB  # of a new pack: as a bulk put makes them
-COMPACT_BLOCKS: Final = 20_000  # of a new pack: one transaction changes their rows, and puts of them wait 0.3 s
 COMPACT_PACKS: Final = 1000  # in a new pack: one request deletes them
 PENDING_AGE_MS: Final = 24 * 3_600_000  # without a sign of life: the writer has died
 DOOMED_AGE_MS: Final = 600_000  # whoever doomed it has deleted it by then, or has died
@@ -54,7 +54,7 @@ class CompactReport:
     """What was done.
 
     Attributes:
-        packs: small packs that are gone.
+        packs: small or thin packs that are gone.
         made: packs that hold their blocks now.
         leftovers: blobs that are gone: crashes left them, or they were damaged and their blocks have come again.
         refs: blobs of old commits that are gone; the commits are not.
@@ -122,12 +122,33 @@ class Compactor:
                 return found
         return []
 
-    def _compact(self, due: list[Pack], report: CompactReport) -> None:
+    def rewrite(self, thin: Sequence[int]) -> CompactReport:
+        """Write packs again of which less than half lives, by their row numbers; see `run` for the rest ([GC-9])."""
+        report = CompactReport()
+        with self._alone() as alone:
+            if not alone:
+                return report
+            for at in range(0, len(thin), _PAGE):
+                small: list[Pack] = []
+                for pack in packs.of_numbers(self._context.db, thin[at : at + _PAGE]):
+                    if pack.size < CLASSES[-1]:
+                        small.append(pack)
+                    elif rewrite_large(self._context, pack, report):
+                        report.packs += 1
+                while small:
+                    small = small[self._compact(small, report, 1) :]
+        return report
+
+    def _compact(self, due: list[Pack], report: CompactReport, least: int = 2) -> int:
+        """Compact the first of these packs, if there are so many; how many of them were looked at."""
         context = self._context
         taken: list[Pack] = []
+        looked = 0
+        undos = collection.count_undos(context.db)  # [GC-11] before any row is seen
         with PackInProgress(context) as new:
             size = 0
             for pack in due:
+                looked += 1
                 try:
                     blocks = self._live(pack)
                 except (CorruptionError, FormatError, NotFound) as error:
@@ -143,19 +164,20 @@ class Compactor:
                 taken.append(pack)
                 if size >= COMPACT_BYTES or len(new.cids) >= COMPACT_BLOCKS:
                     break
-            if len(taken) < 2:  # one pack alone would be written again and again
+            if len(taken) < least:  # one pack alone would be written again and again
                 self._bad.update(pack.id for pack in taken)
-                return
+                return looked
             new.seal()
             try:
-                context.db.run(lambda connection: _switch(connection, new, [pack.id for pack in taken]))
+                doomed = context.db.run(lambda connection: _switch(connection, new, [pack.id for pack in taken], undos))
             except PackMoved as error:
                 log.debug("compaction was overtaken: %s", error)
-                return
+                return looked
             new.keep()
-        remove_doomed(context, [pack.name for pack in taken])
+        remove_doomed(context, [pack.name for pack in doomed if not pack.waits])
         report.packs += len(taken)
         report.made += bool(new.cids)
+        return looked
 
     def _live(self, pack: Pack) -> list[tuple[bytes, bytes]] | None:
         """The blocks of a pack whose rows lead there, verified, in the pack's order: that of an export.
@@ -170,13 +192,14 @@ class Compactor:
         return [(cid, block) for cid, block in blocks if cid in here]
 
 
-def _switch(connection: Connection, new: PackInProgress, old: list[int]) -> None:
+def _switch(connection: Connection, new: PackInProgress, old: list[int], undos: int) -> list[Doomed]:
     enter_store(connection)
-    new.take_over(connection, old)
+    return new.take_over(connection, old, undos)
 
 
 def remove_leftovers(context: Context) -> int:
-    """Remove the blobs and rows that crashes left; return how many ([STO-9])."""
+    """Remove the blobs and rows that crashes left, and those that no undo needs; return how many ([STO-9], [GC-10])."""
+    release(context)
     packs.doom_silent(context.db, PENDING_AGE_MS)
     count = 0
     while names := packs.doomed_names(context.db, DOOMED_AGE_MS, _PAGE):
@@ -187,6 +210,6 @@ def remove_leftovers(context: Context) -> int:
 
 def remove_healed(context: Context) -> list[str]:
     """Remove the damaged packs whose every block is in another pack by now ([PUT-15]); return their names."""
-    names = doom_healed(context.db)
-    remove_doomed(context, names)
-    return names
+    doomed = doom_healed(context.db)
+    remove_doomed(context, [pack.name for pack in doomed if not pack.waits])
+    return [pack.name for pack in doomed]

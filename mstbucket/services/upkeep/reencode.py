@@ -22,6 +22,8 @@ from mstbucket.index import packs
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import forget_key
 from mstbucket.services.blocks.registered import PackMoved, RegisteredPack, remove_doomed
+from mstbucket.services.blocks.state import reencode_state
+from mstbucket.services.policy.access_keys import reseal
 from mstbucket.services.tree.refs import reencode_refs
 from mstbucket.services.upkeep.compact import remove_healed
 
@@ -67,7 +69,8 @@ def reencode(context: Context, progress: Callable[[int], object] | None) -> Reen
         last = batch[-1].id
     for name in remove_healed(context):
         report.damaged.pop(name, None)
-    report.damaged |= reencode_refs(context)
+    report.damaged |= reencode_refs(context) | reencode_state(context)
+    reseal(context)
     if not report.damaged:
         forget_key(context.db, context.blobs)
     return report

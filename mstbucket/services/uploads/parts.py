@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mstbucket.core.cid import RAW_PREFIX
@@ -46,6 +46,7 @@ def upload_part(
     content_md5: str | None,
     checksums: Mapping[str, str],
     checksum_algorithm: str | None,
+    behind: Callable[[], Mapping[str, str]] | None = None,
 ) -> Part:
     """Store a part; see `Bucket.upload_part`."""
     checksum = _check(context, target)
@@ -54,8 +55,8 @@ def upload_part(
     if checksum.algorithm is not None:  # [SUM-8] whether it was given or not
         claimed = replace(claimed, algorithms=(checksum.algorithm,))
     if isinstance(body, (bytes, bytearray, memoryview, os.PathLike)):
-        return repeating(lambda: _store(context, target, body, claimed))
-    return _store(context, target, body, claimed)
+        return repeating(lambda: _store(context, target, body, claimed, behind))
+    return _store(context, target, body, claimed, behind)
 
 
 def copy_part(context: Context, target: Target, source: Source, span: str | None) -> Part:
@@ -109,10 +110,18 @@ class _Chunks:
         self._incoming.add(cid, block)
 
 
-def _store(context: Context, target: Target, body: Body, claimed: Claims) -> Part:
+def _store(
+    context: Context,
+    target: Target,
+    body: Body,
+    claimed: Claims,
+    behind: Callable[[], Mapping[str, str]] | None = None,
+) -> Part:
     with Incoming(context) as incoming:
         chunks = _Chunks(incoming)
         read = read_body(body, lambda: chunks, claimed.algorithms)
+        if behind is not None:
+            claimed = claimed.also(behind())
         what = f"part {target.number} of {target.key!r}"
         checksums = claimed.check(what, read.etag, read.digests)  # [SUM-8] else nothing is stored
         now = context.db.now_ms()

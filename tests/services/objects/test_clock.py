@@ -49,6 +49,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
     with store._context.db.reading() as connection:
         since = [row[0] for row in connection.execute("SELECT since FROM dirty UNION ALL SELECT since FROM dirty_versions")]
     bucket.flush()
+    bucket.create_snapshot("named")
     with open(sys.argv[4], "wb") as file:
         bucket.export_car(file)
     store.import_car(sys.argv[4], "imported")
@@ -60,7 +61,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
 COLUMNS = {
     "buckets": ["created", "tags_since"], "commits": ["time"], "objects": ["created", "modified"],
     "versions": ["created", "modified"], "uploads": ["initiated", "completed"], "packs": ["created", "alive"],
-    "parts": ["modified"],
+    "parts": ["modified"], "snapshots": ["created"],
 }  # fmt: skip
 
 

@@ -249,12 +249,12 @@ def test_two_that_compact_at_once_do_not_get_into_each_others_way(
     meet = threading.Barrier(2)
     switch = compacting._switch
 
-    def together(*arguments: Any) -> None:
+    def together(*arguments: Any) -> Any:
         if not meet.broken:
             with suppress(threading.BrokenBarrierError):
                 meet.wait(5)
             meet.abort()
-        switch(*arguments)
+        return switch(*arguments)
 
     monkeypatch.setattr(compacting, "_switch", together)
     monkeypatch.setattr(compacting, "_LOCK", None)  # of NULL: not taken by anybody, and not refused to anybody

@@ -1,5 +1,5 @@
--- The database of a store, in five files to be read in order: tables, what buckets, packs and blocks are written by, what
--- objects and versions are written by, locks and lifecycle, views. This one holds the tables.
+-- The database of a store, in files to be read in order: tables, what buckets, packs and blocks are written by, what objects
+-- and versions are written by, locks and lifecycle, views, the past, collection. This one holds the tables.
 -- Everything stands in the schema `mstbucket`, which the migration runner has made and selected.
 -- Keys are text in collation "C": PostgreSQL then compares them as UTF-8 bytes, which is the order of the tree.
 -- All times are ms since 1970 by the database's clock ([PG-26]).
@@ -263,6 +263,7 @@ CREATE TABLE locks (
     mode    text CHECK (mode IN ('GOVERNANCE', 'COMPLIANCE')),
     until   bigint,
     hold    boolean,                            -- a legal hold; NULL is one that was never spoken of
+    generation bigint NOT NULL DEFAULT nextval('generation'),  -- of the last change; drawn while the key is held ([REB-20])
     PRIMARY KEY (bucket, key, version),
     CHECK ((mode IS NULL) = (until IS NULL))
 );

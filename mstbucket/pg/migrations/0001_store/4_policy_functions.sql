@@ -37,7 +37,7 @@ END $$;
 CREATE FUNCTION lock_versions(
     p_bucket bigint, p_keys text[], p_versions text[], p_modes text[], p_untils text[], p_holds text[]
 ) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO locks AS l
+    INSERT INTO locks AS l (bucket, key, version, mode, until, hold)
     SELECT p_bucket, k, v, m, u::bigint, h::boolean FROM unnest(p_keys, p_versions, p_modes, p_untils, p_holds) AS n (k, v, m, u, h)
     ON CONFLICT (bucket, key, version) DO UPDATE SET
         mode = coalesce(excluded.mode, l.mode), until = coalesce(excluded.until, l.until), hold = coalesce(excluded.hold, l.hold)

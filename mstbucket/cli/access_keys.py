@@ -1,0 +1,74 @@
+"""`key create|ls|rotate|disable|enable|rm`: who may sign requests to the gateway ([CLI-91])."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mstbucket.cli.output import Output, iso
+from mstbucket.cli.stores import open_store
+from mstbucket.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mstbucket import AccessKey, NewAccessKey
+
+
+def create(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a key, and show its secret this once."""
+    days = arguments.days
+    if days is not None and not 1 <= days <= 36_500:
+        raise InvalidInput(f"--days is from 1 to 36500, not {days}")
+    expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    with open_store(arguments) as store:
+        _show_secret(out, store.access_keys.create(arguments.name, expires=expires))
+
+
+def show(arguments: argparse.Namespace, out: Output) -> None:
+    """List the keys."""
+    with open_store(arguments) as store:
+        for key in store.access_keys.list_all():
+            out.emit(_record(key), _line(key))
+
+
+def rotate(arguments: argparse.Namespace, out: Output) -> None:
+    """Give a key a new secret, and show it this once."""
+    with open_store(arguments) as store:
+        _show_secret(out, store.access_keys.rotate(arguments.id))
+
+
+def disable(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a key not count."""
+    with open_store(arguments) as store:
+        key = store.access_keys.disable(arguments.id)
+        out.emit(_record(key), _line(key))
+
+
+def enable(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a key count again."""
+    with open_store(arguments) as store:
+        key = store.access_keys.enable(arguments.id)
+        out.emit(_record(key), _line(key))
+
+
+def remove(arguments: argparse.Namespace, out: Output) -> None:
+    """Remove a key."""
+    with open_store(arguments) as store:
+        store.access_keys.remove(arguments.id)
+        out.report({"removed": arguments.id}, f"removed: {arguments.id}")
+
+
+def _show_secret(out: Output, new: NewAccessKey) -> None:
+    text = f"access key  {new.key.id}\nsecret key  {new.secret}    (shown this once)"
+    out.emit({**_record(new.key), "secret": new.secret}, text)
+
+
+def _record(key: AccessKey) -> dict[str, object]:
+    expires = None if key.expires is None else iso(key.expires)
+    return {"id": key.id, "name": key.name, "created": iso(key.created), "expires": expires, "disabled": key.disabled}
+
+
+def _line(key: AccessKey) -> str:
+    state = "disabled" if key.disabled else "expired" if key.expires and key.expires <= datetime.now(UTC) else "enabled"
+    until = "" if key.expires is None else f" until {iso(key.expires)}"
+    return f"{key.id}  {state:8}  {iso(key.created)}{until}  {key.name}"

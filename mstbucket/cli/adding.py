@@ -1,0 +1,72 @@
+"""How commands and their arguments are added to the parser; only argparse is imported here ([CLI-27])."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, NoReturn, cast
+
+from mstbucket.cli.exits import USAGE
+from mstbucket.cli.output import complain
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line in the form of all others, and whose help gets out or fails."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse's own lets a full disk pass in silence
+            (sys.stderr if file is None else file).write(message)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and end with the exit code for usage."""
+        complain(f"{message}; see {self.prog} --help")
+        sys.exit(USAGE)
+
+
+def whole_number(text: str) -> int:
+    """The number that an option takes; not in Python's words what is none."""
+    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"a whole number is wanted, not {text[:40]!r}")
+    return int(text)
+
+
+def number_or_default(text: str) -> int | str:
+    return text if text == "default" else whole_number(text)
+
+
+class Adder:
+    def __init__(self, commands: Any, wanted: frozenset[str] | None) -> None:
+        self._commands = commands
+        self._wanted = wanted
+
+    def group(self, name: str, text: str) -> Adder:
+        """A command whose first argument is a command."""
+        commands = self(name, None, text).add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+        return Adder(commands, self._wanted)
+
+    def __call__(self, name: str, run: str | None, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = self._commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False
+        )
+        if self._wanted is not None and name not in self._wanted:
+            return cast("argparse.ArgumentParser", _Unwanted())  # its name and help are there, for the list of commands
+        # The options of all commands may stand before or behind the command's name.
+        common(parser, argparse.SUPPRESS)
+        parser.set_defaults(run=run)
+        return parser
+
+
+class _Unwanted:
+    """Takes the arguments of a command that is not called: those of all thirty take longer to make than to read one line."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_arguments, **_named: self
+
+
+def common(parser: argparse.ArgumentParser, unset: Any) -> None:
+    group = parser.add_argument_group("for all commands")
+    off = False if unset is None else unset
+    group.add_argument("--store", metavar="DIR", default=unset, help="directory of the store")
+    group.add_argument("--json", action="store_true", default=off, help="results as one JSON object per line")
+    group.add_argument("-q", "--quiet", action="store_true", default=off, help="no line per object, no progress")
+    group.add_argument("--debug", action="store_true", default=off, help="show where in the program an error arose")

@@ -1,0 +1,135 @@
+"""The arguments of the commands on commits, snapshots, and files that leave and come."""
+
+from __future__ import annotations
+
+import argparse
+
+from mstbucket.cli.adding import Adder, whole_number
+
+
+def commits(add: Adder) -> None:
+    command = add("flush", "commits:flush", "fold all changes into a commit")
+    command.add_argument("buckets", metavar="mst://BUCKET", nargs="*", help="by default every bucket")
+
+    command = add("log", "commits:log", "list the commits of a bucket, newest first")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("-n", type=whole_number, metavar="N", help="at most so many")
+
+    command = add(
+        "diff", "differences:diff", "list what differs between two commits, of a bucket or of two",
+        "Without @COMMIT it is the newest. A COMMIT is a CID, a number, a time such as 2030-01-01T00:00:00Z, or a snapshot.",
+    )  # fmt: skip
+    command.add_argument("old", metavar="mst://BUCKET@COMMIT")
+    command.add_argument("new", metavar="mst://BUCKET@COMMIT")
+    command.add_argument("--prefix", metavar="PREFIX", default="", help="only keys that start with it")
+
+    _snapshots(add.group("snapshot", "name commits so that they stay, and say which of the others do"))
+
+    command = add("fork", "forks:fork", "make a bucket from any commit of another one; no body is copied")
+    command.add_argument("source", metavar="mst://BUCKET[@COMMIT]", help="without a commit it is flushed first")
+    command.add_argument("bucket", metavar="mst://BUCKET", help="the new one")
+
+    command = add(
+        "restore", "forks:restore", "make a key, a folder or a bucket what it was at an earlier commit, as one new commit",
+        "A key that ends with a slash is a folder. Where the bucket keeps versions, the restored objects are new versions.",
+    )  # fmt: skip
+    command.add_argument("target", metavar="mst://BUCKET@COMMIT/KEY", help="without a key the whole bucket")
+    command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
+    command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+
+    command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+    command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
+
+    command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, and the store if need be")
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+    command.add_argument("bucket", metavar="mst://BUCKET", nargs="?", help="by default the name in the file")
+    expect(command)
+
+    command = add("verify", "transfer:verify", "check a CAR file (no store is needed), or a bucket against its commit")
+    command.add_argument("target", metavar="FILE|mst://BUCKET", help="'-' is standard input")
+    expect(command)
+
+    command = add(
+        "prove", "proving:prove", "prove to somebody who knows the commit what it says about a key, or a page of a listing",
+        "The newest commit is proved: flush before. Anybody checks FILE with 'check-proof' and the commit's CID alone.",
+    )  # fmt: skip
+    command.add_argument("target", metavar="mst://BUCKET/KEY|mst://BUCKET")
+    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+    command.add_argument("--body", action="store_true", help="of a key: prove the object's bytes too")
+    command.add_argument("--range", metavar="bytes=A-B", help="of a key: prove these of its bytes")
+    command.add_argument("--prefix", metavar="PREFIX", help="that these keys, and no others, begin with it")
+    command.add_argument("--delimiter", metavar="TEXT", help="with --prefix: keys below a folder count as one, as in 'ls'")
+    command.add_argument("--start-after", metavar="KEY", help="with --prefix: only keys behind this one")
+    command.add_argument("--max-keys", type=whole_number, metavar="N", help="with --prefix: at most so many (1000)")
+
+    command = add("check-proof", "proving:check", "check a proof against a commit (no store is needed)")
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+    command.add_argument("--commit", metavar="CID", help="that you know from somebody you trust; or name a signer")
+    trust(command)
+    command.add_argument("--output", metavar="FILE", help="the proved bytes of the body go there")
+    command.add_argument("--force", action="store_true", help="replace that file if it is there")
+
+    command = add(
+        "inspect", "inspecting:run", "look at any CAR file: its roots, its blocks, the shape of its trees",
+        "Blocks are hashed, and what does not match is counted. Whether a file is one whole bucket, 'verify' tells.",
+    )  # fmt: skip
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+
+    blocks = add.group("block", "single blocks of the store: their bytes, or what they lead to")
+    blocks("get", "looking:get", "write a block to standard output, hashed").add_argument("cid", metavar="CID")
+    blocks("ls", "looking:links", "list the links of a block, and where in it they stand").add_argument("cid", metavar="CID")
+    command = add("sign", "keys:sign", "sign a commit with a signature that stands apart from it")
+    command.add_argument("commit", metavar="CID")
+    command.add_argument("file", metavar="FILE", help="the signature to write")
+    command.add_argument("--key", metavar="KEYFILE", required=True)
+
+    tree = add.group("tree", "the tree of a bucket")
+    command = tree("show", "looking:path", "draw the way from the newest commit to a key")
+    command.add_argument("target", metavar="mst://BUCKET/KEY")
+
+
+def expect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--expect", metavar="CID", help="the commit that FILE has to hold, as its publisher told you")
+    trust(command)
+
+
+def trust(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("who made it")
+    group.add_argument("--signer", metavar="did:key:…", help="the key that has to have signed the commit")
+    group.add_argument("--pins", metavar="FILE", help="remember there which commits were accepted, and refuse what is older")
+    group.add_argument("--signature", metavar="FILE", help="a signature that stands apart from the commit")
+    group.add_argument(
+        "--succession", metavar="FILE", action="append", default=[], help="by which an old key names the next; may repeat"
+    )
+    group.add_argument("--new-bucket", action="store_true", help="accept a bucket that is not in the file of pins")
+
+
+def _snapshots(add: Adder) -> None:
+    command = add("create", "snapshots:create", "flush a bucket, and give its newest commit a name")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--commit", metavar="COMMIT", help="name this one: a CID, a number, or the name of a snapshot")
+
+    command = add("ls", "snapshots:show", "list the commits that have a name, newest first")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+
+    command = add("rm", "snapshots:remove", "take a name away; the commit stays as long as the policy keeps it")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("name", metavar="NAME")
+
+    command = add(
+        "policy", "snapshots:policy", "show or set which commits without a name stay",
+        "A commit stays if one rule keeps it. The rules given replace all that were.",
+    )  # fmt: skip
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("--keep-last", type=whole_number, metavar="N", help="the newest N commits")
+    for period in ("hour", "day", "week", "month"):
+        name = {"day": "dai"}.get(period, period) + "ly"
+        text = f"the newest commit of each of the last N {period}s that have one"
+        command.add_argument(f"--keep-{name}", type=whole_number, metavar="N", help=text)
+    command.add_argument("--keep-all", type=whole_number, metavar="SECONDS", help="every commit that is not older")
+    command.add_argument("--default", action="store_true", help="everything of 24 hours, then one a day for 30 days")

@@ -1,0 +1,1 @@
+"""Who asks, proved by a signature, and whether they may."""

@@ -1,0 +1,199 @@
+"""`mstbucket serve`: one process that listens and watches over the others, which answer ([GW-26], [GW-27])."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+import mstbucket
+from mstbucket.errors import InvalidInput, StorageError, Unsupported
+from mstbucket.limits import KEEP_ALIVE_SECONDS
+
+ROOT_ID: Final = "MSTBUCKET_ROOT_ACCESS_KEY"
+ROOT_SECRET: Final = "MSTBUCKET_ROOT_SECRET_KEY"
+GRACE_SECONDS: Final = 30  # that requests may still take when the gateway is asked to end
+_BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a gateway serves, and where. It goes to the processes that answer.
+
+    Attributes:
+        place: the arguments of `mstbucket.open`.
+        host, port: to listen on; port 0 takes a free one.
+        domain: with one, `BUCKET.DOMAIN` is a bucket too.
+        workers: processes that answer.
+        tls_cert, tls_key: paths of PEM files; both or neither.
+        watch_port: of the address on loopback that is asked whether the gateway lives; 0 takes a free one.
+    """
+
+    place: dict[str, Any]
+    host: str = "127.0.0.1"
+    port: int = 9000
+    domain: str | None = None
+    workers: int = 1
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    watch_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What whoever started the gateway wants to know.
+
+    Attributes:
+        endpoint: its URL.
+        watch: URL of the address that is asked whether it lives.
+        key: the administrator's key, where it was made now.
+    """
+
+    endpoint: str
+    watch: str
+    key: mstbucket.NewAccessKey | None
+    root: str | None
+
+
+def root_key() -> tuple[str, str] | None:
+    """The key that the environment gives in place of one in the database.
+
+    Raises:
+        InvalidInput: one of the two variables is missing, or too short to be guarded.
+    """
+    key_id, secret = os.environ.get(ROOT_ID), os.environ.get(ROOT_SECRET)
+    if key_id is None and secret is None:
+        return None
+    if not key_id or not secret:
+        raise InvalidInput(f"set both {ROOT_ID} and {ROOT_SECRET}, or neither")
+    if len(key_id) < 3 or len(secret) < 8 or "/" in key_id:
+        raise InvalidInput(f"{ROOT_ID} has at least 3 characters and no slash, and {ROOT_SECRET} at least 8")
+    return key_id, secret
+
+
+def serve(settings: Settings, started: Callable[[Started], None]) -> None:
+    """Serve until a signal asks to end; then finish what runs, for up to GRACE_SECONDS.
+
+    Args:
+        started: called once the address is taken and the store is open.
+
+    Raises:
+        Unsupported: the libraries are not installed.
+        InvalidInput: the settings do not go together.
+        StorageError: the address is taken, or the store cannot be opened.
+    """
+    try:
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise Unsupported("serving needs libraries: install mstbucket[serve]") from error
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise InvalidInput("--tls-cert and --tls-key go together")
+    root = root_key()
+    figures = tempfile.mkdtemp(prefix="mstbucket-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
+    try:
+        with mstbucket.open(**settings.place) as store, closing(_listen(settings)) as listener:
+            from mstbucket.gateway import watch
+
+            watcher = watch.start("127.0.0.1", settings.watch_port, store, figures)
+            scheme = "http" if settings.tls_cert is None else "https"
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            key = None if root is not None else store.access_keys.create_first()
+            address = f"http://127.0.0.1:{watcher.server_address[1]}"
+            started(Started(f"{scheme}://{shown}:{port}", address, key, None if root is None else root[0]))
+            _supervise(settings, listener)
+            watcher.shutdown()
+    finally:
+        shutil.rmtree(figures, ignore_errors=True)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+        listener.set_inheritable(True)
+    except (OSError, OverflowError) as error:
+        raise StorageError(f"cannot listen on {settings.host}:{settings.port}: {error}: choose another --listen") from error
+    return listener
+
+
+def _supervise(settings: Settings, listener: socket.socket) -> None:
+    """Run the processes that answer, and replace those that die, until a signal comes."""
+    from uvicorn import Config
+    from uvicorn.supervisors.multiprocess import Multiprocess
+
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = Config(
+        _Factory(settings),
+        factory=True,
+        http="mstbucket.gateway.wire.protocol:Protocol",
+        ws="none",
+        lifespan="on",
+        loop="uvloop",
+        access_log=False,
+        log_config=None,
+        log_level="error",  # what a client does wrong is in the access log
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        workers=settings.workers,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    Multiprocess(config, [listener]).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Factory:
+    """Makes the application in a process that answers; it goes there as it is."""
+
+    settings: Settings
+
+    def __call__(self) -> Any:
+        from mstbucket.gateway.app import Gateway
+        from mstbucket.gateway.auth.keyring import Keyring
+        from mstbucket.gateway.auth.sigv4 import REGION
+        from mstbucket.gateway.s3.call import Site
+        from mstbucket.gateway.work import Worker
+
+        opened: list[mstbucket.Store] = []
+
+        def open_worker() -> Worker:
+            threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+            store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
+            opened.append(store)
+            gc.collect()
+            gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
+            site = Site(store, REGION, self.settings.domain, store.encrypts)
+            return Worker(site, Keyring(store, root_key()))
+
+        def close() -> None:
+            for store in opened:
+                store.close()
+
+        return Gateway(open_worker, close)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that watches over this one has died, however that was; then end as if it had asked."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

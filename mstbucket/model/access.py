@@ -1,0 +1,36 @@
+"""The values of access keys: who may sign requests to the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A key that requests are signed with, without its secret.
+
+    Attributes:
+        id: what a request names.
+        name: for people.
+        created: when it was made.
+        expires: from when on it counts no more; None for never.
+        disabled: it does not count now.
+    """
+
+    id: str
+    name: str
+    created: datetime
+    expires: datetime | None = None
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccessKey:
+    """A key that was just made or rotated, with its secret, which is shown this once. Its repr keeps that."""
+
+    key: AccessKey
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"NewAccessKey({self.key!r})"

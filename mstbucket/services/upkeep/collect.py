@@ -1,0 +1,73 @@
+"""A collection as a whole: what retention gives up goes first, then a cycle, then thin packs are written again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from mstbucket.errors import CollectionRefused, InvalidInput
+from mstbucket.index import collection, space
+from mstbucket.limits import COLLECT_HOURS, MIB, UNDO_SECONDS
+from mstbucket.model.collection import CollectReport
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.collection.cycle import run_cycle
+from mstbucket.services.past.retention import expire
+from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
+
+LOOK_SECONDS: Final = 600.0  # between two looks of the background work: one goes over every row of `packs`
+GROWN_SHARE: Final = 0.5  # of what was alive, by which the packs have grown: so garbage stays below half of what lives
+GROWN_BYTES: Final = 256 * MIB  # at least: below that a cycle costs more than it frees
+_HOUR_MS: Final = 3_600_000
+
+
+def collect(
+    context: Context, dry_run: bool, force: bool, grace: int, check: Callable[[], object] = lambda: None
+) -> CollectReport:
+    """See `Store.collect`; *grace* is in seconds. *check* is called now and then; what it raises ends the collection."""
+    if not 0 <= grace <= 365 * 86_400:
+        raise InvalidInput(f"a grace of {grace} seconds cannot be: it is from 0 to a year")
+    if not dry_run:
+        expire(context)  # the commits that no rule keeps
+    cycle = run_cycle(context, dry_run, force, grace * 1000, check)
+    if dry_run:
+        return cycle.report
+    written = Compactor(context).rewrite(cycle.thin)
+    remove_leftovers(context)
+    space.give_back(context.db)
+    return replace(cycle.report, rewritten=written.packs, damaged=written.damaged)
+
+
+class Collector:
+    """Collects now and then: what the background does ([GC-15])."""
+
+    def __init__(self, context: Context, check: Callable[[], object]) -> None:
+        self._context = context
+        self._check = check
+        self._next = time.monotonic() + LOOK_SECONDS
+
+    def look(self) -> None:
+        """Collect, if it is time for a look, and one is due."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_SECONDS
+        if not is_due(self._context):
+            return
+        try:
+            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=self._check)
+        except CollectionRefused:  # somebody has to look at it: not every few minutes
+            self._next = time.monotonic() + COLLECT_HOURS * 3600
+            raise
+
+
+def is_due(context: Context) -> bool:
+    """Whether the background should collect now: a day is over, or much has been written since the last cycle."""
+    stored, last = collection.stored(context.db), collection.last(context.db)
+    if stored.oldest is None:
+        return False
+    since = stored.oldest if last is None or last.ended is None else last.ended
+    if context.db.now_ms() - since >= COLLECT_HOURS * _HOUR_MS:
+        return True
+    at_last, live = (0, 0) if last is None else (last.stored or 0, last.live_bytes or 0)
+    return stored.ready - at_last >= max(GROWN_BYTES, GROWN_SHARE * live)

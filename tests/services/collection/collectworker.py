@@ -1,0 +1,30 @@
+"""Collects one store again and again until it is killed; run as a script by `test_collect_killed.py`.
+
+    python collectworker.py DATABASE BLOBS
+
+It says `ready` once it has opened the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from itertools import count
+
+import mstbucket
+from mstbucket.errors import Conflict
+
+
+def main() -> None:
+    database, blobs = sys.argv[1:]
+    store = mstbucket.open(database=database, blobs=blobs, background=False)
+    print("ready", flush=True)
+    for number in count():
+        with contextlib.suppress(Conflict):
+            if number % 5 == 4:
+                store.undo_collect()
+            store.collect(force=True, grace=3600 * (number % 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Any sequence of writes, flushes, retention, collections and undos: a dictionary says what has to be there.
+
+A collection may be met in its middle, between the mark and the sweep, by puts of what it has found dead.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from collectstate import ask, assert_nothing_dangles, give_up_commits
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+import mstbucket
+from mstbucket.limits import PART_SIZE_MIN
+from mstbucket.services.collection import cycle
+
+_DATA = random.Random(3)
+SMALL = [b"", b"a", b"b", _DATA.randbytes(2000)]
+LARGE = [_DATA.randbytes(66_000), _DATA.randbytes(1 << 20) + b"tail", _DATA.randbytes((2 << 20) + 11)]
+LARGE.append(LARGE[1][: 1 << 20] + LARGE[0])  # shares a chunk
+PARTED = _DATA.randbytes(PART_SIZE_MIN) + LARGE[2]
+
+KEYS = st.sampled_from(["a", "a/b", "b", "c", "d"])
+BODIES = st.sampled_from(SMALL * 2 + LARGE)
+NUMBERS = itertools.count()
+PHASES = [Phase.generate]  # a shorter failing example would take minutes of a real store
+
+
+class Machine(RuleBasedStateMachine):
+    """One bucket of a store that all examples share; in the end nothing of it is left."""
+
+    store: ClassVar[mstbucket.Store]
+
+    @initialize(versioned=st.booleans())
+    def make(self, versioned: bool) -> None:
+        self.name = f"bucket-{next(NUMBERS)}"
+        self.bucket = self.store.create_bucket(self.name)
+        if versioned:
+            self.bucket.put_bucket_versioning("Enabled")
+        self.versioned = versioned
+        self.objects: dict[str, bytes] = {}
+        self.versions: dict[tuple[str, str], bytes] = {}
+        self.uploads: dict[str, tuple[str, str]] = {}
+        self.clean = False  # nothing has changed since a collection without grace
+
+    def _put(self, key: str, body: bytes, version_id: str | None) -> None:
+        self.objects[key] = body
+        if version_id is not None:
+            self.versions[key, version_id] = body
+
+    @rule(key=KEYS, body=BODIES)
+    def put(self, key: str, body: bytes) -> None:
+        self._put(key, body, self.bucket.put_object(key, body).version_id)
+        self.clean = False
+
+    @rule(key=KEYS)
+    def delete(self, key: str) -> None:
+        self.bucket.delete_object(key)
+        self.objects.pop(key, None)
+        self.clean = False
+
+    @precondition(lambda self: self.versions)
+    @rule(data=st.data())
+    def delete_version(self, data: st.DataObject) -> None:
+        key, version = data.draw(st.sampled_from(sorted(self.versions)))
+        self.bucket.delete_object(key, version_id=version)
+        del self.versions[key, version]
+        newest = self.bucket.list_object_versions(key).versions
+        latest = [one for one in newest if one.key == key and one.is_latest and not one.delete_marker]
+        self.objects.pop(key, None)
+        if latest:
+            self.objects[key] = self.versions[key, latest[0].version_id]
+        self.clean = False
+
+    @rule(source=KEYS, key=KEYS)
+    def copy(self, source: str, key: str) -> None:
+        if source in self.objects and source != key:
+            self._put(key, self.objects[source], self.bucket.copy_object(source, key).version_id)
+            self.clean = False
+
+    @rule(key=KEYS)
+    def begin_upload(self, key: str) -> None:
+        upload = self.bucket.create_multipart_upload(key)
+        self.uploads[upload.id] = key, self.bucket.upload_part(key, upload.id, 1, PARTED).etag
+        self.clean = False
+
+    @precondition(lambda self: self.uploads)
+    @rule(abort=st.booleans())
+    def end_upload(self, abort: bool) -> None:
+        upload, (key, etag) = self.uploads.popitem()
+        if abort:
+            self.bucket.abort_multipart_upload(key, upload)
+        else:
+            self._put(key, PARTED, self.bucket.complete_multipart_upload(key, upload, [(1, etag)]).version_id)
+        self.clean = False
+
+    @rule()
+    def flush(self) -> None:
+        self.bucket.flush()
+        self.clean = False
+
+    @rule()
+    def retain_one(self) -> None:
+        give_up_commits(self.store)
+        self.clean = False
+
+    @rule(grace=st.sampled_from([0, 0, 3600]))
+    def collect(self, grace: int) -> None:
+        said = self.store.collect(dry_run=True)
+        report = self.store.collect(force=True, grace=grace)
+        assert report.freed == report.dead == said.dead
+        assert report.spared.blocks == 0
+        if self.clean:
+            assert report.freed.blocks == 0
+        self.clean = True
+        self._all_is_there()
+
+    @rule(key=KEYS, body=BODIES, other=BODIES, flush=st.booleans())
+    def collect_while_it_is_born_again(self, key: str, body: bytes, other: bytes, flush: bool) -> None:
+        def meanwhile() -> None:
+            self.put(key, body)
+            self.put(key, other)
+            if flush:
+                self.bucket.flush()
+
+        with between_mark_and_sweep(meanwhile):
+            report = self.store.collect(force=True, grace=0)
+        assert report.freed.blocks <= report.dead.blocks
+        self.clean = False
+        self._all_is_there()
+
+    @rule()
+    def undo(self) -> None:
+        if self.store.undo_collect().blocks:
+            self.clean = False
+
+    @rule()
+    def compact(self) -> None:
+        self.store.compact()
+
+    @invariant()
+    def the_last_object_can_be_read(self) -> None:
+        for key, body in list(getattr(self, "objects", {}).items())[-1:]:
+            assert self.bucket.get_object(key).read() == body
+
+    def _all_is_there(self) -> None:
+        assert {item.key: self.bucket.get_object(item.key).read() for item in self.bucket.objects()} == self.objects
+        for (key, version), body in self.versions.items():
+            assert self.bucket.get_object(key, version_id=version).read() == body
+
+    def teardown(self) -> None:
+        if not hasattr(self, "bucket"):
+            return
+        self._all_is_there()
+        assert_nothing_dangles(self.store)
+        for upload, (key, _) in self.uploads.items():
+            self.bucket.abort_multipart_upload(key, upload)
+        while versions := self.bucket.list_object_versions().versions:
+            assert not self.bucket.delete_objects((one.key, one.version_id) for one in versions).errors
+        for item in list(self.bucket.objects()):
+            self.bucket.delete_object(item.key)
+        self.store.delete_bucket(self.name)
+        self.store.collect(force=True, grace=0)
+        assert ask(self.store, "SELECT count(*) FROM blocks") == [(0,)]
+        assert ask(self.store, "SELECT count(*) FROM packs WHERE state = 'ready'") == [(0,)]
+        ask(self.store, "DELETE FROM buried")
+
+
+@contextmanager
+def between_mark_and_sweep(work: Callable[[], None]) -> Iterator[None]:
+    """Have *work* done in the middle of the next collection."""
+    real = cycle.find_strays
+
+    def first(context: Any) -> Any:
+        work()
+        return real(context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cycle, "find_strays", first)
+        yield
+
+
+def test_any_sequence_keeps_what_is_needed_and_frees_the_rest(
+    store: mstbucket.Store, tmp_path: Path
+) -> None:
+    """[GC-2] [GC-4] [GC-7] [GC-8] [GC-11]"""
+    Machine.store = store
+    run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=25, phases=PHASES))
+
+
+@pytest.mark.slow
+def test_the_same_more_often(store: mstbucket.Store) -> None:
+    """[GC-7]"""
+    Machine.store = store
+    run_state_machine_as_test(Machine, settings=settings(max_examples=300, stateful_step_count=50, phases=PHASES))
