@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
-    from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
+    from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
     from mstbucket.model.repairs import Loss, RepairReport
@@ -86,6 +86,8 @@ __all__ = [
     "LifecycleRule",
     "Loss",
     "MarkerPage",
+    "MergeConflict",
+    "MergeReport",
     "NewAccessKey",
     "ObjectAttributes",
     "ObjectChange",
@@ -144,6 +146,7 @@ _HOME: Final = {
     **dict.fromkeys(("Amount", "CollectReport", "CycleInfo", "SpaceInfo"), "mstbucket.model.collection"),
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
+    **dict.fromkeys(("MergeConflict", "MergeReport"), "mstbucket.model.past"),
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",

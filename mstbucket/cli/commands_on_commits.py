@@ -37,6 +37,15 @@ def commits(add: Adder) -> None:
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
 
+    command = add("merge", "forks:merge", "bring what a fork changed into the bucket it came from, or the other way round")
+    command.add_argument("source", metavar="mst://SOURCE", help="where the changes come from")
+    command.add_argument("target", metavar="mst://TARGET", help="the bucket that is changed, by one new commit")
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help="where both changed: TARGET's")
+    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="where both changed: SOURCE's")
+    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
+    command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+
     command = add(
         "export", "exporting:export", "flush a bucket and write it as one CAR file",
         "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both.",

@@ -68,6 +68,7 @@ class CommitInfo:
         objects: live objects in it.
         bytes: sum of their sizes.
         forked: in the first commit of a fork, CID of the commit that it was made from.
+        merged: in a commit that a merge made, CID of the commit of the other bucket.
         names: of the snapshots that keep it, in order.
     """
 
@@ -82,6 +83,7 @@ class CommitInfo:
     objects: int
     bytes: int
     forked: str | None = None
+    merged: str | None = None
     names: tuple[str, ...] = ()
 
 

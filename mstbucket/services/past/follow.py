@@ -11,7 +11,7 @@ A crash before 4 ends leaves blocks that nothing leads to, and nothing has chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,7 +22,7 @@ from mstbucket.core import delta as deltas
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.closure import closure
-from mstbucket.core.commit import EMPTY_TREE, EMPTY_TREE_BLOCK, Commit
+from mstbucket.core.commit import EMPTY_TREE, Commit
 from mstbucket.core.delta import DeltaStatement
 from mstbucket.core.keys import split_version_key
 from mstbucket.core.mst.changes import Tree, changes
@@ -36,6 +36,7 @@ from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past.arriving import Pieces
 from mstbucket.services.past.leases import Lease, hold_newest
+from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.services.tree.import_rows import Spool
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.staged_blocks import Staged
@@ -286,24 +287,10 @@ def _fill_versions(
 
 def _changed(context: Context, lease: Lease, old: CID, new: CID) -> Iterator[tuple[bytes, CID | None, bytes]]:
     """The keys whose values differ, with the new value and its block, or None and no bytes where it has gone."""
-    source = _WithEmptyTree(context)
+    source = WithEmptyTree(context.blocks)
     found: Iterator[Change] = changes(Tree(source, old), Tree(source, new))
     while batch := list(islice(found, _MANIFESTS)):
         lease.renew()
         blocks = context.blocks.get_many({cid for _, _, cid in batch if cid is not None})
         for key, _, cid in batch:
             yield key, cid, b"" if cid is None else blocks[cid]
-
-
-class _WithEmptyTree:
-    """The blocks of a store, which has an empty tree, too: a commit without versions has no tree of them."""
-
-    def __init__(self, context: Context) -> None:
-        self._blocks = context.blocks
-
-    def get(self, cid: CID) -> bytes:
-        return EMPTY_TREE_BLOCK if cid == EMPTY_TREE else self._blocks.get(cid)
-
-    def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        found = self._blocks.get_many([cid for cid in cids if cid != EMPTY_TREE])
-        return {**found, EMPTY_TREE: EMPTY_TREE_BLOCK} if EMPTY_TREE in cids else found
