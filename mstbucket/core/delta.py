@@ -9,7 +9,7 @@ from typing import Any, Final
 from mstbucket.core import dagcbor
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, DAG_PB, codec, from_text, to_text
-from mstbucket.core.closure import SeenSet, closure, links_of
+from mstbucket.core.closure import AHEAD_WIDTH, SeenSet, closure, links_of
 from mstbucket.core.commit import Commit
 from mstbucket.core.commit import decode as decode_commit
 from mstbucket.core.dagcbor import Link
@@ -123,7 +123,7 @@ def delta(blocks: BlockSource, statement: DeltaStatement, seen: SeenSet) -> Iter
     base, commit = (decode_commit(blocks.get(cid)) for cid in (statement.base, statement.commit))
     check_follows(base, commit)
     learn(blocks, base, commit, seen)
-    yield from closure(blocks, statement.commit, seen)
+    yield from closure(blocks, statement.commit, seen, AHEAD_WIDTH)
 
 
 def _learn_below(blocks: BlockSource, manifests: Iterable[CID], seen: SeenSet) -> None:
