@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mstbucket.api.bucket import Bucket
     from mstbucket.api.check_proof import check_proof
     from mstbucket.api.inspect_car import inspect_car
+    from mstbucket.api.join_cars import join_cars
     from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
     from mstbucket.api.store import Store, open
     from mstbucket.api.trust import Trust
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
         PutResult,
         VersionsPage,
     )
-    from mstbucket.model.past import KeepPolicy, RestoreChange, RestoreReport, SnapshotInfo
+    from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
     from mstbucket.model.repairs import Loss, RepairReport
@@ -85,6 +86,8 @@ __all__ = [
     "LifecycleRule",
     "Loss",
     "MarkerPage",
+    "MergeConflict",
+    "MergeReport",
     "NewAccessKey",
     "ObjectAttributes",
     "ObjectChange",
@@ -121,6 +124,7 @@ __all__ = [
     "check_proof",
     "errors",
     "inspect_car",
+    "join_cars",
     "new_signing_key",
     "open",
     "public_key",
@@ -142,6 +146,7 @@ _HOME: Final = {
     **dict.fromkeys(("Amount", "CollectReport", "CycleInfo", "SpaceInfo"), "mstbucket.model.collection"),
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
+    **dict.fromkeys(("MergeConflict", "MergeReport"), "mstbucket.model.past"),
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
@@ -157,6 +162,7 @@ _HOME: Final = {
     "Unflushed": "mstbucket.model.settings",
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
+    "join_cars": "mstbucket.api.join_cars",
     "open": "mstbucket.api.store",
     "Trust": "mstbucket.api.trust",
     **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),

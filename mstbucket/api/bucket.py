@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from datetime import datetime
-from pathlib import Path
-from typing import BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.attributes import BucketAttributes
+from mstbucket.api.verbs.exports import BucketExports
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
 from mstbucket.api.verbs.past import BucketPast
@@ -19,7 +17,6 @@ from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
-from mstbucket.files.whole import replacing
 from mstbucket.index import commits
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
@@ -27,7 +24,6 @@ from mstbucket.model.objects import (
     Body,
     CheckReport,
     CommitInfo,
-    ExportReport,
     ObjectInfo,
     ObjectSummary,
     Page,
@@ -42,13 +38,13 @@ from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
 from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.tree import check as checking
-from mstbucket.services.tree import export as exporting
 from mstbucket.services.tree import flush as flushing
 
 
 @verbs
 class Bucket(
-    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast
+    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast,
+    BucketExports,
 ):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
@@ -329,37 +325,6 @@ class Bucket(
     def log(self) -> Iterator[CommitInfo]:
         """Iterate over the commits this store knows of the bucket, newest first."""
         return commits.log(self._context.db, self.name)
-
-    def export_car(
-        self,
-        target: str | os.PathLike[str] | BinaryIO,
-        *,
-        executor: Executor | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> ExportReport:
-        """Write the newest commit and everything it reaches as one CARv1 file.
-
-        The same commit gives the same bytes, whoever exports it; `ipfs dag export` of the commit gives them too.
-        Changes that were not flushed are not in it: call `flush` before. A file is written under another name and
-        renamed when it is complete and durable, replacing what was there.
-
-        Args:
-            target: a path, or a binary file open for writing (which stays open).
-            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
-            progress: called now and then with the number of bytes written so far.
-
-        Raises:
-            NoSuchCommit: the bucket was never flushed.
-            CorruptionError: a block is missing or damaged in this store; the file is not made.
-            StorageError: the target cannot be written.
-        """
-        _, lease = hold_newest(self._context, self.name)
-        with lease:
-            root, said = lease.commit.cid, lease.during(progress)
-            if isinstance(target, (str, os.PathLike)):
-                with replacing(Path(target)) as file:
-                    return exporting.export(self._context, self.name, root, file, said, executor)
-            return exporting.export(self._context, self.name, root, target, said, executor)
 
     def verify(
         self, *, executor: Executor | None = None, progress: Callable[[int], object] | None = None

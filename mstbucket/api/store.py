@@ -14,24 +14,22 @@ from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.rebuild import rebuild as rebuild_store
 from mstbucket.api.servers import POSTGRES, database_at, is_there
-from mstbucket.api.trust import Trust, resolved
 from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.api.verbs.forks import StoreForks
+from mstbucket.api.verbs.imports import StoreImports
 from mstbucket.api.verbs.settings import Settings
 from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.media.cache import CachedBlobs
 from mstbucket.blobs.media.places import is_url
-from mstbucket.core.cid import CID, from_text, to_text
-from mstbucket.core.commit import Commit
+from mstbucket.core.cid import from_text, to_text
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets, settings
 from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.model.objects import BucketInfo
 from mstbucket.model.rebuild import RebuildReport
-from mstbucket.model.streams import Readable
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.packs.frames.zstd import parse_compression
@@ -44,13 +42,11 @@ from mstbucket.services.blocks.context import Context, Origin
 from mstbucket.services.blocks.encoding import apply_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store, require_vacant, require_vacant_for_new
-from mstbucket.services.tree import import_car as importing
 from mstbucket.services.tree import look
 from mstbucket.services.tree.buckets import create as create_bucket
 from mstbucket.services.tree.buckets import delete as delete_bucket
 from mstbucket.services.upkeep.worker import Worker
 from mstbucket.signing.keys import read_key
-from mstbucket.signing.trust import Checked
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _BLOBS: Final = "blobs"
@@ -181,7 +177,7 @@ def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
 
 
 @verbs
-class Store(StoreForks, StoreCare, CollectionVerbs, Upkeep, Settings):
+class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -273,47 +269,6 @@ class Store(StoreForks, StoreCare, CollectionVerbs, Upkeep, Settings):
     def list_buckets(self) -> list[BucketInfo]:
         """Return every bucket of the store, by name."""
         return buckets.list_all(self._context.db)
-
-    def import_car(
-        self,
-        source: str | os.PathLike[str] | Readable,
-        name: str | None = None,
-        *,
-        expect: str | None = None,
-        trust: Trust | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> Bucket:
-        """Make a bucket from a CAR that `Bucket.export_car` wrote, verified in full, and return it.
-
-        The bucket takes over the commit, the sequence number and the identity of the export, so exporting it again
-        gives the same file byte for byte. Nothing is visible until everything was read, checked and made durable.
-
-        Args:
-            source: path of the file, or an open binary file that is read once from where it stands.
-            name: of the new bucket; by default the one in the commit.
-            expect: CID of the commit that it has to be, as whoever published it told you on another way than the file.
-            trust: who has to have signed it, and what it has to follow; checked first, remembered when the bucket is there.
-            progress: called now and then with the number of bytes read so far.
-
-        Raises:
-            BucketAlreadyExists: there is a bucket of that name. Give another.
-            FormatError, CorruptionError: the file is not a true export; the message names the offset or the block.
-            WrongSignature, PinMismatch: it is not to be trusted, as `trust` has it.
-            OtherCommit: it is not the commit that is expected.
-            StorageError: the file cannot be read, or the store cannot be written.
-            OutcomeUnknown: the bucket is there, whole, but its commit is not published in the blob store yet: flush it.
-                (Or the connection died during the commit: then see whether it is there.)
-        """
-        expected = None if expect is None else from_text(expect)
-        demanded = resolved(trust)
-        checked: list[Checked] = []
-
-        def accept(cid: CID, commit: Commit) -> None:
-            checked.append(demanded.check(cid, commit))
-
-        made = importing.import_car(self._context, source, name, progress, expected, accept)
-        demanded.remember(checked[0])  # [SIGN-8]
-        return Bucket(self._context, made)
 
     def get_block(self, cid: str) -> bytes:
         """Return the block of that CID, hashed: a chunk, a node of a body or of a tree, a manifest, or a commit.

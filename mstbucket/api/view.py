@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from mstbucket.api.arguments import verbs
+from mstbucket.api.verbs.exports import ViewExports
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.times import moment
-from mstbucket.files.whole import replacing
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
     CheckReport,
     CommitInfo,
-    ExportReport,
     ObjectChange,
     ObjectInfo,
     ObjectSummary,
@@ -31,11 +28,11 @@ from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, 
 from mstbucket.services.past import listing as past_listing
 from mstbucket.services.past import view as views
 from mstbucket.services.past.diff import diff
-from mstbucket.services.past.whole import export, verify
+from mstbucket.services.past.whole import verify
 
 
 @verbs
-class BucketView:
+class BucketView(ViewExports):
     """A bucket as it was at one commit; made by `Bucket.at`. Thread-safe. It can only be read.
 
     All of it comes from the blocks of the commit: what is written to the bucket later changes nothing, and not even its
@@ -172,20 +169,6 @@ class BucketView:
         return diff(self._view, other._view, prefix)
 
     # --- the whole ---
-
-    def export_car(
-        self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
-    ) -> ExportReport:
-        """Write the commit and everything it reaches as one CARv1 file, as `Bucket.export_car` does of the newest.
-
-        Raises:
-            CorruptionError: a block is missing or damaged in this store; the file is not made.
-            StorageError: the target cannot be written.
-        """
-        if isinstance(target, (str, os.PathLike)):
-            with replacing(Path(target)) as file:
-                return export(self._view, file, progress)
-        return export(self._view, target, progress)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> CheckReport:
         """Check the commit against this store from end to end: every block that it reaches is read and hashed.

@@ -37,13 +37,36 @@ def commits(add: Adder) -> None:
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
 
-    command = add("export", "transfer:export", "flush a bucket and write it as one CAR file")
-    command.add_argument("bucket", metavar="mst://BUCKET")
-    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
+    command = add("merge", "forks:merge", "bring what a fork changed into the bucket it came from, or the other way round")
+    command.add_argument("source", metavar="mst://SOURCE", help="where the changes come from")
+    command.add_argument("target", metavar="mst://TARGET", help="the bucket that is changed, by one new commit")
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help="where both changed: TARGET's")
+    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="where both changed: SOURCE's")
+    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
+    command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+
+    command = add(
+        "export", "exporting:export", "flush a bucket and write it as one CAR file",
+        "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both.",
+    )  # fmt: skip
+    command.add_argument("bucket", metavar="mst://BUCKET[@COMMIT]")
+    command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output; or s3://BUCKET/KEY")
     command.add_argument("--force", action="store_true", help="replace the file if it is there")
     command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
+    command.add_argument("--resume", action="store_true", help="write the file in place, and continue it if it was begun")
+    command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
+    text = "2: with an index for tools of IPFS; 'import' takes version 1"
+    command.add_argument("--car-version", type=int, choices=[1, 2], default=1, help=text)
 
-    command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, and the store if need be")
+    cars = add.group("car", "CAR files, without a store")
+    command = cars("join", "exporting:join", "make the export of a commit of that of an earlier one, and a delta")
+    command.add_argument("base", metavar="BASE", help="the earlier export")
+    command.add_argument("delta", metavar="DELTA", help="of 'export --since'")
+    command.add_argument("file", metavar="OUT", help="the file to make; '-' is standard output")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+
+    command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, or bring on the one at its base")
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
     command.add_argument("bucket", metavar="mst://BUCKET", nargs="?", help="by default the name in the file")
     expect(command)

@@ -40,7 +40,7 @@ def commit_record(bucket: str, commit: CommitInfo) -> dict[str, object]:
     return {
         "bucket": bucket, "commit": commit.cid, "seq": commit.seq, "time": commit.time, "objects": commit.objects,
         "bytes": commit.bytes, "tree": commit.tree, "prev": commit.prev, "forked": commit.forked,
-        "names": list(commit.names),
+        "merged": commit.merged, "names": list(commit.names),
     }  # fmt: skip
 
 

@@ -1,14 +1,19 @@
-"""`fork` and `restore`: a bucket from any commit of another one, and a bucket as it was at one of its own."""
+"""`fork`, `merge` and `restore`: a bucket from any commit of another one, home again, and one as it was."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mstbucket.cli.address import SCHEME, folder, parse_bucket, parse_readable, parse_readable_bucket
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, count
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mstbucket import RestoreChange
 
 
 def fork(arguments: argparse.Namespace, out: Output) -> None:
@@ -34,12 +39,36 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         report = store.bucket(target.bucket).restore(target.commit, dry_run=arguments.dry_run, **scope)
     would = "(dryrun) " if arguments.dry_run else ""
-    for change in report.changes:
-        action = "delete" if change.new is None else "put" if change.old is None else "replace"
-        record = {"action": action, "key": change.key, "old": change.old, "new": change.new, "dry_run": arguments.dry_run}
-        out.report(record, one_line(f"{would}{action}: {SCHEME}{target.bucket}/{change.key}"))
+    _list_changes(report.changes, target.bucket, arguments.dry_run, out)
     record = {
         "action": "restore", "bucket": target.bucket, "restored": report.restored, "commit": report.commit,
         "changed": len(report.changes), "dry_run": arguments.dry_run,
     }  # fmt: skip
     out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, commit {report.commit}")
+
+
+def merge(arguments: argparse.Namespace, out: Output) -> None:
+    """Bring what one bucket changed into another."""
+    source, target = parse_bucket(arguments.source), parse_bucket(arguments.target)
+    with open_store(arguments) as store:
+        report = store.merge(source, target, prefer=arguments.prefer, dry_run=arguments.dry_run)
+    would = "(dryrun) " if arguments.dry_run else ""
+    for one in report.conflicts:  # [CLI-104]
+        both = {"action": "conflict", "key": one.key, "base": one.base, "ours": one.ours, "theirs": one.theirs}
+        out.report(both, one_line(f"conflict: {SCHEME}{target}/{one.key}"))
+    _list_changes(report.changes, target, arguments.dry_run, out)
+    record = {
+        "action": "merge", "source": source, "bucket": target, "base": report.base, "merged": report.merged,
+        "commit": report.commit, "changed": len(report.changes), "conflicts": len(report.conflicts),
+        "dry_run": arguments.dry_run,
+    }  # fmt: skip
+    out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, {count(len(report.conflicts), 'conflict')}, "
+             f"commit {report.commit}")  # fmt: skip
+
+
+def _list_changes(changes: Sequence[RestoreChange], bucket: str, dry_run: bool, out: Output) -> None:
+    would = "(dryrun) " if dry_run else ""
+    for change in changes:
+        action = "delete" if change.new is None else "put" if change.old is None else "replace"
+        record = {"action": action, "key": change.key, "old": change.old, "new": change.new, "dry_run": dry_run}
+        out.report(record, one_line(f"{would}{action}: {SCHEME}{bucket}/{change.key}"))

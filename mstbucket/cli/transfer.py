@@ -1,4 +1,4 @@
-"""`export`, `import` and `verify`: buckets as CAR files."""
+"""`import` and `verify`: buckets as CAR files."""
 
 from __future__ import annotations
 
@@ -20,29 +20,7 @@ from mstbucket.errors import InvalidInput
 from mstbucket.limits import NODE_ENTRIES_WARN
 
 if TYPE_CHECKING:
-    from mstbucket import ExportReport, Trust
-
-
-def export(arguments: argparse.Namespace, out: Output) -> None:
-    """Write a bucket as a CAR file: flushed before, so that what one sees is what leaves; or as it was at a commit."""
-    source = parse_readable_bucket(arguments.bucket)
-    target: str = arguments.file
-    check_new_file(target, arguments.force, out)
-    with open_store(arguments) as store, opened(store, source) as bucket:
-        if source.commit is None and not arguments.no_flush:  # [CLI-22] [CLI-56]
-            store.bucket(source.bucket).flush()
-        with progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
-            if target == STREAM:
-                bucket.export_car(sys.stdout.buffer, progress=tell)
-                return
-            if os.path.exists(target) and not os.path.isfile(target):
-                with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
-                    refuse_terminal(device, target)
-                    report = bucket.export_car(device, progress=tell)
-            else:
-                report = bucket.export_car(os.path.realpath(target), progress=tell)
-    out.emit(_export_record(source.bucket, target, report), f"export: {source.root} to {target}: {report.root}, "
-             f"{count(report.blocks, 'block')}, {count(report.bytes, 'byte')}")  # fmt: skip
+    from mstbucket import Trust
 
 
 def import_(arguments: argparse.Namespace, out: Output) -> None:
@@ -162,10 +140,3 @@ def car_size(source: BinaryIO) -> int | None:
     """The size of a file, None for a pipe."""
     state = os.fstat(source.fileno())
     return state.st_size if stat.S_ISREG(state.st_mode) else None
-
-
-def _export_record(name: str, target: str, report: ExportReport) -> dict[str, object]:
-    return {
-        "action": "export", "bucket": name, "target": target, "commit": report.root, "blocks": report.blocks,
-        "bytes": report.bytes,
-    }  # fmt: skip

@@ -7,11 +7,13 @@ what it holds ahead: a number of blocks, and of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from mstbucket.core import unixfs
 from mstbucket.core.blocks import BlockSource
+from mstbucket.core.car import Section
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, RAW, codec
 from mstbucket.core.commit import decode as decode_commit
 from mstbucket.core.dagcbor import decode_fast
@@ -20,6 +22,7 @@ from mstbucket.limits import CHUNK_SIZE, MIB
 
 AHEAD_BLOCKS: Final = 2048  # per look-ahead: six levels of the tree, so a call per few hundred blocks
 AHEAD_BYTES: Final = 16 * MIB  # of body chunks per look-ahead; nodes and manifests are small beside it
+_LOOKED_AT: Final = 32  # pending links for each that is wanted
 AHEAD_WIDTH: Final = 64  # pending links that a look-ahead for chunks goes through
 
 
@@ -34,14 +37,15 @@ class SeenSet(Protocol):
 
 
 #: A link to follow: the CID, and the size of the chunk it leads to (0 where it leads to something small or unknown).
-_Link = tuple[CID, int]
-_Ahead = dict[CID, tuple[bytes, tuple[_Link, ...]]]
+Link = tuple[CID, int]
+_Ahead = dict[CID, tuple[bytes, tuple[Link, ...]]]
 
 
-def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[CID, bytes]]:
+def closure(blocks: BlockSource, commit: CID, seen: SeenSet, width: int = 1) -> Iterator[tuple[CID, bytes]]:
     """Yield (CID, block) of everything `commit` reaches and `seen` does not hold yet, in CAR order; fills `seen`.
 
-    With a `seen` that holds the closure of an older commit this is the delta between the two. The blocks are as the
+    With a `seen` that holds the closure of an older commit this is the delta between the two. A look-ahead starts from
+    *width* links: where little is left below each, more of them cost fewer calls. The blocks are as the
     source gives them; that they hash to their CIDs is the source's promise.
 
     Raises:
@@ -52,8 +56,12 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[C
         return
     block = blocks.get(commit)
     yield commit, block
+    yield from go_on(blocks, list(reversed(commit_links(block))), seen, width)
+
+
+def go_on(blocks: BlockSource, stack: list[Link], seen: SeenSet, width: int = 1) -> Iterator[tuple[CID, bytes]]:
+    """As `closure`, from the links that are to be followed yet, the next one last; uses up *stack*."""
     ahead: _Ahead = {}
-    stack = list(reversed(commit_links(block)))
     while stack:
         cid = stack[-1][0]
         if cid in seen:
@@ -61,7 +69,7 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[C
             stack.pop()
             continue
         if cid not in ahead:
-            _look_ahead(blocks, stack, seen, ahead)
+            _look_ahead(blocks, stack, seen, ahead, width)
         seen.add(cid)
         stack.pop()
         block, links = ahead.pop(cid)
@@ -69,43 +77,75 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet) -> Iterator[tuple[C
         stack.extend(reversed(links))
 
 
-def _look_ahead(blocks: BlockSource, stack: list[_Link], seen: SeenSet, ahead: _Ahead) -> None:
+def retrace(sections: Iterable[Section], commit: CID, stack: list[Link], seen: SeenSet) -> Iterator[Section]:
+    """Yield the sections of a file as long as they are the closure of *commit* in CAR order; no other block is read.
+
+    Args:
+        sections: hashed, from a file's beginning.
+        stack: empty. At any time it holds what is to be followed yet, for `go_on`.
+
+    Raises:
+        InvalidBlock: a block is not what its place demands.
+    """
+    stack.append((commit, 0))
+    for section in sections:
+        while stack and stack[-1][0] in seen:
+            stack.pop()
+        cid, block, _ = section
+        if not stack or stack[-1][0] != cid:
+            return
+        seen.add(cid)
+        stack.pop()
+        stack.extend(reversed(commit_links(block) if cid == commit else links_of(cid, block)))
+        yield section
+
+
+def _look_ahead(blocks: BlockSource, stack: list[Link], seen: SeenSet, ahead: _Ahead, width: int) -> None:
     """Fetch the block on top of `stack`, and what comes after it as far as the bounds allow.
 
     Under a tree node that is what it reaches, level by level. A chunk reaches nothing: then it is the chunks, or the
     bodies of manifests fetched already, that stand next on the stack.
     """
-    level = [stack[-1]]
+    if len(ahead) > AHEAD_BLOCKS or sum(len(block) for block, _ in ahead.values()) > AHEAD_BYTES:
+        width = 1  # enough is held for later
+    level = _pending(stack, seen, width)
     if codec(level[0][0]) == RAW:
-        level += _chunks_behind(stack, ahead)
+        level += _chunks_behind(_pending(stack, seen, AHEAD_WIDTH), ahead)
     count = size = 0
     while level:
         batch: list[CID] = []
+        below: list[Link] = []
         for cid, hint in level:
+            if width > 1 and cid in ahead:  # what hangs on it may be wanted
+                below += ahead[cid][1]
             if cid in ahead or cid in seen or (count and (count >= AHEAD_BLOCKS or size + hint > AHEAD_BYTES)):
                 continue
             batch.append(cid)
             count += 1
             size += hint
-        if not batch:
-            return
-        level = []
-        for cid, block in blocks.get_many(batch).items():
+        level = below
+        for cid, block in (blocks.get_many(batch) if batch else {}).items():
             links = links_of(cid, block)
             ahead[cid] = (block, links)
             level += links
 
 
-def _chunks_behind(stack: list[_Link], ahead: _Ahead) -> list[_Link]:
-    """The chunks among the next pending links and what hangs directly on them."""
-    near: list[_Link] = []
-    for link in stack[-2 : -AHEAD_WIDTH - 2 : -1]:
+def _pending(stack: list[Link], seen: SeenSet, width: int) -> list[Link]:
+    """The next links to follow, *width* of them at most; not many more are looked at that are to be passed over."""
+    near = islice(reversed(stack), _LOOKED_AT * width)
+    return list(islice((link for link in near if link[0] not in seen), width))
+
+
+def _chunks_behind(pending: list[Link], ahead: _Ahead) -> list[Link]:
+    """The chunks among the pending links behind the first, and what hangs directly on them."""
+    near: list[Link] = []
+    for link in pending[1:]:
         held = ahead.get(link[0])
         near += [link] if held is None else held[1]
     return [link for link in near if codec(link[0]) == RAW]
 
 
-def commit_links(block: bytes) -> tuple[_Link, ...]:
+def commit_links(block: bytes) -> tuple[Link, ...]:
     """The links of a commit block, in encoded order: the tree, then the versions."""
     commit = decode_commit(block)
     if commit.versions is None:
@@ -113,7 +153,7 @@ def commit_links(block: bytes) -> tuple[_Link, ...]:
     return ((commit.tree, 0), (commit.versions, 0))
 
 
-def links_of(cid: CID, block: bytes) -> tuple[_Link, ...]:
+def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
     """The links of any other block of a bucket, in encoded order.
 
     Only the links are looked at. Whether the block is right in every way is the judge's business (`verify`).
@@ -134,7 +174,7 @@ def links_of(cid: CID, block: bytes) -> tuple[_Link, ...]:
         raise InvalidBlock("a block of the bucket is neither a tree node nor a manifest") from error
 
 
-def _node_links(node: dict[str, Any]) -> Iterator[_Link]:
+def _node_links(node: dict[str, Any]) -> Iterator[Link]:
     for entry in node["e"]:
         if entry["t"] is not None:
             yield entry["t"], 0

@@ -31,7 +31,7 @@ FORMAT_VERSION: Final = 1
 EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
 _CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
-_TEXT_CIDS: Final = ("prev", "forked")
+_TEXT_CIDS: Final = ("prev", "forked", "merged")
 _VERSIONING: Final = ("Enabled", "Suspended")
 _NUMBERS: Final = (("seq", 1, COMMIT_SEQ_MAX), ("time", 0, INT_MAX), ("objects", 0, INT_MAX), ("bytes", 0, INT_MAX))
 
@@ -53,6 +53,7 @@ class Commit:
         tags: the bucket's tags.
         config: how bodies are laid out, for which one value exists, and the state of versioning where it was ever set.
         forked: in the first commit of a fork, the commit that it was made from.
+        merged: in a commit that brought changes of another bucket in, the commit of that one.
         key, sig: ed25519 public key (32 bytes) and signature (64 bytes) over `signing_bytes`, or neither.
         version: of the format.
     """
@@ -69,6 +70,7 @@ class Commit:
     tags: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, int | str] = field(default_factory=lambda: dict(_CONFIG))
     forked: CID | None = None
+    merged: CID | None = None
     key: builtins.bytes | None = None
     sig: builtins.bytes | None = None
     version: int = FORMAT_VERSION
@@ -149,7 +151,7 @@ def check_followed(commit: Commit) -> None:
         raise Unsupported(f"the bucket has {size} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: {advice}")
     largest = replace(
         commit, name="n" * BUCKET_NAME_MAX, seq=COMMIT_SEQ_MAX, prev=commit.tree, versions=dag_cbor_cid(b""), time=INT_MAX,
-        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), forked=None, key=None, sig=None,
+        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), forked=None, merged=None, key=None, sig=None,
     )  # fmt: skip
     if len(dagcbor.encode(_checked(largest))) > COMMIT_BLOCK_MAX:
         raise Unsupported(f"the bucket's {len(commit.tags)} tags leave no room for another commit: {advice}")
@@ -220,6 +222,8 @@ def _checked(c: Commit) -> dict[str, Any]:
         _refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
     if c.forked is not None and c.seq != 1:  # [COM-21]
         _refuse("forked", c.forked, f"absent in commit {c.seq}")
+    if c.merged is not None and c.seq == 1:  # [COM-22]
+        _refuse("merged", c.merged, "absent in commit 1")
     _check_tags(c.tags)
     _check_form_of_config(c.config)
     for name, length in (("key", 32), ("sig", 64)):  # [COM-10]
@@ -266,7 +270,7 @@ def _from_value(value: dict[str, Any]) -> Commit:
     for name in _TEXT_CIDS:
         if name not in read:
             continue
-        if not isinstance(read[name], str):  # [COM-8] [COM-21]
+        if not isinstance(read[name], str):  # [COM-8] [COM-21] [COM-22]
             _refuse(name, read[name], "the text of a CID")
         read[name] = from_text(read[name])
     return Commit(**read)

@@ -89,7 +89,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
     try:
-        file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
+        file = open(beside, "x+b")  # noqa: SIM115 - closed below, before the rename
     except OSError as error:
         raise failed(f"{path} cannot be written", error) from error
     try:
@@ -110,6 +110,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+@contextmanager
+def continuing(path: Path) -> Iterator[BinaryIO]:
+    """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
+    check_path(path)
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(f"{path} cannot be written", error) from error
 
 
 def write_all(target: BinaryIO, data: bytes | bytearray) -> int:

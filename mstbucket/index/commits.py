@@ -89,6 +89,7 @@ class CommitRow(NamedTuple):
     objects: int
     size: int
     forked: bytes | None
+    merged: bytes | None
     names: list[str]
 
     def info(self) -> CommitInfo:
@@ -105,6 +106,7 @@ class CommitRow(NamedTuple):
             objects=self.objects,
             bytes=self.size,
             forked=None if self.forked is None else to_text(self.forked),
+            merged=None if self.merged is None else to_text(self.merged),
             names=tuple(self.names),
         )
 
@@ -112,7 +114,7 @@ class CommitRow(NamedTuple):
 #: A SELECT of rows of `CommitRow`, of buckets `b` and their commits `c`.
 SELECT_COMMITS: Final = """
     SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked,
-           ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
+           c.merged, ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
     FROM buckets b JOIN commits c ON c.bucket = b.id
 """
 
@@ -183,9 +185,9 @@ def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
     """
     c = commit
     tx.connection.execute(
-        "INSERT INTO commits (bucket, seq, cid, prev, forked, name, tree, versions, time, objects, bytes, whole) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tx.bucket, c.seq, cid, c.prev, c.forked, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
+        "INSERT INTO commits (bucket, seq, cid, prev, forked, merged, name, tree, versions, time, objects, bytes, whole) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tx.bucket, c.seq, cid, c.prev, c.forked, c.merged, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
     )
 
 

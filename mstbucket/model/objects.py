@@ -68,6 +68,7 @@ class CommitInfo:
         objects: live objects in it.
         bytes: sum of their sizes.
         forked: in the first commit of a fork, CID of the commit that it was made from.
+        merged: in a commit that a merge made, CID of the commit of the other bucket.
         names: of the snapshots that keep it, in order.
     """
 
@@ -82,6 +83,7 @@ class CommitInfo:
     objects: int
     bytes: int
     forked: str | None = None
+    merged: str | None = None
     names: tuple[str, ...] = ()
 
 
@@ -349,11 +351,19 @@ class VersionsPage:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export wrote: the root CID, the number of blocks, and the length of the CAR in bytes."""
+    """What an export is.
+
+    Attributes:
+        root: CID of the root: the commit; of a delta, its statement.
+        blocks: in the file.
+        bytes: length of the whole file, wherever the writing began.
+        sha256: of the whole file, in hexadecimal digits.
+    """
 
     root: str
     blocks: int
     bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,3 +79,38 @@ class RestoreReport:
     restored: str
     commit: str
     changes: tuple[RestoreChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeConflict:
+    """A key that both buckets changed since they parted, each in another way: the CIDs of its manifests, None for no object.
+
+    Attributes:
+        base: where they parted.
+        ours: in the bucket that is merged into.
+        theirs: in the other one.
+    """
+
+    key: str
+    base: str | None
+    ours: str | None
+    theirs: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge did, or would do.
+
+    Attributes:
+        base: CID of the commit where the two buckets parted, or met last.
+        merged: CID of the commit whose changes came in.
+        commit: CID of the newest commit afterwards; no new one where nothing had to change, or nothing was done.
+        changes: in the order of keys.
+        conflicts: the keys that both changed, however they were decided.
+    """
+
+    base: str
+    merged: str
+    commit: str
+    changes: tuple[RestoreChange, ...]
+    conflicts: tuple[MergeConflict, ...]

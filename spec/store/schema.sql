@@ -102,6 +102,7 @@ CREATE TABLE commits (
     cid bytea NOT NULL,
     prev bytea,
     forked bytea,
+    merged bytea,
     name text NOT NULL,
     tree bytea NOT NULL,
     versions bytea,

@@ -53,3 +53,24 @@ def test_a_key_a_folder_and_a_bucket_are_restored(cli: Any, place: str) -> None:
     assert cli("cat", f"{place}/a", f"{place}/f/1", f"{place}/f/2").out == b"old" * 3
     assert cli("restore", f"{place}/a").code == 2
     assert cli("restore", f"{place}@nothing").code == 3
+
+
+def test_a_fork_is_merged_home(cli: Any, place: str) -> None:
+    """[CLI-104] With a conflict it ends with 4, and nothing was changed; -n lists, --theirs decides."""
+    cli("cp", "-", f"{place}/both", stdin=b"first")
+    cli("fork", place, f"{place}-fork")
+    cli("cp", "-", f"{place}/both", stdin=b"here")
+    cli("cp", "-", f"{place}-fork/both", stdin=b"there")
+    cli("cp", "-", f"{place}-fork/new", stdin=b"new")
+    failed = cli("merge", f"{place}-fork", place)
+    assert failed.code == 4
+    assert "both" in failed.err
+    listed = cli("merge", f"{place}-fork", place, "-n", "--json").records
+    assert [(one["action"], one.get("key")) for one in listed] == [("conflict", "both"), ("put", "new"), ("merge", None)]
+    assert cli("cat", f"{place}/both").out == b"here"
+    done = cli("merge", f"{place}-fork", place, "--theirs", "--json").records
+    assert (done[-1]["changed"], done[-1]["conflicts"]) == (2, 1)
+    assert cli("cat", f"{place}/both").out == b"there"
+    assert cli("cat", f"{place}/new").out == b"new"
+    newest = cli("log", place, "--json").records[0]
+    assert newest["merged"] == cli("log", f"{place}-fork", "--json").records[0]["commit"] == done[-1]["merged"]

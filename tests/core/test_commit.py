@@ -69,6 +69,7 @@ def commits(draw: st.DrawFn) -> Commit:
         versions=draw(st.none() | CIDS),
         prev=None if seq == 1 else draw(CIDS),
         forked=draw(st.none() | CIDS) if seq == 1 else None,
+        merged=draw(st.none() | CIDS) if seq > 1 else None,
         tags=draw(st.dictionaries(TEXT.filter(bool), TEXT, max_size=5)),
         key=key if sig is not None else None,
         sig=sig,
@@ -80,7 +81,7 @@ def plain(commit: Commit) -> dict[str, Any]:
     for name in ("tree", "versions"):
         if name in value:
             value[name] = LibraryCid.decode(value[name])
-    for name in ("prev", "forked"):
+    for name in ("prev", "forked", "merged"):
         if name in value:
             value[name] = to_text(value[name])
     return value
@@ -163,6 +164,8 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
     "a second commit after none": (FULL, {"prev": None}, "present in commit 2"),
     "a commit after a raw block": (FULL, {"prev": raw_cid(b"")}, "a CID of a dag-cbor block"),
     "a second commit that was forked": (FULL, {"forked": EMPTY_TREE}, "absent in commit 2"),
+    "a first commit that merges": (FIRST, {"merged": EMPTY_TREE}, "absent in commit 1"),  # [COM-22]
+    "a merge of a raw block": (FULL, {"merged": raw_cid(b"")}, "a CID of a dag-cbor block"),
     "a fork of a raw block": (FIRST, {"forked": raw_cid(b"")}, "a CID of a dag-cbor block"),
     "tags that are a list": (FIRST, {"tags": ["a"]}, "tags is list"),
     "a tag without a name": (FIRST, {"tags": {"": "a"}}, "no name empty"),
@@ -255,6 +258,10 @@ REFUSED_BLOCKS = {
     "forked as a link": dag_cbor.encode(plain(FIRST) | {"forked": PREV}),
     "forked in upper case": dag_cbor.encode(plain(FIRST) | {"forked": to_text(FULL.prev).upper()}),
     "a null forked": with_null("forked"),
+    "merged in a first commit": dag_cbor.encode(plain(FIRST) | {"merged": to_text(FULL.prev)}),
+    "merged as a link": dag_cbor.encode(plain(FULL) | {"merged": PREV}),
+    "merged in upper case": written(merged=to_text(FULL.prev).upper()),
+    "a null merged": with_null("merged"),
     "empty tags": written(tags={}),
     "tags as a list": written(tags=[]),
     "null tags": with_null("tags"),

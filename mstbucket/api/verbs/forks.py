@@ -1,4 +1,4 @@
-"""The verb of a store that makes a bucket from another one's past."""
+"""The verbs of a store that make a bucket from another one's past, and bring it home."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from datetime import datetime
 from mstbucket.api.arguments import verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.core.commit_names import optional_commit_name
+from mstbucket.model.past import MergeReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past import fork as forking
+from mstbucket.services.past import merge as merging
 
 
 @verbs
@@ -42,3 +44,30 @@ class StoreForks:
         """
         forking.fork(self._context, source_bucket, name, optional_commit_name(commit))
         return Bucket(self._context, name)
+
+    def merge(
+        self, source_bucket: str, target_bucket: str, *, prefer: str | None = None, dry_run: bool = False
+    ) -> MergeReport:
+        """Bring what a fork changed into the bucket that it came from, or the other way round, as one new commit.
+
+        Both are flushed. What only the source changed since the two parted, or were merged last, is changed in the target as
+        puts and deletes do it: where that keeps versions, they are new versions. What both changed in the same way stays.
+        The new commit names the newest one of the source (`CommitInfo.merged`), and the next merge starts from there. It
+        takes as long as they differ. Only current objects are merged, and no tags or settings of the buckets.
+
+        Args:
+            source_bucket: where the changes come from; nothing else happens to it.
+            target_bucket: the bucket that is changed.
+            prefer: whose change counts for a key that both changed: "ours", the target's; or "theirs", the source's. By
+                default the merge fails if there is such a key.
+            dry_run: only say what would change, and which keys both changed.
+
+        Raises:
+            Conflict: both changed some keys, which the message lists. Nothing was done.
+            NoSuchCommit: nothing that is kept tells where they parted.
+            NoSuchBucket: there is none of that name.
+            Unsupported: more than 50,000 keys changed.
+            InvalidInput: another `prefer`, or one bucket twice.
+            CorruptionError, StorageError: nothing was done.
+        """
+        return merging.merge(self._context, source_bucket, target_bucket, prefer, dry_run)

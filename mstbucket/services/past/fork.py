@@ -74,6 +74,7 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
         seq=1,
         prev=None,
         forked=lease.commit.cid,
+        merged=None,
         time=context.db.now_ms(),
         key=None,
         sig=None,

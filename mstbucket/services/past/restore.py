@@ -61,7 +61,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
     """What a key is to hold: the manifest and its CID in the earlier commit, both None where it had no such key."""
 
     key: str
@@ -116,18 +116,27 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> Resto
             if here.commit != head.commit:
                 raise CommitMoved(f"somebody else flushed bucket {bucket!r} meanwhile")
             late = [key for key in _dirty_keys(connection, here, scope) if key not in known]
-            made = _write(tx, here, wanted + _targets(context, then, late))
+            made = write(tx, here, wanted + _targets(context, then, late))
             if not made:
                 return _report(then, here, ())
-            snapshot = read_changes(connection, here, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
-            if snapshot.more:  # [PAST-50] one commit, or none
-                raise Conflict(f"too much else was written to bucket {bucket!r} meanwhile: repeat the call")
-            check_number(snapshot)
-            folded = fold(context.blocks, snapshot, context.signer)
-            write_pack(context.blocks, pack, snapshot, folded)
-            record_fold(tx, snapshot, folded, pack)
+            cid = fold_all_in(context, tx, here, pack)
         pack.keep()
-    return replace(_report(then, here, made), commit=to_text(folded.cid))
+    return replace(_report(then, here, made), commit=to_text(cid))
+
+
+def fold_all_in(context: Context, tx: Tx, head: Head, pack: PackInProgress, merged: bytes | None = None) -> bytes:
+    """Fold all that is dirty in a bucket where nobody else is, in the transaction; return the CID of the new commit.
+
+    With *merged* it came from that commit of another bucket.
+    """
+    snapshot = read_changes(tx.connection, head, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
+    if snapshot.more:  # [PAST-50] one commit, or none
+        raise Conflict(f"too much else was written to bucket {head.name!r} meanwhile: repeat the call")
+    check_number(snapshot)
+    folded = fold(context.blocks, snapshot, context.signer, merged)
+    write_pack(context.blocks, pack, snapshot, folded)
+    record_fold(tx, snapshot, folded, pack)
+    return folded.cid
 
 
 def _head(connection: Connection, bucket: str, then: Kept) -> Head:
@@ -140,7 +149,7 @@ def _head(connection: Connection, bucket: str, then: Kept) -> Head:
 # --- what is to change ------------------------------------------------------------------------------------------------
 
 
-def _differences(context: Context, head: Head, then: Kept, scope: Scope) -> list[_Wanted]:
+def _differences(context: Context, head: Head, then: Kept, scope: Scope) -> list[Wanted]:
     """The keys in the scope whose manifests differ between the two trees, with those of the earlier one."""
     assert head.tree is not None  # there is an earlier commit
     now, old = Tree(context.blocks, head.tree), Tree(context.blocks, then.tree)
@@ -149,17 +158,17 @@ def _differences(context: Context, head: Head, then: Kept, scope: Scope) -> list
     else:
         start, end = scope.key, scope.key + "\0"
     found = changes(now, old, start.encode(), None if end is None else end.encode())
-    return _load(context, [(key.decode(), cid) for key, _, cid in islice(found, RESTORE_KEYS + 1)])
+    return load(context, [(key.decode(), cid) for key, _, cid in islice(found, RESTORE_KEYS + 1)])
 
 
-def _targets(context: Context, then: Kept, keys: Sequence[str]) -> list[_Wanted]:
+def _targets(context: Context, then: Kept, keys: Sequence[str]) -> list[Wanted]:
     """What these keys held in the earlier commit."""
-    return _load(context, [(key, get(context.blocks, then.tree, key.encode())) for key in keys])
+    return load(context, [(key, get(context.blocks, then.tree, key.encode())) for key in keys])
 
 
-def _load(context: Context, pairs: Sequence[tuple[str, bytes | None]]) -> list[_Wanted]:
+def load(context: Context, pairs: Sequence[tuple[str, bytes | None]]) -> list[Wanted]:
     _check_number_of_keys(len(pairs))
-    wanted: list[_Wanted] = []
+    wanted: list[Wanted] = []
     held = 0
     for batch in batches(pairs):
         blocks = context.blocks.get_many({cid for _, cid in batch if cid is not None})
@@ -167,7 +176,7 @@ def _load(context: Context, pairs: Sequence[tuple[str, bytes | None]]) -> list[_
         if held > FLUSH_MANIFESTS:
             raise Unsupported(f"a restore holds {FLUSH_MANIFESTS} bytes of manifests at once, and these are more: restore "
                               "parts of the keys by prefixes, or fork the commit")  # fmt: skip
-        wanted += [_Wanted(key, cid, None if cid is None else manifests.decode(blocks[cid])) for key, cid in batch]
+        wanted += [Wanted(key, cid, None if cid is None else manifests.decode(blocks[cid])) for key, cid in batch]
     return wanted
 
 
@@ -185,10 +194,10 @@ def _check_number_of_keys(number: int) -> None:
                           "by prefixes, or fork the commit, which has no such bound")  # fmt: skip
 
 
-_Due = tuple[RestoreChange, _Wanted]
+_Due = tuple[RestoreChange, Wanted]
 
 
-def _due(connection: Connection, head: Head, wanted: Sequence[_Wanted]) -> Iterator[list[_Due]]:
+def _due(connection: Connection, head: Head, wanted: Sequence[Wanted]) -> Iterator[list[_Due]]:
     """What has to change of the current objects, some at a time, in the order of keys."""
     for batch in batches(sorted(wanted, key=lambda one: one.key.encode())):
         current = restoring.current_objects(connection, head.bucket, [one.key for one in batch])
@@ -204,14 +213,14 @@ def _due(connection: Connection, head: Head, wanted: Sequence[_Wanted]) -> Itera
         yield part
 
 
-def _is_same(current: Current, wanted: _Wanted, versioning: str | None) -> bool:
+def _is_same(current: Current, wanted: Wanted, versioning: str | None) -> bool:
     """Whether an object is what it is to be. A version that says the same is, under whatever id ([PAST-52])."""
     if current.cid == wanted.cid or versioning is None or wanted.manifest is None:
         return current.cid == wanted.cid
-    return _untold(current.manifest) == _untold(wanted.manifest)
+    return untold(current.manifest) == untold(wanted.manifest)
 
 
-def _untold(manifest: Manifest) -> Manifest:
+def untold(manifest: Manifest) -> Manifest:
     """Without what is a version's own, and not the object's."""
     return replace(manifest, version_id=None, created=0, modified=0)
 
@@ -219,7 +228,7 @@ def _untold(manifest: Manifest) -> Manifest:
 # --- changing it ------------------------------------------------------------------------------------------------------
 
 
-def _write(tx: Tx, head: Head, wanted: Sequence[_Wanted]) -> list[RestoreChange]:
+def write(tx: Tx, head: Head, wanted: Sequence[Wanted]) -> list[RestoreChange]:
     """Put and delete as a user would ([PAST-52]); what was changed."""
     now = tx.now()
     made: list[RestoreChange] = []

@@ -38,9 +38,12 @@ class Folded:
     versions: Applied
 
 
-def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None) -> Folded:
-    """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written."""
-    source = _WithEmptyTree(blocks)
+def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: bytes | None = None) -> Folded:
+    """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written.
+
+    With *merged* the changes come from that commit, of another bucket ([COM-22]).
+    """
+    source = WithEmptyTree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
     keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
@@ -60,12 +63,13 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None) -> Fold
         bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
         tags=head.tags or {},
         config=commits.config(head.versioning),
+        merged=merged,
     )
     commit, cid, block = seal(commit, signer)
     return Folded(commit, cid, block, objects, versions)
 
 
-class _WithEmptyTree:
+class WithEmptyTree:
     """The store's blocks, and the node of the empty tree. A bucket's first flush starts from that."""
 
     def __init__(self, blocks: StoreBlocks) -> None:

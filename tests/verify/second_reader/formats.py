@@ -41,7 +41,8 @@ def commit(block: bytes) -> dict[str, Any]:
     bad(type(c) is dict and type(c.get("version")) is int, "COM-4")
     if c["version"] != 1:
         no("unsupported", "COM-4")
-    fields(c, COMMIT, {"key": bytes, "sig": bytes, "prev": str, "forked": str, "tags": dict, "versions": "link"})
+    optional = {"key": bytes, "sig": bytes, "prev": str, "forked": str, "merged": str, "tags": dict, "versions": "link"}
+    fields(c, COMMIT, optional)
     identity = c["bucket"].upper().encode("ascii", "replace")
     bad(len(identity) == 26 and c["bucket"][-1:] in "aeimquy4" and c["bucket"] == c["bucket"].lower(), "COM-3")
     bad(all(byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" for byte in identity), "COM-3")
@@ -53,7 +54,8 @@ def commit(block: bytes) -> dict[str, Any]:
     bad("versions" not in c or c["versions"].cid != EMPTY_TREE, "COM-7")
     bad(("prev" in c) == (c["seq"] > 1), "COM-8")
     bad("forked" not in c or c["seq"] == 1, "COM-21")
-    for name, clause in (("prev", "COM-8"), ("forked", "COM-21")):
+    bad("merged" not in c or c["seq"] > 1, "COM-22")
+    for name, clause in (("prev", "COM-8"), ("forked", "COM-21"), ("merged", "COM-22")):
         if name in c:
             text = c[name]
             bad(text[:1] == "b" and len(text) == 59, clause)

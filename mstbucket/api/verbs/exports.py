@@ -1,0 +1,166 @@
+"""The ways out of a bucket as one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from mstbucket.api.arguments import verbs
+from mstbucket.core.commit_names import commit_name
+from mstbucket.core.delta import DeltaStatement
+from mstbucket.errors import InvalidInput
+from mstbucket.files.whole import continuing, replacing
+from mstbucket.model.objects import ExportReport
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.past import view as views
+from mstbucket.services.past.leases import Lease, hold_newest
+from mstbucket.services.tree import export as exporting
+from mstbucket.services.tree.export_delta import export_delta
+
+
+@verbs
+class Exports:
+    """What `Bucket` does with its newest commit, and `BucketView` with its own."""
+
+    @contextmanager
+    def _held(self) -> Iterator[tuple[Context, str, Lease]]:
+        """The store, the name of the bucket, and a lease on the commit."""
+        raise NotImplementedError
+        yield
+
+    def export_car(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        offset: int = 0,
+        executor: Executor | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExportReport:
+        """Write the commit and everything it reaches as one CARv1 file.
+
+        The same commit gives the same bytes, whoever exports it; `ipfs dag export` of the commit gives them too. Changes
+        that were not flushed are not in it: call `flush` before. A file is written under another name and renamed when it
+        is complete and durable, replacing what was there.
+
+        Args:
+            target: a path, or a binary file open for writing (which stays open).
+            offset: leave out so many bytes at the beginning, which somebody has already. They are made and hashed all the
+                same; `BucketView.resume_export` continues a file without that.
+            executor: reads and hashes the blocks, many at once: for blobs that are far away. See `Store.check`.
+            progress: called now and then with the length of the file so far.
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            InvalidInput: the file is shorter than *offset*.
+            CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
+        """
+        with self._held() as (context, name, lease), _writing(target) as file:
+            return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
+
+    def export_indexed(
+        self, path: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None
+    ) -> ExportReport:
+        """Write a CARv2: the file of `export_car`, and an index by which tools of IPFS find each block in it.
+
+        Our own readers take the CARv1 in it, which `car extract` gives. Otherwise as `export_car`; a path is needed, since
+        the beginning is written last.
+        """
+        with self._held() as (context, name, lease), replacing(Path(path)) as file:
+            return exporting.export_indexed(context, name, lease.commit.cid, file, lease.during(progress))
+
+    def export_delta(
+        self,
+        base: str | int | datetime,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExportReport:
+        """Write a delta: the blocks of the commit that an earlier one of the bucket is not known to have, as one CAR file.
+
+        Who has the earlier commit imports the delta, or joins the file of `export_car` with it (`mstbucket.join_cars`). It
+        takes as long as the two differ, and not as long as they are. A body that was copied is in the delta again.
+
+        Args:
+            base: the earlier commit, as for `Bucket.at`.
+            target, progress: as for `export_car`.
+
+        Raises:
+            NoSuchCommit: the bucket has no such commit, or does not keep it any more.
+            InvalidInput: it is no earlier one.
+            CorruptionError, StorageError: as `export_car`.
+        """
+        with self._held() as (context, name, lease), _writing(target) as file:
+            row, held = views.hold_named(context, name, commit_name(base))
+            with held:
+                if row.seq >= lease.commit.seq:  # [DELTA-3]
+                    raise InvalidInput(f"commit {row.seq} is no earlier one than {lease.commit.seq}: a delta leads from an "
+                                       "earlier commit to a later")  # fmt: skip
+
+                def said(done: int) -> None:
+                    held.renew()
+                    lease.renew()
+                    if progress is not None:
+                        progress(done)
+
+                return export_delta(context, name, DeltaStatement(row.cid, lease.commit.cid), file, said)
+
+
+@verbs
+class BucketExports(Exports):
+    """The part of `Bucket` that writes its newest commit to a file."""
+
+    name: str
+    _context: Context
+
+    @contextmanager
+    def _held(self) -> Iterator[tuple[Context, str, Lease]]:
+        _, lease = hold_newest(self._context, self.name)
+        with lease:
+            yield self._context, self.name, lease
+
+
+@verbs
+class ViewExports(Exports):
+    """The part of `BucketView` that writes its commit to a file."""
+
+    _view: views.View
+
+    @contextmanager
+    def _held(self) -> Iterator[tuple[Context, str, Lease]]:
+        self._view.blocks.check()
+        yield self._view.context, self._view.bucket, self._view.lease
+
+    def resume_export(
+        self, path: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None
+    ) -> ExportReport:
+        """Make a file that holds the beginning of the export, or nothing, the whole export; call it again after a failure.
+
+        The file is written in place, so that it can be continued. What is there is hashed and compared with what the
+        commit demands, without a look at the store; from the first byte that is not as it must be, it is written anew.
+
+        Args:
+            path: of the file; it is made if it is not there.
+            progress: as for `export_car`.
+
+        Raises:
+            Conflict: it is the beginning of an export of another commit, which the message names.
+            InvalidCar, ForeignCar: it is something else. It is left as it is.
+            CorruptionError, StorageError: as `export_car`; what was written stays.
+        """
+        with self._held() as (context, name, lease), continuing(Path(path)) as file:
+            return exporting.resume(context, name, lease.commit.cid, file, lease.during(progress))
+
+
+@contextmanager
+def _writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(target, (str, os.PathLike)):
+        with replacing(Path(target)) as file:
+            yield file
+    else:
+        yield target

@@ -1,0 +1,147 @@
+"""`export` and `car join`: buckets, and what is new in them, as CAR files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mstbucket.cli import progress
+from mstbucket.cli.address import STREAM, Address, parse_readable_bucket
+from mstbucket.cli.output import Output, count
+from mstbucket.cli.stores import open_store, opened
+from mstbucket.cli.transfer import check_new_file, refuse_terminal
+from mstbucket.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mstbucket import Bucket, BucketView, ExportReport
+
+_S3 = "s3://"
+
+Tell = Callable[[int], object] | None
+
+
+def export(arguments: argparse.Namespace, out: Output) -> None:
+    """Write a bucket as a CAR file: flushed before, so that what one sees is what leaves; or as it was at a commit."""
+    from mstbucket import BucketView
+
+    source = parse_readable_bucket(arguments.bucket)
+    target: str = arguments.file
+    _check(arguments, out)
+    with open_store(arguments) as store:
+        if arguments.resume and source.commit is None:
+            source = _begun(source, target)
+        if source.commit is None and not arguments.no_flush:  # [CLI-22] [CLI-56]
+            store.bucket(source.bucket).flush()
+        if (arguments.resume or arguments.since is not None) and source.commit is None:  # a view is of one commit
+            newest = store.bucket(source.bucket).head_commit()
+            source = source if newest is None else replace(source, commit=newest.cid)
+        with opened(store, source) as bucket, progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
+            if target == STREAM:
+                _write(arguments, bucket, sys.stdout.buffer, tell)
+                return
+            report = _to_place(arguments, bucket, target, tell)
+    record = {
+        "action": "export", "bucket": source.bucket, "target": target, "commit": report.root, "blocks": report.blocks,
+        "bytes": report.bytes, "sha256": report.sha256,
+    }  # fmt: skip
+    if isinstance(bucket, BucketView) and arguments.since is not None:
+        record |= {"commit": bucket.commit.cid, "delta": report.root}
+    out.emit(record, f"export: {source.root} to {target}: {record['commit']}, {count(report.blocks, 'block')}, "
+             f"{count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
+
+
+def join(arguments: argparse.Namespace, out: Output) -> None:
+    """Make the export of a commit of an earlier one and a delta."""
+    from mstbucket import join_cars
+
+    check_new_file(arguments.file, arguments.force, out)
+    with progress.bar(f"join {arguments.base}", quiet=out.quiet) as tell:
+        if arguments.file == STREAM:
+            join_cars(arguments.base, arguments.delta, sys.stdout.buffer, progress=tell)
+            return
+        report = join_cars(arguments.base, arguments.delta, os.path.realpath(arguments.file), progress=tell)
+    record = {
+        "action": "join", "target": arguments.file, "commit": report.root, "blocks": report.blocks, "bytes": report.bytes,
+        "sha256": report.sha256,
+    }  # fmt: skip
+    out.emit(record, f"join: {arguments.file}: {report.root}, {count(report.blocks, 'block')}, "
+             f"{count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
+
+
+def _check(arguments: argparse.Namespace, out: Output) -> None:
+    """Refuse what cannot be done, before any work is done."""
+    target: str = arguments.file
+    given = [arguments.resume, arguments.since is not None, arguments.car_version == 2]
+    if sum(given) > 1:
+        raise InvalidInput("--resume, --since and --car-version 2 do not go together")
+    if (given[0] or given[2]) and (target == STREAM or target.startswith(_S3)):
+        raise InvalidInput("--resume and --car-version 2 need a file: their beginning is read or written again")
+    if not target.startswith(_S3):
+        check_new_file(target, arguments.force or arguments.resume, out)
+
+
+def _begun(source: Address, target: str) -> Address:
+    """The commit that a file which is to be continued was begun with ([CLI-101])."""
+    from mstbucket.core.cid import to_text
+    from mstbucket.services.tree.export import root_of_part
+
+    if not os.path.exists(target):
+        return source
+    with open(target, "rb") as file:
+        root = root_of_part(file)
+    return source if root is None else replace(source, commit=to_text(root))
+
+
+def _to_place(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: str, tell: Tell) -> ExportReport:
+    from mstbucket import BucketView
+
+    if target.startswith(_S3):
+        return _to_service(arguments, bucket, target, tell)
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as device:  # never replaced: /dev/null stays what it is
+            refuse_terminal(device, target)
+            return _write(arguments, bucket, device, tell)
+    path = os.path.realpath(target)
+    if arguments.resume and isinstance(bucket, BucketView):
+        return bucket.resume_export(path, progress=tell)
+    if arguments.car_version == 2:
+        return bucket.export_indexed(path, progress=tell)
+    return _write(arguments, bucket, path, tell)
+
+
+def _write(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: Any, tell: Tell) -> ExportReport:
+    if arguments.since is not None:
+        return bucket.export_delta(arguments.since, target, progress=tell)
+    return bucket.export_car(target, progress=tell)
+
+
+def _to_service(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: str, tell: Tell) -> ExportReport:
+    """Write an object of a service, in parts; it appears when it is whole ([CLI-103])."""
+    from mstbucket.remote import S3Bucket
+    from mstbucket.remote.place import parse_place
+
+    place = parse_place(target)
+    if not place.prefix or place.prefix.endswith("/"):
+        raise InvalidInput("the S3 URL names no object to make: write s3://BUCKET/KEY")
+    there = S3Bucket(place)
+    make = there.open_write if arguments.force else there.open_write_if_absent
+    with make(place.prefix) as writer:
+        report = _write(arguments, bucket, _Whole(writer.write), tell)
+        writer.commit()
+    return report
+
+
+class _Whole:
+    """A binary file of a function that takes all that it is given."""
+
+    def __init__(self, take: Callable[[bytes], object]) -> None:
+        self._take = take
+
+    def write(self, data: bytes) -> int:
+        """Write all of it."""
+        self._take(data)
+        return len(data)

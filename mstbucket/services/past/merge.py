@@ -1,0 +1,163 @@
+"""Merge: what another bucket changed since the two parted comes in, as one commit that names both ([PAST-60] to [PAST-64]).
+
+    1. Both buckets are flushed. Leases hold their newest commits, and the one where the two parted or met last.
+    2. The changes from there to either side are walked side by side. What only the other side changed is to come in.
+    3. One transaction is alone in the bucket. It changes the rows as puts and deletes do, folds them, and moves the commit.
+
+A crash before 3 ends leaves a pending pack, and nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from mstbucket.core.cid import CID, to_text
+from mstbucket.core.manifest import Manifest
+from mstbucket.core.mst.changes import Tree, changes
+from mstbucket.core.mst.diff import Change
+from mstbucket.errors import BlocksMoved, CommitMoved, Conflict, InvalidInput, NoSuchCommit, Unsupported
+from mstbucket.index import merging, restoring
+from mstbucket.index.commits import Head, read_head
+from mstbucket.index.past import Kept
+from mstbucket.index.tx import enter_alone
+from mstbucket.limits import RESTORE_KEYS
+from mstbucket.model.past import MergeConflict, MergeReport, RestoreChange
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.error_context import error_context
+from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.past.leases import Lease, hold, hold_newest
+from mstbucket.services.past.restore import Wanted, fold_all_in, load, untold, write
+from mstbucket.services.tree.flush import flush
+from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
+
+_SIDES: Final = ("ours", "theirs")
+_SHOWN: Final = 20  # conflicts in one message
+_BATCH: Final = 128  # keys whose manifests are compared at a time
+
+_Both = tuple[bytes, CID | None, CID | None, CID | None]  # a key; its values where they parted, here, and there
+
+
+def merge(context: Context, source: str, target: str, prefer: str | None, dry_run: bool) -> MergeReport:
+    """Bring the changes of `source` into `target`; see `Store.merge`."""
+    if prefer is not None and prefer not in _SIDES:
+        raise InvalidInput(f"prefer is {prefer!r}: it has to be 'ours', 'theirs', or None, which fails on conflicts")
+    if source == target:
+        raise InvalidInput(f"bucket {target!r} cannot be merged with itself")
+    for attempt in range(1, FLUSH_ATTEMPTS + 1):
+        flush(context, source)
+        flush(context, target)
+        try:
+            report = _merge(context, source, target, prefer, dry_run)
+            break
+        except (CommitMoved, BlocksMoved):
+            if attempt == FLUSH_ATTEMPTS:
+                raise
+    publish_refs(context, target)
+    return report
+
+
+def _merge(context: Context, source: str, target: str, prefer: str | None, dry_run: bool) -> MergeReport:
+    with ExitStack() as stack:
+        head, ours = hold_newest(context, target)
+        stack.enter_context(ours)
+        theirs = stack.enter_context(hold_newest(context, source)[1])
+        base = stack.enter_context(hold(context, _common(context, theirs.commit, ours.commit)))
+        stack.enter_context(error_context(context, target))
+        incoming, conflicts = _split(context, base.commit, ours.commit, theirs.commit)
+        _renew(ours, theirs, base)
+        report = MergeReport(
+            to_text(base.commit.cid), to_text(theirs.commit.cid), to_text(ours.commit.cid), (),
+            tuple(MergeConflict(key.decode(), *map(_text, values)) for key, *values in conflicts),
+        )  # fmt: skip
+        if prefer == "theirs":
+            incoming += [(key, here, there) for key, _, here, there in conflicts]
+        if dry_run:
+            made = tuple(RestoreChange(key.decode(), _text(here), _text(there)) for key, here, there in sorted(incoming))
+            return replace(report, changes=made)
+        if conflicts and prefer is None:
+            raise _in_conflict(source, target, report)
+        with turn(context, ours.commit.bucket):
+            return _bring_in(context, head, theirs, load(context, [(key.decode(), cid) for key, _, cid in incoming]), report)
+
+
+def _common(context: Context, source: Kept, target: Kept) -> Kept:
+    with context.db.reading() as connection:
+        found = merging.find_common(connection, source.bucket, target.bucket)
+    if found is None:  # [PAST-60]
+        raise NoSuchCommit(f"nothing that is kept tells where buckets {source.name!r} and {target.name!r} parted: neither "
+                           "is a fork of the other, or the commit is gone; copy what you want of it")  # fmt: skip
+    return found
+
+
+def _split(context: Context, base: Kept, ours: Kept, theirs: Kept) -> tuple[list[Change], list[_Both]]:
+    """What only the other side changed, as (key, value here, value there); and what both did, each in another way."""
+    incoming: list[Change] = []
+    conflicts: list[_Both] = []
+    here = changes(Tree(context.blocks, base.tree), Tree(context.blocks, ours.tree))
+    there = changes(Tree(context.blocks, base.tree), Tree(context.blocks, theirs.tree))
+    mine = next(here, None)
+    for key, was, new in there:
+        while mine is not None and mine[0] < key:
+            mine = next(here, None)
+        if mine is None or mine[0] != key:
+            incoming.append((key, was, new))
+        elif mine[2] != new:
+            conflicts.append((key, was, mine[2], new))
+        if len(incoming) + len(conflicts) > RESTORE_KEYS:  # [PAST-64]
+            raise Unsupported(f"more than {RESTORE_KEYS:,} keys changed there, which is what one merge brings in at once")
+    apart: list[_Both] = []
+    for one, (before, at_ours, at_theirs) in _loaded(context, conflicts):
+        if at_ours == before:
+            incoming.append((one[0], one[2], one[3]))
+        elif at_theirs not in (before, at_ours):
+            apart.append(one)
+    return incoming, apart
+
+
+def _loaded(context: Context, both: list[_Both]) -> Iterator[tuple[_Both, list[Manifest | None]]]:
+    """The keys that both changed, each with its three objects; times and version ids are no part of them ([PAST-62])."""
+    rest = iter(both)
+    while batch := list(islice(rest, _BATCH)):
+        sides = [load(context, [(one[0].decode(), one[side]) for one in batch]) for side in (1, 2, 3)]
+        for one, *objects in zip(batch, *sides, strict=True):
+            yield one, [None if it.manifest is None else untold(it.manifest) for it in objects]
+
+
+def _in_conflict(source: str, target: str, report: MergeReport) -> Conflict:
+    keys = ", ".join(repr(one.key) for one in report.conflicts[:_SHOWN])
+    more = f" and {len(report.conflicts) - _SHOWN} more" if len(report.conflicts) > _SHOWN else ""
+    return Conflict(f"{len(report.conflicts)} keys were changed in both {source!r} and {target!r}: {keys}{more}; say whose "
+                    "change counts, or copy them by hand").about(bucket=target)  # fmt: skip
+
+
+def _bring_in(context: Context, head: Head, theirs: Lease, wanted: list[Wanted], report: MergeReport) -> MergeReport:
+    keys = {one.key for one in wanted}
+    with PackInProgress(context) as pack:
+        with context.db.transaction() as connection:
+            tx = enter_alone(connection, head.name)  # [PAST-63]
+            here = read_head(connection, head.name)
+            if (here.bucket, here.commit) != (head.bucket, head.commit):
+                raise CommitMoved(f"somebody else flushed bucket {head.name!r} meanwhile")
+            late = restoring.dirty_keys(connection, here.bucket, "", RESTORE_KEYS + 1)
+            if len(late) > RESTORE_KEYS or not keys.isdisjoint(late):
+                raise CommitMoved(f"somebody else wrote to bucket {head.name!r} meanwhile: repeat the call")
+            made = write(tx, here, wanted)
+            if not made:
+                return report
+            cid = fold_all_in(context, tx, here, pack, theirs.commit.cid)  # [COM-22]
+        pack.keep()
+    return replace(report, commit=to_text(cid), changes=tuple(made))
+
+
+def _renew(*leases: Lease) -> None:
+    for lease in leases:
+        lease.confirm()
+
+
+def _text(cid: CID | None) -> str | None:
+    return None if cid is None else to_text(cid)

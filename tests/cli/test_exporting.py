@@ -1,0 +1,81 @@
+"""`export` on its further ways, `import` of deltas, `car join`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def filled(cli: Any, bucket: str, tmp_path: Path) -> str:
+    """A bucket with some objects, exported as `0.car`."""
+    (tmp_path / "in").mkdir()
+    for n in range(6):
+        (tmp_path / "in" / f"{n}.txt").write_bytes(b"%d" % n * 300)
+    assert cli("cp", "-q", "-r", tmp_path / "in", f"mst://{bucket}").code == 0
+    assert cli("export", f"mst://{bucket}", tmp_path / "0.car").code == 0
+    return bucket
+
+
+def test_an_export_says_its_hash(cli: Any, filled: str, tmp_path: Path) -> None:
+    """[CLI-100]"""
+    data = (tmp_path / "0.car").read_bytes()
+    (record,) = cli("export", f"mst://{filled}", tmp_path / "again.car", "--json").records
+    assert record["sha256"] == hashlib.sha256(data).hexdigest()
+    shown = cli("export", f"mst://{filled}", tmp_path / "third.car")
+    assert hashlib.sha256(data).hexdigest() in shown.out.decode()
+    (record,) = cli("export", f"mst://{filled}", tmp_path / "two.car", "--car-version", "2", "--json").records
+    assert (tmp_path / "two.car").read_bytes()[51 : 51 + len(data)] == data
+    assert record["sha256"] == hashlib.sha256((tmp_path / "two.car").read_bytes()).hexdigest()
+
+
+def test_a_file_that_was_begun_goes_on_with_its_commit(cli: Any, filled: str, tmp_path: Path) -> None:
+    """[CLI-101] Whatever was written since; a file that is not there is made; another one is left."""
+    data = (tmp_path / "0.car").read_bytes()
+    part = tmp_path / "part.car"
+    part.write_bytes(data[: len(data) // 2])
+    cli("rm", f"mst://{filled}/1.txt")
+    assert cli("export", f"mst://{filled}", part, "--resume").code == 0
+    assert part.read_bytes() == data
+    assert len(cli("log", filled, "--json").records) == 1
+    assert cli("export", f"mst://{filled}", tmp_path / "new.car", "--resume").code == 0
+    assert cli("verify", tmp_path / "new.car").code == 0
+    assert (tmp_path / "new.car").read_bytes() != data
+    part.write_text("a text of mine, and no CAR at all, of some length or other, so it is")
+    assert cli("export", f"mst://{filled}", part, "--resume").code == 5
+    assert part.read_text().startswith("a text of mine")
+    for wrong in (["-", "--resume"], [part, "--resume", "--since", "1"], [part, "--car-version", "2", "--since", "1"]):
+        assert cli("export", f"mst://{filled}", *wrong).code == 2
+
+
+def test_deltas_are_joined_and_imported(cli: Any, filled: str, tmp_path: Path) -> None:
+    """[CLI-102] [CLI-100] The file is the full export; a copy is brought on; without the base it is named."""
+    cli("rm", f"mst://{filled}/1.txt")
+    (record,) = cli("export", f"mst://{filled}", tmp_path / "1.delta", "--since", "1", "--json").records
+    (newest,) = cli("log", filled, "-n", "1", "--json").records
+    assert record["commit"] == newest["commit"]
+    assert cli("export", f"mst://{filled}", tmp_path / "1.car").code == 0
+    joined = tmp_path / "joined.car"
+    assert cli("car", "join", tmp_path / "0.car", tmp_path / "1.delta", joined).code == 0
+    assert joined.read_bytes() == (tmp_path / "1.car").read_bytes()
+    assert cli("car", "join", tmp_path / "0.car", tmp_path / "1.delta", joined).code != 0  # it is there
+    assert cli("car", "join", tmp_path / "1.car", tmp_path / "1.delta", joined, "--force").code == 5
+    assert joined.read_bytes() == (tmp_path / "1.car").read_bytes()
+    other = ["--store", tmp_path / "other"]
+    missing = cli(*other, "import", tmp_path / "1.delta")
+    assert missing.code == 3
+    assert newest["prev"] in missing.err
+    assert cli(*other, "import", tmp_path / "0.car").code == 0
+    assert cli(*other, "import", tmp_path / "1.delta").code == 0
+    assert cli(*other, "export", f"mst://{filled}", tmp_path / "back.car").code == 0
+    assert (tmp_path / "back.car").read_bytes() == joined.read_bytes()
+
+
+def test_a_service_is_asked_for_an_object(cli: Any, filled: str) -> None:
+    """A URL without a key, before anything is asked of anybody."""
+    refused = cli("export", f"mst://{filled}", "s3://somewhere/")
+    assert refused.code == 2
+    assert "s3://BUCKET/KEY" in refused.err
