@@ -12,9 +12,9 @@ from mstbucket.limits import SNAPSHOTS_MAX
 from mstbucket.model.past import SnapshotInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.state import publish_state
-from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.past.resolve import resolve
 from mstbucket.services.tree.flush import flush
+from mstbucket.services.tree.leases import hold_newest
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection

@@ -11,10 +11,10 @@ import pytest
 import mstbucket
 from mstbucket import Bucket, KeepPolicy, Store, errors
 from mstbucket.core.commit_names import OfSnapshot
-from mstbucket.services.past.leases import hold
 from mstbucket.services.past.retention import expire
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree import refs
+from mstbucket.services.tree.leases import hold
 from mstbucket.services.tree.refs import trim_refs
 
 Lose = Callable[..., tuple[Store, mstbucket.RebuildReport]]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from mstbucket.core.cid import CID
 from mstbucket.errors import InvalidInput
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.past.leases import Lease
+from mstbucket.services.tree.leases import Lease
 
 
 class HeldBlocks:
