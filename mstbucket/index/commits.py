@@ -220,18 +220,6 @@ def newest(db: Database, name: str) -> CommitInfo | None:
     return next(log(db, name), None)
 
 
-def require_newest(db: Database, name: str) -> CommitInfo:
-    """The newest commit of the bucket.
-
-    Raises:
-        NoSuchCommit: it was never flushed.
-    """
-    commit = newest(db, name)
-    if commit is None:
-        raise NoSuchCommit(f"bucket {name!r} has no commit yet: flush it first")
-    return commit
-
-
 # --- what is published --------------------------------------------------------------------------------------------
 
 
