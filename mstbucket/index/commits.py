@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mstbucket.core.cid import to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.times import moment
-from mstbucket.errors import NoSuchBucket, NoSuchCommit
+from mstbucket.errors import NoSuchBucket
 from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.limits import SEQ_MAX
