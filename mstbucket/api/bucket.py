@@ -36,9 +36,9 @@ from mstbucket.services.objects import list as listing
 from mstbucket.services.objects import put as putting
 from mstbucket.services.objects import read as reading
 from mstbucket.services.objects.read import ObjectReader, Wanted
-from mstbucket.services.past.leases import hold_newest
 from mstbucket.services.tree import check as checking
 from mstbucket.services.tree import flush as flushing
+from mstbucket.services.tree.leases import hold_newest
 
 
 @verbs

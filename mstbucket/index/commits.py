@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mstbucket.core.cid import to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.times import moment
-from mstbucket.errors import NoSuchBucket, NoSuchCommit
+from mstbucket.errors import NoSuchBucket
 from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.limits import SEQ_MAX
@@ -220,18 +220,6 @@ def log(db: Database, name: str) -> Iterator[CommitInfo]:
 def newest(db: Database, name: str) -> CommitInfo | None:
     """The newest commit of the bucket, or None before the first flush."""
     return next(log(db, name), None)
-
-
-def require_newest(db: Database, name: str) -> CommitInfo:
-    """The newest commit of the bucket.
-
-    Raises:
-        NoSuchCommit: it was never flushed.
-    """
-    commit = newest(db, name)
-    if commit is None:
-        raise NoSuchCommit(f"bucket {name!r} has no commit yet: flush it first")
-    return commit
 
 
 # --- what is published --------------------------------------------------------------------------------------------

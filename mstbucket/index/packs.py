@@ -139,6 +139,13 @@ def is_ready(connection: Connection, name: str) -> bool:
     return connection.execute(query, (name,)).fetchone() is not None
 
 
+def plain_size(connection: Connection, name: str) -> int | None:
+    """The bytes of the CAR in the ready pack of this name when it was written; None if there is no such pack."""
+    query = "SELECT coalesce(plain, size) FROM packs WHERE name = %s AND state = 'ready'"
+    row = connection.execute(query, (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 # --- packs that have something in common ---------------------------------------------------------------------------------
 
 

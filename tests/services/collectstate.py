@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 
 import mstbucket
+from mstbucket.services.collection import cycle
 
 
 def ask(store: mstbucket.Store, query: str, *arguments: object) -> list[Any]:
@@ -33,3 +37,17 @@ def assert_nothing_dangles(store: mstbucket.Store) -> None:
     assert ask(store, lost) == [(0,)]
     for (cid,) in ask(store, "SELECT cid FROM blocks"):
         store._context.blocks.get(cid)
+
+
+@contextmanager
+def between_mark_and_sweep(work: Callable[[], None]) -> Iterator[None]:
+    """Have *work* done in the middle of the next collection."""
+    real = cycle.find_strays
+
+    def first(context: Any) -> Any:
+        work()
+        return real(context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cycle, "find_strays", first)
+        yield

@@ -132,7 +132,8 @@ class StoreCare:
         """Give up what of a bucket cannot be read any more: objects and versions without a body, and old commits.
 
         Try `repair_blocks` before, with all that there is. What is under object lock is given up too: its bytes are gone.
-        Afterwards flush the bucket; if its newest tree cannot be read, `repair_tree` does that.
+        Afterwards flush the bucket (if its newest tree cannot be read, `repair_tree` does that), and call this again: the
+        commit that was the newest needs what is lost, too, and nothing is collected as long as a commit does.
 
         Args:
             accept_loss: do it. Without, nothing is changed, and the report says what would be lost.

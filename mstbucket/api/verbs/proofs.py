@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.core.statement import KeyQuestion, PageQuestion
 from mstbucket.files.whole import replacing
-from mstbucket.index import commits
+from mstbucket.index.past import Kept
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.looks import Proved, TreePath
-from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.tree import look
 from mstbucket.services.tree import prove as proving
+from mstbucket.services.tree.held import HeldBlocks, holding_newest
 
 
 @verbs
@@ -54,11 +57,11 @@ class BucketProofs:
             InvalidRange: it has no such bytes.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
         """
-        commit = commits.require_newest(self._context.db, self.name)
-        wanted = None
-        if body or range is not None:
-            wanted = proving.body_of(self._context, self.name, commit, key, range)
-        return self._prove(commit, KeyQuestion(key, wanted), target)
+        with self._held() as (commit, blocks):
+            wanted = None
+            if body or range is not None:
+                wanted = proving.body_of(blocks, commit, key, range)
+            return _prove(blocks, commit, KeyQuestion(key, wanted), target)
 
     def prove_page(
         self,
@@ -82,12 +85,20 @@ class BucketProofs:
             CorruptionError: a block is missing or damaged in this store; the file is not made.
         """
         question = PageQuestion(prefix, delimiter or None, start_after or "", max_keys)
-        return self._prove(commits.require_newest(self._context.db, self.name), question, target)
+        with self._held() as (commit, blocks):
+            return _prove(blocks, commit, question, target)
 
-    def _prove(
-        self, commit: CommitInfo, question: KeyQuestion | PageQuestion, target: str | os.PathLike[str] | BinaryIO
-    ) -> Proved:
-        if isinstance(target, (str, os.PathLike)):
-            with replacing(Path(target)) as file:
-                return proving.prove(self._context, self.name, commit, question, file)
-        return proving.prove(self._context, self.name, commit, question, target)
+    @contextmanager
+    def _held(self) -> Iterator[tuple[Kept, HeldBlocks]]:
+        """The newest commit, which stays while it is read."""
+        with holding_newest(self._context, self.name) as found, error_context(self._context, self.name):
+            yield found
+
+
+def _prove(
+    blocks: HeldBlocks, commit: Kept, question: KeyQuestion | PageQuestion, target: str | os.PathLike[str] | BinaryIO
+) -> Proved:
+    if isinstance(target, (str, os.PathLike)):
+        with replacing(Path(target)) as file:
+            return proving.prove(blocks, commit.cid, question, file)
+    return proving.prove(blocks, commit.cid, question, target)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
 from mstbucket.core.cid import CID, to_text
-from mstbucket.errors import CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
+from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.index import blocks as rows
 from mstbucket.index import packs
 from mstbucket.packs.read import Location, PackScan, Ranges, checked, following, read_block, read_blocks
@@ -76,11 +76,22 @@ class StoreBlocks:
         Raises:
             CorruptionError, FormatError, NoSuchBlob: the pack is damaged, or its blob is lost.
         """
+        with self._db.reading() as connection:
+            size = packs.plain_size(connection, name)
+        if size is None:  # [STO-3]
+            return None
+
+        def whole(stream: BinaryIO) -> _Made:
+            there = self._blobs.head(name).size
+            if there != size:  # [STO-7] One that ends with a block, but not with its last, looks whole.
+                raise BrokenFrame(f"pack {name} has {there} bytes, and had {size} when it was written: restore it")
+            return work(stream)
+
         try:
-            return read_pack(self._blobs, name, work)
+            return read_pack(self._blobs, name, whole)
         except (CorruptionError, FormatError, NoSuchBlob):
             with self._db.reading() as connection:
-                if not packs.is_ready(connection, name):  # [STO-3]
+                if not packs.is_ready(connection, name):
                     return None
             self._mark(name)
             raise

@@ -14,14 +14,17 @@ from mstbucket.core.cid import CID_SIZE, dag_cbor_cid, to_text
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import CorruptionError, FormatError, InvalidInput, StorageError
+from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchBucket, NoSuchCommit, StorageError
 from mstbucket.index import sweep
+from mstbucket.index.past import Kept
 from mstbucket.index.sweep import KeptRow, Pair
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part
+from mstbucket.services.tree.held import HeldBlocks, holding_newest
 
 _PAGE: Final = 2000
+_ATTEMPTS: Final = 20  # to read the rows of the commit that is held: a flush came between so often
 _HEAD: Final = struct.Struct("<HB")  # length of the key in the tree; what follows
 _ABSENT, _CLEAN, _DIRTY = 0, 1, 2  # no manifest, and dirty; a manifest; a manifest, and dirty
 
@@ -84,21 +87,33 @@ def _cid_of(pair: Pair) -> bytes:
 
 
 def _check_commit(context: Context, part: Part, number: int, bucket: str) -> None:
+    for _ in range(_ATTEMPTS):
+        try:
+            with holding_newest(context, bucket) as (held, blocks):
+                if held.bucket != number or _prove_commit(part, context.db, held, blocks):
+                    return
+        except (NoSuchBucket, NoSuchCommit):  # it has gone, or has no commit yet
+            return
+    part.incomplete.append(f"the proof of bucket {bucket!r} came to no end: it is flushed all the time")
+
+
+def _prove_commit(part: Part, db: Database, held: Kept, blocks: HeldBlocks) -> bool:
+    """Prove the commit on which there is a lease; False where the rows are of another one by now."""
+    bucket, head = held.name, held.cid
     objects, versions = _Aside(), _Aside()
     try:
-        head = sweep.read_state(
-            context.db, number, lambda pair: objects.put(pair.key.encode(), pair),
+        now = sweep.read_state(
+            db, held.bucket, lambda pair: objects.put(pair.key.encode(), pair),
             lambda pair: versions.put(version_key(pair.key.encode(), pair.seq), pair),
         )  # fmt: skip
-        if head is None:
-            return
-        commit = commits.decode(context.blocks.get(head))
-        tree = _built(context, objects, commit.tree)
-        past = _built(context, versions, commit.versions)
-    except (CorruptionError, FormatError, InvalidInput) as error:
-        # What is wrong has been told, or the commit was given up since, and collected.
+        if now != head:
+            return False
+        commit = commits.decode(blocks.get(head))
+        tree = _built(blocks, objects, commit.tree)
+        past = _built(blocks, versions, commit.versions)
+    except (CorruptionError, FormatError, InvalidInput) as error:  # what is wrong has been told
         part.incomplete.append(f"the proof of bucket {bucket!r} needs what cannot be had: {error}")
-        return
+        return True
     except OSError as error:
         if isinstance(error, StorageError):
             raise
@@ -115,15 +130,16 @@ def _check_commit(context: Context, part: Part, number: int, bucket: str) -> Non
     if made != head:
         part.add("proof.commit", f"the rows give commit {to_text(made)}, and the newest is {to_text(head)}", bucket=bucket,
                  commit=head, cid=head)  # fmt: skip
+    return True
 
 
-def _built(context: Context, aside: _Aside, root: bytes | None) -> bytes:
+def _built(blocks: HeldBlocks, aside: _Aside, root: bytes | None) -> bytes:
     """The root of the tree of the rows; a dirty key has what the tree itself has for it, which is of the same state."""
-    return build(_pairs(context, aside, root), lambda _cid, _block: None)
+    return build(_pairs(blocks, aside, root), lambda _cid, _block: None)
 
 
-def _pairs(context: Context, aside: _Aside, root: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-    entries = iter(()) if root is None else walk(context.blocks, root)
+def _pairs(blocks: HeldBlocks, aside: _Aside, root: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    entries = iter(()) if root is None else walk(blocks, root)
     entry = None
     for key, manifest, dirty in aside:
         if not dirty:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import CID, CID_SIZE
-from mstbucket.errors import Conflict
+from mstbucket.errors import Conflict, CorruptionError, FormatError
 from mstbucket.files.whole import failed
 from mstbucket.index import collection
 from mstbucket.index.collection import Start
@@ -61,10 +61,17 @@ def mark(context: Context, check: Callable[[], object], stack: ExitStack) -> tup
                 marks.add_alone(content)
         for digests in collection.part_digests(connection):
             marks.add_chunks(digests)
-    for page in bodies.pages():
-        marks.follow_bodies(page)
-    for page in trees.pages():
-        marks.follow_trees(page)
+    try:
+        for page in bodies.pages():
+            marks.follow_bodies(page)
+        for page in trees.pages():
+            marks.follow_trees(page)
+    except (CorruptionError, FormatError) as error:  # [GC-5]
+        error.args = (
+            f"nothing was collected, because something that is needed cannot be read: {error}. See what 'check' says; then "
+            "repair the blocks, or give up what needs them (repair_blocks; repair_lost, a flush, and repair_lost again)",
+        )  # the type and the rest stay
+        raise
     return start, marks, packs
 
 

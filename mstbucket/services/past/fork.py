@@ -26,9 +26,9 @@ from mstbucket.index import commits as rows
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.past.leases import Lease, hold
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import flush
+from mstbucket.services.tree.leases import Lease, hold
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.sealing import seal
 

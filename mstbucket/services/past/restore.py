@@ -36,10 +36,10 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.objects.versioning import new_id
-from mstbucket.services.past.leases import Lease, hold
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import check_number, flush, record_fold
 from mstbucket.services.tree.fold import batches, fold, write_pack
+from mstbucket.services.tree.leases import Lease, hold
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import FLUSH_KEYS, FLUSH_MANIFESTS, read_changes
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn

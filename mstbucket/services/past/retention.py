@@ -12,6 +12,7 @@ from mstbucket.index.kept import Judged
 from mstbucket.limits import KEEP_MAX
 from mstbucket.model.past import DEFAULT_KEEP, KeepPolicy
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import publish_state
 from mstbucket.services.tree.refs import trim_refs_of
 
 _BATCH: Final = 500  # commits given up by one transaction
@@ -30,6 +31,7 @@ def policy_of(context: Context, bucket: str) -> KeepPolicy:
 def set_policy(context: Context, bucket: str, policy: KeepPolicy | None) -> None:
     """Replace what keeps the commits of a bucket; see `Bucket.put_retention`."""
     kept.set_rules(context.db, bucket, None if policy is None else _rules(policy))
+    publish_state(context, bucket)  # [REB-21]
 
 
 def _rules(policy: KeepPolicy) -> Rules:

@@ -11,9 +11,10 @@ from mstbucket.index.past import Kept
 from mstbucket.limits import SNAPSHOTS_MAX
 from mstbucket.model.past import SnapshotInfo
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past.leases import hold_newest
+from mstbucket.services.blocks.state import publish_state
 from mstbucket.services.past.resolve import resolve
 from mstbucket.services.tree.flush import flush
+from mstbucket.services.tree.leases import hold_newest
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -37,6 +38,7 @@ def create(context: Context, bucket: str, name: str, commit: CommitName | None) 
     if not named:
         raise SnapshotExists(f"bucket {bucket!r} has a snapshot {name!r} of another commit: remove it first, or take "
                              "another name").about(bucket=bucket)  # fmt: skip
+    publish_state(context, bucket)  # [REB-21]
     return next(one for one in kept.snapshots_of(context.db, bucket) if one.name == name)
 
 
@@ -45,6 +47,7 @@ def remove(context: Context, bucket: str, name: str) -> None:
     check_snapshot_name(name)
     if not kept.remove_name(context.db, bucket, name):
         raise NoSuchSnapshot(f"bucket {bucket!r} has no snapshot {name!r}").about(bucket=bucket)
+    publish_state(context, bucket)  # [REB-21]
 
 
 def find_commit(context: Context, bucket: str, commit: CommitName | None) -> Kept:

@@ -22,9 +22,9 @@ from mstbucket.index.commits import CommitRow
 from mstbucket.index.find import Described
 from mstbucket.index.past import Kept
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past.held import HeldBlocks
-from mstbucket.services.past.leases import Lease, hold
 from mstbucket.services.past.resolve import resolve
+from mstbucket.services.tree.held import HeldBlocks
+from mstbucket.services.tree.leases import Lease, hold
 
 MANIFESTS: Final = 128  # read at a time: 128 MiB, if all of them were made to be large
 _ATTEMPTS: Final = 10  # a retention that gives up what is looked for may come between so often

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from mstbucket.core import car
@@ -22,6 +23,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.workers import WorkersBlocks
+from mstbucket.services.tree.held import holding_newest
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.car import CarReport, verify_car
 
@@ -171,31 +173,40 @@ def _compare(context: Context, bucket: str, number: int, tree: Tree) -> int:
     root: bytes | None = None
     entries: Iterator[tuple[bytes, bytes]] = iter(())
     entry: tuple[bytes, bytes] | None = None
-    while True:
-        page = read_page(context, number, tree, after)
-        if page.root != root:  # at first, and where a flush came between
-            root = page.root
-            entries = iter(()) if root is None else walk(context.blocks, root, done + b"\0" if done else b"")
-            entry = next(entries, None)
-        for key, manifest, is_dirty in page.rows:
-            if entry is not None and entry[0] < key:
-                raise _not_in_index(bucket, entry[0])
-            in_tree = entry is not None and entry[0] == key
-            if is_dirty:
-                dirty += 1
-            elif entry is None or not in_tree or manifest is None:
-                error = Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not")
-                raise error.about(bucket=bucket)
-            elif entry[1] != manifest:
-                raise Untrue(f"bucket {bucket!r}: for {key.decode()!r} the tree holds {to_text(entry[1])}, the index "
-                             f"{to_text(manifest)}").about(bucket=bucket, cid=entry[1])  # fmt: skip
-            if in_tree:
+    with ExitStack() as held:
+        while True:
+            page = read_page(context, number, tree, after)
+            if page.root != root:  # at first, and where a flush came between
+                held.close()
+                commit, blocks = held.enter_context(holding_newest(context, bucket))
+                if tree.root(Roots(commit.tree, commit.versions)) != page.root:
+                    continue  # and another one: nothing holds the commit of that page
+                root = page.root
+                entries = iter(()) if root is None else walk(blocks, root, done + b"\0" if done else b"")
                 entry = next(entries, None)
-        if page.last is None:
-            if entry is not None:
-                raise _not_in_index(bucket, entry[0])
-            return dirty
-        after, done = page.last, page.rows[-1].key
+            for key, manifest, is_dirty in page.rows:
+                if entry is not None and entry[0] < key:
+                    raise _not_in_index(bucket, entry[0])
+                in_tree = entry is not None and entry[0] == key
+                dirty += is_dirty
+                if not is_dirty and (entry is None or not in_tree or entry[1] != manifest):
+                    raise _differs(bucket, key, manifest, entry[1] if entry is not None and in_tree else None)
+                if in_tree:
+                    entry = next(entries, None)
+            if page.last is None:
+                if entry is not None:
+                    raise _not_in_index(bucket, entry[0])
+                return dirty
+            after, done = page.last, page.rows[-1].key
+
+
+def _differs(bucket: str, key: bytes, manifest: bytes | None, entry: bytes | None) -> Untrue:
+    """The error for a key of the index that is not dirty, for which the tree holds another manifest, or none."""
+    if entry is None or manifest is None:
+        return Untrue(f"bucket {bucket!r}: the index holds {key.decode()!r}, and the tree does not").about(bucket=bucket)
+    return Untrue(
+        f"bucket {bucket!r}: for {key.decode()!r} the tree holds {to_text(entry)}, the index {to_text(manifest)}"
+    ).about(bucket=bucket, cid=entry)
 
 
 def _not_in_index(bucket: str, key: bytes) -> Untrue:

@@ -11,11 +11,11 @@ from mstbucket.core.keys import decode_key, encode_key
 from mstbucket.core.links import NamedLink, named_links
 from mstbucket.core.mst.node import key_height, read_node
 from mstbucket.core.mst.proof import prove
-from mstbucket.errors import NoSuchBlock, NoSuchCommit
+from mstbucket.errors import NoSuchBlock
 from mstbucket.index import blocks as rows
-from mstbucket.index import commits
 from mstbucket.model.looks import PathNode, TreePath
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.tree.held import holding_newest
 
 
 def block(context: Context, cid: CID) -> bytes:
@@ -46,14 +46,11 @@ def path(context: Context, bucket: str, key: str) -> TreePath:
         CorruptionError: a node on the way is lost or damaged.
     """
     wanted = encode_key(key)
-    with context.db.reading() as connection:
-        head = commits.read_head(connection, bucket)
-    if head.commit is None or head.tree is None:
-        raise NoSuchCommit(f"bucket {bucket!r} has no commit yet: flush it")
-    nodes, found = _way(prove(context.blocks, head.tree, wanted).nodes, wanted)
-    body = None if found is None else manifest.decode(context.blocks.get(found))
+    with holding_newest(context, bucket) as (head, blocks):
+        nodes, found = _way(prove(blocks, head.tree, wanted).nodes, wanted)
+        body = None if found is None else manifest.decode(blocks.get(found))
     return TreePath(
-        commit=to_text(head.commit),
+        commit=to_text(head.cid),
         seq=head.seq,
         nodes=tuple(nodes),
         manifest=None if found is None else to_text(found),

@@ -5,49 +5,44 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from mstbucket.core import car, manifest, statement
-from mstbucket.core.cid import CID, dag_cbor_cid, from_text
+from mstbucket.core.blocks import BlockSource
+from mstbucket.core.cid import CID, dag_cbor_cid
 from mstbucket.core.keys import encode_key
 from mstbucket.core.mst.walk import get
 from mstbucket.core.s3rules.ranges import parse_range
 from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
 from mstbucket.errors import NoSuchKey
 from mstbucket.files.whole import write_all
+from mstbucket.index.past import Kept
 from mstbucket.model.looks import Proved
-from mstbucket.model.objects import CommitInfo
-from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.error_context import error_context
 from mstbucket.verify.answer import answer
 from mstbucket.verify.proved import proved
 
 
-def prove(
-    context: Context, bucket: str, commit: CommitInfo, question: KeyQuestion | PageQuestion, target: BinaryIO
-) -> Proved:
+def prove(blocks: BlockSource, commit: CID, question: KeyQuestion | PageQuestion, target: BinaryIO) -> Proved:
     """Write the proof of what *commit* says about *question*, and return what it proves. Memory is bounded."""
-    stated = statement.encode(Statement(from_text(commit.cid), question))
+    stated = statement.encode(Statement(commit, question))
     root = dag_cbor_cid(stated)
     write_all(target, car.header(root))
 
     def take(cid: CID, _what: str) -> bytes:
-        block = stated if cid == root else context.blocks.get(cid)
+        block = stated if cid == root else blocks.get(cid)
         write_all(target, car.section(cid, block))
         return block
 
-    with error_context(context, bucket):
-        return proved(answer(root, take, lambda _data: None))
+    return proved(answer(root, take, lambda _data: None))
 
 
-def body_of(context: Context, bucket: str, commit: CommitInfo, key: str, range_: str | None) -> tuple[int, int]:
+def body_of(blocks: BlockSource, commit: Kept, key: str, range_: str | None) -> tuple[int, int]:
     """Which bytes of the object under *key* in *commit* are asked for; all of them where *range_* is None.
 
     Raises:
         NoSuchKey: the commit does not hold it.
         InvalidRange: it has no such bytes.
     """
-    with error_context(context, bucket):
-        cid = get(context.blocks, from_text(commit.tree), encode_key(key))
-        if cid is None:
-            raise NoSuchKey(f"commit {commit.seq} of bucket {bucket!r} has no object {key!r}, and so none of its bytes")
-        size = manifest.decode(context.blocks.get(cid)).size
+    cid = get(blocks, commit.tree, encode_key(key))
+    if cid is None:
+        raise NoSuchKey(f"commit {commit.seq} of bucket {commit.name!r} has no object {key!r}, and so none of its bytes")
+    size = manifest.decode(blocks.get(cid)).size
     assert size is not None  # the tree of objects holds no delete markers
     return (0, size) if range_ is None else parse_range(range_, size)

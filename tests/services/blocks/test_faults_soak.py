@@ -10,6 +10,7 @@ import io
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -54,14 +55,21 @@ class Soak:
         lying = faults.flipped + faults.misdirected > 0
         self.expected: tuple[type[MstBucketError], ...] = (StorageError, CorruptionError) if lying else (StorageError,)
         self.random = random.Random(faults.seed)
-        self.store = mstbucket.open(database=url, blobs=front(self.blobs), background=False, **options)
-        self.bucket = self.store.create_bucket("things")
         self.well = mstbucket.open(database=url, blobs=blobs, background=False, **options)  # the same, without the faults
+        self.well.create_bucket("things")
+        self.store = self._open(url, front, options)
+        self.bucket = self.store.bucket("things")
         self.quiet = self.well.bucket("things")
         self.model: dict[str, Object] = {}
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.imports = 0
+
+    def _open(self, url: str, front: Callable[[BlobStore], BlobStore], options: dict[str, Any]) -> mstbucket.Store:
+        """The store on the faulty blobs; an encrypted one reads its key, and that fails now and then, too."""
+        while True:
+            with suppress(*self.expected):
+                return mstbucket.open(database=url, blobs=front(self.blobs), background=False, **options)
 
     def run(self, calls: int) -> None:
         """Random verbs until the blobs have seen so many calls; then everything is looked at."""

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
-from collectstate import ask, assert_nothing_dangles, give_up_commits
+from collectstate import ask, assert_nothing_dangles, between_mark_and_sweep, give_up_commits
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import mstbucket
 from mstbucket.limits import PART_SIZE_MIN
-from mstbucket.services.collection import cycle
 
 _DATA = random.Random(3)
 SMALL = [b"", b"a", b"b", _DATA.randbytes(2000)]
@@ -172,20 +169,6 @@ class Machine(RuleBasedStateMachine):
         assert ask(self.store, "SELECT count(*) FROM blocks") == [(0,)]
         assert ask(self.store, "SELECT count(*) FROM packs WHERE state = 'ready'") == [(0,)]
         ask(self.store, "DELETE FROM buried")
-
-
-@contextmanager
-def between_mark_and_sweep(work: Callable[[], None]) -> Iterator[None]:
-    """Have *work* done in the middle of the next collection."""
-    real = cycle.find_strays
-
-    def first(context: Any) -> Any:
-        work()
-        return real(context)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cycle, "find_strays", first)
-        yield
 
 
 def test_any_sequence_keeps_what_is_needed_and_frees_the_rest(

@@ -10,8 +10,8 @@ import pytest
 
 import mstbucket
 from mstbucket.errors import LeaseLost, NoSuchCommit
-from mstbucket.services.past import leases
-from mstbucket.services.past.leases import hold, hold_newest
+from mstbucket.services.tree import leases
+from mstbucket.services.tree.leases import hold, hold_newest
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 

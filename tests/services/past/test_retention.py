@@ -23,12 +23,12 @@ from mstbucket.errors import (
 )
 from mstbucket.index import kept
 from mstbucket.services.past import snapshots as naming
-from mstbucket.services.past.leases import hold, hold_newest
 from mstbucket.services.past.retention import expire
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree import flush as flushing
 from mstbucket.services.tree import refs
 from mstbucket.services.tree.flush import fold_all
+from mstbucket.services.tree.leases import hold, hold_newest
 from mstbucket.services.tree.publish import publish_refs
 
 Rows = Callable[..., list[tuple[Any, ...]]]

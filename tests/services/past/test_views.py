@@ -256,7 +256,7 @@ def test_a_view_whose_lease_ran_out_takes_it_again_or_says_that_the_commit_is_go
     """[PAST-31] [PAST-3]"""
     db = bucket._context.db
     clock = [0.0]
-    monkeypatch.setattr("mstbucket.services.past.leases.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mstbucket.services.tree.leases.time.monotonic", lambda: clock[0])
     view._view.lease._next = 0.0
     with db.connection() as connection:
         connection.execute("UPDATE leases SET until = 0")

@@ -269,3 +269,41 @@ def test_two_branches_of_one_identity_become_two_buckets(store: Store, bucket: B
     assert bodies == {b"of the mirror", b"of the first, 2"}
     for name in names:
         again.bucket(name).verify()
+
+
+def test_a_collection_after_an_accepted_loss_says_what_is_lost_and_removes_nothing(
+    store: Store, filled: dict[str, Path], lose: Lose, tmp_path: Path
+) -> None:
+    """[GC-5] [REB-8]: once the key is given up, it collects again."""
+    bucket = store.bucket("things")
+    large = random.Random(2).randbytes(3 << 20)
+    before = set(packs_of(tmp_path))
+    bucket.put_object("larger", large)
+    bucket.flush()
+    bucket.delete_object("small/2")
+    bucket.flush()
+    root = bucket.head_object("larger").content
+    for pack in set(packs_of(tmp_path)) - before:
+        if len(pack.read_bytes()) > len(large):
+            pack.unlink()
+    again, report = lose(store, accept_loss=True)
+    assert report.buckets[0].hurt == ("larger",)
+    bucket = again.bucket("things")
+    bucket.put_object("garbage", b"g" * 70_000)
+    bucket.delete_object("garbage")
+    blobs = packs_of(tmp_path)
+    for force in (False, True):
+        with pytest.raises(errors.MissingBlock, match=f"nothing was collected.*{root}.*repair_lost"):
+            again.collect(force=force, grace=0)
+    assert packs_of(tmp_path) == blobs
+    assert again.repair_lost("things", accept_loss=True).repaired > 0
+    bucket.flush()
+    with pytest.raises(errors.MissingBlock, match="nothing was collected"):  # [CHECK-23] the commit before needs it, too
+        again.collect(force=True, grace=0)
+    assert packs_of(tmp_path) != []
+    assert again.repair_lost("things", accept_loss=True).repaired == 1
+    assert again.collect(force=True, grace=0).freed.blocks > 0
+    assert bucket.get_object("small/1").read() == b"another"
+    assert len(bucket.get_object("large").read()) == LARGE
+    assert [item.key for item in bucket.objects()] == sorted({"large", *(f"small/{n}" for n in range(50) if n != 2)})
+    assert again.check("proof").clean

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 
 from mstbucket.core.cid import CID
 from mstbucket.errors import InvalidInput
+from mstbucket.index.past import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.past.leases import Lease
+from mstbucket.services.blocks.context import Context
+from mstbucket.services.tree.leases import Lease, hold_newest
 
 
 class HeldBlocks:
@@ -42,3 +45,15 @@ class HeldBlocks:
         if not self._closed:
             self._closed = True
             self._lease.__exit__(None, None, None)
+
+
+@contextmanager
+def holding_newest(context: Context, bucket: str) -> Iterator[tuple[Kept, HeldBlocks]]:
+    """The newest commit of a bucket, and blocks to read it from: all that it reaches stays meanwhile ([PAST-3]).
+
+    Raises:
+        NoSuchBucket, NoSuchCommit: there is no such bucket, or it was never flushed.
+    """
+    _, lease = hold_newest(context, bucket)
+    with closing(HeldBlocks(context.blocks, lease)) as blocks:
+        yield lease.commit, blocks
