@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.api.arguments import verbs
+from mstbucket.api.verbs.access import BucketAccessRules
 from mstbucket.api.verbs.attributes import BucketAttributes
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
@@ -48,7 +49,8 @@ from mstbucket.services.tree import flush as flushing
 
 @verbs
 class Bucket(
-    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast
+    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketAccessRules, BucketProofs, MultipartUploads,
+    BucketPast,
 ):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 

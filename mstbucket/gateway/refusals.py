@@ -23,6 +23,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "InvalidRequest": 400,
     "InvalidToken": 400,
     "InvalidURI": 400,
+    "MalformedPolicy": 400,
     "MalformedTrailerError": 400,
     "MalformedXML": 400,
     "MaxMessageLengthExceeded": 400,

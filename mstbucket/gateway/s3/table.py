@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mstbucket.gateway.s3 import extensions, lifecycle, listing, multipart, read, service, settings, write
+from mstbucket.gateway.s3 import access, extensions, lifecycle, listing, multipart, read, service, settings, write
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.wire.answer import Answer
 
@@ -68,6 +68,11 @@ _BUCKETS: Final = (
               lifecycle.put_bucket_lifecycle_configuration, ("lifecycle",)),
     Operation("DeleteBucketLifecycle", "DELETE", "bucket", "s3:PutLifecycleConfiguration",
               lifecycle.delete_bucket_lifecycle, ("lifecycle",)),
+    Operation("GetBucketPolicy", "GET", "bucket", "s3:GetBucketPolicy", access.get_bucket_policy, ("policy",)),
+    Operation("PutBucketPolicy", "PUT", "bucket", "s3:PutBucketPolicy", access.put_bucket_policy, ("policy",)),
+    Operation("DeleteBucketPolicy", "DELETE", "bucket", "s3:DeleteBucketPolicy", access.delete_bucket_policy, ("policy",)),
+    Operation("GetBucketPolicyStatus", "GET", "bucket", "s3:GetBucketPolicyStatus", access.get_bucket_policy_status,
+              ("policyStatus",)),
     Operation("GetObjectLockConfiguration", "GET", "bucket", "s3:GetBucketObjectLockConfiguration",
               settings.get_object_lock_configuration, ("object-lock",)),
     Operation("PutObjectLockConfiguration", "PUT", "bucket", "s3:PutBucketObjectLockConfiguration",
