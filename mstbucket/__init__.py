@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
+    from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
@@ -72,6 +73,7 @@ __all__ = [
     "CheckReport",
     "CollectReport",
     "CommitInfo",
+    "CorsRule",
     "CycleInfo",
     "DefaultRetention",
     "DeleteFailure",
@@ -143,6 +145,7 @@ _HOME: Final = {
     "CarSummary": "mstbucket.verify.inspect",
     "DefaultRetention": "mstbucket.model.policies",
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
+    "CorsRule": "mstbucket.model.cors",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "NewAccessKey": "mstbucket.model.access",

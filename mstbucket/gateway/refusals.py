@@ -11,6 +11,7 @@ from mstbucket.errors import MstBucketError, NotModified, PreconditionFailed
 STATUSES: Final[Mapping[str, int]] = {
     "AccessControlListNotSupported": 400,
     "AccessDenied": 403,
+    "AccessForbidden": 403,
     "AuthorizationHeaderMalformed": 400,
     "AuthorizationQueryParametersError": 400,
     "BadRequest": 400,

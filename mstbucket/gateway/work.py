@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from traceback import format_exception
 from typing import Final
@@ -15,6 +16,7 @@ from mstbucket.gateway.auth.sigv4 import authenticate
 from mstbucket.gateway.log import Entry
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3.call import Call, Site
+from mstbucket.gateway.s3.cors import headers_for_page, preflight
 from mstbucket.gateway.s3.needs import needed
 from mstbucket.gateway.s3.object_headers import encrypted
 from mstbucket.gateway.s3.route import route, scope_of
@@ -56,7 +58,9 @@ class Worker:
         except ClientGone:
             raise
         except Exception as error:
-            return failed(request, error, entry, resource)
+            answer = failed(request, error, entry, resource)
+        with suppress(MstBucketError):  # the answer does not wait for what only a browser asks
+            answer.headers += headers_for_page(self.site.known, request, entry.bucket)
         return answer
 
     def _answer(
@@ -65,6 +69,9 @@ class Worker:
         if "host" not in request.headers:
             raise Refused("InvalidRequest", "Missing required header for this request: Host")
         entry.bucket, entry.key = bucket_and_key(request.path, request.headers["host"], self.site.domain)
+        if request.method == "OPTIONS":
+            entry.operation = "Preflight"
+            return preflight(self.site.known, request, entry.bucket)
         signed = authenticate(request, self._keyring.secret_of, datetime.now(UTC))
         key_id = entry.access_key = None if signed is None else signed.key_id
         operation = route(request, scope_of(entry.bucket, entry.key))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+from mstbucket.model.cors import CorsRule
+
 EVERYBODY: Final = "*"  # as a principal: every key, and whoever has none
 
 
@@ -52,9 +54,10 @@ class AccessPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BucketAccess:
-    """What a bucket says of who may do what with it; None where it says nothing."""
+    """What a bucket says of who may do what with it; None or empty where it says nothing."""
 
     policy: AccessPolicy | None = None
+    cors: tuple[CorsRule, ...] = ()
 
 
 def matches(pattern: str, text: str) -> bool:

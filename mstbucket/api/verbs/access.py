@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from mstbucket.api.arguments import verbs
+from mstbucket.api.arguments.cors import cors_rules
 from mstbucket.core.s3rules.access_policy import is_public
 from mstbucket.model.access_policy import BucketAccess
+from mstbucket.model.cors import CorsRule, CorsRules
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.policy import access
 
@@ -58,6 +60,35 @@ class BucketAccessRules:
             NoSuchBucket: the bucket has gone.
         """
         access.remove(self._context, self.name, "policy")
+
+    def put_bucket_cors(self, rules: CorsRules) -> None:
+        """Replace the bucket's CORS rules, durably: which web pages of other origins may ask through a browser.
+
+        Args:
+            rules: 1 to 100, as `CorsRule` or as boto3's maps, also as `{"CORSRules": […]}`.
+
+        Raises:
+            InvalidInput, InvalidRequest: S3 would refuse a rule; the message says why. None was changed.
+            NoSuchBucket: the bucket has gone.
+        """
+        access.put_cors(self._context, self.name, cors_rules(rules))
+
+    def get_bucket_cors(self) -> list[CorsRule]:
+        """Return the bucket's CORS rules, in the order given.
+
+        Raises:
+            NoSuchCORSConfiguration: it has none.
+            NoSuchBucket: the bucket has gone.
+        """
+        return access.cors_of(self._context, self.name)
+
+    def delete_bucket_cors(self) -> None:
+        """Remove all CORS rules, durably; no error where there are none.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+        """
+        access.remove(self._context, self.name, "cors")
 
     def get_access(self) -> BucketAccess:
         """Return all that a gateway decides by, as values: what is not set is None or empty there.

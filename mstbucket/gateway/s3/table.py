@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mstbucket.gateway.s3 import access, extensions, lifecycle, listing, multipart, read, service, settings, write
+from mstbucket.gateway.s3 import access, cors, extensions, lifecycle, listing, multipart, read, service, settings, write
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.wire.answer import Answer
 
@@ -73,6 +73,9 @@ _BUCKETS: Final = (
     Operation("DeleteBucketPolicy", "DELETE", "bucket", "s3:DeleteBucketPolicy", access.delete_bucket_policy, ("policy",)),
     Operation("GetBucketPolicyStatus", "GET", "bucket", "s3:GetBucketPolicyStatus", access.get_bucket_policy_status,
               ("policyStatus",)),
+    Operation("GetBucketCors", "GET", "bucket", "s3:GetBucketCORS", cors.get_bucket_cors, ("cors",)),
+    Operation("PutBucketCors", "PUT", "bucket", "s3:PutBucketCORS", cors.put_bucket_cors, ("cors",)),
+    Operation("DeleteBucketCors", "DELETE", "bucket", "s3:PutBucketCORS", cors.delete_bucket_cors, ("cors",)),
     Operation("GetObjectLockConfiguration", "GET", "bucket", "s3:GetBucketObjectLockConfiguration",
               settings.get_object_lock_configuration, ("object-lock",)),
     Operation("PutObjectLockConfiguration", "PUT", "bucket", "s3:PutBucketObjectLockConfiguration",
