@@ -182,8 +182,9 @@ class _Factory:
             opened.append(store)
             gc.collect()
             gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
-            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store))
-            return Worker(site, Keyring(store, root_key()))
+            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store),
+                        Keyring(store, root_key()))  # fmt: skip
+            return Worker(site)
 
         def close() -> None:
             for store in opened:

@@ -10,7 +10,6 @@ from typing import Final
 
 from mstbucket.errors import MstBucketError
 from mstbucket.gateway.auth.decide import Caller
-from mstbucket.gateway.auth.keyring import Keyring
 from mstbucket.gateway.auth.rights import Rights, facts_of
 from mstbucket.gateway.auth.sigv4 import authenticate
 from mstbucket.gateway.log import Entry
@@ -34,9 +33,8 @@ _XML: Final = ("Content-Type", "application/xml")
 class Worker:
     """Answers requests; thread-safe."""
 
-    def __init__(self, site: Site, keyring: Keyring) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
-        self._keyring = keyring
 
     def answer(
         self, request: Request, arriving: ArrivingBody, entry: Entry, early: threading.Event | None = None
@@ -72,11 +70,11 @@ class Worker:
         if request.method == "OPTIONS":
             entry.operation = "Preflight"
             return preflight(self.site.known, request, entry.bucket)
-        signed = authenticate(request, self._keyring.secret_of, datetime.now(UTC))
+        signed = authenticate(request, self.site.keyring.secret_of, datetime.now(UTC))
         key_id = entry.access_key = None if signed is None else signed.key_id
         operation = route(request, scope_of(entry.bucket, entry.key))
         entry.operation = operation.name
-        caller = Caller(None) if key_id is None else self._keyring.caller_of(key_id)
+        caller = Caller(None) if key_id is None else self.site.keyring.caller_of(key_id)
         rights = Rights(self.site.known, caller, facts_of(request))
         self._check(rights, operation, request, entry)
         self._check_encryption(request)
@@ -101,6 +99,9 @@ class Worker:
         if operation.name == "DeleteObjects":
             if anonymous and self.site.known.of(entry.bucket).policy is None:
                 raise Refused("AccessDenied", "Access Denied")
+        elif operation.name == "PostObject":  # who signed stands in its form ([GW-61])
+            if not anonymous:
+                raise Refused("InvalidArgument", "Only one auth mechanism allowed: a form is signed by its fields.")
         else:
             for action in needed(operation.name, operation.action, request):
                 rights.require(action, entry.bucket, entry.key, request.query.get("versionId"))

@@ -12,6 +12,7 @@ from typing import Final
 from mstbucket import Bucket, Store
 from mstbucket.api.digests import check_digests
 from mstbucket.errors import InvalidRequest
+from mstbucket.gateway.auth.keyring import Keyring
 from mstbucket.gateway.auth.rights import Known, Rights
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3 import xml_in
@@ -32,6 +33,7 @@ class Site:
     domain: str | None
     encrypts: bool
     known: Known
+    keyring: Keyring
     handles: dict[str, Bucket] = field(default_factory=dict)
 
     def bucket(self, name: str) -> Bucket:

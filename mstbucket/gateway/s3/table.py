@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mstbucket.gateway.s3 import access, cors, extensions, lifecycle, listing, multipart, read, service, settings, write
+from mstbucket.gateway.s3 import (
+    access,
+    cors,
+    extensions,
+    lifecycle,
+    listing,
+    multipart,
+    post,
+    read,
+    service,
+    settings,
+    write,
+)
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.wire.answer import Answer
 
@@ -152,4 +164,7 @@ EXTENSIONS: Final = (
     Operation("MstExport", "GET", "bucket", "mst:Export", extensions.export, ("mst-export",)),
 )
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS, *EXTENSIONS)
+#: Of S3, but for browsers: its clients' models do not have it.
+FORM: Final = Operation("PostObject", "POST", "bucket", "s3:PutObject", post.post_object)
+
+OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS, FORM, *EXTENSIONS)
