@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 from typing import Any
 
 import pytest
 
 
-def send(gateway: Any, bucket: str, fields: dict[str, str], body: bytes, filename: str = "a.bin") -> tuple[int, Any, bytes]:
+def send(
+    gateway: Any, bucket: str, fields: dict[str, str], body: bytes, filename: str = "a.bin", **headers: str
+) -> tuple[int, Any, bytes]:
     mark = "----mark"
     parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode() for n, v in fields.items()]
     file = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\nContent-Type: x/y\r\n\r\n'
     whole = b"".join(parts) + file.encode() + body + f"\r\n--{mark}--\r\n".encode()
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
-        connection.request("POST", f"/{bucket}", whole, {"Content-Type": f"multipart/form-data; boundary={mark}"})
+        connection.request("POST", f"/{bucket}", whole,
+                           {"Content-Type": f"multipart/form-data; boundary={mark}", **headers})  # fmt: skip
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
@@ -71,3 +75,13 @@ def test_a_form_is_refused_that_its_policy_does_not_cover(gateway: Any, s3: Any,
         assert (got, code in told) == (status, True), told
     assert s3.list_objects_v2(Bucket=bucket_name)["KeyCount"] == 0
     assert send(gateway, bucket_name, {"x-ignore-a": "x", **good}, b"123")[0] == 204
+
+
+def test_a_form_is_never_a_conditional_put(gateway: Any, s3: Any, form: Any, bucket_name: str) -> None:
+    """[GW-61] A header that it does not obey meets no condition of a policy."""
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket_name}/*",
+            "Condition": {"Null": {"s3:if-none-match": "true"}}}  # fmt: skip
+    s3.put_object(Bucket=bucket_name, Key="k", Body=b"before")
+    s3.put_bucket_policy(Bucket=bucket_name, Policy=json.dumps({"Statement": deny}))
+    assert send(gateway, bucket_name, form("k"), b"after", **{"If-None-Match": "*"})[0] == 403
+    assert s3.get_object(Bucket=bucket_name, Key="k")["Body"].read() == b"before"
