@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
+    from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
@@ -73,6 +74,7 @@ __all__ = [
     "CheckReport",
     "CollectReport",
     "CommitInfo",
+    "CorsRule",
     "CycleInfo",
     "DefaultRetention",
     "DeleteFailure",
@@ -148,6 +150,7 @@ _HOME: Final = {
     "DefaultRetention": "mstbucket.model.policies",
     **dict.fromkeys(("MergeConflict", "MergeReport"), "mstbucket.model.past"),
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
+    "CorsRule": "mstbucket.model.cors",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "NewAccessKey": "mstbucket.model.access",

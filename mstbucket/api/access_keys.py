@@ -69,6 +69,20 @@ class AccessKeys:
         """
         return access_keys.set_disabled(self._context, key_id, False)
 
+    def set_policy(self, key_id: str, policy: str | None) -> AccessKey:
+        """Let the holder of a key do only what a policy allows, durably; None makes an administrator of them.
+
+        Policies of buckets that name the key allow besides, and what either denies is denied, as in AWS.
+
+        Args:
+            policy: a document of JSON as AWS writes it, without a Principal, of at most 20 KiB.
+
+        Raises:
+            MalformedPolicy, Unsupported: as of `Bucket.put_bucket_policy`.
+            NoSuchAccessKey: there is no such key.
+        """
+        return access_keys.set_policy(self._context, key_id, policy)
+
     def remove(self, key_id: str) -> None:
         """Remove a key, durably.
 

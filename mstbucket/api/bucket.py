@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from datetime import datetime
 
 from mstbucket.api.arguments import verbs
+from mstbucket.api.verbs.access import BucketAccessRules
 from mstbucket.api.verbs.attributes import BucketAttributes
 from mstbucket.api.verbs.exports import BucketExports
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
@@ -43,8 +44,8 @@ from mstbucket.services.tree.leases import hold_newest
 
 @verbs
 class Bucket(
-    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast,
-    BucketExports,
+    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketAccessRules, BucketProofs, MultipartUploads,
+    BucketPast, BucketExports,
 ):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 

@@ -1,14 +1,18 @@
-"""`key create|ls|rotate|disable|enable|rm`: who may sign requests to the gateway ([CLI-91])."""
+"""`key create|ls|rotate|disable|enable|policy|rm`: who may sign requests to the gateway ([CLI-91])."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mstbucket.cli.output import Output, iso
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
+from mstbucket.limits import POLICY_SIZE_MAX
 
 if TYPE_CHECKING:
     from mstbucket import AccessKey, NewAccessKey
@@ -51,6 +55,22 @@ def enable(arguments: argparse.Namespace, out: Output) -> None:
         out.emit(_record(key), _line(key))
 
 
+def policy(arguments: argparse.Namespace, out: Output) -> None:
+    """Limit the holder of a key to what a policy allows, or not any more."""
+    text = None if arguments.file == "none" else _text_of(arguments.file)
+    with open_store(arguments) as store:
+        key = store.access_keys.set_policy(arguments.id, text)
+        out.emit(_record(key), _line(key))
+
+
+def _text_of(file: str) -> str:
+    try:
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
+            return source.read(POLICY_SIZE_MAX + 1).decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the policy in {file!r}: {error}") from error
+
+
 def remove(arguments: argparse.Namespace, out: Output) -> None:
     """Remove a key."""
     with open_store(arguments) as store:
@@ -65,10 +85,14 @@ def _show_secret(out: Output, new: NewAccessKey) -> None:
 
 def _record(key: AccessKey) -> dict[str, object]:
     expires = None if key.expires is None else iso(key.expires)
-    return {"id": key.id, "name": key.name, "created": iso(key.created), "expires": expires, "disabled": key.disabled}
+    return {
+        "id": key.id, "name": key.name, "created": iso(key.created), "expires": expires, "disabled": key.disabled,
+        "policy": None if key.policy is None else key.policy.text,
+    }  # fmt: skip
 
 
 def _line(key: AccessKey) -> str:
     state = "disabled" if key.disabled else "expired" if key.expires and key.expires <= datetime.now(UTC) else "enabled"
     until = "" if key.expires is None else f" until {iso(key.expires)}"
-    return f"{key.id}  {state:8}  {iso(key.created)}{until}  {key.name}"
+    limited = "limited" if key.policy is not None else "all"
+    return f"{key.id}  {state:8}  {limited:7}  {iso(key.created)}{until}  {key.name}"

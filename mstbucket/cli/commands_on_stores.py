@@ -36,6 +36,9 @@ def keys(add: Adder) -> None:
         ("rm", "remove", "remove a key"),
     ):
         keys(name, f"access_keys:{run}", text).add_argument("id", metavar="ID")
+    command = keys("policy", "access_keys:policy", "let a key do only what a policy of AWS's form allows")
+    command.add_argument("id", metavar="ID")
+    command.add_argument("file", metavar="FILE|-|none", help="the policy; 'none' makes an administrator's key of it")
 
 
 def rest(add: Adder) -> None:

@@ -3,14 +3,14 @@
     MstBucketError
     ├── InvalidInput        (ValueError)  the call is wrong: change the arguments; repeating it cannot help
     │   ├── InvalidKey, KeyTooLong, InvalidBucketName, InvalidRange, InvalidToken
-    │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge
+    │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge, MalformedPolicy
     │   ├── BadDigest, InvalidDigest
     │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
     │   └── WrongKey, WrongPlace
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
     │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
-    │   └── NoSuchSnapshot, NoSuchAccessKey
+    │   └── NoSuchSnapshot, NoSuchAccessKey, NoSuchBucketPolicy, NoSuchCORSConfiguration
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
@@ -79,6 +79,7 @@ from mstbucket.errors.invalid_input import (
     InvalidTag,
     InvalidToken,
     KeyTooLong,
+    MalformedPolicy,
     MetadataTooLarge,
     WrongKey,
     WrongPlace,
@@ -88,7 +89,9 @@ from mstbucket.errors.not_found import (
     NoSuchBlob,
     NoSuchBlock,
     NoSuchBucket,
+    NoSuchBucketPolicy,
     NoSuchCommit,
+    NoSuchCORSConfiguration,
     NoSuchKey,
     NoSuchLifecycleConfiguration,
     NoSuchObjectLockConfiguration,
@@ -138,6 +141,7 @@ __all__ = [
     "InvalidToken",
     "KeyTooLong",
     "LeaseLost",
+    "MalformedPolicy",
     "MetadataTooLarge",
     "MethodNotAllowed",
     "MissingBlock",
@@ -146,6 +150,8 @@ __all__ = [
     "NoSuchBlob",
     "NoSuchBlock",
     "NoSuchBucket",
+    "NoSuchBucketPolicy",
+    "NoSuchCORSConfiguration",
     "NoSuchCommit",
     "NoSuchKey",
     "NoSuchLifecycleConfiguration",

@@ -53,6 +53,12 @@ class InvalidTag(InvalidInput):
     code = "InvalidTag"
 
 
+class MalformedPolicy(InvalidInput):
+    """A policy document that is none, or not one of this bucket. The message says what is wrong."""
+
+    code = "MalformedPolicy"
+
+
 class EntityTooLarge(InvalidInput):
     """A body above the largest object size."""
 

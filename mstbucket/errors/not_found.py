@@ -82,6 +82,18 @@ class NoSuchLifecycleConfiguration(NotFound):
     code = "NoSuchLifecycleConfiguration"
 
 
+class NoSuchBucketPolicy(NotFound):
+    """The bucket has no policy."""
+
+    code = "NoSuchBucketPolicy"
+
+
+class NoSuchCORSConfiguration(NotFound):
+    """The bucket has no CORS rules."""
+
+    code = "NoSuchCORSConfiguration"
+
+
 class NoSuchAccessKey(NotFound):
     """The store has no access key of that id."""
 

@@ -198,8 +198,9 @@ def _request(scope: Scope, entry: Entry) -> tuple[Request, Refused | None]:
         query = parse_query(scope["query_string"])
     except Refused as refused:
         error = refused
-    secure = scope["scheme"] == "https" or is_loopback(entry.client)
-    return Request(entry.request, scope["method"], raw, query, headers, secure, entry.client), error
+    tls = scope["scheme"] == "https"
+    secure = tls or is_loopback(entry.client)
+    return Request(entry.request, scope["method"], raw, query, headers, secure, entry.client, tls), error
 
 
 def is_loopback(client: str) -> bool:

@@ -169,6 +169,7 @@ class _Factory:
     def __call__(self) -> Any:
         from mstbucket.gateway.app import Gateway
         from mstbucket.gateway.auth.keyring import Keyring
+        from mstbucket.gateway.auth.rights import Known
         from mstbucket.gateway.auth.sigv4 import REGION
         from mstbucket.gateway.s3.call import Site
         from mstbucket.gateway.work import Worker
@@ -181,8 +182,9 @@ class _Factory:
             opened.append(store)
             gc.collect()
             gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
-            site = Site(store, REGION, self.settings.domain, store.encrypts)
-            return Worker(site, Keyring(store, root_key()))
+            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store),
+                        Keyring(store, root_key()))  # fmt: skip
+            return Worker(site)
 
         def close() -> None:
             for store in opened:

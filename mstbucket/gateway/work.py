@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from traceback import format_exception
 from typing import Final
 
 from mstbucket.errors import MstBucketError
-from mstbucket.gateway.auth.decide import Wish, allowed
-from mstbucket.gateway.auth.keyring import Keyring
+from mstbucket.gateway.auth.decide import Caller
+from mstbucket.gateway.auth.rights import Rights, facts_of
 from mstbucket.gateway.auth.sigv4 import authenticate
 from mstbucket.gateway.log import Entry
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3.call import Call, Site
+from mstbucket.gateway.s3.cors import headers_for_page, preflight
+from mstbucket.gateway.s3.needs import needed
 from mstbucket.gateway.s3.object_headers import encrypted
 from mstbucket.gateway.s3.route import route, scope_of
 from mstbucket.gateway.s3.table import Operation
+from mstbucket.gateway.s3.write import source_of
 from mstbucket.gateway.s3.xml_out import error_document
 from mstbucket.gateway.wire.answer import Answer
 from mstbucket.gateway.wire.body import ArrivingBody, ClientGone
@@ -29,9 +33,8 @@ _XML: Final = ("Content-Type", "application/xml")
 class Worker:
     """Answers requests; thread-safe."""
 
-    def __init__(self, site: Site, keyring: Keyring) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
-        self._keyring = keyring
 
     def answer(
         self, request: Request, arriving: ArrivingBody, entry: Entry, early: threading.Event | None = None
@@ -53,7 +56,9 @@ class Worker:
         except ClientGone:
             raise
         except Exception as error:
-            return failed(request, error, entry, resource)
+            answer = failed(request, error, entry, resource)
+        with suppress(MstBucketError):  # the answer does not wait for what only a browser asks
+            answer.headers += headers_for_page(self.site.known, request, entry.bucket)
         return answer
 
     def _answer(
@@ -62,20 +67,47 @@ class Worker:
         if "host" not in request.headers:
             raise Refused("InvalidRequest", "Missing required header for this request: Host")
         entry.bucket, entry.key = bucket_and_key(request.path, request.headers["host"], self.site.domain)
-        signed = authenticate(request, self._keyring.secret_of, datetime.now(UTC))
+        if request.method == "OPTIONS":
+            entry.operation = "Preflight"
+            return preflight(self.site.known, request, entry.bucket)
+        signed = authenticate(request, self.site.keyring.secret_of, datetime.now(UTC))
         key_id = entry.access_key = None if signed is None else signed.key_id
         operation = route(request, scope_of(entry.bucket, entry.key))
         entry.operation = operation.name
-        if not allowed(key_id, Wish(_action(operation, request), entry.bucket, entry.key)):
-            raise Refused("AccessDenied", "Access Denied")
+        caller = Caller(None) if key_id is None else self.site.keyring.caller_of(key_id)
+        rights = Rights(self.site.known, caller, facts_of(request))
+        self._check(rights, operation, request, entry)
         self._check_encryption(request)
         chain = None if signed is None else signed.chain
-        content = open_content(
-            request, arriving, None if signed is None else signed.payload, None if chain is None else lambda: chain
-        )
+        payload = request.headers.get("x-amz-content-sha256") if signed is None else signed.payload
+        content = open_content(request, arriving, payload, None if chain is None else lambda: chain)
         if early is not None and operation.early:
             early.set()
-        return operation.handler(Call(self.site, request, entry.bucket, entry.key, key_id, content))
+        call = Call(self.site, request, entry.bucket, entry.key, rights, content)
+        try:
+            return operation.handler(call)
+        except (MstBucketError, Refused) as error:
+            if error.code == "NoSuchKey" and not _may_know(call):
+                raise Refused("AccessDenied", "Access Denied") from error
+            raise
+
+    def _check(self, rights: Rights, operation: Operation, request: Request, entry: Entry) -> None:
+        """Raise unless the caller may ask for this. Deletes of many objects are decided one by one, by their handler, for
+        everybody who might be allowed one ([GW-21]).
+        """
+        anonymous = rights.caller.key_id is None
+        if operation.name == "DeleteObjects":
+            if anonymous and self.site.known.of(entry.bucket).policy is None:
+                raise Refused("AccessDenied", "Access Denied")
+        elif operation.name == "PostObject":  # who signed stands in its form ([GW-61])
+            if not anonymous:
+                raise Refused("InvalidArgument", "Only one auth mechanism allowed: a form is signed by its fields.")
+        else:
+            for action in needed(operation.name, operation.action, request):
+                rights.require(action, entry.bucket, entry.key, request.query.get("versionId"))
+        has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+        if anonymous and has_body and not request.secure:  # [GW-17]
+            raise Refused("AccessDenied", "A body that is not signed is taken over TLS only, or from this machine.")
 
     def _check_encryption(self, request: Request) -> None:
         if "x-amz-server-side-encryption" in request.headers and not encrypted(self.site):
@@ -93,13 +125,10 @@ def _hold_small(answer: Answer) -> None:
             body.close()
 
 
-def _action(operation: Operation, request: Request) -> str:
-    """The right to an old version of an object is another one than that to the object."""
-    about_version = request.query.get("versionId") and operation.scope == "object" and operation.action.count("Object") == 1
-    return f"{operation.action}Version" if about_version and operation.action in _OF_VERSIONS else operation.action
-
-
-_OF_VERSIONS: Final = ("s3:GetObject", "s3:DeleteObject")
+def _may_know(call: Call) -> bool:
+    """Whether the caller may be told that a key does not exist: who may list keys may ([GW-44])."""
+    bucket = source_of(call)[0] if "x-amz-copy-source" in call.request.headers else call.bucket_name
+    return call.rights.may("s3:ListBucket", bucket, "")
 
 
 def failed(request: Request, error: Exception, entry: Entry, resource: str) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mstbucket.core.s3rules.access_policy import parse_policy
 from mstbucket.core.times import moment
 from mstbucket.model.access import AccessKey
 from mstbucket.pg.queries import Lookup, one_row
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
-_COLUMNS: Final = "id, name, created, expires, disabled"
+_COLUMNS: Final = "id, name, created, expires, disabled, policy"
 _FIND: Final = Lookup("access_key", f"SELECT {_COLUMNS}, secret, sealed FROM access_keys WHERE id = $1", 1)
 _LOCK: Final = 7172981  # of `first`: of processes that start at once, one makes the first key
 
@@ -23,6 +24,7 @@ class _Row(NamedTuple):
     created: int
     expires: int | None
     disabled: bool
+    policy: str | None
 
 
 class _Found(NamedTuple):
@@ -31,6 +33,7 @@ class _Found(NamedTuple):
     created: int
     expires: int | None
     disabled: bool
+    policy: str | None
     secret: bytes
     sealed: bytes | None
 
@@ -67,7 +70,7 @@ def find(db: Database, key_id: str) -> tuple[AccessKey, Secret] | None:
     if found is None:
         return None
     row = _Found._make(found)
-    key = _key((row.id, row.name, row.created, row.expires, row.disabled))
+    key = _key(row[:-2])
     return key, Secret(bytes(row.secret), None if row.sealed is None else bytes(row.sealed))
 
 
@@ -87,6 +90,11 @@ def set_secret(db: Database, key_id: str, secret: Secret) -> AccessKey | None:
 def set_disabled(db: Database, key_id: str, disabled: bool) -> AccessKey | None:
     """Disable or enable a key; None where there is no such key."""
     return _changed(db, f"UPDATE access_keys SET disabled = %s WHERE id = %s RETURNING {_COLUMNS}", (disabled, key_id))
+
+
+def set_policy(db: Database, key_id: str, policy: str | None) -> AccessKey | None:
+    """Limit the holder of a key, or not any more; None where there is no such key."""
+    return _changed(db, f"UPDATE access_keys SET policy = %s WHERE id = %s RETURNING {_COLUMNS}", (policy, key_id))
 
 
 def remove(db: Database, key_id: str) -> bool:
@@ -120,4 +128,5 @@ def _changed(db: Database, query: str, arguments: tuple[Any, ...]) -> AccessKey 
 def _key(row: tuple[Any, ...]) -> AccessKey:
     said = _Row._make(row)
     expires = None if said.expires is None else moment(said.expires)
-    return AccessKey(said.id, said.name, moment(said.created), expires, said.disabled)
+    policy = None if said.policy is None else parse_policy(said.policy, None)
+    return AccessKey(said.id, said.name, moment(said.created), expires, said.disabled, policy)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from mstbucket.model.access_policy import AccessPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
@@ -16,6 +18,7 @@ class AccessKey:
         created: when it was made.
         expires: from when on it counts no more; None for never.
         disabled: it does not count now.
+        policy: what its holder may do, beside what policies of buckets allow; None for everything: an administrator's.
     """
 
     id: str
@@ -23,6 +26,7 @@ class AccessKey:
     created: datetime
     expires: datetime | None = None
     disabled: bool = False
+    policy: AccessPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ CREATE TABLE access_keys (
     created bigint NOT NULL,
     expires bigint,
     disabled boolean NOT NULL DEFAULT false,
+    policy text,
     CONSTRAINT access_keys_pkey PRIMARY KEY (id)
 );
 
@@ -26,6 +27,14 @@ CREATE TABLE blocks (
     CONSTRAINT blocks_check CHECK ((((pack IS NULL) = (body IS NOT NULL)) AND ((pack IS NULL) = ("offset" IS NULL))))
 );
 ALTER TABLE blocks ALTER COLUMN body SET STORAGE EXTERNAL;
+
+CREATE TABLE bucket_documents (
+    bucket bigint NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    document text NOT NULL,
+    CONSTRAINT bucket_documents_pkey PRIMARY KEY (bucket, kind),
+    CONSTRAINT bucket_documents_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE
+);
 
 CREATE TABLE bucket_state (
     bucket bigint NOT NULL,

@@ -57,8 +57,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
 # The core computes; whoever calls it reads, writes, waits and asks for the time.
 CORE_MAY_IMPORT = {
     "__future__", "abc", "base64", "binascii", "bisect", "builtins", "collections", "contextlib", "dataclasses", "enum",
-    "datetime", "functools", "hashlib", "heapq", "itertools", "math", "operator", "re", "struct", "types", "typing",
-    "unicodedata", "zlib", "awscrt", "dag_cbor", "libipld", "multiformats", "mstbucket",
+    "datetime", "functools", "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "struct",
+    "types", "typing", "unicodedata", "zlib", "awscrt", "dag_cbor", "libipld", "multiformats", "mstbucket",
 }
 CORE_MAY_NOT_CALL = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 CORE_MAY_NOT_ASK = {"now", "utcnow", "today"}  # a calendar's types have no clock but these

@@ -57,6 +57,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "Trust": _later,
     "DeleteItems": _later,
     "PartNames": _later,
+    "CorsRules": _later,
     "LifecycleRules": _later,
     "KeepPolicy": _later,
     "str | Mapping[str, object]": _later,

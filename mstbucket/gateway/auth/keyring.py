@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mstbucket import Store
+from mstbucket.gateway.auth.decide import Caller
+from mstbucket.gateway.refusals import Refused
 from mstbucket.model.access import AccessKey
 
 KNOWN_SECONDS: Final = 2.0
@@ -30,6 +32,19 @@ class Keyring:
         self._root = root
         self._seen: dict[str, _Seen] = {}
         self._lock = threading.Lock()
+
+    def caller_of(self, key_id: str) -> Caller:
+        """Who holds a key whose secret was found just now. The root key is an administrator's."""
+        seen = self._seen.get(key_id)
+        if self._root is not None and key_id == self._root[0]:
+            return Caller(key_id)
+        if seen is None or seen.key is None:  # it was dropped between the two
+            self.secret_of(key_id)
+            seen = self._seen.get(key_id)
+        if seen is None or seen.key is None:
+            raise Refused("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.",
+                          AWSAccessKeyId=key_id)  # fmt: skip
+        return Caller(key_id, seen.key.policy)
 
     def secret_of(self, key_id: str) -> str | None:
         """The secret of a key that may be used now; None where there is none."""

@@ -151,7 +151,7 @@ def _header_claim(request: Request, header: str) -> Claim:
     found = _AUTHORIZATION.fullmatch(header)
     if found is None:
         raise Refused(code, "The authorization header that you provided is not valid.")
-    key_id, day = _credential(code, found[1])
+    key_id, day = credential_of(code, found[1])
     stamp = request.headers.get("x-amz-date")
     if stamp is None:
         raise Refused("AccessDenied", "AWS authentication requires a valid x-amz-date header.")
@@ -171,12 +171,12 @@ def _query_claim(request: Request) -> Claim:
         raise Refused(code, f'X-Amz-Algorithm only supports "{ALGORITHM}".')
     if not re.fullmatch("[0-9]{1,7}", expires) or not 1 <= int(expires) <= PRESIGN_SECONDS_MAX:  # [GW-15]
         raise Refused(code, f"X-Amz-Expires must be a number of seconds from 1 to {PRESIGN_SECONDS_MAX}.")
-    key_id, day = _credential(code, credential)
+    key_id, day = credential_of(code, credential)
     payload = request.headers.get("x-amz-content-sha256") or request.query.get("X-Amz-Content-Sha256") or UNSIGNED
     return Claim(key_id, day, tuple(headers.split(";")), request.query[_SIGNATURE], stamp, int(expires), payload)
 
 
-def _credential(code: str, text: str) -> tuple[str, str]:
+def credential_of(code: str, text: str) -> tuple[str, str]:
     """[GW-13] The key's id and the day; region, service and terminator are what they have to be."""
     parts = text.rsplit("/", 4)
     if len(parts) != 5 or not re.fullmatch("[0-9]{8}", parts[1]):

@@ -12,7 +12,8 @@ from typing import Final
 from mstbucket import Bucket, Store
 from mstbucket.api.digests import check_digests
 from mstbucket.errors import InvalidRequest
-from mstbucket.gateway.auth.decide import Wish, allowed
+from mstbucket.gateway.auth.keyring import Keyring
+from mstbucket.gateway.auth.rights import Known, Rights
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.wire.content import CHECKSUM, Content, trailer_names
@@ -31,6 +32,8 @@ class Site:
     region: str
     domain: str | None
     encrypts: bool
+    known: Known
+    keyring: Keyring
     handles: dict[str, Bucket] = field(default_factory=dict)
 
     def bucket(self, name: str) -> Bucket:
@@ -50,7 +53,7 @@ class Call:
 
     Attributes:
         bucket_name, key: what the path names.
-        key_id: who calls; None for anybody.
+        rights: what who calls may do.
         content: the body.
     """
 
@@ -58,7 +61,7 @@ class Call:
     request: Request
     bucket_name: str
     key: str
-    key_id: str | None
+    rights: Rights
     content: Content
 
     @property
@@ -71,10 +74,9 @@ class Call:
         """The bucket, which existed at some time."""
         return self.site.bucket(self.bucket_name)
 
-    def require(self, action: str, bucket: str, key: str) -> None:
+    def require(self, action: str, bucket: str, key: str, version_id: str | None = None) -> None:
         """Raise unless the caller may do one more thing, such as read the source of a copy."""
-        if not allowed(self.key_id, Wish(action, bucket, key)):
-            raise Refused("AccessDenied", "Access Denied")
+        self.rights.require(action, bucket, key, version_id)
 
     # --- query and headers ---
 

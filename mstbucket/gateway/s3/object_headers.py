@@ -105,7 +105,7 @@ def source_conditions(call: Call) -> dict[str, Any]:
 def overrides(call: Call) -> dict[str, Any]:
     """The headers that a read wants in place of those that are kept; only of one that is signed ([GW-18])."""
     said = {name.replace("-", "_"): value for name in OVERRIDES if (value := call.query(name)) is not None}
-    if said and call.key_id is None:
+    if said and call.rights.caller.key_id is None:
         raise Refused("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
     return said
 

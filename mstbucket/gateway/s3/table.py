@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mstbucket.gateway.s3 import extensions, lifecycle, listing, multipart, read, service, settings, write
+from mstbucket.gateway.s3 import (
+    access,
+    cors,
+    extensions,
+    lifecycle,
+    listing,
+    multipart,
+    post,
+    read,
+    service,
+    settings,
+    write,
+)
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.wire.answer import Answer
 
@@ -68,6 +80,14 @@ _BUCKETS: Final = (
               lifecycle.put_bucket_lifecycle_configuration, ("lifecycle",)),
     Operation("DeleteBucketLifecycle", "DELETE", "bucket", "s3:PutLifecycleConfiguration",
               lifecycle.delete_bucket_lifecycle, ("lifecycle",)),
+    Operation("GetBucketPolicy", "GET", "bucket", "s3:GetBucketPolicy", access.get_bucket_policy, ("policy",)),
+    Operation("PutBucketPolicy", "PUT", "bucket", "s3:PutBucketPolicy", access.put_bucket_policy, ("policy",)),
+    Operation("DeleteBucketPolicy", "DELETE", "bucket", "s3:DeleteBucketPolicy", access.delete_bucket_policy, ("policy",)),
+    Operation("GetBucketPolicyStatus", "GET", "bucket", "s3:GetBucketPolicyStatus", access.get_bucket_policy_status,
+              ("policyStatus",)),
+    Operation("GetBucketCors", "GET", "bucket", "s3:GetBucketCORS", cors.get_bucket_cors, ("cors",)),
+    Operation("PutBucketCors", "PUT", "bucket", "s3:PutBucketCORS", cors.put_bucket_cors, ("cors",)),
+    Operation("DeleteBucketCors", "DELETE", "bucket", "s3:PutBucketCORS", cors.delete_bucket_cors, ("cors",)),
     Operation("GetObjectLockConfiguration", "GET", "bucket", "s3:GetBucketObjectLockConfiguration",
               settings.get_object_lock_configuration, ("object-lock",)),
     Operation("PutObjectLockConfiguration", "PUT", "bucket", "s3:PutBucketObjectLockConfiguration",
@@ -144,4 +164,7 @@ EXTENSIONS: Final = (
     Operation("MstExport", "GET", "bucket", "mst:Export", extensions.export, ("mst-export",)),
 )
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS, *EXTENSIONS)
+#: Of S3, but for browsers: its clients' models do not have it.
+FORM: Final = Operation("PostObject", "POST", "bucket", "s3:PutObject", post.post_object)
+
+OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS, FORM, *EXTENSIONS)

@@ -10,6 +10,7 @@ from mstbucket.errors import EntityTooLarge, InvalidInput, MstBucketError
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import Call
+from mstbucket.gateway.s3.needs import of_version
 from mstbucket.gateway.s3.object_headers import (
     checksum_headers,
     described,
@@ -53,6 +54,13 @@ def body_of(call: Call, most: int) -> dict[str, Any]:
 
 def copy_source(call: Call) -> tuple[str, str, str | None]:
     """Bucket, key and version of what is to be copied, which the caller has to be allowed to read ([GW-21])."""
+    bucket, key, version_id = source_of(call)
+    call.require(of_version("s3:GetObject", version_id), bucket, key, version_id)
+    return bucket, key, version_id
+
+
+def source_of(call: Call) -> tuple[str, str, str | None]:
+    """Bucket, key and version of what is to be copied."""
     said = call.header("x-amz-copy-source") or ""
     path, mark, version = said.partition("?versionId=")
     try:
@@ -61,7 +69,6 @@ def copy_source(call: Call) -> tuple[str, str, str | None]:
         bucket, slash, key = "", "", ""
     if not bucket or not slash or not key or (mark and not version):
         raise Refused("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-    call.require("s3:GetObjectVersion" if mark else "s3:GetObject", bucket, key)
     return bucket, key, version or None
 
 
@@ -75,6 +82,7 @@ def copy_object(call: Call) -> Answer:
         said |= {"content_type": None, "metadata": {}, "headers": {}}
     if tagging == "COPY":
         said["tags"] = {}
+        _check_tags(call, bucket, key, version_id)
     _check_algorithm(call, bucket, key, version_id)
     result = call.bucket.copy_object(
         key, call.key, source_bucket=bucket, source_version_id=version_id, metadata_directive=directive,
@@ -86,6 +94,15 @@ def copy_object(call: Call) -> Answer:
         headers.append(("x-amz-copy-source-version-id", version_id))
     etag, when = element("ETag", quoted(result.etag)), element("LastModified", moment(info.last_modified))
     return Answer(200, headers, document("CopyObjectResult", when, etag, checksum_elements(result.checksums)))
+
+
+def _check_tags(call: Call, bucket: str, key: str, version_id: str | None) -> None:
+    """Tags come with a copy only if the caller may read them there, and put them here ([GW-21])."""
+    reads = call.rights.may(of_version("s3:GetObjectTagging", version_id), bucket, key, version_id)
+    if reads and call.rights.may("s3:PutObjectTagging", call.bucket_name, call.key):
+        return
+    if call.site.bucket(bucket).get_object_tagging(key, version_id=version_id):
+        raise Refused("AccessDenied", "Access Denied")
 
 
 def _check_algorithm(call: Call, bucket: str, key: str, version_id: str | None) -> None:
@@ -128,13 +145,15 @@ def delete_objects(call: Call) -> Answer:
     asked = [xml_in.texts(one, ("Key", "VersionId", "ETag")) for one in found.get("Object", [])]
     if not 1 <= len(asked) <= DELETE_KEYS_MAX or not all(one.get("Key") for one in asked):
         raise Refused("MalformedXML", f"Delete names from 1 to {DELETE_KEYS_MAX} objects by their keys")
-    bypass = _bypass(call)
+    bypass = call.truth("x-amz-bypass-governance-retention")
     told: list[str] = []
     items: list[tuple[str, str | None]] = []
     for one in asked:
         key, version_id = one["Key"], one.get("VersionId") or None
         try:
-            call.require("s3:DeleteObjectVersion" if version_id else "s3:DeleteObject", call.bucket_name, key)
+            call.require(of_version("s3:DeleteObject", version_id), call.bucket_name, key, version_id)
+            if bypass:
+                call.require("s3:BypassGovernanceRetention", call.bucket_name, key, version_id)
             if "ETag" in one:
                 result = call.bucket.delete_object(
                     key, version_id=version_id, if_match=one["ETag"], bypass_governance_retention=bypass

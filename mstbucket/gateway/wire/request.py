@@ -26,6 +26,7 @@ class Request:
         query: names and values, decoded; a name stands once.
         headers: names in lower case; the values as they came, one character a byte.
         secure: it came over TLS, or from this machine itself.
+        tls: it came over TLS.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Request:
     headers: Mapping[str, str]
     secure: bool
     client: str
+    tls: bool = False
 
     def header(self, name: str) -> str | None:
         """The value of a header as text: UTF-8 where it is that, else one character a byte."""

@@ -9,6 +9,7 @@ from base64 import b32encode
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from mstbucket.core.s3rules.access_policy import parse_policy
 from mstbucket.core.times import EPOCH
 from mstbucket.errors import InvalidInput, NoSuchAccessKey, WrongKey
 from mstbucket.index import access_keys as rows
@@ -80,6 +81,13 @@ def rotate(context: Context, key_id: str) -> NewAccessKey:
 def set_disabled(context: Context, key_id: str, disabled: bool) -> AccessKey:
     """Disable or enable a key."""
     return _there(rows.set_disabled(context.db, key_id, disabled), key_id)
+
+
+def set_policy(context: Context, key_id: str, policy: str | None) -> AccessKey:
+    """Limit the holder of a key; see `AccessKeys.set_policy`."""
+    if policy is not None:
+        parse_policy(policy, None)
+    return _there(rows.set_policy(context.db, key_id, policy), key_id)
 
 
 def remove(context: Context, key_id: str) -> None:

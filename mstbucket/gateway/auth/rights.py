@@ -1,0 +1,98 @@
+"""Looks up what a decision needs: the policy of the bucket, which counts after KNOWN_SECONDS, and tags ([GW-42])."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from mstbucket import Store
+from mstbucket.errors import InvalidBucketName, InvalidInput, MethodNotAllowed, NoSuchBucket, NotFound
+from mstbucket.gateway.auth.decide import Caller, Wish, allowed
+from mstbucket.gateway.auth.keyring import KNOWN_SECONDS
+from mstbucket.gateway.refusals import Refused
+from mstbucket.gateway.wire.request import Request
+from mstbucket.model.access_policy import BucketAccess
+
+_NOTHING: Final = BucketAccess()
+_KNOWN_MAX: Final = 10_000
+
+
+class Known:
+    """What buckets say of access, as this process last saw it; thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seen: dict[str, tuple[BucketAccess, float]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, bucket: str) -> BucketAccess:
+        """What a bucket says; nothing where there is no such bucket."""
+        seen = self._seen.get(bucket)
+        if seen is not None and seen[1] > time.monotonic():
+            return seen[0]
+        return self._look(bucket)
+
+    def _look(self, bucket: str) -> BucketAccess:
+        until = time.monotonic() + KNOWN_SECONDS  # from before it was read: what is changed meanwhile counts as soon
+        found = _NOTHING
+        with suppress(NoSuchBucket, InvalidBucketName):  # and nothing else: what cannot be read must not count as nothing
+            found = self._store.bucket(bucket).get_access()
+        with self._lock:
+            if len(self._seen) >= _KNOWN_MAX:
+                self._seen.clear()
+            self._seen[bucket] = found, until
+        return found
+
+    def forget(self, bucket: str) -> None:
+        """It was changed here: what comes after counts at once, in this process."""
+        with self._lock:
+            self._seen.pop(bucket, None)
+
+    def tags(self, bucket: str, key: str, version_id: str | None) -> Mapping[str, str]:
+        """The tags of an object; none where there is none."""
+        with suppress(NotFound, InvalidInput, MethodNotAllowed):
+            return self._store.bucket(bucket).get_object_tagging(key, version_id=version_id)
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What one caller may do by one request."""
+
+    known: Known
+    caller: Caller
+    facts: Mapping[str, str]
+
+    def may(self, action: str, bucket: str, key: str, version_id: str | None = None) -> bool:
+        """Whether the caller may do one thing."""
+        of_bucket = self.known.of(bucket).policy if bucket else None
+        own = self.caller.policy
+        if of_bucket is None and own is None:
+            return self.caller.is_administrator
+        needs_tags = (of_bucket is not None and of_bucket.needs_tags) or (own is not None and own.needs_tags)
+        tags = self.known.tags(bucket, key, version_id) if needs_tags and key else {}
+        return allowed(self.caller, of_bucket, Wish(action, bucket, key, self.facts, tags))
+
+    def require(self, action: str, bucket: str, key: str, version_id: str | None = None) -> None:
+        """Raise unless the caller may."""
+        if not self.may(action, bucket, key, version_id):
+            raise Refused("AccessDenied", "Access Denied")
+
+
+def facts_of(request: Request) -> dict[str, str]:
+    """What a request says that conditions may ask for."""
+    facts = {"aws:securetransport": "true" if request.tls else "false", "aws:sourceip": request.client}
+    if request.method in ("PUT", "POST"):
+        expected = request.header("if-none-match")
+        if expected is not None:
+            facts["s3:if-none-match"] = expected
+    else:
+        facts |= {f"s3:{name}": request.query[name] for name in _OF_LISTINGS if name in request.query}
+    return facts
+
+
+_OF_LISTINGS: Final = ("prefix", "delimiter", "max-keys")
