@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.attributes import BucketAttributes
+from mstbucket.api.verbs.boto import BotoVerbs
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
 from mstbucket.api.verbs.past import BucketPast
@@ -48,7 +49,7 @@ from mstbucket.services.tree import flush as flushing
 
 @verbs
 class Bucket(
-    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast
+    BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketProofs, MultipartUploads, BucketPast, BotoVerbs
 ):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
@@ -298,6 +299,8 @@ class Bucket(
             continuation_token=continuation_token,
             max_keys=max_keys,
         )
+
+    list_objects_v2 = list_objects  # boto3's name of it
 
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
         """Iterate over all keys that start with `prefix`, in order, a page at a time.
