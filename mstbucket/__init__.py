@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
+    from mstbucket.model.maintained import MaintainReport
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -84,6 +85,7 @@ __all__ = [
     "LifecycleReport",
     "LifecycleRule",
     "Loss",
+    "MaintainReport",
     "MarkerPage",
     "NewAccessKey",
     "ObjectAttributes",
@@ -145,6 +147,7 @@ _HOME: Final = {
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
+    "MaintainReport": "mstbucket.model.maintained",
     "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",

@@ -33,26 +33,28 @@ def put_file(bucket: Bucket, key: str, path: str, extras: Extras, meter: Meter) 
         return put_stream(bucket, key, Watched(file, path), extras, meter)
 
 
-def get_as(bucket: Bucket | BucketView, key: str, path: str, meter: Meter) -> ObjectInfo:
-    """Copy one object to the file that *path* names; directories on the way to it are made.
+def get_as(
+    bucket: Bucket | BucketView, key: str, path: str, meter: Meter, version_id: str | None = None
+) -> ObjectInfo:
+    """Copy one object, or a version of it, to the file that *path* names; directories on the way to it are made.
 
     Raises:
         OSError: it cannot be written.
     """
-    with bucket.get_object(key) as reader:
+    with bucket.get_object(key, version_id=version_id) as reader:
         write_named(path, meter.through(reader))
         return reader.info
 
 
 def get_into(
-    bucket: Bucket | BucketView, key: str, directory: str, meter: Meter
+    bucket: Bucket | BucketView, key: str, directory: str, meter: Meter, version_id: str | None = None
 ) -> tuple[ObjectInfo, str]:
-    """Copy one object into a directory, under the last segment of its key; the path is the second result.
+    """Copy one object, or a version of it, into a directory, under the last segment of its key; second comes the path.
 
     Raises:
         OSError: it cannot be written.
     """
-    with bucket.get_object(key) as reader, Tree(directory) as tree:
+    with bucket.get_object(key, version_id=version_id) as reader, Tree(directory) as tree:
         return reader.info, write_into(tree, key.rpartition("/")[2], reader, meter)
 
 
@@ -61,14 +63,16 @@ def write_into(tree: Tree, key: str, reader: ObjectReader, meter: Meter) -> str:
     return tree.write(key, meter.through(reader), round(reader.info.last_modified.timestamp() * 1000))
 
 
-def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, size: int) -> PutResult:
-    """Copy one object, which has *size* bytes, with what goes with it; no byte of it is read or moved.
+def copy_object(
+    source: Bucket | BucketView, key: str, target: Bucket, to: str, size: int, version_id: str | None = None
+) -> PutResult:
+    """Copy one object, or a version of it, which has *size* bytes, with what goes with it; no byte of it is read or moved.
 
     But for one of more than 5 GiB from the past: that is read.
     """
     if size <= COPY_SIZE_MAX:
-        return target.copy_object(key, to, source_bucket=source)
-    info = source.head_object(key)
+        return target.copy_object(key, to, source_bucket=source, source_version_id=version_id)
+    info = source.head_object(key, version_id=version_id)
     upload = target.create_multipart_upload(
         to, content_type=info.content_type, metadata=info.metadata, headers=info.headers, tags=info.tags
     )
@@ -76,7 +80,7 @@ def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, 
         parts = []
         for number, start in enumerate(range(0, info.size, COPY_SIZE_MAX), 1):
             span = f"bytes={start}-{min(start + COPY_SIZE_MAX, info.size) - 1}"
-            part = _part(source, key, target, to, upload.id, number, span)
+            part = _part(source, key, version_id, target, to, upload.id, number, span)
             parts.append((number, part.etag))
         return target.complete_multipart_upload(to, upload.id, parts)
     except BaseException:
@@ -85,9 +89,18 @@ def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, 
 
 
 def _part(
-    source: Bucket | BucketView, key: str, target: Bucket, to: str, upload: str, number: int, span: str
+    source: Bucket | BucketView,
+    key: str,
+    version_id: str | None,
+    target: Bucket,
+    to: str,
+    upload: str,
+    number: int,
+    span: str,
 ) -> Part:
     if isinstance(source, BucketView):
-        with source.get_object(key, range=span) as reader:
+        with source.get_object(key, version_id=version_id, range=span) as reader:
             return target.upload_part(to, upload, number, reader)
-    return target.upload_part_copy(to, upload, number, key, source_bucket=source.name, range=span)
+    return target.upload_part_copy(
+        to, upload, number, key, source_bucket=source.name, source_version_id=version_id, range=span
+    )
