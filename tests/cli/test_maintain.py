@@ -230,3 +230,12 @@ def test_the_example_of_a_command_is_one(name: str, monkeypatch: pytest.MonkeyPa
     words = words[: words.index(">")] if ">" in words else words
     assert " ".join(words).startswith(name)
     assert make_parser().parse_args(words).run is not None
+
+
+@pytest.mark.parametrize("words", [["key", "new", "k"], ["key", "show", "k"]], ids=" ".join)
+def test_without_the_library_a_key_command_says_what_to_install(tmp_path: Path, words: list[str]) -> None:
+    """[CLI-2] It is no defect of the program."""
+    script = f"import sys; sys.modules['cryptography'] = None; from mstbucket.cli.main import main; sys.exit(main({words}))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "install mstbucket[crypto]" in done.stderr
