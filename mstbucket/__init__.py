@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
+    from mstbucket.model.maintained import MaintainReport
     from mstbucket.model.objects import (
         BucketInfo,
         CheckReport,
@@ -87,6 +88,7 @@ __all__ = [
     "LifecycleReport",
     "LifecycleRule",
     "Loss",
+    "MaintainReport",
     "MarkerPage",
     "MergeConflict",
     "MergeReport",
@@ -153,6 +155,7 @@ _HOME: Final = {
     "CorsRule": "mstbucket.model.cors",
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
+    "MaintainReport": "mstbucket.model.maintained",
     "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",

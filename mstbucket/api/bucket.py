@@ -9,6 +9,7 @@ from datetime import datetime
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.access import BucketAccessRules
 from mstbucket.api.verbs.attributes import BucketAttributes
+from mstbucket.api.verbs.boto import BotoVerbs
 from mstbucket.api.verbs.exports import BucketExports
 from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
@@ -45,7 +46,7 @@ from mstbucket.services.tree.leases import hold_newest
 @verbs
 class Bucket(
     BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketAccessRules, BucketProofs, MultipartUploads,
-    BucketPast, BucketExports,
+    BucketPast, BucketExports, BotoVerbs,
 ):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
@@ -295,6 +296,8 @@ class Bucket(
             continuation_token=continuation_token,
             max_keys=max_keys,
         )
+
+    list_objects_v2 = list_objects  # boto3's name of it
 
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
         """Iterate over all keys that start with `prefix`, in order, a page at a time.

@@ -133,6 +133,8 @@ class BucketView(ViewExports):
             max_keys=max_keys,
         )
 
+    list_objects_v2 = list_objects  # boto3's name of it
+
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
         """Iterate over all keys at the commit that start with `prefix`, in order."""
         for found in past_listing.contents(self._view, prefix):

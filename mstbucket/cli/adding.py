@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import Any, NoReturn, cast
 
+from mstbucket.cli.examples import EXAMPLES
 from mstbucket.cli.exits import USAGE
-from mstbucket.cli.output import complain
+from mstbucket.cli.output import PROGRAM, complain
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,19 +35,36 @@ def number_or_default(text: str) -> int | str:
     return text if text == "default" else whole_number(text)
 
 
+class _Help(argparse.HelpFormatter):
+    """Fills every paragraph for itself; an example stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(
+            part if part.startswith("example:") else super(_Help, self)._fill_text(part, width, indent)
+            for part in text.split("\n\n")
+        )
+
+
 class Adder:
-    def __init__(self, commands: Any, wanted: frozenset[str] | None) -> None:
+    def __init__(self, commands: Any, wanted: frozenset[str] | None, above: str = "") -> None:
         self._commands = commands
         self._wanted = wanted
+        self._above = above
 
     def group(self, name: str, text: str) -> Adder:
         """A command whose first argument is a command."""
         commands = self(name, None, text).add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-        return Adder(commands, self._wanted)
+        return Adder(commands, self._wanted, f"{self._above}{name} ")
 
     def __call__(self, name: str, run: str | None, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        example = f"example: {PROGRAM} {EXAMPLES[self._above + name]}"
         parser: argparse.ArgumentParser = self._commands.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=example if epilog is None else f"{epilog}\n\n{example}",
+            formatter_class=_Help,
+            allow_abbrev=False,
         )
         if self._wanted is not None and name not in self._wanted:
             return cast("argparse.ArgumentParser", _Unwanted())  # its name and help are there, for the list of commands

@@ -93,13 +93,15 @@ def parse_place(text: str) -> Place:
 def parse_readable(text: str) -> Address:
     """The bucket, key and commit of `mst://bucket/key` or `mst://bucket@COMMIT/key`, to read from it.
 
-    Nothing is decoded: the key is what stands there, and may hold `@`.
+    Nothing is decoded: the key is what stands there, and may hold `@`. `mst://` may be left out.
 
     Raises:
-        InvalidInput: it does not start with mst://, names no bucket, or no commit where it says `@`.
+        InvalidInput: it is an address of another kind or a path, names no bucket, or no commit where it says `@`.
     """
-    if not text.startswith(SCHEME):
-        raise InvalidInput(f"{text!r} is not an address: write mst://bucket or mst://bucket/key")
+    if not text.startswith(SCHEME):  # [CLI-112] as `mb` takes a bare name, so do all
+        if _OTHER_SCHEME.match(text) or text.startswith(("/", ".", "-")):
+            raise InvalidInput(f"{text!r} is not an address: write mst://bucket or mst://bucket/key")
+        text = SCHEME + text
     place, _, key = text[len(SCHEME) :].partition("/")
     bucket, at, commit = place.partition(_AT)
     if not bucket:

@@ -72,7 +72,8 @@ def commits(add: Adder) -> None:
     expect(command)
 
     command = add("verify", "transfer:verify", "check a CAR file (no store is needed), or a bucket against its commit")
-    command.add_argument("target", metavar="FILE|mst://BUCKET", help="'-' is standard input")
+    text = "'-' is standard input; by default every bucket"
+    command.add_argument("target", metavar="FILE|mst://BUCKET", nargs="?", help=text)
     expect(command)
 
     command = add(

@@ -38,7 +38,7 @@ def buckets(add: Adder) -> None:
     version_id(command, "this version")
 
     command = add(
-        "lifecycle", "lifecycle:run", "show, set, remove or carry out the rules by which a bucket's objects go with time",
+        "lifecycle", "lifecycle:run", "show, set, remove or carry out the rules that delete old objects",
         "FILE is a JSON array of rules, each as 'show --json' prints it: expiration_days, noncurrent_days, prefix, tags, …",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")
@@ -58,6 +58,7 @@ def objects(add: Adder) -> None:
     command.add_argument("target", metavar="TARGET")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below a directory or a prefix")
     command.add_argument("--no-follow-symlinks", action="store_true", help="leave out symbolic links when copying in")
+    version_id(command, "of the source: copy this version")
     extras(command, "when copying in", "by default guessed from the key")
 
     _sync(add)

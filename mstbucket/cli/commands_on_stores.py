@@ -66,6 +66,23 @@ def rest(add: Adder) -> None:
     command.add_argument("--hash-all", action="store_true", help="read and compare every byte, also of large bodies")
     command.add_argument("--accept-loss", action="store_true", help="go on where something published is missing or damaged")
 
+    command = add(
+        "maintain", "maintaining:maintain", "do what the background work does, for a store that no process keeps open",
+        "One round: rules delete what is due, changed buckets are flushed, commits that no rule keeps are given up, garbage "
+        "is collected once a day or when much has died, small packs are compacted. 'serve' does all that by itself.",
+    )  # fmt: skip
+    command.add_argument("--every", type=whole_number, metavar="SECONDS", help="a round so long after each, until a signal")
+    command.add_argument("--abort-uploads-after", type=whole_number, metavar="DAYS", help="abort older uploads")
+    command.add_argument("--print-unit", action="store_true", help="only print a systemd unit and a cron line for it")
+
+    command = add(
+        "psql", "asking:psql", "ask the index in PostgreSQL's own client, read only",
+        "Read from the views v_buckets, v_objects, v_versions, v_uploads and v_commits. ARGUMENT is psql's own, behind "
+        "'--'. For an index of your own say first: SET default_transaction_read_only = off. Never write to the tables.",
+    )  # fmt: skip
+    command.add_argument("-c", dest="command", metavar="SQL", action="append", help="run this and end; may repeat")
+    command.add_argument("arguments", metavar="ARGUMENT", nargs="*")
+
     command = add("demo", "demo:run", "show the whole way on real files, in a temporary place")
     command.add_argument("directory", metavar="DIR", nargs="?", help="by default Python's standard library")
     command.add_argument("--keep", metavar="DIR", help="work in this new directory, and leave it")
@@ -124,7 +141,7 @@ def _store(add: Adder) -> None:
     command.add_argument("--delete", action="store_true", help="remove from TO the store's blobs that FROM does not have")
 
     command = add(
-        "reencode", "store_commands:reencode", "write again the packs that are not compressed or encrypted as new ones are",
+        "reencode", "store_commands:reencode", "rewrite old packs with the current compression and encryption",
         "May be ended and repeated at any time. An encrypted store is opened with MSTBUCKET_KEY or MSTBUCKET_KEY_FILE.",
     )  # fmt: skip
     command.add_argument("--compression", metavar="zstd[:LEVEL]|none", help="of new packs, from now on")

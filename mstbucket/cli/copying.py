@@ -7,13 +7,14 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mstbucket.cli import progress
 from mstbucket.cli.address import Address, Local, Stream, folder, parse_place, parse_source, with_object
 from mstbucket.cli.copied import Copied
 from mstbucket.cli.exits import OK
 from mstbucket.cli.extras import are_given, extras_of
+from mstbucket.cli.objects import folders_said, write_out
 from mstbucket.cli.output import Output
 from mstbucket.cli.stores import open_store, opened
 from mstbucket.cli.streams import standard_input
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
     from mstbucket.sync.objects import Objects, SourceObjects
 
 
+_RECURSIVE: Final = "use -r to copy everything below it"
+
+
 def copy(arguments: argparse.Namespace, out: Output) -> int:
     """Copy files into a bucket, objects out of it, or objects to other keys; see `spec/store/13-cli.md`."""
     source, target = parse_source(arguments.source), parse_place(arguments.target)
     extras = are_given(arguments)
+    if arguments.version_id is not None and (not isinstance(source, Address) or arguments.recursive):
+        raise InvalidInput("--version-id names one version of one object, which has to be the source: mst://bucket/key")
     if isinstance(source, Address):
         if extras:
             raise InvalidInput("--content-type, --metadata, --header and --tag are for copying in only")
@@ -108,25 +114,24 @@ def _out_of(arguments: argparse.Namespace, out: Output, source: Address, target:
         raise InvalidInput(f"{source.root} is a whole bucket: copy what is in it with -r")
     from mstbucket.sync import single
 
+    version: str | None = arguments.version_id
     with open_store(arguments) as store, opened(store, source) as bucket:
-        with _meter(f"download {source}", None, out) as meter:
+        with _meter(f"download {source}", None, out) as meter, folders_said(bucket, source, _RECURSIVE):
             if target.names_folder or os.path.isdir(target.path):
-                info, path = single.get_into(bucket, source.key, target.path, meter)
+                info, path = single.get_into(bucket, source.key, target.path, meter, version)
             else:
-                info, path = single.get_as(bucket, source.key, target.path, meter), target.path
+                info, path = single.get_as(bucket, source.key, target.path, meter, version), target.path
         Copied(source, target, out).downloaded(source, path, info)
     return OK
 
 
 def _to_standard_output(arguments: argparse.Namespace, out: Output, source: Address) -> int:
-    from mstbucket.cli.objects import write_out
-
     if arguments.recursive:
         raise InvalidInput("standard output takes one object, not a folder: leave -r out")
     if out.as_json:  # [CLI-8] as for `cat`
         raise InvalidInput("standard output takes the object's bytes: --json is not for it")
     with open_store(arguments) as store:
-        write_out(store, with_object(source))
+        write_out(store, with_object(source), version_id=arguments.version_id)
     return OK
 
 
@@ -155,7 +160,9 @@ def _within(arguments: argparse.Namespace, out: Output, source: Address, target:
         if not arguments.recursive:
             name = with_object(source).key.rpartition("/")[2]
             to = target.child(name) if _is_folder(target) else target
-            put = single.copy_object(here, source.key, there, to.key, here.head_object(source.key).size)
+            with folders_said(here, source, _RECURSIVE):
+                size = here.head_object(source.key, version_id=arguments.version_id).size
+            put = single.copy_object(here, source.key, there, to.key, size, arguments.version_id)
             Copied(source, to, out).copied(source, to, put)
             return OK
         start = folder(source.key)

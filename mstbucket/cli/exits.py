@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,22 @@ class Interrupted(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+def interrupted(arguments: argparse.Namespace) -> str:
+    """What has become of a command that somebody ended with Ctrl-C ([CLI-115])."""
+    if getattr(arguments, "recursive", False) or arguments.run == "sync:sync":
+        return "interrupted: what was done stays; repeat the command for the rest"
+    return f"interrupted{_WHEN_INTERRUPTED.get(arguments.run, '')}"
+
+
+_WHEN_INTERRUPTED: Final = {
+    "copying:copy": ": nothing stored",
+    "transfer:import_": ": nothing stored",
+    "transfer:export": ": no file was made",
+    "proving:prove": ": no file was made",
+    "commits:flush": ": nothing is lost; flush again",
+}
 
 
 def code_for(error: BaseException) -> int:

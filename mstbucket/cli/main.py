@@ -13,7 +13,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe
+from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe, interrupted
 from mstbucket.cli.hiding import hide
 from mstbucket.cli.output import PROGRAM, Output, complain, tell
 from mstbucket.cli.parser import make_parser
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _closed_pipe()
     except KeyboardInterrupt:
+        complain(interrupted(arguments))
         return SIGNAL + signal.SIGINT
     except Interrupted as error:
         return SIGNAL + error.number

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         bucket = store.bucket(target.bucket)
         if not arguments.recursive:
+            if arguments.version_id is None:
+                with suppress(NoSuchKey), folders_said(bucket, target, "use -r to remove everything below it"):
+                    bucket.head_object(target.key)
             _remove(bucket, target.bucket, [(target.key, arguments.version_id)], out)
             return
         prefix = folder(target.key)
@@ -42,6 +46,17 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
             _remove(bucket, target.bucket, items, out)
     if removed == 0 and prefix:
         raise NoSuchKey(f"there is nothing under {Address(target.bucket, prefix)}")
+
+
+@contextmanager
+def folders_said(bucket: Bucket | BucketView, target: Address, advice: str) -> Iterator[None]:
+    """Where there is no such object, but others below it as a folder, say that instead ([CLI-113])."""
+    try:
+        yield
+    except NoSuchKey:
+        if next(bucket.objects(folder(target.key)), None) is not None:
+            raise InvalidInput(f"{target} is a folder: {advice}") from None
+        raise
 
 
 def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], out: Output) -> None:
@@ -74,8 +89,11 @@ def cat(arguments: argparse.Namespace, out: Output) -> None:
 
 def write_out(store: Store, target: Address, span: str | None = None, version_id: str | None = None) -> None:
     """Write an object or one version of it, or a range of that, to standard output."""
-    with opened(store, target) as bucket, bucket.get_object(target.key, version_id=version_id, range=span) as reader:
-        _write_all(reader)
+    with opened(store, target) as bucket:
+        with folders_said(bucket, target, f"'ls {target}/' lists it, 'cp -r' copies it"):
+            reader = bucket.get_object(target.key, version_id=version_id, range=span)
+        with reader:
+            _write_all(reader)
 
 
 def _write_all(chunks: Iterable[bytes]) -> None:

@@ -42,7 +42,10 @@ def import_(arguments: argparse.Namespace, out: Output) -> None:
 
 def verify(arguments: argparse.Namespace, out: Output) -> None:
     """Check a CAR file, for which no store is opened, or a bucket against its commit."""
-    target: str = arguments.target
+    target: str | None = arguments.target
+    if target is None:
+        _verify_all(arguments, out)
+        return
     if target.startswith(SCHEME):
         if arguments.expect is not None or trust_of(arguments) is not None:
             raise InvalidInput("--expect, --signer and the like are for a file: a bucket of this store goes on")
@@ -82,6 +85,19 @@ def trust_of(arguments: argparse.Namespace) -> Trust | None:
             raise InvalidInput("--succession and --new-bucket need --signer or --pins")
         return None
     return Trust(*told, successions=arguments.succession, new_bucket=arguments.new_bucket)
+
+
+def _verify_all(arguments: argparse.Namespace, out: Output) -> None:
+    """[CLI-114] Every bucket that has a commit; the first that is damaged ends it, as it does for one."""
+    if arguments.expect is not None or trust_of(arguments) is not None:
+        raise InvalidInput("--expect, --signer and the like are for a file: name one")
+    with open_store(arguments) as store:
+        infos = store.list_buckets()
+    for info in infos:
+        if info.commit is None:
+            warn(f"{SCHEME}{info.name} was never flushed, so there is no commit to compare it with")
+        else:
+            _verify_bucket(arguments, Address(info.name), out)
 
 
 def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) -> None:

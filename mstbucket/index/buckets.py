@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 from mstbucket.core.cid import to_text
 from mstbucket.core.commit import Commit
@@ -83,14 +83,30 @@ def delete(db: Database, name: str) -> None:
 
 def list_all(db: Database) -> list[BucketInfo]:
     """Every bucket, by name."""
-    query = """
+    return _infos(db, "true", ())
+
+
+def find(db: Database, name: str) -> BucketInfo:
+    """One bucket by name.
+
+    Raises:
+        NoSuchBucket: there is none.
+    """
+    found = _infos(db, "b.name = %s", (name,))
+    if not found:
+        raise no_such_bucket(name)
+    return found[0]
+
+
+def _infos(db: Database, condition: LiteralString, arguments: tuple[str, ...]) -> list[BucketInfo]:
+    query = f"""
         SELECT b.name, b.identity, b.created, b.commit, b.seq,
                (SELECT count(*) FROM dirty d WHERE d.bucket = b.id)
                + (SELECT count(*) FROM dirty_versions d WHERE d.bucket = b.id) + (b.tags_dirty IS NOT NULL)::integer
-        FROM buckets b ORDER BY b.name
+        FROM buckets b WHERE {condition} ORDER BY b.name
     """
     with db.reading() as connection:
-        rows = [_Row._make(row) for row in connection.execute(query, binary=True)]
+        rows = [_Row._make(row) for row in connection.execute(query, arguments, binary=True)]
     return [
         BucketInfo(
             row.name,

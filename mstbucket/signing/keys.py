@@ -58,10 +58,11 @@ def new_key(path: str | os.PathLike[str]) -> Signer:
     Raises:
         StorageError: the file is there already, or cannot be written.
     """
+    check_path(path)
+    ed25519 = _library()  # first: it says what to install where there is none
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    check_path(path)
-    private = _library().Ed25519PrivateKey.generate()
+    private = ed25519.Ed25519PrivateKey.generate()
     data = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -81,11 +82,11 @@ def read_key(path: str | os.PathLike[str]) -> Signer:
         InvalidInput: it holds none.
         StorageError: it cannot be read.
     """
+    check_path(path)
+    ed25519 = _library()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    check_path(path)
-    ed25519 = _library()
     try:
         with open(path, "rb") as file:
             data = file.read(_FILE_MAX + 1)

@@ -33,26 +33,28 @@ def put_file(bucket: Bucket, key: str, path: str, extras: Extras, meter: Meter) 
         return put_stream(bucket, key, Watched(file, path), extras, meter)
 
 
-def get_as(bucket: Bucket | BucketView, key: str, path: str, meter: Meter) -> ObjectInfo:
-    """Copy one object to the file that *path* names; directories on the way to it are made.
+def get_as(
+    bucket: Bucket | BucketView, key: str, path: str, meter: Meter, version_id: str | None = None
+) -> ObjectInfo:
+    """Copy one object, or a version of it, to the file that *path* names; directories on the way to it are made.
 
     Raises:
         OSError: it cannot be written.
     """
-    with bucket.get_object(key) as reader:
+    with bucket.get_object(key, version_id=version_id) as reader:
         write_named(path, meter.through(reader))
         return reader.info
 
 
 def get_into(
-    bucket: Bucket | BucketView, key: str, directory: str, meter: Meter
+    bucket: Bucket | BucketView, key: str, directory: str, meter: Meter, version_id: str | None = None
 ) -> tuple[ObjectInfo, str]:
-    """Copy one object into a directory, under the last segment of its key; the path is the second result.
+    """Copy one object, or a version of it, into a directory, under the last segment of its key; second comes the path.
 
     Raises:
         OSError: it cannot be written.
     """
-    with bucket.get_object(key) as reader, Tree(directory) as tree:
+    with bucket.get_object(key, version_id=version_id) as reader, Tree(directory) as tree:
         return reader.info, write_into(tree, key.rpartition("/")[2], reader, meter)
 
 
@@ -61,8 +63,10 @@ def write_into(tree: Tree, key: str, reader: ObjectReader, meter: Meter) -> str:
     return tree.write(key, meter.through(reader), round(reader.info.last_modified.timestamp() * 1000))
 
 
-def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, size: int) -> PutResult:
-    """Copy one object, which has *size* bytes, with what goes with it; no byte of it is read or moved.
+def copy_object(
+    source: Bucket | BucketView, key: str, target: Bucket, to: str, size: int, version_id: str | None = None
+) -> PutResult:
+    """Copy one object, or a version of it, which has *size* bytes, with what goes with it; no byte of it is read or moved.
 
     But one of more than 5 GiB is read, and written only where the store does not have it.
 
@@ -70,8 +74,8 @@ def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, 
         PreconditionFailed: one of more than 5 GiB was overwritten meanwhile; nothing was stored.
     """
     if size <= COPY_SIZE_MAX:
-        return target.copy_object(key, to, source_bucket=source)
-    info = source.head_object(key)
+        return target.copy_object(key, to, source_bucket=source, source_version_id=version_id)
+    info = source.head_object(key, version_id=version_id)
     upload = target.create_multipart_upload(
         to, content_type=info.content_type, metadata=info.metadata, headers=info.headers, tags=info.tags
     )
@@ -79,7 +83,8 @@ def copy_object(source: Bucket | BucketView, key: str, target: Bucket, to: str, 
         parts: list[Part] = []
         for number, start in enumerate(range(0, info.size, COPY_SIZE_MAX), 1):
             span = f"bytes={start}-{min(start + COPY_SIZE_MAX, info.size) - 1}"
-            with source.get_object(key, range=span, if_match=info.etag) as reader:  # all parts are of one object
+            # All parts are of one object.
+            with source.get_object(key, version_id=version_id, range=span, if_match=info.etag) as reader:
                 parts.append(target.upload_part(to, upload.id, number, reader))
         return target.complete_multipart_upload(to, upload.id, parts)
     except BaseException:

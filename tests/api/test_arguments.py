@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -117,6 +118,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
             "old": 1, "new": 1, "setting": "flush_age", "value": 30,
+            "filename": directory / "file", "fileobj": io.BytesIO(b"x"),
             "bucket": "things", "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip
         view = bucket.at(1)

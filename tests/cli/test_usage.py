@@ -41,7 +41,7 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
         "key disable", "key enable", "key rm",
         "check", "doctor", "repair blocks", "repair index", "repair tree", "repair lost",
         "store validate", "store copy", "store reencode", "store set", "store compact", "store migrate",
-        "collect", "rebuild", "demo", "completion",
+        "collect", "rebuild", "maintain", "psql", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():
         module, _, function = parser.get_default("run").partition(":")

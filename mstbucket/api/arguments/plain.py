@@ -189,6 +189,13 @@ def path_or_writer(name: str, value: Any) -> Any:
     return path(name, value)
 
 
+def reader(name: str, value: Any) -> Any:
+    """A binary file open for reading."""
+    if callable(getattr(value, "read", None)):
+        return value
+    raise wrong(name, value, "a binary file open for reading")
+
+
 def writer(name: str, value: Any) -> Any:
     """A binary file open for writing."""
     if callable(getattr(value, "write", None)):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from mstbucket.api.arguments import verbs
+from mstbucket.errors import InvalidInput
 from mstbucket.limits import UNDO_SECONDS
 from mstbucket.model.collection import Amount, CollectReport, SpaceInfo
+from mstbucket.model.maintained import MaintainReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.space import space
 from mstbucket.services.collection.undo import undo
 from mstbucket.services.upkeep.collect import collect
+from mstbucket.services.upkeep.maintain import maintain
 
 
 @verbs
@@ -49,6 +54,27 @@ class CollectionVerbs:
             StorageError: the database failed. Repeat the call.
         """
         return undo(self._context)
+
+    def maintain(self, *, abort_uploads_after: timedelta | None = None) -> MaintainReport:
+        """Do one round of what the background work does, for a store that no process keeps open.
+
+        Rules delete what is due, changed buckets are flushed, commits that no rule keeps are given up, and what nothing
+        needs is collected, once a day or when much has died. Small packs are compacted. Safe beside everything. Repeatable.
+
+        Args:
+            abort_uploads_after: abort uploads that were initiated longer ago; by default none.
+
+        Returns:
+            What was done. What failed is in `failures`, and did not keep the rest from being done.
+
+        Raises:
+            InvalidInput: the age is negative.
+            StorageError: the database failed. Repeat the call.
+        """
+        if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
+            raise InvalidInput(f"abort_uploads_after={abort_uploads_after} is negative: it is an age")
+        age = None if abort_uploads_after is None else abort_uploads_after // timedelta(milliseconds=1)
+        return maintain(self._context, age)
 
     def space(self) -> SpaceInfo:
         """Return how many bytes the store holds, how many of them live by its last collection, and how many wait.

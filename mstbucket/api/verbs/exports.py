@@ -18,9 +18,9 @@ from mstbucket.files.whole import continuing, replacing
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past import view as views
-from mstbucket.services.past.leases import Lease, hold_newest
 from mstbucket.services.tree import export as exporting
 from mstbucket.services.tree.export_delta import export_delta
+from mstbucket.services.tree.leases import Lease, hold_newest
 
 
 @verbs

@@ -57,7 +57,7 @@ class BucketProofs:
             InvalidRange: it has no such bytes.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
         """
-        with self._held() as (commit, blocks):
+        with self._newest() as (commit, blocks):
             wanted = None
             if body or range is not None:
                 wanted = proving.body_of(blocks, commit, key, range)
@@ -85,11 +85,11 @@ class BucketProofs:
             CorruptionError: a block is missing or damaged in this store; the file is not made.
         """
         question = PageQuestion(prefix, delimiter or None, start_after or "", max_keys)
-        with self._held() as (commit, blocks):
+        with self._newest() as (commit, blocks):
             return _prove(blocks, commit, question, target)
 
     @contextmanager
-    def _held(self) -> Iterator[tuple[Kept, HeldBlocks]]:
+    def _newest(self) -> Iterator[tuple[Kept, HeldBlocks]]:
         """The newest commit, which stays while it is read."""
         with holding_newest(self._context, self.name) as found, error_context(self._context, self.name):
             yield found

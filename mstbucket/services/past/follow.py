@@ -35,9 +35,9 @@ from mstbucket.index.tx import enter_alone
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past.arriving import Pieces
-from mstbucket.services.past.leases import Lease, hold_newest
 from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.services.tree.import_rows import Spool
+from mstbucket.services.tree.leases import Lease, hold_newest
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.spill.seen import Seen

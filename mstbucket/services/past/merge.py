@@ -29,9 +29,9 @@ from mstbucket.model.past import MergeConflict, MergeReport, RestoreChange
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.past.leases import Lease, hold, hold_newest
 from mstbucket.services.past.restore import Wanted, fold_all_in, load, untold, write
 from mstbucket.services.tree.flush import flush
+from mstbucket.services.tree.leases import Lease, hold, hold_newest
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
 

@@ -50,6 +50,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
         since = [row[0] for row in connection.execute("SELECT since FROM dirty UNION ALL SELECT since FROM dirty_versions")]
     bucket.flush()
     bucket.create_snapshot("named")
+    store.access_keys.create("somebody")
     with open(sys.argv[4], "wb") as file:
         bucket.export_car(file)
     store.import_car(sys.argv[4], "imported")
@@ -61,7 +62,7 @@ with mstbucket.open(database=sys.argv[1], blobs=sys.argv[2], background=False) a
 COLUMNS = {
     "buckets": ["created", "tags_since"], "commits": ["time"], "objects": ["created", "modified"],
     "versions": ["created", "modified"], "uploads": ["initiated", "completed"], "packs": ["created", "alive"],
-    "parts": ["modified"], "snapshots": ["created"],
+    "parts": ["modified"], "snapshots": ["created"], "access_keys": ["created"],
 }  # fmt: skip
 
 

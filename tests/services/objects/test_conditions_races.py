@@ -114,7 +114,7 @@ def test_of_many_creators_exactly_one_wins(bucket: mstbucket.Bucket, race: Race,
             assert set(bucket.get_object(key).read()) == {ord(f"{me}")}
             if int(key[1:]) % 4 == 2:
                 assert [item.key for item in bucket.objects(f"{key}/")] == [f"{key}/{me}"]
-    assert len([path for path in (tmp_path / "blobs").rglob("*/*") if path.is_file()]) == KEYS // 4
+    assert len([path for path in (tmp_path / "blobs" / "packs").rglob("*") if path.is_file()]) == KEYS // 4
     bucket.flush()
     bucket.verify()
 
