@@ -71,7 +71,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "collect": "collect --dry-run",
     "rebuild": "rebuild --hash-all",
     "maintain": "maintain --every 300",
-    "psql": "psql -c 'SELECT bucket, count(*), sum(size) FROM v_objects GROUP BY bucket'",
+    "psql": "psql -c 'TABLE v_buckets'",
     "demo": "demo",
     "completion": "completion bash > ~/.local/share/bash-completion/completions/mstbucket",
 }
