@@ -33,7 +33,7 @@ COMMANDS = dict(commands(make_parser()))
 
 
 def test_a_round_does_what_is_due(cli: Run, bucket: str) -> None:
-    """[CLI-110] [STO-20]"""
+    """[CLI-110] [STO-22]"""
     cli("maintain")
     cli("cp", "-", f"mst://{bucket}/k", stdin=b"body")
     cli("lifecycle", bucket, "set", "-", stdin=b'[{"id": "r", "prefix": "old/", "expiration_days": 1}]')
@@ -55,7 +55,7 @@ def test_old_uploads_are_aborted_when_asked_for(store: mstbucket.Store) -> None:
 
 
 def test_what_fails_does_not_stop_the_rest(store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """[STO-20] The bucket that cannot be folded comes first."""
+    """[STO-22] The bucket that cannot be folded comes first."""
     from mstbucket.services.upkeep import maintain as module
 
     for name in ("bad-one", "good-one"):

@@ -1,4 +1,4 @@
-"""One round of all that the background work does, for stores that no process keeps open ([STO-20])."""
+"""One round of all that the background work does, for stores that no process keeps open ([STO-22])."""
 
 from __future__ import annotations
 

@@ -209,6 +209,7 @@ def test_what_was_removed_comes_back_until_the_grace_ends(
     # What was given up by mistake is a commit again, and whole.
     ask(store, "INSERT INTO commits VALUES (" + ", ".join(["%s"] * len(mistake[0])) + ")", *mistake[0])
     ask(store, "DELETE FROM commits WHERE seq > 1")
+    ask(store, "UPDATE buckets SET (commit, seq) = (SELECT cid, seq FROM commits)")
     assert bucket.export_car(tmp_path / "old.car").bytes > len(LARGE)
     mstbucket.verify_car(tmp_path / "old.car")
     assert store.undo_collect() == mstbucket.Amount(0, 0)
