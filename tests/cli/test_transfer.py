@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import select
@@ -83,6 +84,7 @@ def test_export_flushes_first(cli: Any, filled: str, tmp_path: Path) -> None:
     assert record == {
         "action": "export", "bucket": filled, "target": str(tmp_path / "x.car"), "commit": commit["commit"],
         "blocks": record["blocks"], "bytes": (tmp_path / "x.car").stat().st_size,
+        "sha256": hashlib.sha256((tmp_path / "x.car").read_bytes()).hexdigest(),
     }  # fmt: skip
 
 
