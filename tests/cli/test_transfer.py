@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import select
@@ -42,7 +43,8 @@ def test_flush_and_log(cli: Any, filled: str) -> None:
     (first,) = cli("flush", f"mst://{filled}", "--json").records
     assert (first["bucket"], first["seq"], first["prev"]) == (filled, 1, None)
     assert (first["objects"], first["bytes"]) == (3, 3_072_001)
-    assert set(first) == {"bucket", "commit", "seq", "time", "objects", "bytes", "tree", "prev"}
+    fields = {"bucket", "commit", "seq", "time", "objects", "bytes", "tree", "prev", "forked", "merged", "names"}
+    assert set(first) == fields
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
     assert cli("flush", filled, "--json").records == [first]
     cli("rm", f"mst://{filled}/c")
@@ -82,6 +84,7 @@ def test_export_flushes_first(cli: Any, filled: str, tmp_path: Path) -> None:
     assert record == {
         "action": "export", "bucket": filled, "target": str(tmp_path / "x.car"), "commit": commit["commit"],
         "blocks": record["blocks"], "bytes": (tmp_path / "x.car").stat().st_size,
+        "sha256": hashlib.sha256((tmp_path / "x.car").read_bytes()).hexdigest(),
     }  # fmt: skip
 
 
