@@ -203,6 +203,19 @@ def test_both_say_the_same_of_histories(shop: Shop, forge_type: Any) -> None:
     assert {"good", "untrue", "unsupported"} <= set(classes)
 
 
+def test_a_block_again_is_extra_where_its_link_is_wrong_too(forge: Any) -> None:
+    """[VER-18] Two versions have one id by one manifest, and the manifest stands there twice."""
+    found = []
+    for first in range(8):
+        value, present = forge.manifest(b"x"), forge.manifest(b"y", version_id="v")
+        versions = {b"a\0%016x" % ((1 << 64) - 1 - seq): value for seq in (first, first + 1)}
+        root = forge.bucket({b"a": present}, versions)
+        order = forge.order(root)
+        place = order.index(value) + 2
+        found += [forge.car(root, order), forge.car(root, [*order[:place], value, *order[place:]])]
+    assert set(same_verdicts(found)) == {"untrue", "extra"}
+
+
 def test_what_both_take_is_made_again_byte_for_byte(shop: Shop, forge_type: Any) -> None:
     """One state has one file."""
     files = shop.mutants.mutants(small(), seed=5, count=700) + shop.forgeries.histories(forge_type, seed=6, count=40)
