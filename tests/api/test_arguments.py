@@ -118,6 +118,7 @@ def world(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactor
             "rules": [LifecycleRule(expiration_days=1)], "retention": None, "on": True, "status": "Enabled",
             "acl": "private", "prefix": "", "snapshot": "x", "policy": None, "encryption": str(key_file),
             "old": 1, "new": 1, "setting": "flush_age", "value": 30,
+            "base": bucket.head_commit().cid, "target_bucket": "things", "path": directory / "new",
             "filename": directory / "file", "fileobj": io.BytesIO(b"x"),
             "bucket": "things", "name": "fresh-name", "source": directory / "things.car", "target": directory / "out.car",
         }  # fmt: skip

@@ -81,13 +81,11 @@ def shows(expected: str, actual: str) -> bool:
     return re.fullmatch(pattern, actual) is not None
 
 
-@pytest.mark.parametrize("number", range(2))
-def test_a_python_session_prints_what_the_readme_says(
-    readme: str, environment: dict[str, str], tmp_path: Path, number: int
+def test_the_python_session_prints_what_the_readme_says(
+    readme: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    scripts, outputs = blocks(readme, "python"), blocks(readme, "text")
-    assert len(scripts) == len(outputs) == 2
-    script, expected = scripts[number], outputs[number]
+    (script,) = blocks(readme, "python")
+    (expected,) = blocks(readme, "text")
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

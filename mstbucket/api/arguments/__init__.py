@@ -72,6 +72,7 @@ BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("name", "str"): plain.bucket_name,
     ("bucket", "str"): plain.bucket_name,
     ("source_bucket", "str"): plain.bucket_name,
+    ("target_bucket", "str"): plain.bucket_name,
     ("database", "str"): plain.stored_text,
     ("expect", "str"): plain.cid,
     ("cid", "str"): plain.cid,
