@@ -51,9 +51,9 @@ def test_tags_are_shown_changed_and_removed(cli: Cli, bucket: str, opened: mstbu
         (["mst://{}/k", "--set", "a"], 2),
         (["mst://{}/k", "--set", "a=1", "--remove", "a"], 2),
         (["mst://{}/k", *(f"--set={n}=" for n in range(11))], 2),
-        (["k"], 2),
+        (["k"], 3),
     ],
-    ids=["no object", "no bucket", "no value", "both at once", "too many", "no address"],
+    ids=["no object", "no bucket", "no value", "both at once", "too many", "no such bucket"],
 )
 def test_what_cannot_be_tagged_is_said(
     cli: Cli, bucket: str, opened: mstbucket.Bucket, arguments: list[str], code: int

@@ -67,7 +67,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("log BUCKET -n 99999999999999999999999", 2, "a whole number is wanted"),
     ("export BUCKET ''", 2, "an empty argument points at nothing"),
     ("export BUCKET mst://other", 2, "is an address, where the name of a file is wanted"),
-    ("export BUCKET s3://other", 2, "is no address here"),
+    ("export BUCKET s3://other", 2, "names no object to make"),
     ("export BUCKET FILE", 4, "--force replaces it"),
     ("export BUCKET FILE/ --force", 2, "is a folder"),
     ("export BUCKET DIR --force", 6, "Is a directory"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket.core import cid as cids
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "docs" / "ask-the-index.md"
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_a_damaged_object_fails_alone_and_leaves_the_file(
 ) -> None:
     write(tree, {"bad": b"as it was"})
     bucket.put_object("bad", os.urandom(3 * MIB))
-    (pack,) = (path for path in (tmp_path / "blobs").rglob("*/*") if path.is_file())
+    (pack,) = (path for path in (tmp_path / "blobs" / "packs").rglob("*") if path.is_file())
     data = bytearray(pack.read_bytes())
     data[len(data) // 2] ^= 1
     pack.chmod(0o644)

@@ -199,7 +199,7 @@ def test_the_deletion_of_a_bucket_waits_for_the_writer_inside_and_sees_what_it_d
     def write() -> None:
         with store._context.db.transaction() as connection:
             connection.execute("SELECT put_inline('things', 'k', '\\x00', '\\x01', 0, '', '', 0, 0, '', NULL, NULL, NULL, "
-                               "NULL, '', NULL, NULL, NULL, NULL)")  # fmt: skip
+                               "NULL, '', NULL, NULL, NULL, NULL, NULL)")  # fmt: skip
             inside.set()
             assert go_on.wait(PATIENCE)
 
