@@ -65,6 +65,12 @@ def begin(db: Database, identity: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def holds_store(db: Database, identity: str) -> bool:
+    """Whether the database is that of this store: perhaps by a rebuild that was killed behind its last transaction."""
+    with db.reading() as connection:
+        return connection.execute("SELECT FROM store WHERE identity = %s", (identity,)).fetchone() is not None
+
+
 def finish(connection: Connection, identity: str) -> None:
     """Make the database that of the store, in the caller's transaction: from its end on the store can be opened."""
     connection.execute("TRUNCATE rebuild_blocks")

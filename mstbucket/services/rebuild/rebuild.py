@@ -68,6 +68,8 @@ def claim(db: Database, identity: str) -> None:
         Conflict: there is a store in it, or a rebuild of another one was begun.
     """
     known = rows.begin(db, identity)
+    if known is None and rows.holds_store(db, identity):
+        raise Conflict(f"store {identity} is in this database already: nothing is left to rebuild, open it")
     if known is None:
         raise Conflict("the database has something in it: a store is rebuilt in an empty one. Name another")
     if known != identity:
