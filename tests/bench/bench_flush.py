@@ -80,11 +80,11 @@ def _flush(bucket: mstbucket.Bucket, db: Database, kind: str) -> float:
 
         return call
 
-    steps = {name: watched(name, getattr(flushing, name)) for name in _STEPS}
-    with mock.patch.multiple(flushing, **steps), _step(spent, "all", server):
+    watching = {name: watched(name, getattr(flushing, name)) for name in _STEPS}
+    with mock.patch.multiple(flushing, **watching), _step(spent, "all", server):
         bucket.flush()
-    text = "; ".join("{} {:.0f} ({:.0f}+{:.0f})".format(name, *(1000 * part for part in parts)) for name, parts in spent.items())
-    print(f"{kind}, ms: wall (processor here + server): {text}", file=sys.stderr)
+    steps = [f"{name} {1000 * wall:.0f} ({1000 * own:.0f}+{1000 * its:.0f})" for name, (wall, own, its) in spent.items()]
+    print(f"{kind}, ms: wall (processor here + server): {'; '.join(steps)}", file=sys.stderr)
     return spent["all"][0]
 
 
