@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -80,9 +80,11 @@ def _flush(bucket: mstbucket.Bucket, db: Database, kind: str) -> float:
 
         return call
 
-    watching = {name: watched(name, getattr(flushing, name)) for name in _STEPS}
-    with mock.patch.multiple(flushing, **watching), _step(spent, "all", server):
-        bucket.flush()
+    with ExitStack() as patches:
+        for name in _STEPS:
+            patches.enter_context(mock.patch.object(flushing, name, watched(name, getattr(flushing, name))))
+        with _step(spent, "all", server):
+            bucket.flush()
     steps = [f"{name} {1000 * wall:.0f} ({1000 * own:.0f}+{1000 * its:.0f})" for name, (wall, own, its) in spent.items()]
     print(f"{kind}, ms: wall (processor here + server): {'; '.join(steps)}", file=sys.stderr)
     return spent["all"][0]
