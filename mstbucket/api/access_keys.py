@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
-from mstbucket.model.access import AccessKey, NewAccessKey
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.policy import access_keys
+
+if TYPE_CHECKING:
+    from mstbucket.model.access import AccessKey, NewAccessKey
+    from mstbucket.services.policy import access_keys
+else:
+    access_keys = later("mstbucket.services.policy.access_keys")
 
 
 @verbs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.access import BucketAccessRules
@@ -19,7 +20,7 @@ from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
-from mstbucket.index import commits
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
     EMPTY,
@@ -35,12 +36,23 @@ from mstbucket.model.objects import (
 )
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects import list as listing
-from mstbucket.services.objects import put as putting
-from mstbucket.services.objects import read as reading
-from mstbucket.services.objects.read import ObjectReader, Wanted
-from mstbucket.services.tree import check as checking
-from mstbucket.services.tree import flush as flushing
-from mstbucket.services.tree.leases import hold_newest
+
+if TYPE_CHECKING:
+    from mstbucket.index import commits
+    from mstbucket.services.objects import put as putting
+    from mstbucket.services.objects import read as reading
+    from mstbucket.services.objects.read import ObjectReader, Wanted
+    from mstbucket.services.tree import check as checking
+    from mstbucket.services.tree import flush as flushing
+    from mstbucket.services.tree.leases import hold_newest
+else:
+    commits = later("mstbucket.index.commits")
+    putting = later("mstbucket.services.objects.put")
+    reading = later("mstbucket.services.objects.read")
+    Wanted = later("mstbucket.services.objects.read", "Wanted")
+    checking = later("mstbucket.services.tree.check")
+    flushing = later("mstbucket.services.tree.flush")
+    hold_newest = later("mstbucket.services.tree.leases", "hold_newest")
 
 
 @verbs

@@ -6,13 +6,14 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import guarded
 from mstbucket.api.servers import database_of
 from mstbucket.blobs.base import BlobStore
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import check_path
-from mstbucket.model.rebuild import RebuildReport
+from mstbucket.later import later
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
 from mstbucket.pg.database import Database, outlast
@@ -22,8 +23,14 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import recover_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import place_to_rebuild
-from mstbucket.services.rebuild.rebuild import claim
-from mstbucket.services.rebuild.rebuild import rebuild as run
+
+if TYPE_CHECKING:
+    from mstbucket.model.rebuild import RebuildReport
+    from mstbucket.services.rebuild.rebuild import claim
+    from mstbucket.services.rebuild.rebuild import rebuild as run
+else:
+    claim = later("mstbucket.services.rebuild.rebuild", "claim")
+    run = later("mstbucket.services.rebuild.rebuild", "rebuild")
 
 
 @guarded

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mstbucket.errors import StorageError
+from mstbucket.errors import MstBucketError, StorageError
 from mstbucket.pg.database import Database, load_driver
 from mstbucket.pg.embedded import EmbeddedPostgres
 
@@ -31,6 +31,20 @@ def database_at(server: EmbeddedPostgres | None, conninfo: str | None) -> Databa
         return Database(server.conninfo)  # asked again for each new connection: a server that was killed comes back
     assert conninfo is not None
     return Database(conninfo)
+
+
+def begin_server(path: Path, postgres_bin: str | os.PathLike[str] | None) -> EmbeddedPostgres | None:
+    """Have the server of the embedded store at *path*, which exists, started while other things are done.
+
+    Nobody waits for it here. Close what is returned when the store is open, or could not be opened. None where it cannot be
+    started: whoever opens the store is told why.
+    """
+    server = EmbeddedPostgres(path / POSTGRES, programs=postgres_bin, top=path)
+    try:
+        server.begin()
+    except MstBucketError:
+        return None
+    return server
 
 
 def database_of(

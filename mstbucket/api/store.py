@@ -8,11 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
-from mstbucket.api.rebuild import rebuild as rebuild_store
 from mstbucket.api.servers import POSTGRES, database_at, is_there
 from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.collection import CollectionVerbs
@@ -21,18 +20,15 @@ from mstbucket.api.verbs.imports import StoreImports
 from mstbucket.api.verbs.settings import Settings
 from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
-from mstbucket.blobs.media.cache import CachedBlobs
-from mstbucket.blobs.media.places import is_url
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.errors import InvalidInput, NotFound
 from mstbucket.files.whole import check_path
 from mstbucket.index import buckets, settings
+from mstbucket.later import later
 from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.model.objects import BucketInfo
-from mstbucket.model.rebuild import RebuildReport
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
-from mstbucket.packs.frames.zstd import parse_compression
 from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
@@ -42,11 +38,28 @@ from mstbucket.services.blocks.context import Context, Origin
 from mstbucket.services.blocks.encoding import apply_settings
 from mstbucket.services.blocks.frame_index import StoreFrames
 from mstbucket.services.blocks.identity import open_place, require_store, require_vacant, require_vacant_for_new
-from mstbucket.services.tree import look
-from mstbucket.services.tree.buckets import create as create_bucket
-from mstbucket.services.tree.buckets import delete as delete_bucket
-from mstbucket.services.upkeep.worker import Worker
-from mstbucket.signing.keys import read_key
+
+if TYPE_CHECKING:
+    from mstbucket.api.rebuild import rebuild as rebuild_store
+    from mstbucket.blobs.media.cache import CachedBlobs
+    from mstbucket.blobs.media.places import is_url
+    from mstbucket.model.rebuild import RebuildReport
+    from mstbucket.packs.frames.zstd import parse_compression
+    from mstbucket.services.tree import look
+    from mstbucket.services.tree.buckets import create as create_bucket
+    from mstbucket.services.tree.buckets import delete as delete_bucket
+    from mstbucket.services.upkeep.worker import Worker
+    from mstbucket.signing.keys import read_key
+else:
+    rebuild_store = later("mstbucket.api.rebuild", "rebuild")
+    CachedBlobs = later("mstbucket.blobs.media.cache", "CachedBlobs")
+    is_url = later("mstbucket.blobs.media.places", "is_url")
+    parse_compression = later("mstbucket.packs.frames.zstd", "parse_compression")
+    look = later("mstbucket.services.tree.look")
+    create_bucket = later("mstbucket.services.tree.buckets", "create")
+    delete_bucket = later("mstbucket.services.tree.buckets", "delete")
+    Worker = later("mstbucket.services.upkeep.worker", "Worker")
+    read_key = later("mstbucket.signing.keys", "read_key")
 
 CACHE_SIZE: Final = GIB  # bytes of a cache, where nothing else is said
 _BLOBS: Final = "blobs"

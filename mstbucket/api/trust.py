@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mstbucket.core.did import parse_key
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import check_path
-from mstbucket.signing import trust as trusting
+from mstbucket.later import later
+
+if TYPE_CHECKING:
+    from mstbucket.core.did import parse_key
+    from mstbucket.signing import trust as trusting
+else:
+    parse_key = later("mstbucket.core.did", "parse_key")
+    trusting = later("mstbucket.signing.trust")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.exports import ViewExports
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.times import moment
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
     CheckReport,
@@ -23,12 +24,25 @@ from mstbucket.model.objects import (
     VersionsPage,
 )
 from mstbucket.services.objects import list as listing
-from mstbucket.services.objects.list_versions import Asked, versions_page
-from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, describe, open_found
-from mstbucket.services.past import listing as past_listing
-from mstbucket.services.past import view as views
-from mstbucket.services.past.diff import diff
-from mstbucket.services.past.whole import verify
+
+if TYPE_CHECKING:
+    from mstbucket.services.objects.list_versions import Asked, versions_page
+    from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, describe, open_found
+    from mstbucket.services.past import listing as past_listing
+    from mstbucket.services.past import view as views
+    from mstbucket.services.past.diff import diff
+    from mstbucket.services.past.whole import verify
+else:
+    Asked = later("mstbucket.services.objects.list_versions", "Asked")
+    versions_page = later("mstbucket.services.objects.list_versions", "versions_page")
+    Wanted = later("mstbucket.services.objects.read", "Wanted")
+    check_wanted = later("mstbucket.services.objects.read", "check_wanted")
+    describe = later("mstbucket.services.objects.read", "describe")
+    open_found = later("mstbucket.services.objects.read", "open_found")
+    past_listing = later("mstbucket.services.past.listing")
+    views = later("mstbucket.services.past.view")
+    diff = later("mstbucket.services.past.diff", "diff")
+    verify = later("mstbucket.services.past.whole", "verify")
 
 
 @verbs

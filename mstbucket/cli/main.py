@@ -11,16 +11,21 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe, interrupted
 from mstbucket.cli.hiding import hide
 from mstbucket.cli.output import PROGRAM, Output, complain, tell
 from mstbucket.cli.parser import make_parser
 
+# Objects made between two looks for garbage, instead of Python's 700. What is imported is no garbage: looking through it
+# again and again costs 10 % of a short command. A long one keeps some MB of garbage at most.
+GARBAGE: Final = 50_000
+
 
 def entry() -> NoReturn:
     """What the installed command runs: `main` with the process's own arguments, signals and streams."""
+    gc.set_threshold(GARBAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a key may hold what the terminal's encoding cannot show

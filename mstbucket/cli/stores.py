@@ -74,17 +74,34 @@ def require(place: StorePlace) -> None:
 
 
 def _open(place: StorePlace, create: bool, compression: str | None = None, encryption: str | None = None) -> Store:
-    import mstbucket
+    with _begun(place):
+        import mstbucket
 
-    # No background flush: a command's own end is no reason for a commit, and `flush` is a command.
-    return mstbucket.open(
-        place.path,
-        database=place.database,
-        blobs=place.blobs,
-        postgres_bin=place.postgres_bin,
-        background=False,
-        compression=compression,
-        encryption=encryption,
-        signing_key=os.environ.get("MSTBUCKET_SIGNING_KEY") or None,  # [CLI-47]
-        create=create,
-    )
+        # No background flush: a command's own end is no reason for a commit, and `flush` is a command.
+        return mstbucket.open(
+            place.path,
+            database=place.database,
+            blobs=place.blobs,
+            postgres_bin=place.postgres_bin,
+            background=False,
+            compression=compression,
+            encryption=encryption,
+            signing_key=os.environ.get("MSTBUCKET_SIGNING_KEY") or None,  # [CLI-47]
+            create=create,
+        )
+
+
+@contextmanager
+def _begun(place: StorePlace) -> Iterator[None]:
+    """The block while the server of a store that is there comes up: to import what opens it takes as long."""
+    if place.path is None or not is_store(place.path):
+        yield
+        return
+    from mstbucket.api.servers import begin_server
+
+    server = begin_server(place.path, place.postgres_bin)
+    try:
+        yield
+    finally:
+        if server is not None:
+            server.close()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.view import BucketView
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchKey
-from mstbucket.index.listing import ObjectContent
+from mstbucket.later import later
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model.objects import ObjectInfo
 from mstbucket.services.objects.list import iterate_with_content
-from mstbucket.services.past.listing import contents
 from mstbucket.sync.entry import Entry
 from mstbucket.sync.filters import Wanted
 from mstbucket.sync.plan import Kind
+
+if TYPE_CHECKING:
+    from mstbucket.index.listing import ObjectContent
+    from mstbucket.services.past.listing import contents
+else:
+    contents = later("mstbucket.services.past.listing", "contents")
 
 
 class SourceObjects:

@@ -6,16 +6,19 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING
 
 from mstbucket.errors import StorageError
 from mstbucket.files.tree import Tree
 from mstbucket.files.walk import open_file
-from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.directory import Directory
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of
 from mstbucket.sync.objects import SourceObjects
 from mstbucket.sync.single import write_into
+
+if TYPE_CHECKING:
+    from mstbucket.services.objects.read import ObjectReader
 
 
 class Outward(Mover):

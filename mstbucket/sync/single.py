@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mstbucket.api.bucket import Bucket
-from mstbucket.api.view import BucketView
 from mstbucket.core.keys import encode_key
 from mstbucket.files.tree import Tree, write_named
 from mstbucket.files.watched import Watched
 from mstbucket.limits import COPY_SIZE_MAX
 from mstbucket.model.objects import ObjectInfo, PutResult
 from mstbucket.model.streams import Readable
-from mstbucket.model.uploads import Part
-from mstbucket.services.objects.read import ObjectReader
 from mstbucket.sync.extras import Extras
 from mstbucket.sync.mover import Meter, Metered
+
+if TYPE_CHECKING:
+    from mstbucket.api.view import BucketView
+    from mstbucket.model.uploads import Part
+    from mstbucket.services.objects.read import ObjectReader
 
 
 def put_stream(bucket: Bucket, key: str, source: Readable, extras: Extras, meter: Meter) -> PutResult:

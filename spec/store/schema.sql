@@ -453,10 +453,11 @@ AS $function$
         INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
         SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
         ON CONFLICT (cid) DO UPDATE SET
-            pack = CASE WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
-            "offset" = CASE WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
+            pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
+            "offset" = CASE
+                WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
             body = NULL, epoch = greatest(b.epoch, excluded.epoch)
-        WHERE b.epoch < excluded.epoch OR NOT is_sound(b.pack)
+        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
         RETURNING b.pack)
     SELECT count(*) FROM made WHERE pack = p_pack
 $function$;

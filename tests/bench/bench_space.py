@@ -16,6 +16,7 @@ from mstbucket.pg.queries import one_row
 
 OBJECTS = 4000
 ROUNDS = 20
+GROWN = 5  # flushes of as many objects each, all new: each fills the room that the one before has left
 IDLE = 10_000  # objects of the store that is closed
 IDLE_ROUNDS = 2
 SIZE = 200  # bytes of a body; all bodies differ
@@ -32,13 +33,14 @@ _SIZES = """
 def run() -> list[Row]:
     """Every figure beside what it should be; the bytes of each table go to stderr."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        return [*_churn(Path(folder) / "churn"), *_idle(Path(folder) / "idle")]
+        return [*_churn(Path(folder) / "churn"), _grown(Path(folder) / "grown"), *_idle(Path(folder) / "idle")]
 
 
 def _churn(place: Path) -> list[Row]:
     rnd = random.Random(1)
     with mstbucket.open(place, background=False) as store, Database(store.conninfo()) as db:
         bucket = store.create_bucket("space")
+        empty = sum(_sizes(db, "none, what every store has").values()) / OBJECTS  # no object's share: the same for a million
         _round(bucket, rnd, OBJECTS)
         first = _sizes(db, "one flush")
         rows_first = _blocks(db)
@@ -49,7 +51,7 @@ def _churn(place: Path) -> list[Row]:
         with db.connection() as connection:
             connection.execute("VACUUM FULL blocks")
         each = _sizes(db, "VACUUM FULL of blocks")["blocks"] / rows
-    settled, churned = sum(first.values()) / OBJECTS, sum(last.values()) / OBJECTS
+    settled, churned = sum(first.values()) / OBJECTS - empty, sum(last.values()) / OBJECTS - empty
     # The blocks of older commits stay until a collection: their rows, as small as they can be, are no waste. All else is.
     kept = (rows - rows_first) / OBJECTS * each
     ours, wanted = (churned - kept) / settled, settled / SETTLED_MAX
@@ -58,6 +60,18 @@ def _churn(place: Path) -> list[Row]:
         Row(f"after {ROUNDS} rounds of overwriting", churned, "B", "one flush", churned / settled, "-", True),
         Row("of it not for older commits", churned - kept, "B", "one flush", ours, f"<= {CHURN_MAX}x", ours <= CHURN_MAX),
     ]
+
+
+def _grown(place: Path) -> Row:
+    rnd = random.Random(3)
+    with mstbucket.open(place, background=False) as store, Database(store.conninfo()) as db:
+        bucket = store.create_bucket("space")
+        empty = sum(_sizes(db, "none, what every store has").values())
+        for start in range(0, GROWN * OBJECTS, OBJECTS):
+            _round(bucket, rnd, OBJECTS, start)
+        each = (sum(_sizes(db, f"{GROWN} flushes, all together").values()) - empty) / (GROWN * OBJECTS)
+    wanted = each / SETTLED_MAX
+    return Row(f"Postgres per object, {GROWN} flushes of new ones", each, "B", "wanted", wanted, "<= 1x", wanted <= 1)
 
 
 def _idle(place: Path) -> list[Row]:
@@ -74,8 +88,8 @@ def _idle(place: Path) -> list[Row]:
     ]
 
 
-def _round(bucket: mstbucket.Bucket, rnd: random.Random, count: int) -> None:
-    for start in range(0, count, BATCH):
+def _round(bucket: mstbucket.Bucket, rnd: random.Random, count: int, first: int = 0) -> None:
+    for start in range(first, first + count, BATCH):
         keys = range(start, start + BATCH)
         bucket.put_objects([PutRequest(f"dir{key % 50}/file-{key:06}.txt", rnd.randbytes(SIZE)) for key in keys])
     bucket.flush()

@@ -43,7 +43,7 @@ def run() -> list[Row]:
             lambda: _spent(listing, environment), lambda: _bare_around(f"{store}/postgres/data", folder, environment)
         )
         with mstbucket.open(store, background=False) as opened:
-            asking = [sys.executable, "-c", _ASK.format(opened.conninfo)]
+            asking = [sys.executable, "-c", _ASK.format(opened.conninfo())]
             up = _turns(lambda: _spent(listing, environment), lambda: _spent(asking, environment))
         helped = _turns(
             lambda: _spent([*_COMMAND, "--help"], environment),

@@ -12,7 +12,7 @@ from typing import Any
 # From the bottom to the top. A module may import what stands below its own line, and modules of its own part; parts on
 # one line do not know each other. A module that is in no part fails: give it a place here.
 LAYERS: list[list[str]] = [
-    ["errors", "limits"],
+    ["errors", "limits", "later"],
     ["model"],
     ["core"],
     ["spill", "files", "remote"],

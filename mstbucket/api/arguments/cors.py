@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mstbucket.api.arguments.plain import wrong
-from mstbucket.api.arguments.shapes import fields, several
+from mstbucket.later import later
 from mstbucket.limits import CORS_RULES_MAX
-from mstbucket.model.cors import CorsRule, CorsRules
+from mstbucket.model.cors import CorsRule
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.shapes import fields, several
+    from mstbucket.model.cors import CorsRules
+else:
+    fields = later("mstbucket.api.arguments.shapes", "fields")
+    several = later("mstbucket.api.arguments.shapes", "several")
 
 _RULES: Final = "CorsRule(…), or S3's {'AllowedMethods': […], 'AllowedOrigins': […]}, in a list or {'CORSRules': […]}"
 _LISTS: Final = {

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mstbucket.api.arguments.plain import wrong
-from mstbucket.api.arguments.shapes import fields, several
 from mstbucket.api.arguments.tags import tag_pairs
 from mstbucket.errors import InvalidInput, InvalidTag, Unsupported
+from mstbucket.later import later
 from mstbucket.limits import LIFECYCLE_RULES_MAX
-from mstbucket.model.policies import LifecycleRule, LifecycleRules
+from mstbucket.model.policies import LifecycleRule
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.shapes import fields, several
+    from mstbucket.model.policies import LifecycleRules
+else:
+    fields = later("mstbucket.api.arguments.shapes", "fields")
+    several = later("mstbucket.api.arguments.shapes", "several")
 
 _RULES: Final = "LifecycleRule(…), or S3's {'ID': …, 'Status': …, 'Filter': …, 'Expiration': …}, in a list or {'Rules': […]}"
 _FILTER: Final = ("Prefix", "Tag", "Tags", "And", "ObjectSizeGreaterThan", "ObjectSizeLessThan")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mstbucket.api.arguments import plain
 from mstbucket.api.arguments.plain import wrong
@@ -14,7 +14,10 @@ from mstbucket.limits import DELETE_KEYS_MAX, PARTS_MAX
 from mstbucket.model.objects import EMPTY, DeleteItems
 from mstbucket.model.past import KeepPolicy
 from mstbucket.model.policies import DefaultRetention, Retention
-from mstbucket.model.uploads import NamedPart, Part, PartNames
+from mstbucket.model.uploads import Part
+
+if TYPE_CHECKING:
+    from mstbucket.model.uploads import NamedPart, PartNames
 
 _ITEMS: Final = "keys, (key, version id), or S3's {'Objects': [{'Key': …, 'VersionId': …}]}; one key too is in a list"
 _PARTS: Final = "(number, ETag), (number, ETag, checksums), Part, or S3's {'PartNumber': …, 'ETag': …}, in a list"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mstbucket.api.arguments import verbs
-from mstbucket.api.arguments.cors import cors_rules
-from mstbucket.core.s3rules.access_policy import is_public
-from mstbucket.model.access_policy import BucketAccess
-from mstbucket.model.cors import CorsRule, CorsRules
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.policy import access
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.cors import cors_rules
+    from mstbucket.core.s3rules.access_policy import is_public
+    from mstbucket.model.access_policy import BucketAccess
+    from mstbucket.model.cors import CorsRule, CorsRules
+    from mstbucket.services.policy import access
+else:
+    cors_rules = later("mstbucket.api.arguments.cors", "cors_rules")
+    is_public = later("mstbucket.core.s3rules.access_policy", "is_public")
+    access = later("mstbucket.services.policy.access")
 
 
 @verbs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.plain import bucket_name, wrong
@@ -12,16 +12,26 @@ from mstbucket.api.view import BucketView
 from mstbucket.core.s3rules.conditions import conditions, expected
 from mstbucket.core.s3rules.metadata import STORAGE_CLASS, check_storage_class
 from mstbucket.errors import Unsupported
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import EMPTY, MarkerPage, ObjectAttributes, PutRequest, PutResult, Tags
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects import copy as copying
 from mstbucket.services.objects import list as listing
-from mstbucket.services.objects import tags as attributes
-from mstbucket.services.objects.copy import Directives
-from mstbucket.services.objects.read import Source
-from mstbucket.services.past import copy as copy_of_past
-from mstbucket.services.uploads import copy_across
+
+if TYPE_CHECKING:
+    from mstbucket.services.objects import copy as copying
+    from mstbucket.services.objects import tags as attributes
+    from mstbucket.services.objects.copy import Directives
+    from mstbucket.services.objects.read import Source
+    from mstbucket.services.past import copy as copy_of_past
+    from mstbucket.services.uploads import copy_across
+else:
+    copying = later("mstbucket.services.objects.copy")
+    attributes = later("mstbucket.services.objects.tags")
+    Directives = later("mstbucket.services.objects.copy", "Directives")
+    Source = later("mstbucket.services.objects.read", "Source")
+    copy_of_past = later("mstbucket.services.past.copy")
+    copy_across = later("mstbucket.services.uploads.copy_across")
 
 
 @verbs

@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.core.s3rules.conditions import UNCONDITIONAL
 from mstbucket.files.whole import replacing, write_all
 from mstbucket.index import buckets
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import EMPTY, BucketInfo, ObjectInfo, ObjectVersion, PutRequest, PutResult, Tags
 from mstbucket.model.streams import Readable
-from mstbucket.model.uploads import Part, Upload
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects import list_versions as listing_versions
-from mstbucket.services.objects import put as putting
-from mstbucket.services.objects import read as reading
-from mstbucket.services.objects.list_versions import Asked
-from mstbucket.services.uploads import uploads
+
+if TYPE_CHECKING:
+    from mstbucket.model.uploads import Part, Upload
+    from mstbucket.services.objects import list_versions as listing_versions
+    from mstbucket.services.objects import put as putting
+    from mstbucket.services.objects import read as reading
+    from mstbucket.services.objects.list_versions import Asked
+    from mstbucket.services.uploads import uploads
+else:
+    listing_versions = later("mstbucket.services.objects.list_versions")
+    putting = later("mstbucket.services.objects.put")
+    reading = later("mstbucket.services.objects.read")
+    Asked = later("mstbucket.services.objects.list_versions", "Asked")
+    uploads = later("mstbucket.services.uploads.uploads")
 
 
 @verbs

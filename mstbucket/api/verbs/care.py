@@ -6,20 +6,31 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mstbucket.api.arguments import verbs
-from mstbucket.model.examined import Examined, ScrubCoverage
-from mstbucket.model.findings import StoreReport
-from mstbucket.model.repairs import RepairReport
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.check import repair_blocks as blocks
-from mstbucket.services.check.doctor import examine
-from mstbucket.services.check.repair_index import repair_index
-from mstbucket.services.check.repair_lost import repair_lost
-from mstbucket.services.check.repair_tree import repair_tree
-from mstbucket.services.check.run import check_store
-from mstbucket.services.check.scrub import coverage_within
+
+if TYPE_CHECKING:
+    from mstbucket.model.examined import Examined, ScrubCoverage
+    from mstbucket.model.findings import StoreReport
+    from mstbucket.model.repairs import RepairReport
+    from mstbucket.services.check import repair_blocks as blocks
+    from mstbucket.services.check.doctor import examine
+    from mstbucket.services.check.repair_index import repair_index
+    from mstbucket.services.check.repair_lost import repair_lost
+    from mstbucket.services.check.repair_tree import repair_tree
+    from mstbucket.services.check.run import check_store
+    from mstbucket.services.check.scrub import coverage_within
+else:
+    blocks = later("mstbucket.services.check.repair_blocks")
+    examine = later("mstbucket.services.check.doctor", "examine")
+    repair_index = later("mstbucket.services.check.repair_index", "repair_index")
+    repair_lost = later("mstbucket.services.check.repair_lost", "repair_lost")
+    repair_tree = later("mstbucket.services.check.repair_tree", "repair_tree")
+    check_store = later("mstbucket.services.check.run", "check_store")
+    coverage_within = later("mstbucket.services.check.scrub", "coverage_within")
 
 SCRUB_EVERY: Final = timedelta(days=30)  # a sector that goes bad is found before its copies elsewhere do
 

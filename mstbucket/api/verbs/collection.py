@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
+from mstbucket.later import later
 from mstbucket.limits import UNDO_SECONDS
-from mstbucket.model.collection import Amount, CollectReport, SpaceInfo
-from mstbucket.model.maintained import MaintainReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.collection.space import space
-from mstbucket.services.collection.undo import undo
-from mstbucket.services.upkeep.collect import collect
-from mstbucket.services.upkeep.maintain import maintain
+
+if TYPE_CHECKING:
+    from mstbucket.model.collection import Amount, CollectReport, SpaceInfo
+    from mstbucket.model.maintained import MaintainReport
+    from mstbucket.services.collection.space import space
+    from mstbucket.services.collection.undo import undo
+    from mstbucket.services.upkeep.collect import collect
+    from mstbucket.services.upkeep.maintain import maintain
+else:
+    space = later("mstbucket.services.collection.space", "space")
+    undo = later("mstbucket.services.collection.undo", "undo")
+    collect = later("mstbucket.services.upkeep.collect", "collect")
+    maintain = later("mstbucket.services.upkeep.maintain", "maintain")
 
 
 @verbs

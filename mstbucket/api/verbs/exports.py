@@ -8,19 +8,29 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
-from mstbucket.core.commit_names import commit_name
-from mstbucket.core.delta import DeltaStatement
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import continuing, replacing
+from mstbucket.later import later
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past import view as views
-from mstbucket.services.tree import export as exporting
-from mstbucket.services.tree.export_delta import export_delta
-from mstbucket.services.tree.leases import Lease, hold_newest
+
+if TYPE_CHECKING:
+    from mstbucket.core.commit_names import commit_name
+    from mstbucket.core.delta import DeltaStatement
+    from mstbucket.services.past import view as views
+    from mstbucket.services.tree import export as exporting
+    from mstbucket.services.tree.export_delta import export_delta
+    from mstbucket.services.tree.leases import Lease, hold_newest
+else:
+    commit_name = later("mstbucket.core.commit_names", "commit_name")
+    DeltaStatement = later("mstbucket.core.delta", "DeltaStatement")
+    views = later("mstbucket.services.past.view")
+    exporting = later("mstbucket.services.tree.export")
+    export_delta = later("mstbucket.services.tree.export_delta", "export_delta")
+    hold_newest = later("mstbucket.services.tree.leases", "hold_newest")
 
 
 @verbs

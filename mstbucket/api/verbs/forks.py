@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.bucket import Bucket
-from mstbucket.core.commit_names import optional_commit_name
-from mstbucket.model.past import MergeReport
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past import fork as forking
-from mstbucket.services.past import merge as merging
+
+if TYPE_CHECKING:
+    from mstbucket.core.commit_names import optional_commit_name
+    from mstbucket.model.past import MergeReport
+    from mstbucket.services.past import fork as forking
+    from mstbucket.services.past import merge as merging
+else:
+    optional_commit_name = later("mstbucket.core.commit_names", "optional_commit_name")
+    forking = later("mstbucket.services.past.fork")
+    merging = later("mstbucket.services.past.merge")
 
 
 @verbs

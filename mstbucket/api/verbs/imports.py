@@ -5,20 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.bucket import Bucket
-from mstbucket.api.trust import Trust, resolved
 from mstbucket.core.cid import CID, from_text
-from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.files.whole import Reading, reading
+from mstbucket.later import later
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past.arriving import Arriving, look_at
-from mstbucket.services.past.follow import Accept, Progress, follows, import_delta, import_next
-from mstbucket.services.tree.import_car import import_car
-from mstbucket.signing.trust import Checked
+
+if TYPE_CHECKING:
+    from mstbucket.api.trust import Trust, resolved
+    from mstbucket.core.commit import Commit
+    from mstbucket.services.past.arriving import Arriving, look_at
+    from mstbucket.services.past.follow import Accept, Progress, follows, import_delta, import_next
+    from mstbucket.services.tree.import_car import import_car
+    from mstbucket.signing.trust import Checked
+else:
+    resolved = later("mstbucket.api.trust", "resolved")
+    look_at = later("mstbucket.services.past.arriving", "look_at")
+    follows = later("mstbucket.services.past.follow", "follows")
+    import_delta = later("mstbucket.services.past.follow", "import_delta")
+    import_next = later("mstbucket.services.past.follow", "import_next")
+    import_car = later("mstbucket.services.tree.import_car", "import_car")
 
 
 @verbs

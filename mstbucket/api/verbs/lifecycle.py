@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mstbucket.api.arguments import verbs
-from mstbucket.api.arguments.rules import lifecycle_rules
-from mstbucket.model.policies import LifecycleReport, LifecycleRule, LifecycleRules
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.policy import lifecycle_pass as expiring
-from mstbucket.services.policy import lifecycle_rules as lifecycle
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.rules import lifecycle_rules
+    from mstbucket.model.policies import LifecycleReport, LifecycleRule, LifecycleRules
+    from mstbucket.services.policy import lifecycle_pass as expiring
+    from mstbucket.services.policy import lifecycle_rules as lifecycle
+else:
+    lifecycle_rules = later("mstbucket.api.arguments.rules", "lifecycle_rules")
+    expiring = later("mstbucket.services.policy.lifecycle_pass")
+    lifecycle = later("mstbucket.services.policy.lifecycle_rules")
 
 
 @verbs

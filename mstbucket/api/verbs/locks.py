@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
-from mstbucket.api.arguments.shapes import default_retention as default_retention_of
-from mstbucket.api.arguments.shapes import legal_hold
-from mstbucket.api.arguments.shapes import retention as retention_of
-from mstbucket.model.policies import DefaultRetention, Retention
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.policy import locks as locking
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.shapes import default_retention as default_retention_of
+    from mstbucket.api.arguments.shapes import legal_hold
+    from mstbucket.api.arguments.shapes import retention as retention_of
+    from mstbucket.model.policies import DefaultRetention, Retention
+    from mstbucket.services.policy import locks as locking
+else:
+    default_retention_of = later("mstbucket.api.arguments.shapes", "default_retention")
+    legal_hold = later("mstbucket.api.arguments.shapes", "legal_hold")
+    retention_of = later("mstbucket.api.arguments.shapes", "retention")
+    locking = later("mstbucket.services.policy.locks")
 
 
 @verbs

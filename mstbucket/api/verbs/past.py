@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
-from mstbucket.api.arguments.shapes import keep_policy
-from mstbucket.api.view import BucketView
-from mstbucket.core.commit_names import commit_name, optional_commit_name
 from mstbucket.errors import InvalidInput
-from mstbucket.index import kept
+from mstbucket.later import later
 from mstbucket.model.objects import ObjectChange
-from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past import restore as restoring
-from mstbucket.services.past import retention, snapshots, view
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.shapes import keep_policy
+    from mstbucket.api.view import BucketView
+    from mstbucket.core.commit_names import commit_name, optional_commit_name
+    from mstbucket.index import kept
+    from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
+    from mstbucket.services.past import restore as restoring
+    from mstbucket.services.past import retention, snapshots, view
+else:
+    keep_policy = later("mstbucket.api.arguments.shapes", "keep_policy")
+    BucketView = later("mstbucket.api.view", "BucketView")
+    commit_name = later("mstbucket.core.commit_names", "commit_name")
+    optional_commit_name = later("mstbucket.core.commit_names", "optional_commit_name")
+    kept = later("mstbucket.index.kept")
+    restoring = later("mstbucket.services.past.restore")
+    retention = later("mstbucket.services.past.retention")
+    snapshots = later("mstbucket.services.past.snapshots")
+    view = later("mstbucket.services.past.view")
 
 
 @verbs

@@ -6,19 +6,29 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
-from mstbucket.core.statement import KeyQuestion, PageQuestion
 from mstbucket.files.whole import replacing
-from mstbucket.index.past import Kept
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.looks import Proved, TreePath
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.blocks.error_context import error_context
-from mstbucket.services.tree import look
-from mstbucket.services.tree import prove as proving
-from mstbucket.services.tree.held import HeldBlocks, holding_newest
+
+if TYPE_CHECKING:
+    from mstbucket.core.statement import KeyQuestion, PageQuestion
+    from mstbucket.index.past import Kept
+    from mstbucket.model.looks import Proved, TreePath
+    from mstbucket.services.blocks.error_context import error_context
+    from mstbucket.services.tree import look
+    from mstbucket.services.tree import prove as proving
+    from mstbucket.services.tree.held import HeldBlocks, holding_newest
+else:
+    KeyQuestion = later("mstbucket.core.statement", "KeyQuestion")
+    PageQuestion = later("mstbucket.core.statement", "PageQuestion")
+    error_context = later("mstbucket.services.blocks.error_context", "error_context")
+    look = later("mstbucket.services.tree.look")
+    proving = later("mstbucket.services.tree.prove")
+    holding_newest = later("mstbucket.services.tree.held", "holding_newest")
 
 
 @verbs

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mstbucket.api.arguments import verbs
 from mstbucket.index import settings
-from mstbucket.model.settings import StoreSettings, Unflushed
+from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.upkeep.settings import change
+
+if TYPE_CHECKING:
+    from mstbucket.model.settings import StoreSettings, Unflushed
+    from mstbucket.services.upkeep.settings import change
+else:
+    change = later("mstbucket.services.upkeep.settings", "change")
 
 
 @verbs

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from mstbucket.api.access_keys import AccessKeys
 from mstbucket.api.arguments import verbs
 from mstbucket.index.encoding import stop_encryption
+from mstbucket.later import later
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import rotate
 from mstbucket.services.blocks.identity import ping
-from mstbucket.services.upkeep.compact import CompactReport, compact
-from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
+
+if TYPE_CHECKING:
+    from mstbucket.api.access_keys import AccessKeys
+    from mstbucket.services.upkeep.compact import CompactReport, compact
+    from mstbucket.services.upkeep.reencode import ReencodeReport, reencode
+else:
+    AccessKeys = later("mstbucket.api.access_keys", "AccessKeys")
+    compact = later("mstbucket.services.upkeep.compact", "compact")
+    reencode = later("mstbucket.services.upkeep.reencode", "reencode")
 
 
 @verbs

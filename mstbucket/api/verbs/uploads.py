@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
-from mstbucket.api.arguments.shapes import named_parts
 from mstbucket.core.s3rules.conditions import expected
-from mstbucket.core.s3rules.part_checksums import upload_checksum
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import EMPTY, Body, PutRequest, PutResult, Tags
-from mstbucket.model.uploads import Part, PartNames, PartsPage, Upload, UploadsPage
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects.read import Source
-from mstbucket.services.uploads import complete as completing
-from mstbucket.services.uploads import parts, uploads
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.shapes import named_parts
+    from mstbucket.core.s3rules.part_checksums import upload_checksum
+    from mstbucket.model.uploads import Part, PartNames, PartsPage, Upload, UploadsPage
+    from mstbucket.services.objects.read import Source
+    from mstbucket.services.uploads import complete as completing
+    from mstbucket.services.uploads import parts as uploading
+    from mstbucket.services.uploads import uploads
+else:
+    named_parts = later("mstbucket.api.arguments.shapes", "named_parts")
+    upload_checksum = later("mstbucket.core.s3rules.part_checksums", "upload_checksum")
+    Source = later("mstbucket.services.objects.read", "Source")
+    completing = later("mstbucket.services.uploads.complete")
+    uploading = later("mstbucket.services.uploads.parts")
+    uploads = later("mstbucket.services.uploads.uploads")
 
 
 @verbs
@@ -100,8 +112,8 @@ class MultipartUploads:
             InvalidInput: the number or the body is none.
             StorageError: the disk or the database failed; nothing was stored. Repeat the part.
         """
-        target = parts.Target(self.name, key, upload_id, part_number)
-        return parts.upload_part(
+        target = uploading.Target(self.name, key, upload_id, part_number)
+        return uploading.upload_part(
             self._context, target, body, content_md5, checksums, checksum_algorithm, checksums_behind
         )
 
@@ -135,8 +147,8 @@ class MultipartUploads:
             CorruptionError: a block of the source is missing or damaged.
         """
         source = Source(self.name if source_bucket is None else source_bucket, source_key, source_version_id)
-        target = parts.Target(self.name, key, upload_id, part_number)
-        return parts.copy_part(self._context, target, source, range)
+        target = uploading.Target(self.name, key, upload_id, part_number)
+        return uploading.copy_part(self._context, target, source, range)
 
     def list_parts(
         self, key: str, upload_id: str, *, part_number_marker: int = 0, max_parts: int = LIST_KEYS_MAX

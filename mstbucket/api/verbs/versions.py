@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
-from mstbucket.api.arguments.shapes import delete_items, versioning_status
 from mstbucket.core.s3rules.conditions import expected
-from mstbucket.index.versions import versioning_of
+from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import DeleteItems, DeleteReport, DeleteResult, VersionsPage
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.objects import delete as deleting
-from mstbucket.services.objects import list_versions as listing_versions
-from mstbucket.services.objects import versioning
-from mstbucket.services.objects.list_versions import Asked
+
+if TYPE_CHECKING:
+    from mstbucket.api.arguments.shapes import delete_items, versioning_status
+    from mstbucket.index.versions import versioning_of
+    from mstbucket.services.objects import delete as deleting
+    from mstbucket.services.objects import list_versions as listing_versions
+    from mstbucket.services.objects import versioning
+    from mstbucket.services.objects.list_versions import Asked
+else:
+    delete_items = later("mstbucket.api.arguments.shapes", "delete_items")
+    versioning_status = later("mstbucket.api.arguments.shapes", "versioning_status")
+    versioning_of = later("mstbucket.index.versions", "versioning_of")
+    deleting = later("mstbucket.services.objects.delete")
+    listing_versions = later("mstbucket.services.objects.list_versions")
+    versioning = later("mstbucket.services.objects.versioning")
+    Asked = later("mstbucket.services.objects.list_versions", "Asked")
 
 
 @verbs

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from mstbucket.blobs.base import BlobStore
 from mstbucket.blobs.names import KEYS, is_key
 from mstbucket.errors import InvalidInput, WrongKey
-from mstbucket.index import access_keys, packs
 from mstbucket.index import encoding as row
+from mstbucket.index import packs
 from mstbucket.index.encoding import StoreKey
+from mstbucket.later import later
 from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.data_keys import (
@@ -28,7 +29,10 @@ from mstbucket.packs.frames.zstd import Compressor, parse_compression
 from mstbucket.pg.database import Database
 
 if TYPE_CHECKING:
+    from mstbucket.index import access_keys
     from mstbucket.pg.pool import Connection
+else:
+    access_keys = later("mstbucket.index.access_keys")
 
 
 def apply_settings(db: Database, blobs: BlobStore, compression: str | None, encryption: KeySource | None) -> Encoding:
