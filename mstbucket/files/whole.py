@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -128,8 +129,11 @@ def continuing(path: Path) -> Iterator[BinaryIO]:
 def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
     """Write all of *data* and return how much that is. A raw file or a pipe may take less than it is given.
 
+    A file of somebody's own whose `write` returns None has taken all, as everybody who ignores what it returns has it.
+
     Raises:
-        StorageError: it cannot be written.
+        StorageError: it cannot be written; or it takes nothing, as a raw one does that is not to be waited for.
+        InvalidInput: what its `write` returns is no number of bytes that it can have taken.
         BrokenPipeError: its reader has gone.
     """
     view = memoryview(data)
@@ -140,5 +144,16 @@ def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
             raise
         except OSError as error:
             raise failed("the file cannot be written", error) from error
-        view = view[done if done is not None else 0 :]
+        view = view[_taken(target, done, len(view)) :]
     return len(data)
+
+
+def _taken(target: BinaryIO, done: object, offered: int) -> int:
+    """How many of the bytes that it was offered a file has taken, by what its `write` returned."""
+    if done is None and not isinstance(target, io.RawIOBase):
+        return offered
+    if done is None or done == 0:  # again and again: nothing would ever end this
+        raise StorageError("the file takes no bytes now, and cannot be waited for: give one that blocks")
+    if not isinstance(done, int) or not 0 < done <= offered:
+        raise InvalidInput(f"write() of a {type(target).__name__} has to return how many of {offered} bytes it took")
+    return done
