@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mstbucket.api.arguments import guarded
-from mstbucket.api.servers import database_of
+from mstbucket.api.servers import check_places, database_of
 from mstbucket.blobs.base import BlobStore
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import check_path
 from mstbucket.model.rebuild import RebuildReport
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
@@ -43,9 +42,7 @@ def rebuild(
         raise InvalidInput("rebuild() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("rebuild(database=…) needs blobs=…, the place where the packs are")
-    for one in (path, blobs, postgres_bin):
-        if isinstance(one, (str, os.PathLike)):
-            check_path(one)
+    check_places(path, blobs, postgres_bin)
     place = blobs if blobs is not None else Path(os.fsdecode(path or "")) / "blobs"
     store, identity = place_to_rebuild(place)
     with contextlib.ExitStack() as stack:

@@ -45,6 +45,19 @@ def check_path(path: str | os.PathLike[str]) -> None:
         raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
 
 
+def check_reachable(path: str | os.PathLike[str]) -> None:
+    """Refuse a relative path where there is nothing that it is relative to.
+
+    Raises:
+        StorageError: the working directory was removed.
+    """
+    if not os.path.isabs(path):
+        try:
+            os.getcwd()
+        except OSError as error:
+            raise failed(f"{os.fspath(path)!r} leads nowhere: the working directory was removed", error) from error
+
+
 @contextmanager
 def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
