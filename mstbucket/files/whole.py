@@ -96,10 +96,17 @@ class Reading:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""
+    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not.
+
+    What is there and is no regular file (a device, a pipe) is written to as it is, and never replaced ([ARG-10]).
+    """
     check_path(path)
     if not path.name:
         raise InvalidInput(f"{path} names no file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        with _special(path) as file:
+            yield file
+        return
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
     try:
@@ -124,6 +131,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+@contextmanager
+def _special(path: Path) -> Iterator[BinaryIO]:
+    """The device or pipe of that name, to write; of a folder the system says that it is one."""
+    try:
+        with open(path, "wb") as file:
+            yield file
+    except io.UnsupportedOperation as error:
+        raise StorageError(f"{path} is a device or a pipe, and what is written has to be read again: name a file") from error
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(f"{path} cannot be written", error) from error
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import io
 import itertools
+import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -230,3 +232,44 @@ def test_what_is_given_is_offered_once_where_all_was_taken() -> None:
     file: Any = Writer(lambda _: None)
     assert write_all(file, b"abc") == 3
     assert file.kept == b"abc"
+
+
+def to_path(verb: str) -> Callable[[Any, str], object]:
+    calls: dict[str, Callable[[Any, str], object]] = {
+        "export_car": lambda bucket, path: bucket.export_car(path),
+        "prove_key": lambda bucket, path: bucket.prove_key("stays", path),
+        "prove_page": lambda bucket, path: bucket.prove_page(path),
+        "download_file": lambda bucket, path: bucket.download_file("stays", path),
+    }
+    return calls[verb]
+
+
+@pytest.mark.parametrize("verb", ["export_car", "prove_key", "prove_page", "download_file"])
+def test_a_device_or_pipe_is_written_to_and_never_replaced(owners: dict[str, Any], verb: str, tmp_path: Path) -> None:
+    """[ARG-10] through a link, so that a fault costs the link, and not the device of the machine that runs this."""
+    call, bucket = to_path(verb), owners["Bucket"]
+    (tmp_path / "null").symlink_to("/dev/null")
+    call(bucket, str(tmp_path / "null"))
+    assert (tmp_path / "null").is_symlink()
+    assert (tmp_path / "null").is_char_device()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    call(bucket, str(pipe))
+    reader.join(60.0)
+    assert pipe.is_fifo()
+    call(bucket, str(tmp_path / "file"))
+    assert read == [(tmp_path / "file").read_bytes()]
+    with pytest.raises(StorageError, match="Is a directory"):
+        call(bucket, str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "null", "pipe"]
+
+
+def test_an_indexed_export_which_is_read_again_does_not_go_to_a_device(owners: dict[str, Any], tmp_path: Path) -> None:
+    """[ARG-10]"""
+    (tmp_path / "null").symlink_to("/dev/null")
+    with pytest.raises(StorageError, match="read again: name a file"):
+        owners["Bucket"].export_indexed(tmp_path / "null")
+    assert (tmp_path / "null").is_char_device()
