@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
-from mstbucket.api.servers import POSTGRES, database_at, is_there
+from mstbucket.api.servers import POSTGRES, check_places, database_at, is_there
 from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.api.verbs.forks import StoreForks
@@ -22,7 +22,6 @@ from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.errors import InvalidInput, NotFound
-from mstbucket.files.whole import check_path
 from mstbucket.index import buckets, settings
 from mstbucket.later import later
 from mstbucket.limits import GIB, INLINE_MAX
@@ -126,11 +125,7 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs, cache, postgres_bin):
-        if isinstance(place, (str, os.PathLike)):
-            check_path(place)
-    if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
-        raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
+    check_places(path, blobs, cache, postgres_bin)
     if scrub_every is not None and scrub_every < timedelta(0):
         raise InvalidInput(f"scrub_every={scrub_every} is negative: it is the time in which all is read once")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):

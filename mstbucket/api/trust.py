@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mstbucket.api.arguments import plain
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import check_path
 from mstbucket.later import later
@@ -51,11 +52,7 @@ def resolved(trust: Trust | None) -> trusting.Trust:
         return trusting.Trust()
     if not isinstance(trust, Trust):
         raise InvalidInput(f"trust is of type {type(trust).__name__}; it has to be a mstbucket.Trust")
-    if isinstance(trust.successions, (str, bytes, os.PathLike)):
-        raise InvalidInput("successions is one path; it has to be a list of them")
-    for path in (trust.pins, trust.signature, *trust.successions):
-        if path is not None:
-            check_path(path)
+    _check(trust)
     return trusting.Trust(
         signer=None if trust.signer is None else parse_key(trust.signer),
         signature=None if trust.signature is None else trusting.read_signature(trust.signature),
@@ -63,3 +60,15 @@ def resolved(trust: Trust | None) -> trusting.Trust:
         successions=trusting.read_successions(trust.successions),
         new=trust.new_bucket,
     )
+
+
+def _check(trust: Trust) -> None:
+    """[ARG-1] What a dataclass holds nobody has checked before it is used."""
+    successions: object = trust.successions
+    if isinstance(successions, (str, bytes, os.PathLike)) or not isinstance(successions, Sequence):
+        raise plain.wrong("successions", successions, "a list of paths")
+    plain.optional(plain.text)("signer", trust.signer)
+    plain.truth("new_bucket", trust.new_bucket)
+    given = [(name, path) for name, path in (("pins", trust.pins), ("signature", trust.signature)) if path is not None]
+    for name, path in (*given, *(("a succession", path) for path in successions)):
+        check_path(plain.path(name, path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +45,19 @@ def check_path(path: str | os.PathLike[str]) -> None:
         raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
 
 
+def check_reachable(path: str | os.PathLike[str]) -> None:
+    """Refuse a relative path where there is nothing that it is relative to.
+
+    Raises:
+        StorageError: the working directory was removed.
+    """
+    if not os.path.isabs(path):
+        try:
+            os.getcwd()
+        except OSError as error:
+            raise failed(f"{os.fspath(path)!r} leads nowhere: the working directory was removed", error) from error
+
+
 @contextmanager
 def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
@@ -82,10 +96,17 @@ class Reading:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""
+    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not.
+
+    What is there and is no regular file (a device, a pipe) is written to as it is, and never replaced ([ARG-10]).
+    """
     check_path(path)
     if not path.name:
         raise InvalidInput(f"{path} names no file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        with _special(path) as file:
+            yield file
+        return
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
     try:
@@ -113,6 +134,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def _special(path: Path) -> Iterator[BinaryIO]:
+    """The device or pipe of that name, to write; of a folder the system says that it is one."""
+    try:
+        with open(path, "wb") as file:
+            yield file
+    except io.UnsupportedOperation as error:
+        raise StorageError(f"{path} is a device or a pipe, and what is written has to be read again: name a file") from error
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(f"{path} cannot be written", error) from error
+
+
+@contextmanager
 def continuing(path: Path) -> Iterator[BinaryIO]:
     """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
     check_path(path)
@@ -128,8 +163,11 @@ def continuing(path: Path) -> Iterator[BinaryIO]:
 def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
     """Write all of *data* and return how much that is. A raw file or a pipe may take less than it is given.
 
+    A file of somebody's own whose `write` returns None has taken all, as everybody who ignores what it returns has it.
+
     Raises:
-        StorageError: it cannot be written.
+        StorageError: it cannot be written; or it takes nothing, as a raw one does that is not to be waited for.
+        InvalidInput: what its `write` returns is no number of bytes that it can have taken.
         BrokenPipeError: its reader has gone.
     """
     view = memoryview(data)
@@ -140,5 +178,16 @@ def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
             raise
         except OSError as error:
             raise failed("the file cannot be written", error) from error
-        view = view[done if done is not None else 0 :]
+        view = view[_taken(target, done, len(view)) :]
     return len(data)
+
+
+def _taken(target: BinaryIO, done: object, offered: int) -> int:
+    """How many of the bytes that it was offered a file has taken, by what its `write` returned."""
+    if done is None and not isinstance(target, io.RawIOBase):
+        return offered
+    if done is None or done == 0:  # again and again: nothing would ever end this
+        raise StorageError("the file takes no bytes now, and cannot be waited for: give one that blocks")
+    if not isinstance(done, int) or not 0 < done <= offered:
+        raise InvalidInput(f"write() of a {type(target).__name__} has to return how many of {offered} bytes it took")
+    return done

@@ -74,6 +74,7 @@ BY_NAME: Final[Mapping[tuple[str, str], Check]] = {
     ("source_bucket", "str"): plain.bucket_name,
     ("target_bucket", "str"): plain.bucket_name,
     ("database", "str"): plain.stored_text,
+    ("label", "str"): plain.stored_text,
     ("expect", "str"): plain.cid,
     ("cid", "str"): plain.cid,
     ("commit", "str"): plain.cid,

@@ -26,6 +26,7 @@ from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed
 from mstbucket.limits import COLLECT_PERCENT_MAX
 from mstbucket.model.collection import Amount, CollectReport
+from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.registered import remove_doomed
 from mstbucket.services.collection.count import Count, count_rows
@@ -57,9 +58,11 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         check: called now and then; what it raises ends the cycle.
     """
     # For thrift, not for safety: of two that did, one would be overtaken.
-    with context.db.holding(_LOCK) as alone, ExitStack() as stack:
+    with context.db.holding(_LOCK, patience=PATIENCE) as alone, ExitStack() as stack:
         if not alone:
-            raise Conflict("another process is collecting: repeat the call when it has ended")
+            raise Conflict(
+                "another process is collecting, or this one has no connection to spare: repeat the call later"
+            )
         if not force and collection.is_damage_known(context.db):  # [GC-12]
             raise CollectionRefused(
                 "damage was found in packs of the store, so nothing is collected: restore them, or write their objects "

@@ -25,6 +25,7 @@ from mstbucket.index.damage import doom_healed
 from mstbucket.index.packs import Doomed, Pack
 from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
+from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.blocks.registered import PackMoved, remove_doomed
@@ -111,7 +112,7 @@ class Compactor:
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether nobody else compacts. For thrift, not for safety: of two that did, one would work in vain."""
-        with self._context.db.holding(_LOCK) as alone:
+        with self._context.db.holding(_LOCK, patience=PATIENCE) as alone:
             yield alone
 
     def _due(self, least: int) -> list[Pack]:
