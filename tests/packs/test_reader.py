@@ -16,7 +16,8 @@ from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import HashMismatch, MissingBlock, StorageError
 from mstbucket.limits import KIB
 from mstbucket.packs import read as reader
-from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, read_blocks
 from mstbucket.packs.write import PackWriter
 
 ROOT = raw_cid(b"")
