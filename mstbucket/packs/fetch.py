@@ -7,10 +7,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Protocol
 
-from mstbucket.blobs.base import BlobInfo, Reading, whole
+from mstbucket.blobs.base import BlobInfo, Reading
 from mstbucket.core.cid import CID, to_text, verify_block
-from mstbucket.errors import BrokenFrame, CorruptionError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
+from mstbucket.errors import BrokenFrame, CorruptionError, HashMismatch, MissingBlock, NoSuchBlob
 from mstbucket.packs.plan import Read
+from mstbucket.packs.ranges import read_range
 
 log = logging.getLogger("mstbucket")
 
@@ -67,13 +68,7 @@ def take(
 def fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
     """The bytes of a planned read, up to `stop`."""
     try:
-        try:
-            return whole(blobs.get_range(read.pack, read.start, stop - read.start), read.pack, read.start, stop - read.start)
-        except StorageError:
-            size = blobs.head(read.pack).size
-            if size >= stop:
-                raise
-            raise _lost(read, f"pack {read.pack} was cut to {size} bytes") from None
+        return read_range(blobs, read.pack, read.start, stop - read.start)
     except NoSuchBlob as error:
         raise _lost(read, f"pack {read.pack} is gone") from error
     except MissingBlock as error:
