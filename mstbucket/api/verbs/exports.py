@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from mstbucket.api.arguments import verbs
 from mstbucket.core.commit_names import commit_name
 from mstbucket.core.delta import DeltaStatement
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import continuing, replacing
+from mstbucket.files.whole import continuing, replacing, written
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past import view as views
@@ -24,14 +25,12 @@ from mstbucket.services.tree.leases import Lease, hold_newest
 
 
 @verbs
-class Exports:
+class Exports(ABC):
     """What `Bucket` does with its newest commit, and `BucketView` with its own."""
 
-    @contextmanager
-    def _held(self) -> Iterator[tuple[Context, str, Lease]]:
+    @abstractmethod
+    def _held(self) -> AbstractContextManager[tuple[Context, str, Lease]]:
         """The store, the name of the bucket, and a lease on the commit."""
-        raise NotImplementedError
-        yield
 
     def export_car(
         self,
@@ -60,7 +59,7 @@ class Exports:
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        with self._held() as (context, name, lease), _writing(target) as file:
+        with self._held() as (context, name, lease), written(target) as file:
             return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
 
     def export_indexed(
@@ -95,7 +94,7 @@ class Exports:
             InvalidInput: it is no earlier one.
             CorruptionError, StorageError: as `export_car`.
         """
-        with self._held() as (context, name, lease), _writing(target) as file:
+        with self._held() as (context, name, lease), written(target) as file:
             row, held = views.hold_named(context, name, commit_name(base))
             with held:
                 if row.seq >= lease.commit.seq:  # [DELTA-3]
@@ -155,12 +154,3 @@ class ViewExports(Exports):
         """
         with self._held() as (context, name, lease), continuing(Path(path)) as file:
             return exporting.resume(context, name, lease.commit.cid, file, lease.during(progress))
-
-
-@contextmanager
-def _writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
-    if isinstance(target, (str, os.PathLike)):
-        with replacing(Path(target)) as file:
-            yield file
-    else:
-        yield target

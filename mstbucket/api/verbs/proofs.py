@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.core.statement import KeyQuestion, PageQuestion
-from mstbucket.files.whole import replacing
+from mstbucket.files.whole import written
 from mstbucket.index.past import Kept
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.looks import Proved, TreePath
@@ -98,7 +97,5 @@ class BucketProofs:
 def _prove(
     blocks: HeldBlocks, commit: Kept, question: KeyQuestion | PageQuestion, target: str | os.PathLike[str] | BinaryIO
 ) -> Proved:
-    if isinstance(target, (str, os.PathLike)):
-        with replacing(Path(target)) as file:
-            return proving.prove(blocks, commit.cid, question, file)
-    return proving.prove(blocks, commit.cid, question, target)
+    with written(target) as file:
+        return proving.prove(blocks, commit.cid, question, file)
