@@ -6,15 +6,18 @@ from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import ExtraBlock, MissingBlock, OtherCommit
 from mstbucket.model.streams import Readable
-from mstbucket.verify.answer import Answer, Sink, answer
+from mstbucket.verify.answer import Accept, Answer, Sink, answer
 
 
-def check_proof(stream: Readable, commit: CID | None, sink: Sink) -> Answer:
+def check_proof(stream: Readable, commit: CID | None, accept: Accept, sink: Sink) -> Answer:
     """Check the proof in *stream* against a commit that is known from elsewhere, and return what it proves.
 
-    Where none is known, *commit* is None, and the caller has to decide about the commit in the answer, before anything else.
+    One pass, in constant memory but for the answer.
 
-    One pass, in constant memory but for the answer. Nothing that *sink* was given counts before this returns.
+    Args:
+        commit: the known one; None where *accept* alone decides.
+        accept: called with the commit before anything else is read. What it raises is passed on.
+        sink: gets the bytes of the body. Nothing that it was given counts before this returns.
 
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue: the file is damaged, or does not prove what it states.
@@ -23,7 +26,7 @@ def check_proof(stream: Readable, commit: CID | None, sink: Sink) -> Answer:
         Unsupported: a newer program wrote it.
     """
     evidence = _Evidence(CarReader(stream), commit)
-    found = answer(evidence.root, evidence.take, sink)
+    found = answer(evidence.root, evidence.take, sink, accept)
     evidence.end()
     return found
 
