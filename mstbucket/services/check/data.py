@@ -6,7 +6,6 @@ blocks are in a pack that was hashed as it was written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import BinaryIO, Final
 
 from mstbucket.blobs.names import KEYS, REFS, is_key, parse_ref, parse_secret_ref
@@ -21,9 +20,9 @@ from mstbucket.limits import FINDINGS_MAX
 from mstbucket.packs.frames.data_keys import read_key
 from mstbucket.packs.frames.format import unpack_lengths
 from mstbucket.packs.frames.read import Packs, TrailerIndex, read_trailer
-from mstbucket.packs.streams import read_pack
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part
+from mstbucket.services.tree.refs import read_ref
 from mstbucket.spill.seen import Seen
 
 _BATCH: Final = 10_000  # places of blocks asked for at once
@@ -170,11 +169,10 @@ def check_small(context: Context) -> Part:
     part = Part()
     packs = Packs(context.blobs, TrailerIndex(context.blobs, context.encoding.key), context.encoding.key)
     for info in context.blobs.list(REFS):
-        ref = parse_ref(info.name)
-        if ref is None and parse_secret_ref(info.name) is None:
+        if parse_ref(info.name) is None and parse_secret_ref(info.name) is None:
             continue
         try:
-            _read_ref(packs, info.name, None if ref is None else ref[2])
+            read_ref(packs, context.encoding.key, info.name)
         except NoSuchBlob:
             continue
         except (CorruptionError, FormatError, WrongKey) as error:
@@ -190,16 +188,3 @@ def check_small(context: Context) -> Part:
         except (CorruptionError, FormatError) as error:
             part.add("data.key", f"{info.name}: {error}", blob=info.name)
     return part
-
-
-def _read_ref(packs: Packs, name: str, commit: str | None) -> None:
-    def read(stream: BinaryIO) -> Sequence[CID]:
-        reader = CarReader(stream)
-        held = [cid for cid, _, _ in reader]
-        if held != [reader.root] or (commit is not None and to_text(reader.root) != commit):
-            raise BrokenFrame(f"it does not hold the commit that its name tells, but {to_text(reader.root)}")
-        return held
-
-    read_pack(packs, name, read)
-
-
