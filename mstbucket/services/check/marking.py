@@ -1,9 +1,14 @@
-"""What commits and changed rows reach, block by block, in no particular order; what cannot be had is told ([CHECK-5])."""
+"""What commits and changed rows reach, block by block, in no particular order; what cannot be had is told ([CHECK-5]).
+
+A collection marks too (`collection.mark`). It trusts what it reads, since a wrong block would only keep too much or end it.
+Here every block is judged at its place, and each that is wrong is told with the way to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from types import TracebackType
+from typing import Final, NamedTuple, Self
 
 from mstbucket.core.cid import CID, RAW, codec, to_text
 from mstbucket.core.unixfs import open_block
@@ -46,7 +51,7 @@ class Reached(NamedTuple):
 
 
 class Marker:
-    """Walks what the roots of one bucket reach, each block once.
+    """Walks what the roots of one bucket reach, each block once. A context manager.
 
     Args:
         part: what cannot be had goes there.
@@ -58,20 +63,27 @@ class Marker:
         context: Context,
         part: Part,
         bucket: str,
-        seen: Seen,
         targets: frozenset[CID] = frozenset(),
         found: Callable[[Reached, CID | None], object] | None = None,
     ) -> None:
         self._context = context
         self._part = part
         self._bucket = bucket
-        self._seen = seen
+        self._seen = Seen()
         self._targets = targets
         self._found = found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._seen.close()
 
     def tree(self, commit: CID, root: CID, versions: bool, is_kept: Callable[[], bool]) -> None:
         """Walk one of the two trees of a commit. Stops without a word where the commit is given up meanwhile."""
         check_node_cid(root)
+        if not is_kept():
+            return
         start = Reached(root, (root, None, b"", None), None, None, None, ((None, commit), root), versions)
         self._walk(start, commit, is_kept)
 
@@ -80,6 +92,13 @@ class Marker:
         self._walk(Reached(cid, None, size, body_height(size), key, (None, cid), False), None, is_kept)
 
     def _walk(self, start: Reached, commit: CID | None, is_kept: Callable[[], bool]) -> None:
+        if not self._walk_all(start, commit, is_kept):
+            # Some blocks were seen, and what they reach was not. Another commit may reach it too.
+            self._seen.close()
+            self._seen = Seen()
+
+    def _walk_all(self, start: Reached, commit: CID | None, is_kept: Callable[[], bool]) -> bool:
+        """Walk to the end; False where the root was given up meanwhile."""
         pending = [start]
         while pending:
             batch = pending[-_BATCH:] if len(pending) < _PENDING_MAX else pending[-1:]
@@ -92,7 +111,7 @@ class Marker:
                         self._found(one, commit)
             chunks = [one for one in fresh if codec(one.cid) == RAW]
             if not self._chunks(chunks, commit, is_kept):
-                return
+                return False
             inner = [one for one in fresh if codec(one.cid) != RAW]
             good, bad = fetch(self._context.blocks, [one.cid for one in inner])
             for one in inner:
@@ -104,8 +123,9 @@ class Marker:
                         error = wrong
                 if error is not None:
                     if not is_kept():
-                        return
+                        return False
                     self._lost(one, commit, error)
+        return True
 
     def _below(self, one: Reached, block: bytes) -> Iterator[Reached]:
         """What a block links to, which is right at its place; the block is read whole before the first is given."""
@@ -170,15 +190,13 @@ def _role(one: Reached) -> bytes:
 def mark_bucket(context: Context, number: int, bucket: str) -> Part:
     """Look at everything that the kept commits and the changed rows of a bucket reach."""
     part = Part()
-    with Seen() as seen:
-        walk_bucket(context, number, Marker(context, part, bucket, seen), part, bucket)
+    with Marker(context, part, bucket) as marker:
+        walk_bucket(context, number, marker, part, bucket)
     return part
 
 
 def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None, bucket: str) -> None:
     """Give every root of a bucket to a marker: the kept commits, newest first, then the changed bodies."""
-
-
     db = context.db
     for kept in sweep.kept_commits(db, number):
         def is_kept(cid: CID = kept.cid) -> bool:
@@ -208,8 +226,7 @@ def trace(context: Context, targets: frozenset[CID]) -> dict[CID, tuple[str, CID
         def found(one: Reached, commit: CID | None, bucket: str = bucket) -> None:
             ways.setdefault(one.cid, (bucket, commit, one.key, one.trail))
 
-        with Seen() as seen:
-            marker = Marker(context, Part(), bucket, seen, targets, found)
+        with Marker(context, Part(), bucket, targets, found) as marker:
             walk_bucket(context, number, marker, None, bucket)
             for kept in sweep.kept_commits(context.db, number):
                 if kept.cid in targets:

@@ -20,7 +20,6 @@ from mstbucket.services.check.marking import Marker
 from mstbucket.services.check.nodes import fetch
 from mstbucket.services.check.repair_blocks import unreadable
 from mstbucket.services.check.trees import read_commit
-from mstbucket.spill.seen import Seen
 
 _PAGE: Final = 500
 
@@ -125,9 +124,8 @@ def _is_readable(context: Context, number: int, bucket: str, kept: sweep.KeptCom
     met: list[CID] = []
     roots = [(kept.tree, False)] + ([] if kept.versions is None else [(kept.versions, True)])
     for root, versions in roots:
-        with Seen() as seen:
-            Marker(context, part, bucket, seen).tree(kept.cid, root, versions, lambda: True)
-        with Seen() as seen:
-            looking = Marker(context, part, bucket, seen, bad, lambda one, _: met.append(one.cid))
-            looking.tree(kept.cid, root, versions, lambda: True)
+        with Marker(context, part, bucket) as marker:
+            marker.tree(kept.cid, root, versions, lambda: True)
+        with Marker(context, part, bucket, bad, lambda one, _: met.append(one.cid)) as marker:
+            marker.tree(kept.cid, root, versions, lambda: True)
     return not met and not any(one.code.startswith("presence.block") for one in part.findings)
