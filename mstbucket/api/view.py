@@ -28,7 +28,7 @@ from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, 
 from mstbucket.services.past import listing as past_listing
 from mstbucket.services.past import view as views
 from mstbucket.services.past.diff import diff
-from mstbucket.services.past.whole import verify
+from mstbucket.services.past.verify import verify
 
 
 @verbs

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, from_text, to_text
 from mstbucket.core.unixfs import BodyBuilder
@@ -164,8 +164,7 @@ def _empty(context: Context, name: str) -> None:
 
 
 def _sound_of(context: Context, pack: int) -> Iterator[tuple[CID, bytes]]:
-    blocks = sweep.blocks_of_pack(context.db, pack)
-    while batch := list(islice(blocks, _BATCH)):
+    for batch in in_batches(sweep.blocks_of_pack(context.db, pack), _BATCH):
         good, _ = fetch(context.blocks, batch)
         yield from good.items()
 
@@ -198,21 +197,11 @@ def unreadable(context: Context) -> set[CID]:
 
 def _unreadable_of(context: Context, pack: int, limit: int) -> set[CID]:
     bad: set[CID] = set()
-    batch: list[CID] = []
-
-    def look() -> None:
+    for batch in in_batches(sweep.blocks_of_pack(context.db, pack), _BATCH):
         _, failures = fetch(context.blocks, batch)  # which records the damage
         bad.update(failures)
-        batch.clear()
-
-    for cid in sweep.blocks_of_pack(context.db, pack):
-        batch.append(cid)
-        if len(batch) >= _BATCH:
-            look()
-            if len(bad) >= limit:
-                return bad
-    if batch:
-        look()
+        if len(bad) >= limit:
+            break
     return bad
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, dag_cbor_cid
 from mstbucket.core.keys import split_version_key
 from mstbucket.core.manifest import Manifest
@@ -75,8 +76,7 @@ def _repair(
     if lost and not accept_loss:
         return RepairReport(False, 0, lost)
     repaired = 0
-    wrong = _differences(context, number, tree, versions)
-    while page := list(islice(wrong, _PAGE)):
+    for page in in_batches(_differences(context, number, tree, versions), _PAGE):
         blocks = context.blocks.get_many([one.cid for one in page if one.cid is not None])
         made = {cid: manifests.decode(block) for cid, block in blocks.items()}
         with context.db.transaction() as connection:

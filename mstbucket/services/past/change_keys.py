@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, dag_cbor_cid, to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.errors import CommitMoved, Conflict, Unsupported
@@ -26,7 +27,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.objects.versioning import new_id
 from mstbucket.services.tree.flush import check_number, record_fold
-from mstbucket.services.tree.fold import batches, fold, write_pack
+from mstbucket.services.tree.fold import ASKED, fold, write_pack
 from mstbucket.services.tree.snapshot import FLUSH_KEYS, FLUSH_MANIFESTS, read_changes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def load(context: Context, pairs: Sequence[tuple[str, CID | None]], advice: str)
     """
     wanted: list[Wanted] = []
     held = 0
-    for batch in batches(pairs):
+    for batch in in_batches(pairs, ASKED):
         blocks = context.blocks.get_many({cid for _, cid in batch if cid is not None})
         held += sum(map(len, blocks.values()))
         if held > FLUSH_MANIFESTS:
@@ -109,7 +110,7 @@ _Due = tuple[RestoreChange, Wanted]
 
 def due(connection: Connection, head: Head, wanted: Sequence[Wanted]) -> Iterator[list[_Due]]:
     """What has to change for keys to hold what they are to hold: some at a time, in the order of keys."""
-    for batch in batches(sorted(wanted, key=lambda one: one.key.encode())):
+    for batch in in_batches(sorted(wanted, key=lambda one: one.key.encode()), ASKED):
         current = restoring.current_objects(connection, head.bucket, [one.key for one in batch])
         part: list[_Due] = []
         for one in batch:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core import car
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
+from mstbucket.core.batches import in_batches
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.closure import closure
@@ -289,7 +289,7 @@ def _changed(context: Context, lease: Lease, old: CID, new: CID) -> Iterator[tup
     """The keys whose values differ, with the new value and its block, or None and no bytes where it has gone."""
     source = WithEmptyTree(context.blocks)
     found: Iterator[Change] = changes(Tree(source, old), Tree(source, new))
-    while batch := list(islice(found, _MANIFESTS)):
+    for batch in in_batches(found, _MANIFESTS):
         lease.renew()
         blocks = context.blocks.get_many({cid for _, _, cid in batch if cid is not None})
         for key, _, cid in batch:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.changes import Tree, changes
@@ -126,8 +126,7 @@ def _split(context: Context, base: Kept, ours: Kept, theirs: Kept) -> tuple[list
 
 def _loaded(context: Context, both: list[_Both]) -> Iterator[tuple[_Both, list[Manifest | None]]]:
     """The keys that both changed, each with its three objects; times and version ids are no part of them ([PAST-62])."""
-    rest = iter(both)
-    while batch := list(islice(rest, _BATCH)):
+    for batch in in_batches(both, _BATCH):
         sides = [load(context, [(one[0].decode(), one[side]) for one in batch], _ADVICE) for side in (1, 2, 3)]
         for one, *objects in zip(batch, *sides, strict=True):
             yield one, [None if it.manifest is None else without_version(it.manifest) for it in objects]

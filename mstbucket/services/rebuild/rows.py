@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import split_version_key
@@ -12,7 +13,7 @@ from mstbucket.errors import Untrue
 from mstbucket.index import staging
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.rebuild.presence import Presence, in_batches
+from mstbucket.services.rebuild.presence import Presence
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.tree import verified_nodes
 
