@@ -12,7 +12,7 @@ from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import opened, write_all
 from mstbucket.model.looks import Proved
 from mstbucket.model.streams import Readable
-from mstbucket.verify import proof_file
+from mstbucket.verify import proof
 from mstbucket.verify.proved import proved
 
 
@@ -54,6 +54,6 @@ def check_proof(
         raise InvalidInput("a proof is about some commit: name the one that you know, or who has to have signed it")
     known = None if commit is None else from_text(commit)
     with opened(source) as file:
-        found = proof_file.check_proof(file, known, demand.accept, sink)
+        found = proof.check_proof(file, known, demand.accept, sink)
     demand.remember()
     return proved(found)

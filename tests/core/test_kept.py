@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstbucket.core import kept
-from mstbucket.core.kept import DEFAULT, Rules, judge
+from mstbucket.core.keep_rules import DEFAULT, Rules, judge
 from mstbucket.core.times import DAY_MS, EPOCH
 
 HOUR = 3_600_000

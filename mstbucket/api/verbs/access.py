@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.arguments.cors import cors_rules
-from mstbucket.core.s3rules.access_policy import is_public
+from mstbucket.core.s3rules.policy_documents import is_public
 from mstbucket.model.access_policy import BucketAccess
 from mstbucket.model.cors import CorsRule, CorsRules
 from mstbucket.services.blocks.context import Context

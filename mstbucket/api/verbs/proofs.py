@@ -10,7 +10,7 @@ from typing import BinaryIO
 from mstbucket.api.arguments import verbs
 from mstbucket.core.statement import KeyQuestion, PageQuestion
 from mstbucket.files.whole import written
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.looks import Proved, TreePath
 from mstbucket.services.blocks.context import Context

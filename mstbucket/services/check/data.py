@@ -12,10 +12,10 @@ from mstbucket.blobs.names import KEYS, REFS, is_key, parse_ref, parse_secret_re
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError, WrongKey
-from mstbucket.index import scrubbed, sweep
+from mstbucket.index import check_rows, scrubbed
+from mstbucket.index.check_rows import PackRow
 from mstbucket.index.damage import clear_damaged
 from mstbucket.index.rules import damaged_bodies
-from mstbucket.index.sweep import PackRow
 from mstbucket.limits import FINDINGS_MAX
 from mstbucket.packs.frames.data_keys import read_key
 from mstbucket.packs.frames.format import unpack_lengths
@@ -80,7 +80,7 @@ def _read(context: Context, pack: PackRow, stream: BinaryIO) -> tuple[int, list[
     batch: list[tuple[CID, int, int]] = []
 
     def compare() -> int:
-        places = sweep.places_in(context.db, pack.id, [cid for cid, _, _ in batch])
+        places = check_rows.places_in(context.db, pack.id, [cid for cid, _, _ in batch])
         for cid, offset, length in batch:
             place = places.get(cid)
             if place is not None and place != (offset, length) and len(wrong) < FINDINGS_MAX:
@@ -95,7 +95,7 @@ def _read(context: Context, pack: PackRow, stream: BinaryIO) -> tuple[int, list[
             found += compare()
     found += compare() if batch else 0
     if wrong:  # a pack of another name may have taken the place of this one
-        now = sweep.pack_named(context.db, pack.name)
+        now = check_rows.pack_named(context.db, pack.name)
         if now is None or now.id != pack.id or now.state != "ready":
             wrong.clear()
     return found, wrong
@@ -112,8 +112,8 @@ def _find_elsewhere(context: Context, part: Part, pack: PackRow) -> None:
 
         if context.blocks.of_pack(pack.name, read) is None:
             return
-        stray = [cid for cid in sweep.blocks_of_pack(context.db, pack.id) if cid not in inside][:FINDINGS_MAX]
-    now = sweep.pack_named(context.db, pack.name)
+        stray = [cid for cid in check_rows.blocks_of_pack(context.db, pack.id) if cid not in inside][:FINDINGS_MAX]
+    now = check_rows.pack_named(context.db, pack.name)
     if now is None or now.id != pack.id or now.state != "ready":
         return
     for cid in stray:
@@ -125,7 +125,7 @@ def _damaged(context: Context, part: Part, pack: PackRow, error: Exception) -> N
     """Tell which blocks of a damaged pack cannot be read any more; of a pack that is gone the level before has told."""
     if not isinstance(error, NoSuchBlob):
         part.add("data.pack", f"pack {pack.name}: {error}", blob=pack.name)
-    for cid in sweep.blocks_of_pack(context.db, pack.id):
+    for cid in check_rows.blocks_of_pack(context.db, pack.id):
         try:
             context.blocks.get(cid)
         except (CorruptionError, FormatError, StorageError) as lost:
@@ -137,7 +137,7 @@ def _damaged(context: Context, part: Part, pack: PackRow, error: Exception) -> N
 
 def _check_frames(context: Context, part: Part, pack: PackRow) -> None:
     """Compare the frames of a pack in the index with the trailer in the blob, by which a lost database is made again."""
-    rows = sweep.frames_of(context.db, pack.id)
+    rows = check_rows.frames_of(context.db, pack.id)
     try:
         trailer = read_trailer(context.blobs, pack.name, context.encoding.key)
     except (CorruptionError, FormatError) as error:
@@ -159,7 +159,7 @@ def _check_frames(context: Context, part: Part, pack: PackRow) -> None:
         if said != [(entry.stored_length, entry.length) for entry in trailer.entries] or plain != pack.plain:
             raise BrokenFrame("the index has other frames than the blob")
     except BrokenFrame as error:
-        now = sweep.pack_named(context.db, pack.name)
+        now = check_rows.pack_named(context.db, pack.name)
         if now is not None and now.id == pack.id and now.state == "ready":
             part.add("data.frames", f"pack {pack.name}: {error}", blob=pack.name)
 

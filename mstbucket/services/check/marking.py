@@ -14,7 +14,7 @@ from mstbucket.core.cid import CID, RAW, codec, to_text
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import CorruptionError, FormatError, InvalidBlock
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part, Trail, shown_key
@@ -154,7 +154,7 @@ class Marker:
         """Look for the rows of chunks, whose bytes are not read; False where their root was given up."""
         if not chunks or self._found is not None:
             return True
-        lengths = sweep.lengths(self._context.db, [one.cid for one in chunks])
+        lengths = check_rows.lengths(self._context.db, [one.cid for one in chunks])
         for one in chunks:
             length = lengths.get(one.cid)
             if length == one.size and one.height == 0:
@@ -172,7 +172,7 @@ class Marker:
         if self._found is not None:
             return
         kind = kind_of(error)
-        if kind == "lost" and one.cid not in sweep.lengths(self._context.db, [one.cid]):
+        if kind == "lost" and one.cid not in check_rows.lengths(self._context.db, [one.cid]):
             kind = "unknown"
         self._tell(f"presence.block-{kind}", str(error), one, commit)
 
@@ -198,9 +198,9 @@ def mark_bucket(context: Context, number: int, bucket: str) -> Part:
 def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None, bucket: str) -> None:
     """Give every root of a bucket to a marker: the kept commits, newest first, then the changed bodies."""
     db = context.db
-    for kept in sweep.kept_commits(db, number):
+    for kept in check_rows.kept_commits(db, number):
         def is_kept(cid: CID = kept.cid) -> bool:
-            return sweep.is_kept(db, number, cid)
+            return check_rows.is_kept(db, number, cid)
 
         if part is not None:
             part.counts["commits"] += 1
@@ -208,9 +208,9 @@ def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None
         marker.tree(kept.cid, kept.tree, False, is_kept)
         if kept.versions is not None:
             marker.tree(kept.cid, kept.versions, True, is_kept)
-    for body in sweep.changed_bodies(db, number):
-        def has_body(body: sweep.Body = body) -> bool:
-            return sweep.has_body(db, number, body)
+    for body in check_rows.changed_bodies(db, number):
+        def has_body(body: check_rows.Body = body) -> bool:
+            return check_rows.has_body(db, number, body)
 
         key = f"{body.key}@{body.seq}" if body.seq else body.key
         marker.body(body.content, body.size, key, has_body)
@@ -219,7 +219,7 @@ def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None
 def trace(context: Context, targets: frozenset[CID]) -> dict[CID, tuple[str, CID | None, str | None, Trail]]:
     """How blocks are reached: bucket, commit, key, way. One that nothing leads to is not in it."""
     ways: dict[CID, tuple[str, CID | None, str | None, Trail]] = {}
-    for number, bucket in sweep.buckets(context.db):
+    for number, bucket in check_rows.buckets(context.db):
         if len(ways) == len(targets):
             break
 
@@ -228,7 +228,7 @@ def trace(context: Context, targets: frozenset[CID]) -> dict[CID, tuple[str, CID
 
         with Marker(context, Part(), bucket, targets, found) as marker:
             walk_bucket(context, number, marker, None, bucket)
-            for kept in sweep.kept_commits(context.db, number):
+            for kept in check_rows.kept_commits(context.db, number):
                 if kept.cid in targets:
                     ways.setdefault(kept.cid, (bucket, kept.cid, None, (None, kept.cid)))
     return ways

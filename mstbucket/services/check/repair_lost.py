@@ -9,7 +9,7 @@ from mstbucket.core.cid import CID, RAW, codec, to_text
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import CorruptionError, FormatError
-from mstbucket.index import repairs, sweep
+from mstbucket.index import check_rows, repairs
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.tx import enter
 from mstbucket.limits import FINDINGS_MAX
@@ -67,14 +67,14 @@ def repair_lost(context: Context, bucket: str, accept_loss: bool) -> RepairRepor
 
 def _gone(context: Context, number: int, bad: set[CID]) -> Iterator[_Gone]:
     whole = _Bodies(context, bad)
-    for page_of in (sweep.versions_page, sweep.objects_page):
+    for page_of in (check_rows.versions_page, check_rows.objects_page):
         after = ("", 0)
         while page := page_of(context.db, number, after, _PAGE):
             after = (page[-1].key, page[-1].seq)
             for row in page:
                 content, size = row.manifest.content, row.manifest.size
                 if content is not None and size is not None and not whole.is_whole(content, size):
-                    yield _Gone(row.key, row.seq if page_of is sweep.versions_page else None, content)
+                    yield _Gone(row.key, row.seq if page_of is check_rows.versions_page else None, content)
 
 
 class _Bodies:
@@ -91,7 +91,7 @@ class _Bodies:
             if any(cid in self._bad for cid, _, _ in batch):
                 return False
             chunks = [cid for cid, _, _ in batch if codec(cid) == RAW]
-            if len(sweep.lengths(self._context.db, chunks)) != len(set(chunks)):
+            if len(check_rows.lengths(self._context.db, chunks)) != len(set(chunks)):
                 return False
             inner = [one for one in batch if codec(one[0]) != RAW]
             good, failures = fetch(self._context.blocks, [cid for cid, _, _ in inner])
@@ -108,16 +108,16 @@ class _Bodies:
         return True
 
 
-def _unreadable_commits(context: Context, number: int, bucket: str, bad: set[CID]) -> Iterator[sweep.KeptCommit]:
+def _unreadable_commits(context: Context, number: int, bucket: str, bad: set[CID]) -> Iterator[check_rows.KeptCommit]:
     """Commits before the newest that reach what cannot be read."""
     newest = None
-    for kept in sweep.kept_commits(context.db, number):
+    for kept in check_rows.kept_commits(context.db, number):
         newest = kept.seq if newest is None else newest
         if kept.seq != newest and not _is_readable(context, number, bucket, kept, frozenset(bad)):
             yield kept
 
 
-def _is_readable(context: Context, number: int, bucket: str, kept: sweep.KeptCommit, bad: frozenset[CID]) -> bool:
+def _is_readable(context: Context, number: int, bucket: str, kept: check_rows.KeptCommit, bad: frozenset[CID]) -> bool:
     part = Part()
     if read_commit(context, part, "presence", number, bucket, None, kept) is None:
         return False

@@ -22,7 +22,7 @@ from mstbucket.core.mst.diff import Change
 from mstbucket.errors import BlocksMoved, CommitMoved, Conflict, InvalidInput, NoSuchCommit, Unsupported
 from mstbucket.index import merging, restoring
 from mstbucket.index.commits import Head
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.limits import RESTORE_KEYS
 from mstbucket.model.past import MergeConflict, MergeReport, RestoreChange
 from mstbucket.services.blocks.context import Context

@@ -23,7 +23,7 @@ from mstbucket.core.mst.walk import get
 from mstbucket.errors import CommitMoved, Conflict, Unsupported
 from mstbucket.index import restoring
 from mstbucket.index.commits import Head, read_head
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.limits import RESTORE_KEYS
 from mstbucket.model.past import RestoreChange, RestoreReport
 from mstbucket.services.blocks.context import Context

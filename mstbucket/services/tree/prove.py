@@ -13,7 +13,7 @@ from mstbucket.core.s3rules.ranges import parse_range
 from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
 from mstbucket.errors import NoSuchKey
 from mstbucket.files.whole import write_all
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.model.looks import Proved
 from mstbucket.verify.answer import accept_any, answer
 from mstbucket.verify.proved import proved

@@ -14,7 +14,7 @@ import pytest
 import mstbucket
 from mstbucket import KeepPolicy, Store
 from mstbucket.errors import Conflict, NotFound
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
 from mstbucket.services.check import data
 from mstbucket.services.upkeep.compact import Compactor, CompactReport
 
@@ -134,7 +134,7 @@ def test_commits_that_are_given_up_while_they_are_proved_are_proved_to_the_end(
 ) -> None:
     """[CHECK-9] [PAST-3]: the commit stays by a lease, once its rows were read."""
     done: list[str] = []
-    real = sweep.read_state
+    real = check_rows.read_state
 
     def read_state(*arguments: Any) -> Any:
         found = real(*arguments)
@@ -148,7 +148,7 @@ def test_commits_that_are_given_up_while_they_are_proved_are_proved_to_the_end(
             done.append("")
         return found
 
-    monkeypatch.setattr(sweep, "read_state", read_state)
+    monkeypatch.setattr(check_rows, "read_state", read_state)
     assert_clean(full.check("proof"))
     assert len(done) > 1
 

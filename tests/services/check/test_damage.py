@@ -11,7 +11,7 @@ import pytest
 import mstbucket
 from mstbucket.core.cid import from_text, raw_cid, to_text
 from mstbucket.core.mst.node import read_node
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
 from mstbucket.model.findings import LEVELS
 from mstbucket.services.check.found import Part
 from mstbucket.services.check.marking import Marker
@@ -388,8 +388,8 @@ def test_what_a_given_up_commit_shares_with_others_is_looked_at_again(full: mstb
     (lost,) = sql(f"SELECT manifest FROM objects WHERE bucket = {PLAIN} AND key = 'k/050'")[0]
     sql("DELETE FROM blocks WHERE cid = %s", lost)
     context = full._context
-    number = next(number for number, name in sweep.buckets(context.db) if name == "plain")
-    commit = next(iter(sweep.kept_commits(context.db, number)))
+    number = next(number for number, name in check_rows.buckets(context.db) if name == "plain")
+    commit = next(iter(check_rows.kept_commits(context.db, number)))
     part = Part()
     with Marker(context, part, "plain") as marker:
         answers = iter([True, False])  # it is given up between the first look and the second
