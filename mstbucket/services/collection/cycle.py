@@ -57,7 +57,7 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         grace: in ms.
         check: called now and then; what it raises ends the cycle.
     """
-    # For thrift, not for safety: of two that did, one would be overtaken.
+    # This saves work. It is not needed for safety: of two cycles at once, the later one stops the other ([GC-11]).
     with context.db.holding(_LOCK) as alone, ExitStack() as stack:
         if not alone:
             raise Conflict("another process is collecting: repeat the call when it has ended")

@@ -1,4 +1,4 @@
-"""What differs between two commits: exact keys, with what each of them held ([PAST-36])."""
+"""What differs between two commits: each key that does, with what either commit holds under it ([PAST-36])."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def heads(refs: list[Ref]) -> list[Ref]:
 
 
 def branch(head: Ref, refs: list[Ref]) -> Iterator[Ref]:
-    """The commits before `head` on its branch, the newest first, `head` among them. Across a gap, by numbers.
+    """The commits of the branch that ends in `head`, the newest first, `head` included. Numbers lead across a gap.
 
     Of several commits of one number, where no link says which is meant, the one that is first by `_age` is taken.
     """
