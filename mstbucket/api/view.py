@@ -136,7 +136,11 @@ class BucketView(ViewExports):
     list_objects_v2 = list_objects  # boto3's name of it
 
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
-        """Iterate over all keys at the commit that start with `prefix`, in order."""
+        """Iterate over all keys at the commit that start with `prefix`, in order.
+
+        Raises:
+            LeaseLost, CorruptionError: as every method; also in the middle.
+        """
         for found in past_listing.contents(self._view, prefix):
             yield ObjectSummary(found.key, found.size, found.etag, moment(found.modified))
 
@@ -167,6 +171,9 @@ class BucketView(ViewExports):
         Args:
             other: a view of another commit of this bucket, or of any other bucket, such as a fork of it.
             prefix: only keys that start with it; nothing else is looked at.
+
+        Raises:
+            LeaseLost, CorruptionError: as every method, of either view; also in the middle.
         """
         return diff(self._view, other._view, prefix)
 

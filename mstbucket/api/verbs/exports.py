@@ -67,8 +67,14 @@ class Exports(ABC):
     ) -> ExportReport:
         """Write a CARv2: the file of `export_car`, and an index by which tools of IPFS find each block in it.
 
-        Our own readers take the CARv1 in it, which `car extract` gives. Otherwise as `export_car`; a path is needed, since
-        the beginning is written last.
+        Our own readers take the CARv1 in it, which `car extract` gives. The beginning is written last, so it goes to a path.
+
+        Args:
+            path: of the file. It appears when it is complete and durable, and replaces what was there.
+            progress: as for `export_car`.
+
+        Raises:
+            NoSuchCommit, CorruptionError, StorageError: as `export_car`.
         """
         with self._held() as (context, name, lease), replacing(Path(path)) as file:
             return exporting.export_indexed(context, name, lease.commit.cid, file, lease.during(progress))

@@ -54,7 +54,9 @@ class BucketProofs:
             NoSuchCommit: the bucket was never flushed.
             NoSuchKey: bytes of an object are asked for that the commit does not hold.
             InvalidRange: it has no such bytes.
+            InvalidKey: no object can have that key.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
         """
         with self._newest() as (commit, blocks):
             wanted = None
@@ -82,6 +84,7 @@ class BucketProofs:
         Raises:
             NoSuchCommit: the bucket was never flushed.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
         """
         question = PageQuestion(prefix, delimiter or None, start_after or "", max_keys)
         with self._newest() as (commit, blocks):
