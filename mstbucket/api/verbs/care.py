@@ -65,7 +65,6 @@ class StoreCare:
             within: until now; by default the time in which the background work reads every pack once.
 
         Raises:
-            InvalidInput: the time is negative.
             StorageError: the database failed. Repeat the call.
         """
         return coverage_within(self._context, within)
