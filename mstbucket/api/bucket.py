@@ -335,11 +335,19 @@ class Bucket(
         return flushing.flush(self._context, self.name)
 
     def head_commit(self) -> CommitInfo | None:
-        """Return the newest commit, or None before the first flush. Objects changed since are not in it."""
+        """Return the newest commit, or None before the first flush. Objects changed since are not in it.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+        """
         return commits.newest(self._context.db, self.name)
 
     def log(self) -> Iterator[CommitInfo]:
-        """Iterate over the commits this store knows of the bucket, newest first."""
+        """Iterate over the commits this store knows of the bucket, newest first.
+
+        Raises:
+            NoSuchBucket: the bucket has gone; at the first step of the iteration.
+        """
         return commits.log(self._context.db, self.name)
 
     def verify(

@@ -275,7 +275,11 @@ class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settin
         delete_bucket(self._context, name)
 
     def list_buckets(self) -> list[BucketInfo]:
-        """Return every bucket of the store, by name."""
+        """Return every bucket of the store, in the order of names.
+
+        Raises:
+            StorageError: the database failed. Repeat the call.
+        """
         return buckets.list_all(self._context.db)
 
     def get_block(self, cid: str) -> bytes:

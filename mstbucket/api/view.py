@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mstbucket.services.past import listing as past_listing
     from mstbucket.services.past import view as views
     from mstbucket.services.past.diff import diff
-    from mstbucket.services.past.whole import verify
+    from mstbucket.services.past.verify import verify
 else:
     Asked = later("mstbucket.services.objects.list_versions", "Asked")
     versions_page = later("mstbucket.services.objects.list_versions", "versions_page")
@@ -42,7 +42,7 @@ else:
     past_listing = later("mstbucket.services.past.listing")
     views = later("mstbucket.services.past.view")
     diff = later("mstbucket.services.past.diff", "diff")
-    verify = later("mstbucket.services.past.whole", "verify")
+    verify = later("mstbucket.services.past.verify", "verify")
 
 
 @verbs
@@ -150,7 +150,11 @@ class BucketView(ViewExports):
     list_objects_v2 = list_objects  # boto3's name of it
 
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
-        """Iterate over all keys at the commit that start with `prefix`, in order."""
+        """Iterate over all keys at the commit that start with `prefix`, in order.
+
+        Raises:
+            LeaseLost, CorruptionError: as every method; also in the middle.
+        """
         for found in past_listing.contents(self._view, prefix):
             yield ObjectSummary(found.key, found.size, found.etag, moment(found.modified))
 
@@ -181,6 +185,9 @@ class BucketView(ViewExports):
         Args:
             other: a view of another commit of this bucket, or of any other bucket, such as a fork of it.
             prefix: only keys that start with it; nothing else is looked at.
+
+        Raises:
+            LeaseLost, CorruptionError: as every method, of either view; also in the middle.
         """
         return diff(self._view, other._view, prefix)
 

@@ -34,6 +34,17 @@ def failed(what: str, error: OSError) -> StorageError:
     return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
 
+@contextmanager
+def _declared(what: str) -> Iterator[None]:
+    """Make errors of the operating system in the block declared ones; those that are declared already stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(what, error) from error
+
+
 def check_path(path: str | os.PathLike[str]) -> None:
     """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
     name = os.fsdecode(path)
@@ -62,17 +73,22 @@ def check_reachable(path: str | os.PathLike[str]) -> None:
 def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
     check_path(path)
-    try:
-        with open(path, "rb", buffering=buffering) as file:
+    with _declared(f"{os.fsdecode(path)} cannot be read"), open(path, "rb", buffering=buffering) as file:
+        yield file
+
+
+@contextmanager
+def opened(source: str | os.PathLike[str] | Readable) -> Iterator[Readable]:
+    """What a user names to be read: the file at a path, or an open file, which stays open. Failures are declared errors."""
+    if isinstance(source, (str, os.PathLike)):
+        with reading(source) as file:
             yield file
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(f"{os.fsdecode(path)} cannot be read", error) from error
+    else:
+        yield Reading(source)
 
 
 class Reading:
-    """A stream of somebody else's, to read: what it fails with are declared errors. Closing it is its owner's affair."""
+    """A stream of a user's, to read. What it fails with are declared errors. Its owner closes it."""
 
     def __init__(self, stream: Readable) -> None:
         if not hasattr(stream, "read"):
@@ -82,11 +98,8 @@ class Reading:
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
         try:
-            data = self._stream.read(size)
-        except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            raise failed("the CAR cannot be read", error) from error
+            with _declared("the CAR cannot be read"):
+                data = self._stream.read(size)
         except ValueError as error:  # what Python says of a file that is closed
             raise InvalidInput("the CAR cannot be read: the file is closed, or not open for reading") from error
         if not isinstance(data, bytes):
@@ -109,28 +122,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         return
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
-    try:
+    with _declared(f"{path} cannot be written"):
         file = open(beside, "x+b")  # noqa: SIM115 - closed below, before the rename
-    except OSError as error:
-        raise failed(f"{path} cannot be written", error) from error
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        directory = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(directory)
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         finally:
-            os.close(directory)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(f"{path} cannot be written", error) from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
+
+
+@contextmanager
+def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """What a user names to be written: the file at a path, as `replacing` makes it, or an open file, which stays open."""
+    if isinstance(target, (str, os.PathLike)):
+        with replacing(Path(target)) as file:
+            yield file
+    else:
+        yield target
 
 
 @contextmanager
@@ -151,13 +168,8 @@ def _special(path: Path) -> Iterator[BinaryIO]:
 def continuing(path: Path) -> Iterator[BinaryIO]:
     """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
     check_path(path)
-    try:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
-            yield file
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(f"{path} cannot be written", error) from error
+    with _declared(f"{path} cannot be written"), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        yield file
 
 
 def write_all(target: BinaryIO, data: bytes | bytearray) -> int:

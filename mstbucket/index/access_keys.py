@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mstbucket.core.s3rules.access_policy import parse_policy
+from mstbucket.core.s3rules.policy_documents import parse_policy
 from mstbucket.core.times import moment
 from mstbucket.model.access import AccessKey
 from mstbucket.pg.queries import Lookup, one_row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection

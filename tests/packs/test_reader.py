@@ -16,7 +16,8 @@ from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import HashMismatch, MissingBlock, StorageError
 from mstbucket.limits import KIB
 from mstbucket.packs import read as reader
-from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, read_blocks
 from mstbucket.packs.write import PackWriter
 
 ROOT = raw_cid(b"")
@@ -175,8 +176,9 @@ def test_a_pack_that_is_cut_short_is_lost_data_where_it_is_cut(packed: Packed) -
     packed.blobs.blobs["packs/0"] = whole[: len(whole) // 2]
     scan = packed.scan()
     assert scan.get_many(cids[:1_000]) == {cid: packed.blocks[cid] for cid in cids[:1_000]}
-    with pytest.raises(MissingBlock, match=rf"pack packs/0 was cut to {len(whole) // 2} bytes.*{to_text(cids[-1])}"):
+    with pytest.raises(MissingBlock, match=rf"pack packs/0 was cut to {len(whole) // 2} bytes.*{to_text(cids[-1])}") as lost:
         scan.get_many(cids[-1:])
+    assert str(lost.value).count("restore the pack") == 1
 
 
 def test_a_block_that_the_index_does_not_know(packed: Packed) -> None:

@@ -10,13 +10,13 @@ from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
     from mstbucket.api.arguments.cors import cors_rules
-    from mstbucket.core.s3rules.access_policy import is_public
+    from mstbucket.core.s3rules.policy_documents import is_public
     from mstbucket.model.access_policy import BucketAccess
     from mstbucket.model.cors import CorsRule, CorsRules
     from mstbucket.services.policy import access
 else:
     cors_rules = later("mstbucket.api.arguments.cors", "cors_rules")
-    is_public = later("mstbucket.core.s3rules.access_policy", "is_public")
+    is_public = later("mstbucket.core.s3rules.policy_documents", "is_public")
     access = later("mstbucket.services.policy.access")
 
 

@@ -19,7 +19,7 @@ from mstbucket.index import blocks
 from mstbucket.index.blocks import FoundBlock
 from mstbucket.index.tx import StoreTx
 from mstbucket.limits import CHUNK_SIZE, MIB
-from mstbucket.packs.read import Location
+from mstbucket.packs.plan import Location
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, CID_SIZE, dag_cbor_cid, to_text
 from mstbucket.core.keys import split_version_key, version_key
 from mstbucket.core.mst.build import build
@@ -162,13 +163,7 @@ def _lost(context: Context, head: Head, root: CID | None, aside: _Aside, key_max
 def _look_at_manifests(context: Context, asides: tuple[_Aside, ...]) -> None:
     """Read the manifests that are in the store, so that the packs which have lost one are recorded as damaged ([PUT-13])."""
     for aside in asides:
-        batch: list[CID] = []
-        for _, cid in aside.pairs():
-            batch.append(cid)
-            if len(batch) >= _BATCH:
-                fetch(context.blocks, batch)
-                batch.clear()
-        if batch:
+        for batch in in_batches((cid for _, cid in aside.pairs()), _BATCH):
             fetch(context.blocks, batch)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -57,7 +58,7 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         grace: in ms.
         check: called now and then; what it raises ends the cycle.
     """
-    # For thrift, not for safety: of two that did, one would be overtaken.
+    # This saves work. It is not needed for safety: of two cycles at once, the later one stops the other ([GC-11]).
     with context.db.holding(_LOCK, patience=PATIENCE) as alone, ExitStack() as stack:
         if not alone:
             raise Conflict(
@@ -86,14 +87,21 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         sweep = Sweep(context, start, packs, grace)
         sweep.run(counted, check)
         context.blobs.delete_many(old)
-    until = collection.last(context.db)
     return Cycle(
         replace(
             report, freed=sweep.freed, packs=sweep.packs, packs_bytes=sweep.packs_bytes, strays_removed=len(old),
-            undo_until=None if until is None or until.until is None else moment(until.until),
+            undo_until=_undo_until(context, sweep),
         ),
         thin,
     )  # fmt: skip
+
+
+def _undo_until(context: Context, sweep: Sweep) -> datetime | None:
+    """Until when what this cycle removed can be brought back; None where it removed nothing, or for good."""
+    if not sweep.freed.blocks and not sweep.packs:
+        return None
+    last = collection.last(context.db)
+    return None if last is None or last.until is None else moment(last.until)
 
 
 class Sweep:

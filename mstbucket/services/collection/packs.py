@@ -16,8 +16,8 @@ SECTION: Final = CID_SIZE + 2  # bytes of a pack beside a block: its CID and its
 class Packs:
     """The packs that were ready when a cycle began, in 48 bytes each: rows that lead to each, and how many went.
 
-    A pack that is ready never gets another row, but by an undo. So once all rows that were counted are removed, none is
-    left. Where others removed or moved some, the pack waits for the next cycle.
+    Only an undo gives a ready pack another row. So once all counted rows are removed, none is left. Where others removed or
+    moved some of them, the pack waits for the next cycle.
     """
 
     def __init__(self, ready: Iterable[ReadyPack]) -> None:

@@ -23,7 +23,7 @@ from mstbucket.spill.seen import Seen
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-#: Writers are short. Who waits longer for the barrier stops all writers for as long; so it lets go, and tries again.
+#: Whoever waits for the barrier stops all writers meanwhile. Writers are short: so it gives up after this, and tries again.
 BARRIER_WAIT: Final = "1s"
 ATTEMPTS: Final = 30
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core import car
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
+from mstbucket.core.batches import in_batches
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.closure import closure
@@ -89,7 +89,7 @@ def import_delta(
         blocks.seal()
         blocks.record()
         _check_delta(context, statement, order, lease)
-        sections = _said(lease, closure(context.blocks.scan(), to.cid, stack.enter_context(Seen())))
+        sections = _sections(lease, closure(context.blocks.scan(), to.cid, stack.enter_context(Seen())))
         whole = Pieces(piece for one in (iter([car.header(to.cid)]), sections) for piece in one)
         for _ in stack.enter_context(Replay(whole)):  # [DELTA-7]
             pass
@@ -129,7 +129,7 @@ def import_next(
 
 
 def _bucket_at(context: Context, statement: DeltaStatement, name: str | None) -> str:
-    """The bucket that a delta is for: the one that is named, or the only one that is at its base, or at its commit."""
+    """The bucket that a delta is for: the named one; else the only one at its base, or at its commit."""
     if name is not None and buckets.exists(context.db, name):
         return name
     for cid in (statement.base, statement.commit) if name is None else ():
@@ -225,7 +225,8 @@ def _check_delta(context: Context, statement: DeltaStatement, order: _Order, lea
         raise ExtraBlock(f"block {to_text(cid)} is no part of the delta").about(cid=cid)
 
 
-def _said(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
+def _sections(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
+    """The blocks as sections of a CAR; the lease is renewed on the way."""
     for cid, block in found:
         lease.renew()
         yield car.section(cid, block)
@@ -286,10 +287,10 @@ def _fill_versions(
 
 
 def _changed(context: Context, lease: Lease, old: CID, new: CID) -> Iterator[tuple[bytes, CID | None, bytes]]:
-    """The keys whose values differ, with the new value and its block, or None and no bytes where it has gone."""
+    """The keys whose values differ, each with its new value and that block; None and no bytes where the key has gone."""
     source = WithEmptyTree(context.blocks)
     found: Iterator[Change] = changes(Tree(source, old), Tree(source, new))
-    while batch := list(islice(found, _MANIFESTS)):
+    for batch in in_batches(found, _MANIFESTS):
         lease.renew()
         blocks = context.blocks.get_many({cid for _, _, cid in batch if cid is not None})
         for key, _, cid in batch:

@@ -66,7 +66,7 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
 
 
 def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
-    """The state of the held commit as the first of another bucket ([COM-21]). Who signed that one has not signed this."""
+    """The first commit of the new bucket: the state of the held one, without its signature ([COM-21])."""
     return replace(
         commits.decode(context.blocks.get(lease.commit.cid)),
         bucket=bucket_id(secrets.token_bytes(16)),
@@ -82,7 +82,7 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
 
 
 def _fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
-    """Take the rows of the two trees: the source's where they are the same, the others from their manifests."""
+    """Take the rows of the two trees: from the source's rows where they are the same, else from the manifests."""
     held = lease.commit
     objects = _watched(lease, walk(context.blocks, held.tree))
     versions = () if held.versions is None else _watched(lease, walk(context.blocks, held.versions))

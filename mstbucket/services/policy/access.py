@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mstbucket.core.s3rules import cors
-from mstbucket.core.s3rules.access_policy import parse_policy
+from mstbucket.core.s3rules.policy_documents import parse_policy
 from mstbucket.errors import NoSuchBucketPolicy, NoSuchCORSConfiguration
 from mstbucket.index import documents
 from mstbucket.index.documents import Kind

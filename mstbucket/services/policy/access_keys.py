@@ -9,7 +9,7 @@ from base64 import b32encode
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.core.s3rules.access_policy import parse_policy
+from mstbucket.core.s3rules.policy_documents import parse_policy
 from mstbucket.core.times import EPOCH
 from mstbucket.errors import InvalidInput, NoSuchAccessKey, WrongKey
 from mstbucket.index import access_keys as rows

@@ -13,6 +13,7 @@ flush publishes.
 
 from __future__ import annotations
 
+from mstbucket.core.batches import in_batches
 from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
 from mstbucket.index import commits, dirty, space
 from mstbucket.index.commits import read_head
@@ -22,7 +23,7 @@ from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.tree.fold import Folded, batches, fold, write_pack
+from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
@@ -121,7 +122,7 @@ def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
     A key may have been overwritten since the snapshot, and its old body collected. The bodies in this pack are safe.
     """
     named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
-    for batch in batches(sorted(named - pack.cids)):
+    for batch in in_batches(sorted(named - pack.cids), ASKED):
         if tx.touch(batch) != len(batch):
             raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
 

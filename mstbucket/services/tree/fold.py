@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from mstbucket.core import commit as commits
+from mstbucket.core.batches import in_batches
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
@@ -19,8 +19,7 @@ from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
 from mstbucket.signing.keys import Signer
 
-_BATCH: Final = 1000  # blocks asked for at a time
-_Item = TypeVar("_Item")
+ASKED: Final = 1000  # blocks or rows asked for by one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class WithEmptyTree:
 def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
     """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
     total = 0
-    for batch in batches(replaced):
+    for batch in in_batches(replaced, ASKED):
         found = blocks.get_many(set(batch))
         total += sum(decode_fast(found[cid])["size"] for cid in batch)
     return total
@@ -102,7 +101,7 @@ def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, fo
     # A manifest that moves from one tree to the other is in the store already.
     known = {*folded.objects.replaced, *folded.versions.replaced}
     new = [*_in_export_order(snapshot, folded.objects, known), *_in_export_order(snapshot, folded.versions, known)]
-    for batch in batches(new):
+    for batch in in_batches(new, ASKED):
         manifests_here = [snapshot.blocks[cid] for cid, _ in batch if cid in snapshot.blocks]
         bodies = blocks.inline_bodies({content for _, content, _ in manifests_here if content is not None})
         for cid, block in batch:
@@ -124,10 +123,3 @@ def _in_export_order(snapshot: Snapshot, applied: Applied, known: set[bytes]) ->
             stack.extend(link for link, _ in reversed(links_of(cid, node)))
         elif cid in snapshot.blocks and cid not in known:
             yield cid, snapshot.blocks[cid].block
-
-
-def batches(items: Sequence[_Item]) -> Iterator[list[_Item]]:
-    """The items, in lists of the size of one question to the database."""
-    rest = iter(items)
-    while batch := list(islice(rest, _BATCH)):
-        yield batch

@@ -13,7 +13,6 @@ nothing leads to; another import of the file counts on them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
@@ -22,7 +21,6 @@ from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
-from mstbucket.files.whole import Reading, reading
 from mstbucket.index import buckets, commits, staging
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
@@ -36,20 +34,18 @@ _EVERY: Final = 4096  # events between two calls of `progress`
 
 def import_car(
     context: Context,
-    source: str | os.PathLike[str] | Readable,
+    stream: Readable,
     name: str | None,
     progress: Callable[[int], object] | None,
-    expected: CID | None = None,
-    accept: Callable[[CID, Commit], object] | None = None,
+    expected: CID | None,
+    accept: Callable[[CID, Commit], object],
 ) -> str:
     """Make a bucket of a CAR and return its name; see `Store.import_car`."""
     if name is not None:
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
-        stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-        replay = stack.enter_context(Replay(Reading(stream), expected))
-        if accept is not None:
-            accept(replay.root, replay.commit)
+        replay = stack.enter_context(Replay(stream, expected))
+        accept(replay.root, replay.commit)
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(ImportRows(buckets.reserve_number(context.db)))

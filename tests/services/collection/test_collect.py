@@ -444,9 +444,11 @@ def test_all_waits_as_long_as_the_cycle_says(store: mstbucket.Store, bucket: mst
     for n in range(3):
         bucket.put_object(f"{n}", LARGE + b"%d" % n)
         bucket.delete_object(f"{n}")
+    assert store.collect(grace=60, dry_run=True).undo_until is None
     report = store.collect(force=True, grace=60)
     assert ask(store, "SELECT DISTINCT p.until = c.until FROM packs p, collections c WHERE p.until IS NOT NULL") == [(True,)]
     assert report.undo_until is not None
+    assert store.collect(force=True, grace=60).undo_until is None, "it removed nothing"
 
 
 @pytest.mark.parametrize(("compression", "encryption"), [("zstd", None), (None, "KEY"), ("zstd", "KEY")])
