@@ -86,5 +86,6 @@ def common(parser: argparse.ArgumentParser, unset: Any) -> None:
     off = False if unset is None else unset
     group.add_argument("--store", metavar="DIR", default=unset, help="directory of the store")
     group.add_argument("--json", action="store_true", default=off, help="results as one JSON object per line")
-    group.add_argument("-q", "--quiet", action="store_true", default=off, help="no line per object, no progress")
+    group.add_argument("-q", "--quiet", action="store_true", default=off, help="only results and errors: no progress")
+    group.add_argument("-v", "--verbose", action="store_true", default=off, help="a line for every object, too")
     group.add_argument("--debug", action="store_true", default=off, help="show where in the program an error arose")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
@@ -13,7 +13,15 @@ from mstbucket.cli.exits import one_line
 from mstbucket.cli.hiding import hide
 
 PROGRAM: Final = "mstbucket"
-_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+_erasers: Final[list[Callable[[], None]]] = []
+
+
+def keep_clear(erase: Callable[[], None] | None) -> None:
+    """Have *erase* called before anything is printed: a line that is drawn on the terminal has to make room."""
+    _erasers[:] = [] if erase is None else [erase]
 
 
 class Output:
@@ -22,27 +30,46 @@ class Output:
     Args:
         as_json: one JSON object per line, ASCII only, instead of text.
         quiet: text lines that only report progress are left out; JSON never is.
+        verbose: with a line for each of many things that were done.
     """
 
-    def __init__(self, as_json: bool, quiet: bool) -> None:
+    def __init__(self, as_json: bool, quiet: bool, verbose: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.verbose = verbose
 
     def emit(self, record: Mapping[str, object], text: str) -> None:
         """Print a result: `record` for programs, or `text` for people."""
+        _make_room()
         # [CLI-8] one object per line; ASCII, so that no locale and no terminal can change it
         print(json.dumps(record, default=_plain) if self.as_json else text)
 
     def report(self, record: Mapping[str, object], text: str) -> None:
-        """Print that one of many things was done; `--quiet` keeps it from people."""
+        """Print that something was done; `--quiet` keeps it from people."""
         if self.as_json or not self.quiet:
             self.emit(record, text)
+
+    def item(self, record: Mapping[str, object], text: str) -> None:
+        """Print that one of many things was done; people see it with `--verbose` only ([CLI-152])."""
+        if self.as_json or (self.verbose and not self.quiet):
+            self.emit(record, text)
+
+    def total(self, record: Mapping[str, object], text: str) -> None:
+        """Print what many things came to; programs have counted them themselves."""
+        if not self.as_json:
+            self.report(record, text)
 
 
 def tell(text: str) -> None:
     """Print on stderr, or not at all where that cannot be: it changes neither what a command does nor its exit code."""
+    _make_room()
     with suppress(OSError):
         print(text, file=sys.stderr)
+
+
+def _make_room() -> None:
+    for erase in _erasers:
+        erase()
 
 
 def warn(text: str) -> None:
@@ -76,9 +103,9 @@ def human_size(size: int) -> str:
     if size < 1024:
         return f"{size} Bytes"
     value = float(size)
-    for unit in _UNITS:
+    for unit in UNITS:
         value /= 1024
-        if round(value * 10) < 10240 or unit == _UNITS[-1]:
+        if round(value * 10) < 10240 or unit == UNITS[-1]:
             break
     return f"{value:.1f} {unit}"
 
