@@ -14,6 +14,7 @@ def commits(add: Adder) -> None:
     command = add("log", "commits:log", "list the commits of a bucket, newest first")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("-n", type=whole_number, metavar="N", help="at most so many")
+    command.add_argument("--graph", action="store_true", help="draw what was forked off, and what was merged into it")
 
     command = add(
         "diff", "differences:diff", "list what differs between two commits, of a bucket or of two",

@@ -39,13 +39,16 @@ def buckets(add: Adder) -> None:
 
     command = add(
         "lifecycle", "lifecycle:run", "show, set, remove or carry out the rules that delete old objects",
-        "FILE is a JSON array of rules, each as 'show --json' prints it: expiration_days, noncurrent_days, prefix, tags, …",
+        "'put' takes S3's own JSON, as 'aws s3api put-bucket-lifecycle-configuration' does, and 'get' prints it. 'set' "
+        "takes the same, or an array of rules as 'show --json' prints them.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")
-    command.add_argument("action", choices=["show", "set", "rm", "run"], nargs="?", default="show", help="by default show")
-    command.add_argument("file", metavar="FILE", nargs="?", help="with 'set': the rules; '-' is standard input")
+    actions = ["show", "get", "put", "set", "rm", "run"]
+    command.add_argument("action", choices=actions, nargs="?", default="show", help="by default show")
+    command.add_argument("file", metavar="FILE", nargs="?", help="with 'put' and 'set': the rules; '-' is standard input")
 
     command = add("status", "buckets:status", "say which store is used, and what is in it")
+    command.add_argument("--usage", action="store_true", help="also what it takes on disk, and what each bucket holds")
 
 
 def objects(add: Adder) -> None:

@@ -155,5 +155,17 @@ def _store(add: Adder) -> None:
     command.add_argument("name", metavar="NAME", nargs="?")
     command.add_argument("value", metavar="VALUE|default", nargs="?", type=number_or_default)
 
+    command = add(
+        "dump", "store_commands:dump", "write a backup of the store: its database, and its blobs",
+        "The store may be in use. Repeated into the same DIR, it copies new blobs only. A backup never gets smaller: begin "
+        "a new one now and then. The secrets of access keys are in it; the key of an encrypted store is not.",
+    )  # fmt: skip
+    command.add_argument("directory", metavar="DIR", help="the backup; made if it is not there")
+    command = add(
+        "restore", "store_commands:restore", "make a new embedded store of a backup",
+        "The new store is the directory of --store, which must not be there or be empty.",
+    )  # fmt: skip
+    command.add_argument("directory", metavar="DIR", help="what 'store dump' has written")
+
     add("compact", "store_commands:compact", "compact small packs into few, and remove what crashes have left")
     add("migrate", "store_commands:migrate", "bring the schema of the store's database up to what this version needs")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.hiding import hide
 
 PROGRAM: Final = "mstbucket"
+_CID: Final = re.compile(r"\bbaf[a-z2-7]{56}")
 UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -42,7 +45,7 @@ class Output:
         """Print a result: `record` for programs, or `text` for people."""
         _make_room()
         # [CLI-8] one object per line; ASCII, so that no locale and no terminal can change it
-        print(json.dumps(record, default=_plain) if self.as_json else text)
+        print(json.dumps(record, default=_plain) if self.as_json else _folded(text, sys.stdout))
 
     def report(self, record: Mapping[str, object], text: str) -> None:
         """Print that something was done; `--quiet` keeps it from people."""
@@ -64,7 +67,7 @@ def tell(text: str) -> None:
     """Print on stderr, or not at all where that cannot be: it changes neither what a command does nor its exit code."""
     _make_room()
     with suppress(OSError):
-        print(text, file=sys.stderr)
+        print(_folded(text, sys.stderr), file=sys.stderr)
 
 
 def _make_room() -> None:
@@ -113,6 +116,32 @@ def human_size(size: int) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 object`, `2,048 objects`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _folded(text: str, stream: TextIO) -> str:
+    """The text as it is; on a terminal a line with a CID is broken at a space, so that the CID can be copied whole."""
+    if _CID.search(text) is None or not stream.isatty():
+        return text
+    with suppress(OSError, ValueError):
+        columns = os.get_terminal_size(stream.fileno()).columns
+        return "\n".join(fold(line, columns) for line in text.split("\n"))
+    return text
+
+
+def fold(line: str, columns: int) -> str:
+    """A line that is too long for a terminal, broken at spaces, so that no CID goes on in the next line ([CLI-158])."""
+    if columns <= 0 or len(line) <= columns or _CID.search(line) is None:
+        return line
+    done, rest = [], line
+    while len(rest) > columns:
+        at = rest.rfind(" ", len(rest) - len(rest.lstrip()) + 1, columns + 1)
+        if at < 0:
+            at = rest.find(" ", columns)
+        if at < 0:
+            break
+        done.append(rest[:at].rstrip())
+        rest = "    " + rest[at:].lstrip()
+    return "\n".join([*done, rest])
 
 
 def _plain(value: object) -> object:

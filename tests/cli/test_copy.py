@@ -338,7 +338,7 @@ def test_an_empty_directory_is_no_error(cli: Any, bucket: str, tmp_path: Path) -
     """[CLI-21]"""
     (tmp_path / "in").mkdir()
     ran = cli("cp", "-r", tmp_path / "in", f"mst://{bucket}")
-    assert (ran.code, ran.out, ran.err) == (0, b"", "")
+    assert (ran.code, ran.lines, ran.err) == (0, [f"upload: 0 objects (0 Bytes) to mst://{bucket}/"], "")
 
 
 def test_an_object_that_is_damaged_is_said_and_the_rest_copied(

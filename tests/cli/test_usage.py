@@ -40,7 +40,8 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
         "sign", "tree show", "serve", "key new", "key show", "key succeed", "key create", "key ls", "key rotate",
         "key disable", "key enable", "key rm", "key policy",
         "check", "doctor", "repair blocks", "repair index", "repair tree", "repair lost",
-        "store validate", "store copy", "store reencode", "store set", "store compact", "store migrate",
+        "store validate", "store copy", "store reencode", "store set", "store dump", "store restore",
+        "store compact", "store migrate",
         "collect", "rebuild", "maintain", "psql", "demo", "completion",
     ]  # fmt: skip
     for _, parser in commands():

@@ -53,7 +53,8 @@ def test_each_block_damaged_in_turn_hurts_what_needs_it_and_nothing_else(example
         hurt_data = data[: at + len(block) - 1] + bytes([block[-1] ^ 1]) + data[at + len(block) :]
         found, hurt = survey(hurt_data)
         assert found.damaged == 1
-        assert found.first is not None and 0 < at - 36 - found.first <= 9
+        assert found.first is not None
+        assert 0 < at - 36 - found.first <= 9
         assert found.ends is None
         expected = {key for key, closure in closures.items() if cid in closure}
         if cid == root:

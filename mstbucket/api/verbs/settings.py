@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mstbucket.api.arguments import verbs
 from mstbucket.index import settings
-from mstbucket.model.settings import StoreSettings, Unflushed
+from mstbucket.model.settings import StoreSettings, Unflushed, Usage
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.upkeep.settings import change
 
@@ -36,3 +36,10 @@ class Settings:
     def unflushed(self) -> Unflushed:
         """Return how much the database has that no commit has, and how old the oldest of it is. It would be lost with it."""
         return settings.unflushed(self._context.db)
+
+    def usage(self) -> Usage:
+        """Return what the database takes on the server's disk, and what each bucket holds.
+
+        Every version of every object is counted, so it takes seconds where there are millions. What the blobs take: `space`.
+        """
+        return settings.usage(self._context.db)
