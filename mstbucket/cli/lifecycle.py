@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     setting = arguments.action in ("set", "put")
     if (arguments.file is None) == setting:
         raise InvalidInput("lifecycle takes a file with 'put' or 'set', and only then; '-' is standard input")
-    rules = _rules(_read(arguments.file)) if arguments.file is not None else []
+    rules = _rules(_read(arguments.file), arguments.file) if arguments.file is not None else []
     with open_store(arguments) as store:
         bucket = store.bucket(name)
         if arguments.action == "run":
@@ -85,7 +85,7 @@ def _read(file: str) -> str:
         raise InvalidInput(f"{file} is no JSON: it is not UTF-8") from error
 
 
-def _rules(text: str) -> list[LifecycleRule]:
+def _rules(text: str, file: str) -> list[LifecycleRule]:
     """The rules that a file holds: S3's JSON, or an array of objects whose names are the fields of `LifecycleRule`."""
     from mstbucket import LifecycleRule
     from mstbucket.api.arguments.rules import lifecycle_rules
@@ -94,7 +94,7 @@ def _rules(text: str) -> list[LifecycleRule]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"the rules are no JSON: {error}") from error
+        raise InvalidInput(f"the rules are no JSON, in {file!r}: {error}") from error
     except RecursionError as error:
         raise InvalidInput("the rules are nested too deeply to be any") from error
     if is_s3(found):
@@ -104,7 +104,8 @@ def _rules(text: str) -> list[LifecycleRule]:
                 expiration["Date"] = _date(expiration["Date"])
         return lifecycle_rules(found)
     if not isinstance(found, list) or not all(isinstance(rule, dict) for rule in found):
-        raise InvalidInput("the rules have to be a JSON array of objects, as 'lifecycle show --json' prints them, one each")
+        raise InvalidInput("the rules have to be S3's {\"Rules\": […]}, or a JSON array of objects, each as "
+                           "'lifecycle show --json' prints it")  # fmt: skip
     known = {field.name for field in dataclasses.fields(LifecycleRule)}
     for rule in found:
         if unknown := sorted(rule.keys() - known):

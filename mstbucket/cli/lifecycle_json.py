@@ -25,7 +25,7 @@ _ACTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 def is_s3(found: object) -> bool:
     """Whether JSON is S3's: an object with `Rules`, or a list of rules that have a `Status`."""
     if isinstance(found, dict):
-        return True
+        return "Rules" in found
     return isinstance(found, list) and any(isinstance(rule, dict) and "Status" in rule for rule in found)
 
 

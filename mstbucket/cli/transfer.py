@@ -134,8 +134,8 @@ def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) 
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
-def check_new_file(target: str, force: bool, out: Output) -> None:
-    """Refuse a place to which no CAR can be written, before any work is done."""
+def check_new_file(target: str, force: bool | None, out: Output) -> None:
+    """Refuse a place to which nothing can be written, before any work is done; *force* is None where there is no --force."""
     _check_file(target)
     if target.endswith("/"):
         raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
@@ -144,7 +144,8 @@ def check_new_file(target: str, force: bool, out: Output) -> None:
     if target == STREAM:
         refuse_terminal(sys.stdout.buffer, "standard output")
     elif os.path.lexists(target) and not force:  # [CLI-22] never replaced unasked
-        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+        advice = "name a new one" if force is None else "--force replaces it"
+        raise FileExistsError(errno.EEXIST, f"the file is there already; {advice}", target)
 
 
 def _check_file(path: str) -> None:

@@ -148,7 +148,7 @@ def test_other_errors(error: BaseException, code: int) -> None:
     ("argv", "says"),
     [
         ([], "which command?"),
-        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["nonsense"], "there is no command 'nonsense'; see mstbucket --help"),
         (["cp", "a"], "the following arguments are required: TARGET"),
         (["ls", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["--store"], "argument --store: expected one argument"),
