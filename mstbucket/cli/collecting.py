@@ -47,7 +47,7 @@ def _lines(report: CollectReport) -> Iterator[str]:
     else:
         yield (f"removed: {_amount(report.freed)}, and {count(report.packs, 'pack')} ({human_size(report.packs_bytes)}); "
                f"written again: {count(report.rewritten, 'thin pack')}")  # fmt: skip
-        if report.undo_until is not None and report.freed.blocks:
+        if report.undo_until is not None and (report.freed.blocks or report.packs):
             yield f"'collect --undo' brings it back until {local_time(report.undo_until)}; then its room is free"
     if report.strays:
         yield f"blobs that the index does not know: {len(report.strays):,}, removed {report.strays_removed:,}"

@@ -120,7 +120,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("car join FILE FILE", 2, "arguments are required: OUT"),
     ("car join FILE FILE FILE", 4, "--force replaces it"),
     ("prove mst://BUCKET DIR/p", 2, "name a key"),
-    ("check-proof FILE", 2, "--commit CID, or its signer by --signer"),
+    ("check-proof FILE", 2, "name the one you know by --commit CID"),
     ("inspect FILE", 5, "the file ends inside"),
     ("block get", 2, "arguments are required: CID"),
     ("block ls x", 2, "'x' is not a CID"),
