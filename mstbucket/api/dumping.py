@@ -1,4 +1,4 @@
-"""A store in one directory, as a backup: a dump of its database, and its blobs; and a new store made of it ([CLI-153], [CLI-154])."""
+"""A backup of a whole store in one directory, database and blobs, and a new store made of it ([CLI-153], [CLI-154])."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ def objects(add: Adder) -> None:
         "A target that ends with a slash, or is a directory, is a folder to copy into. With -r, source and target are "
         "folders. Keys that cannot be file names are escaped on the way out, and restored by copying in.",
     )  # fmt: skip
-    command.add_argument("source", metavar="SOURCE")
-    command.add_argument("target", metavar="TARGET")
+    command.add_argument("source", metavar="SOURCE", help="a file, a directory, mst://BUCKET/KEY, or '-'")
+    command.add_argument("target", metavar="TARGET", help="the same; one of the two is in a bucket")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below a directory or a prefix")
     command.add_argument("--no-follow-symlinks", action="store_true", help="leave out symbolic links when copying in")
     version_id(command, "of the source: copy this version")
@@ -110,8 +110,8 @@ def _sync(add: Adder) -> None:
         "One side is mst://BUCKET/PREFIX, the other a directory or mst://. What has the same size is taken for equal where "
         "the times say so, and is compared byte by byte where they do not; spec/store/21-sync.md has the rules.",
     )  # fmt: skip
-    command.add_argument("source", metavar="SOURCE")
-    command.add_argument("target", metavar="TARGET")
+    command.add_argument("source", metavar="SOURCE", help="a directory, mst://BUCKET/PREFIX, or s3://BUCKET/PREFIX")
+    command.add_argument("target", metavar="TARGET", help="the same; one of the two is mst://…")
     command.add_argument("--delete", action="store_true", help="remove from the target what the source lacks")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would be done, and do nothing")
     command.add_argument("--size-only", action="store_true", help="what has the same size is equal")
