@@ -25,7 +25,7 @@ def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """
     parser = Parser(
         prog=PROGRAM,
-        description="S3-style buckets. One short identifier stands for all that is in a bucket; a bucket is exported as one file.",
+        description="S3-style buckets, each with one short identifier for all that is in it, and each exported as one file.",
         epilog=_EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
