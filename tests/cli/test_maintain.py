@@ -238,4 +238,4 @@ def test_without_the_library_a_key_command_says_what_to_install(tmp_path: Path, 
     script = f"import sys; sys.modules['cryptography'] = None; from mstbucket.cli.main import main; sys.exit(main({words}))"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 7
-    assert "install mstbucket[crypto]" in done.stderr
+    assert "pip install '.[crypto]'" in done.stderr
