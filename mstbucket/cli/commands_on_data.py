@@ -11,8 +11,8 @@ from mstbucket.cli.adding import Adder, whole_number
 def buckets(add: Adder) -> None:
     command = add(
         "mb", "buckets:make", "make a bucket, and the store if there is none",
-        "Compression and encryption are settings of the store, since equal blocks of all its buckets are stored once: set them by "
-        "'store reencode', as soon as the store is made.",
+        "Compression and encryption are settings of the store, since equal blocks of all its buckets are stored once: set "
+        "them by 'store reencode', as soon as the store is made.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("--object-lock", action="store_true", help="with versioning and object lock, for good")
