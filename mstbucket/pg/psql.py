@@ -28,9 +28,8 @@ def run_psql(url: str, programs: Programs, arguments: Sequence[str]) -> int:
     Raises:
         Unsupported: there is no `psql`.
     """
-    variables = _variables(url)
-    variables["PGOPTIONS"] = f"{variables.get('PGOPTIONS', '')} {READ_ONLY}".strip()
-    return subprocess.run([_find("psql", programs), *arguments], env=os.environ | variables, check=False).returncode
+    program = _find("psql", programs)
+    return subprocess.run([program, *arguments], env=os.environ | _variables(url, READ_ONLY), check=False).returncode
 
 
 def run_dump(url: str, programs: Programs, file: Path) -> None:
@@ -76,8 +75,8 @@ def _find(name: str, programs: Programs) -> str:
     return on_path
 
 
-def _variables(url: str) -> dict[str, str]:
-    """What libpq reads from the environment in place of a connection string."""
+def _variables(url: str, options: str = "") -> dict[str, str]:
+    """What libpq reads from the environment in place of a connection string, with settings of the session beside its own."""
     variables = {option.keyword.decode(): option.envvar for option in pq.Conninfo.get_defaults()}
     given = conninfo.conninfo_to_dict(url)
     found = {}
@@ -85,4 +84,6 @@ def _variables(url: str) -> dict[str, str]:
         variable = variables.get(keyword)
         if variable is not None and value is not None:
             found[variable.decode()] = str(value)
+    if options:
+        found["PGOPTIONS"] = f"{found.get('PGOPTIONS', '')} {options}".strip()
     return found

@@ -126,7 +126,7 @@ def test_no_argument_of_psql_tells_the_connection(cli: Run, monkeypatch: pytest.
     """[CLI-111]"""
     from mstbucket.pg import psql
 
-    variables = psql._variables("postgresql://me:word@example.org:7/db?sslmode=require&options=-cjit%3Doff")
+    variables = psql._variables("postgresql://me:word@example.org:7/db?sslmode=require&options=-cjit%3Doff", psql.READ_ONLY)
     assert (variables["PGPASSWORD"], variables["PGHOST"], variables["PGSSLMODE"]) == ("word", "example.org", "require")
     assert variables["PGOPTIONS"].startswith("-cjit=off -c ")
     seen: list[list[str]] = []
