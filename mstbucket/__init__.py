@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
     from mstbucket.model.repairs import Loss, RepairReport
-    from mstbucket.model.settings import StoreSettings, Unflushed
+    from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -69,6 +69,7 @@ __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
+    "BucketUsage",
     "BucketView",
     "CarReport",
     "CarSummary",
@@ -124,6 +125,7 @@ __all__ = [
     "Unflushed",
     "Upload",
     "UploadsPage",
+    "Usage",
     "VersionsPage",
     "check_proof",
     "errors",
@@ -165,7 +167,9 @@ _HOME: Final = {
     "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",
     "StoreSettings": "mstbucket.model.settings",
+    "BucketUsage": "mstbucket.model.settings",
     "Unflushed": "mstbucket.model.settings",
+    "Usage": "mstbucket.model.settings",
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "join_cars": "mstbucket.api.join_cars",

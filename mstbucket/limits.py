@@ -97,6 +97,7 @@ FSSPEC_BLOCK_SIZE: Final = 8 * MIB  # held of a file that is written, and a part
 FSSPEC_RANGES_AT_ONCE: Final = 8  # reads of one `cat_ranges`: more than two cores hash, fewer than a pool's connections
 FSSPEC_VIEWS_MAX: Final = 64  # commits that the file systems of one store hold: each is a lease in the database
 BLOB_NAME_MAX: Final = 200  # characters; a directory in front and S3's 1,024 leave room for it
+DAMAGED_PLACES_MAX: Final = 10_000  # damaged blocks of one file whose place is remembered; 1 MB, and more than anybody reads
 FINDINGS_MAX: Final = 10_000  # findings of one check that are told; some 5 MB, and more than anybody reads
 UNDO_SECONDS: Final = 3600  # that an undo brings back what a collection removed: time to notice a mistake
 COLLECT_PERCENT_MAX: Final = 50  # of the bytes in blocks; a collection that would free more has to be forced

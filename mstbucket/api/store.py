@@ -32,6 +32,7 @@ from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
+from mstbucket.pg.url import database_url
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context, Origin
 from mstbucket.services.blocks.encoding import apply_settings
@@ -319,6 +320,16 @@ class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settin
             StorageError: the store is closed, or the embedded server does not start.
         """
         return self._context.db.conninfo()
+
+    def database_url(self) -> str:
+        """Return the address of the database as SQLAlchemy's `create_engine` and pandas' `read_sql` take it.
+
+        Its sessions are read only, and find the views by their names alone. Otherwise it is as `conninfo`.
+
+        Raises:
+            StorageError: as `conninfo`.
+        """
+        return database_url(self._context.db.conninfo())
 
     def close(self) -> None:
         """End the background work and let go of the server. Repeatable.

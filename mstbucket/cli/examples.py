@@ -12,7 +12,11 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "ls": "ls mst://photos/2026/",
     "versioning": "versioning mst://photos enable",
     "lock": "lock mst://photos/2026/a.raw --retain governance:2030-01-01T00:00:00Z",
-    "lifecycle": 'lifecycle mst://photos set rules.json   # with [{"id": "old", "prefix": "tmp/", "expiration_days": 30}]',
+    "lifecycle": (
+        "lifecycle mst://photos put rules.json   # which holds\n"
+        '  # {"Rules": [{"ID": "old", "Status": "Enabled",\n'
+        '  #   "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 30}}]}'
+    ),
     "status": "status",
     "cp": "cp -r trip mst://photos/2026/",
     "sync": "sync --delete trip mst://photos/2026",
@@ -70,6 +74,8 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "store copy": "store copy store/blobs s3://my-store/blobs",
     "store reencode": "store reencode --compression zstd",
     "store set": "store set flush_age 10",
+    "store dump": "store dump /backup/store",
+    "store restore": "store restore --store new-store /backup/store",
     "store compact": "store compact",
     "store migrate": "store migrate",
     "collect": "collect --dry-run",

@@ -96,7 +96,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> None:
     try:
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise Unsupported("serving needs libraries: install mstbucket[serve]") from error
+        raise Unsupported("serving needs libraries: in your clone, run pip install '.[serve]'") from error
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise InvalidInput("--tls-cert and --tls-key go together")
     root = root_key()

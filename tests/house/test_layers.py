@@ -44,7 +44,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "zstandard": ("mstbucket.packs.frames.zstd",),
     "boto3": ("mstbucket.remote",),
     "botocore": ("mstbucket.remote",),
-    "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
     "fsspec": ("mstbucket.fsspec",),

@@ -10,7 +10,7 @@ from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
-    from mstbucket.model.settings import StoreSettings, Unflushed
+    from mstbucket.model.settings import StoreSettings, Unflushed, Usage
     from mstbucket.services.upkeep.settings import change
 else:
     change = later("mstbucket.services.upkeep.settings", "change")
@@ -53,3 +53,10 @@ class Settings:
             StorageError: the database failed. Repeat the call.
         """
         return settings.unflushed(self._context.db)
+
+    def usage(self) -> Usage:
+        """Return what the database takes on the server's disk, and what each bucket holds.
+
+        Every version of every object is counted, so it takes seconds where there are millions. What the blobs take: `space`.
+        """
+        return settings.usage(self._context.db)
