@@ -34,6 +34,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "MalformedXML": 400,
     "MaxMessageLengthExceeded": 400,
     "MethodNotAllowed": 405,
+    "NoSuchCommit": 404,
     "NoSuchKey": 404,
     "MissingContentLength": 411,
     "MissingRequestBodyError": 400,

@@ -172,23 +172,26 @@ class _Factory:
         from mstbucket.gateway.auth.rights import Known
         from mstbucket.gateway.auth.sigv4 import REGION
         from mstbucket.gateway.s3.call import Site
+        from mstbucket.gateway.views import Views
         from mstbucket.gateway.work import Worker
 
-        opened: list[mstbucket.Store] = []
+        to_close: list[Callable[[], object]] = []
 
         def open_worker() -> Worker:
             threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
             store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
-            opened.append(store)
+            to_close.append(store.close)
             gc.collect()
             gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
-            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store),
-                        Keyring(store, root_key()))  # fmt: skip
+            views = Views()
+            to_close.append(views.close)
+            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store, views),
+                        Keyring(store, root_key()), views)  # fmt: skip
             return Worker(site)
 
         def close() -> None:
-            for store in opened:
-                store.close()
+            while to_close:
+                to_close.pop()()
 
         return Gateway(open_worker, close)
 

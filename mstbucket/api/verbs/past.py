@@ -11,11 +11,12 @@ from mstbucket.api.view import BucketView
 from mstbucket.core.commit_names import commit_name, optional_commit_name
 from mstbucket.errors import InvalidInput
 from mstbucket.index import kept
-from mstbucket.model.objects import ObjectChange
+from mstbucket.model.objects import CommitInfo, ObjectChange
 from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past import restore as restoring
 from mstbucket.services.past import retention, snapshots, view
+from mstbucket.services.past.resolve import resolve
 
 
 @verbs
@@ -39,6 +40,18 @@ class BucketPast:
             CorruptionError: the block of the commit is missing or damaged.
         """
         return BucketView(view.open_view(self._context, self.name, commit_name(commit)))
+
+    def find_commit(self, commit: str | int | datetime) -> CommitInfo:
+        """Return the commit that is named, if it can be read now. Nothing keeps it; `at` does.
+
+        Args:
+            commit: as for `at`.
+
+        Raises:
+            NoSuchBucket, NoSuchCommit, InvalidInput: as `at`.
+        """
+        with self._context.db.reading() as connection:
+            return resolve(connection, self.name, commit_name(commit)).info()
 
     def diff(self, old: str | int | datetime, new: str | int | datetime, *, prefix: str = "") -> Iterator[ObjectChange]:
         """Iterate over what differs between two commits, in key order; `BucketView.diff` compares those of two buckets.
