@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import multiprocessing
@@ -19,12 +20,14 @@ from typing import Any, Final
 
 import mstbucket
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
-from mstbucket.limits import KEEP_ALIVE_SECONDS
+from mstbucket.limits import KEEP_ALIVE_SECONDS, KIB
 
 ROOT_ID: Final = "MSTBUCKET_ROOT_ACCESS_KEY"
 ROOT_SECRET: Final = "MSTBUCKET_ROOT_SECRET_KEY"
 GRACE_SECONDS: Final = 30  # that requests may still take when the gateway is asked to end
 _BACKLOG: Final = 1024
+_M_MMAP_THRESHOLD: Final = -3  # of glibc's malloc.h
+_M_ARENA_MAX: Final = -8
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ class _Factory:
 
         def open_worker() -> Worker:
             threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+            _return_memory()
             store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
             to_close.append(store.close)
             gc.collect()
@@ -194,6 +198,16 @@ class _Factory:
                 to_close.pop()()
 
         return Gateway(open_worker, close)
+
+
+def _return_memory() -> None:
+    """Let the C library give large blocks back at once, where it is glibc: from 256 threads' heaps of its own it would keep
+    hundreds of MiB that nobody uses any more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 128 * KIB)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def _end_with_parent() -> None:
