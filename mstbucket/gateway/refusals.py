@@ -41,6 +41,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "NoSuchPublicAccessBlockConfiguration": 404,
     "NotImplemented": 501,
     "PreconditionFailed": 412,
+    "QuotaExceeded": 403,
     "RequestTimeTooSkewed": 403,
     "RequestTimeout": 400,
     "ServerSideEncryptionConfigurationNotFoundError": 404,
