@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
+    from mstbucket.model.access_policy import BucketLimits
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
@@ -69,6 +70,7 @@ __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
+    "BucketLimits",
     "BucketUsage",
     "BucketView",
     "CarReport",
@@ -144,6 +146,7 @@ _HOME: Final = {
     "AccessKey": "mstbucket.model.access",
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    "BucketLimits": "mstbucket.model.access_policy",
     "BucketView": "mstbucket.api.view",
     **dict.fromkeys(("Examined", "ScrubCoverage"), "mstbucket.model.examined"),
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),

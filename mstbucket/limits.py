@@ -118,5 +118,6 @@ CLOCK_SKEW_SECONDS: Final = 900  # between a signature and now; S3's rule, 15 mi
 PRESIGN_SECONDS_MAX: Final = 604_800  # of a presigned URL; S3's rule, 7 days
 POLICY_SIZE_MAX: Final = 20 * KIB  # bytes of a policy; S3's rule
 FORM_FIELDS_MAX: Final = 20 * KIB  # bytes of the fields before the file of a browser's form; S3's rule
+CONTENT_TYPES_MAX: Final = 100  # that a bucket allows; whoever needs more wants a pattern
 CORS_RULES_MAX: Final = 100  # rules of one bucket; S3's rule
 ACCESS_KEYS_MAX: Final = 10_000  # of one store; a listing of all of them stays a page of memory

@@ -17,6 +17,7 @@ from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
     CheckReport,
     CommitInfo,
+    MarkerPage,
     ObjectChange,
     ObjectInfo,
     ObjectSummary,
@@ -119,6 +120,10 @@ class BucketView(ViewExports):
         wanted = Wanted(key, version_id, None, part_number)
         return describe(views.find(self._view, key, version_id), self.name, wanted, expect)
 
+    def get_object_tagging(self, key: str, *, version_id: str | None = None) -> dict[str, str]:
+        """Return the tags that the object had at the commit. Errors are those of `get_object`."""
+        return dict(self.head_object(key, version_id=version_id).tags)
+
     # --- listings ---
 
     def list_objects(
@@ -148,6 +153,17 @@ class BucketView(ViewExports):
         )
 
     list_objects_v2 = list_objects  # boto3's name of it
+
+    def list_objects_v1(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str | None = None,
+        marker: str | None = None,
+        max_keys: int = LIST_KEYS_MAX,
+    ) -> MarkerPage:
+        """Return one page of the keys at the commit with a marker, as `Bucket.list_objects_v1` does."""
+        return listing.list_marked(partial(past_listing.rows, self._view), prefix, delimiter, marker, max_keys)
 
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
         """Iterate over all keys at the commit that start with `prefix`, in order.

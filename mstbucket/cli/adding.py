@@ -48,6 +48,10 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def number_or_none(text: str) -> int | str:
+    return text if text == "none" else whole_number(text)
+
+
 def number_or_default(text: str) -> int | str:
     return text if text == "default" else whole_number(text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mstbucket.cli.adding import Adder, whole_number
+from mstbucket.cli.adding import Adder, number_or_none, whole_number
 
 
 def buckets(add: Adder) -> None:
@@ -31,6 +31,13 @@ def buckets(add: Adder) -> None:
     command = add("versioning", "versions:versioning", "show, enable or suspend a bucket's versioning")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="left out, only show it")
+
+    command = add("limit", "limiting:run", "show or set what the S3 server takes into a bucket")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    size = "bytes that an object may have, or none"
+    command.add_argument("--object-size", metavar="BYTES|none", type=number_or_none, help=size)
+    types = "that objects may have, such as image/*; repeatable; none takes the limit away"
+    command.add_argument("--content-type", metavar="TYPE|none", action="append", dest="content_types", help=types)
 
     command = add("lock", "locks:run", "show or set object lock of a bucket, or what protects a version")
     command.add_argument("target", metavar="mst://BUCKET/KEY")

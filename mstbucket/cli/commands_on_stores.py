@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mstbucket.cli.adding import Adder, number_or_default, whole_number
+from mstbucket.cli.adding import Adder, number_or_default, number_or_none, whole_number
 
 
 def gateway(add: Adder) -> None:
@@ -39,6 +39,9 @@ def keys(add: Adder) -> None:
     command = keys("policy", "access_keys:policy", "limit an access key to what a policy in AWS's form allows")
     command.add_argument("id", metavar="ID")
     command.add_argument("file", metavar="FILE|-|none", help="the policy; 'none' makes an administrator's key of it")
+    command = keys("limit", "access_keys:limit", "let a key send so many bytes from now on, and no more")
+    command.add_argument("id", metavar="ID")
+    command.add_argument("bytes", metavar="BYTES|none", type=number_or_none, help="'none' takes the bound away")
 
 
 def rest(add: Adder) -> None:

@@ -60,6 +60,8 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "key rotate": "key rotate MSTX…",
     "key disable": "key disable MSTX…",
     "key enable": "key enable MSTX…",
+    "limit": "limit mst://photos --object-size 50000000 --content-type 'image/*'",
+    "key limit": "key limit MSTX… 10000000000",
     "key policy": "key policy MSTX… policy.json",
     "key rm": "key rm MSTX…",
     "check": "check --level data --jobs 4",

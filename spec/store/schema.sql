@@ -13,6 +13,8 @@ CREATE TABLE access_keys (
     expires bigint,
     disabled boolean NOT NULL DEFAULT false,
     policy text,
+    bytes_max bigint,
+    bytes_sent bigint NOT NULL DEFAULT 0,
     CONSTRAINT access_keys_pkey PRIMARY KEY (id)
 );
 
@@ -1359,7 +1361,9 @@ AS $function$
                   WHERE r.bucket = b.id),
         'retention', (SELECT to_jsonb(r) - 'bucket' FROM retention r WHERE r.bucket = b.id),
         'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(n) - 'bucket' ORDER BY n.name), '[]') FROM snapshots n
-                      WHERE n.bucket = b.id))
+                      WHERE n.bucket = b.id),
+        'documents', (SELECT coalesce(jsonb_agg(to_jsonb(d) - 'bucket' ORDER BY d.kind), '[]') FROM bucket_documents d
+                      WHERE d.bucket = b.id))
     FROM buckets b JOIN bucket_state s ON s.bucket = b.id WHERE b.id = p_bucket
 $function$;
 

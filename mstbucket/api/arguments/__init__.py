@@ -58,6 +58,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "Trust": _later,
     "DeleteItems": _later,
     "PartNames": _later,
+    "BucketLimits": _later,
     "CorsRules": _later,
     "LifecycleRules": _later,
     "KeepPolicy": _later,

@@ -25,6 +25,7 @@ from mstbucket.services.blocks.pack_in_progress import PackInProgress
 
 ASK_BYTES: Final = 3 * MIB  # wait before the store is asked; with more, a body is not written as it arrives ([MPU-4])
 ASK_BLOCKS: Final = 4000
+TOGETHER: Final = 24 * MIB  # wait in all calls of a process; beyond it each asks once it has a chunk: most may stand still
 ATTEMPTS: Final = 5  # of a call. Each failed because a block was collected, or found damaged, meanwhile.
 
 _COUNTED: Final = 10_000  # rows per statement, as of a pack's own
@@ -37,7 +38,8 @@ class Incoming:
 
     Nothing happens before the first block, and `record` and `keep` do nothing without one.
 
-    Memory: ASK_BYTES of blocks, or one block more, and some 200 bytes for each block that passed through.
+    Memory: ASK_BYTES of blocks, or one block more, and some 200 bytes for each block that passed through. All that are
+    under way in a process hold TOGETHER, and less than a chunk each beyond it.
     """
 
     def __init__(self, context: Context) -> None:
@@ -55,10 +57,11 @@ class Incoming:
             return
         self._seen.add(cid)
         self._waiting[cid] = block
-        self._held += len(block)
+        self._hold(len(block))
         if self._pack is None and self._held >= CHUNK_SIZE:
             self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; for less, one round trip asks and registers
-        if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS:
+        crowded = self._held >= CHUNK_SIZE and self._context.waiting.bytes > TOGETHER
+        if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS or crowded:
             self._write_missing()
 
     def __len__(self) -> int:
@@ -141,12 +144,19 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._waiting.clear()
+        self._hold(-self._held)
         if self._pack is not None:
             self._pack.__exit__(kind, error, trace)
 
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._context.waiting.add(size)
+
     def _write_missing(self) -> None:
         """Ask the store which of the waiting blocks it has, and write the others."""
-        waiting, self._waiting, self._held = self._waiting, {}, 0
+        waiting, self._waiting = self._waiting, {}
+        self._hold(-self._held)
         if not waiting:
             return
         suspect: dict[bytes, Location] = {}

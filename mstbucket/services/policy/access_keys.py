@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 NAME_MAX: Final = 255  # characters
+KEY_BYTES_MAX: Final = 2**62  # of a limit: with it no sum of bytes leaves Postgres's bigint
 _LETTERS: Final = string.ascii_letters + string.digits  # nothing that a shell or a config file has to have quoted
 _SECRET_LENGTH: Final = 40  # as AWS's have: 238 bits
 _FIRST: Final = "administrator"
@@ -91,6 +92,18 @@ def set_policy(context: Context, key_id: str, policy: str | None) -> AccessKey:
         parse_policy(policy, None)
     _check(key_id)
     return _there(rows.set_policy(context.db, key_id, policy), key_id)
+
+
+def set_limit(context: Context, key_id: str, size: int | None) -> AccessKey:
+    """Bound what the holder of a key may send; see `AccessKeys.set_limit`."""
+    if size is not None and not 0 <= size <= KEY_BYTES_MAX:
+        raise InvalidInput(f"the holder of a key may send from 0 to {KEY_BYTES_MAX} bytes, not {size}; None is any number")
+    return _there(rows.set_limit(context.db, key_id, size), key_id)
+
+
+def spend(context: Context, key_id: str, size: int) -> bool:
+    """Count bytes that the holder of a key sends; see `AccessKeys.spend`."""
+    return rows.spend(context.db, key_id, size)
 
 
 def remove(context: Context, key_id: str) -> None:
