@@ -1,6 +1,6 @@
 """Export and import of small objects, each beside the verify of the same file in the same run.
 
-Once by wall time, and once by the CPU time of this process, without the server's. That says more on a machine which others use.
+Once by wall time, and once by the CPU time of this process, without the server's: it says more where others work, too.
 """
 
 from __future__ import annotations
