@@ -449,20 +449,20 @@ CREATE UNIQUE INDEX versions_by_id ON versions USING btree (version_place(bucket
 
 CREATE FUNCTION add_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
  RETURNS bigint
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-    WITH made AS (
-        INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
-        SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
-        ON CONFLICT (cid) DO UPDATE SET
-            pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
-            "offset" = CASE
-                WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
-            body = NULL, epoch = greatest(b.epoch, excluded.epoch)
-        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
-        RETURNING b.pack)
-    SELECT count(*) FROM made WHERE pack = p_pack
-$function$;
+BEGIN
+    IF NOT EXISTS (SELECT FROM blocks b WHERE b.cid = ANY (p_cids)) THEN
+        BEGIN
+            INSERT INTO blocks (cid, pack, "offset", length, epoch)
+            SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c;
+            RETURN cardinality(p_cids);
+        EXCEPTION WHEN unique_violation THEN
+            NULL;  -- somebody else brought one of them meanwhile
+        END;
+    END IF;
+    RETURN (SELECT place_blocks(p_epoch, p_pack, p_cids, p_offsets, p_lengths));
+END $function$;
 
 CREATE FUNCTION add_bodies(p_epoch bigint, p_cids bytea[], p_bodies bytea[])
  RETURNS void
@@ -1095,6 +1095,23 @@ AS $function$
         WHERE r.bucket = p_bucket AND r.enabled AND starts_with(p_key, r.prefix) AND (r.tags IS NULL OR p_tags @> r.tags)
             AND (r.larger IS NULL OR p_size > r.larger) AND (r.smaller IS NULL OR p_size < r.smaller)
             AND (p_modified <= days_before(p_midnight, r.days) OR r.date <= p_midnight))
+$function$;
+
+CREATE FUNCTION place_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    WITH made AS (
+        INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
+        SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
+        ON CONFLICT (cid) DO UPDATE SET
+            pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
+            "offset" = CASE
+                WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
+            body = NULL, epoch = greatest(b.epoch, excluded.epoch)
+        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
+        RETURNING b.pack)
+    SELECT count(*) FROM made WHERE pack = p_pack
 $function$;
 
 CREATE FUNCTION promote(p_bucket bigint, p_key text)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -38,7 +38,7 @@ class Incoming:
 
     Nothing happens before the first block, and `record` and `keep` do nothing without one.
 
-    Memory: ASK_BYTES of blocks, or one block more, and some 200 bytes for each block that passed through. All that are
+    Memory: ASK_BYTES of blocks and what one call brings, and some 200 bytes for each block that passed through. All that are
     under way in a process hold TOGETHER, and less than a chunk each beyond it.
     """
 
@@ -53,19 +53,20 @@ class Incoming:
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
         """Take a block. A block that was taken before changes nothing."""
-        if cid in self._seen:
-            return
-        self._seen.add(cid)
-        self._waiting[cid] = block
-        self._hold(len(block))
+        self.add_all({cid: block})
+
+    def add_all(self, new: Mapping[bytes, bytes | memoryview]) -> None:
+        """As `add`, of several blocks, which count as one block more for the memory."""
+        if not self._seen.isdisjoint(new):
+            new = {cid: block for cid, block in new.items() if cid not in self._seen}
+        self._seen.update(new)
+        self._waiting.update(new)
+        self._hold(sum(map(len, new.values())))
         if self._pack is None and self._held >= CHUNK_SIZE:
             self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; for less, one round trip asks and registers
         crowded = self._held >= CHUNK_SIZE and self._context.waiting.bytes > TOGETHER
         if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS or crowded:
             self._write_missing()
-
-    def __len__(self) -> int:
-        return len(self._seen)
 
     def seal(self) -> None:
         """Make what was written durable; nothing can be added afterwards."""
@@ -168,9 +169,8 @@ class Incoming:
         if suspect:  # [PUT-13]
             self._proven |= self._context.blocks.sound(suspect)
         assert self._pack is not None
-        for cid, block in waiting.items():
-            if cid not in self._counted and cid not in self._proven:
-                self._pack.add(cid, block)
+        there = self._counted | self._proven if self._proven else self._counted
+        self._pack.add_all({cid: block for cid, block in waiting.items() if cid not in there} if there else waiting)
 
     def _find(self, cids: list[bytes]) -> list[FoundBlock]:
         """Those of `cids` that are in packs, none of them stale."""

@@ -104,11 +104,13 @@ def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, fo
     for batch in in_batches(new, ASKED):
         manifests_here = [snapshot.blocks[cid] for cid, _ in batch if cid in snapshot.blocks]
         bodies = blocks.inline_bodies({content for _, content, _ in manifests_here if content is not None})
+        together: dict[bytes, bytes] = {}
         for cid, block in batch:
-            pack.add(cid, block)
+            together.setdefault(cid, block)
             content = snapshot.blocks[cid].content if cid in snapshot.blocks else None
             if content is not None and content in bodies:
-                pack.add(content, bodies[content])
+                together.setdefault(content, bodies[content])
+        pack.add_all(together)
     pack.seal()
 
 

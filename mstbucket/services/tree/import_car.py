@@ -30,6 +30,7 @@ from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.verify.replay import Kind, Replay
 
 _EVERY: Final = 4096  # events between two calls of `progress`
+_OBJECT: Final = Kind.OBJECT
 
 
 def import_car(
@@ -53,12 +54,11 @@ def import_car(
         for number, (kind, cid, block, _, key) in enumerate(replay):
             if block is not None:
                 blocks.add(cid, block)
-            if kind is Kind.OBJECT:
-                assert key is not None
-                rows.add_object(key, cid, block)
-            elif kind is Kind.VERSION:
-                assert key is not None
-                rows.add_version(key, cid, block)
+            if key is not None:
+                if kind is _OBJECT:
+                    rows.add_object(key, cid, block)
+                else:
+                    rows.add_version(key, cid, block)
             if number % _EVERY == 0:
                 blocks.say_alive()
                 if progress is not None:
