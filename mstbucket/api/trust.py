@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 else:
     parse_key = later("mstbucket.core.did", "parse_key")
     trusting = later("mstbucket.signing.trust")
+    Checked = later("mstbucket.signing.trust", "Checked")
 
 
 @dataclass(frozen=True, slots=True)
