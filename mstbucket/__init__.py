@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
+    from mstbucket.model.remotes import PullReport, Remote
     from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.settings import StoreSettings, Unflushed
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
@@ -105,10 +106,12 @@ __all__ = [
     "PathNode",
     "Proved",
     "ProvedObject",
+    "PullReport",
     "PutRequest",
     "PutResult",
     "RebuildReport",
     "RebuiltBucket",
+    "Remote",
     "RepairReport",
     "RestoreChange",
     "RestoreReport",
@@ -161,6 +164,7 @@ _HOME: Final = {
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
+    **dict.fromkeys(("PullReport", "Remote"), "mstbucket.model.remotes"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",

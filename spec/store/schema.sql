@@ -336,6 +336,22 @@ CREATE TABLE rebuild_locks (
     hold boolean
 );
 
+CREATE TABLE remote_heads (
+    remote text COLLATE "C" NOT NULL,
+    identity text NOT NULL,
+    seq bigint NOT NULL,
+    commit bytea NOT NULL,
+    CONSTRAINT remote_heads_pkey PRIMARY KEY (remote, identity),
+    CONSTRAINT remote_heads_remote_fkey FOREIGN KEY (remote) REFERENCES remotes(name) ON DELETE CASCADE
+);
+
+CREATE TABLE remotes (
+    name text COLLATE "C" NOT NULL,
+    place text NOT NULL,
+    blobs text,
+    CONSTRAINT remotes_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE retention (
     bucket bigint NOT NULL,
     everything bigint,

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -60,6 +60,16 @@ class Incoming:
             self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; for less, one round trip asks and registers
         if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS:
             self._write_missing()
+
+    def count_on(self, cids: Iterable[bytes]) -> dict[bytes, int]:
+        """Count on those of *cids* that the store has, undamaged; the length of each. None of them is to be added."""
+        asked = [cid for cid in cids if cid not in self._waiting]
+        self._counted.difference_update(asked)  # who asks again has found one damaged
+        self._proven.difference_update(asked)
+        self._seen.difference_update(asked)
+        there = self._count_on(asked) if asked else {}
+        self._seen.update(there)
+        return there
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -149,18 +159,27 @@ class Incoming:
         waiting, self._waiting, self._held = self._waiting, {}, 0
         if not waiting:
             return
+        there = self._count_on(list(waiting))
+        assert self._pack is not None
+        for cid, block in waiting.items():
+            if cid not in there:
+                self._pack.add(cid, block)
+
+    def _count_on(self, cids: list[bytes]) -> dict[bytes, int]:
         suspect: dict[bytes, Location] = {}
-        for one in self._find(list(waiting)):
+        there: dict[bytes, int] = {}
+        for one in self._find(cids):
+            there[one.cid] = one.length
             if one.damaged:
                 suspect[one.cid] = _location(one)
             else:
                 self._counted.add(one.cid)
         if suspect:  # [PUT-13]
-            self._proven |= self._context.blocks.sound(suspect)
-        assert self._pack is not None
-        for cid, block in waiting.items():
-            if cid not in self._counted and cid not in self._proven:
-                self._pack.add(cid, block)
+            sound = self._context.blocks.sound(suspect)
+            self._proven |= sound
+            for cid in suspect.keys() - sound:
+                del there[cid]
+        return there
 
     def _find(self, cids: list[bytes]) -> list[FoundBlock]:
         """Those of `cids` that are in packs, none of them stale."""

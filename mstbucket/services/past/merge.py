@@ -147,9 +147,10 @@ def _bring_in(context: Context, head: Head, theirs: Lease, wanted: list[Wanted],
             if len(late) > RESTORE_KEYS or not keys.isdisjoint(late):
                 raise CommitMoved(f"somebody else wrote to bucket {head.name!r} meanwhile: repeat the call")
             made = write(tx, here, wanted)
-            if not made:
+            apart = theirs.commit.identity == head.identity and report.base != report.merged  # [RMT-8]
+            if not made and not apart:
                 return report
-            cid = fold_all_in(context, tx, here, pack, theirs.commit.cid)  # [COM-22]
+            cid = fold_all_in(context, tx, here, pack, theirs.commit)  # [COM-22]
         pack.keep()
     return replace(report, commit=to_text(cid), changes=tuple(made))
 

@@ -124,7 +124,7 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> Resto
     return replace(_report(then, here, made), commit=to_text(cid))
 
 
-def fold_all_in(context: Context, tx: Tx, head: Head, pack: PackInProgress, merged: bytes | None = None) -> bytes:
+def fold_all_in(context: Context, tx: Tx, head: Head, pack: PackInProgress, merged: Kept | None = None) -> bytes:
     """Fold all that is dirty in a bucket where nobody else is, in the transaction; return the CID of the new commit.
 
     With *merged* it came from that commit of another bucket.

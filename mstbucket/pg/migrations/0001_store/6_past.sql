@@ -69,3 +69,21 @@ BEGIN
     END IF;
     SELECT c.epoch INTO epoch FROM collector c;
 END $$;
+
+-- --- remotes (spec/store/34-remotes.md) -----------------------------------------------------------------------------------
+
+-- Other stores that have a name in this one. No credentials are here ([RMT-11]).
+CREATE TABLE remotes (
+    name  text COLLATE "C" PRIMARY KEY,
+    place text NOT NULL,
+    blobs text                                  -- with a database: where its packs are
+);
+
+-- The newest commit of each bucket that was accepted from there: an older one is not accepted any more ([RMT-12]).
+CREATE TABLE remote_heads (
+    remote   text COLLATE "C" NOT NULL REFERENCES remotes ON DELETE CASCADE,
+    identity text NOT NULL,
+    seq      bigint NOT NULL,
+    commit   bytea NOT NULL,
+    PRIMARY KEY (remote, identity)
+);
