@@ -8,13 +8,14 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, TypeVar
 
-from mstbucket.core.cid import CID, to_text, verify_block
+from mstbucket.core.cid import CID, to_text
 from mstbucket.core.closure import AHEAD_BLOCKS, AHEAD_BYTES
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
-from mstbucket.errors import CorruptionError, MissingBlock, MstBucketError, Untrue
+from mstbucket.errors import CorruptionError, MstBucketError, Untrue
 from mstbucket.limits import PULL_UNRECORDED
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.remotes.peer import Peer, lacks
+from mstbucket.services.blocks.incoming import ATTEMPTS
+from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.staged_blocks import Staged
 
 Progress = Callable[[int], object]
@@ -123,24 +124,20 @@ class Overlay:
             self._copy(missing, dict(batch))
 
     def _own(self, cids: list[CID]) -> dict[CID, bytes]:
-        for _ in range(2):
+        """Those that the own store has undamaged."""
+        for attempt in range(1, ATTEMPTS + 1):
             there = self._staged.count_on(cids)
             try:
                 return self._context.blocks.get_many(list(there)) if there else {}
             except CorruptionError:  # the reading has recorded it: who asks again is not told of that block ([PUT-13])
-                continue
-        self._staged.count_on(())
-        return {}
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError
 
     def _copy(self, cids: Sequence[CID], lengths: Mapping[CID, int] | None = None) -> dict[CID, bytes]:
         copied: dict[CID, bytes] = {}
         for batch in in_batches(cids, ASKED):
-            came = self._peer.get_many(batch)
-            for cid in batch:
-                block = came.get(cid)
-                if block is None:
-                    raise MissingBlock(lacks(self._peer, cid)).about(cid=cid)
-                verify_block(cid, block)  # [RMT-5]
+            for cid, block in checked(self._peer, batch).items():
                 if lengths is not None:
                     _check_length(cid, len(block), lengths[cid])
                 self._staged.add(cid, block)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol, Self
 
-from mstbucket.core.cid import CID, to_text
-from mstbucket.errors import NoSuchCommit
+from mstbucket.core.cid import CID, to_text, verify_block
+from mstbucket.errors import MissingBlock, NoSuchCommit
 from mstbucket.index import remotes
 from mstbucket.index.commits import read_head
 from mstbucket.services.blocks.context import Context
@@ -102,10 +102,19 @@ class StorePeer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __str__(self) -> str:
-        return f"bucket {self._bucket!r} of {self.where}"
 
+def checked(peer: Peer, cids: Collection[CID]) -> dict[CID, bytes]:
+    """The blocks of `cids`, by one request, each of which was hashed.
 
-def lacks(peer: Peer, cid: CID) -> str:
-    """What is said of a block that the other side should have."""
-    return f"{peer.where} lacks block {to_text(cid)}, which its own commit leads to: verify it there"
+    Raises:
+        MissingBlock: the other side lacks one.
+        HashMismatch: it gave other bytes.
+    """
+    came = peer.get_many(cids)
+    for cid in cids:
+        if cid not in came:
+            raise MissingBlock(
+                f"{peer.where} lacks block {to_text(cid)}, which its own commit leads to: verify it there"
+            ).about(cid=cid)
+        verify_block(cid, came[cid])  # [RMT-5]
+    return {cid: came[cid] for cid in cids}

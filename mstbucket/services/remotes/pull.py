@@ -29,7 +29,7 @@ from mstbucket.services.past.arriving import Pieces
 from mstbucket.services.past.follow import Accept, Progress, To, advance, replay_stored
 from mstbucket.services.remotes.bring import bring
 from mstbucket.services.remotes.overlay import Overlay, PulledBlocks
-from mstbucket.services.remotes.peer import Peer
+from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.import_car import import_car
 from mstbucket.services.tree.leases import hold_newest
@@ -94,7 +94,7 @@ def _go_on(context: Context, name: str, peer: Peer, said: Progress, accept: Acce
                              f"{peer.where}; pull into a name that is free")  # fmt: skip
     with context.db.reading() as connection:
         if remotes.on_line(connection, head.bucket, [cid]) or remotes.has_merged(connection, head.bucket, cid):  # [RMT-2]
-            accept(cid, commits.decode(peer.get_many([cid])[cid]))
+            accept(cid, commits.decode(checked(peer, [cid])[cid]))
             return PullReport(name, to_text(head.commit), to_text(head.commit), head.seq, AHEAD, peer.requests, 0, 0)
     head, lease = hold_newest(context, name)
     with lease, PulledBlocks(context) as staged:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -394,3 +397,70 @@ def test_names_of_remotes_are_kept_without_passwords(store: mstbucket.Store) -> 
         store.remove_remote("a")
     with pytest.raises(errors.NoSuchRemote):
         store.find_remote("a")
+
+
+def test_what_the_own_store_has_damaged_is_copied(
+    second_store: mstbucket.Store, bucket: mstbucket.Bucket, other: mstbucket.Bucket, tmp_path: Path
+) -> None:
+    """[RMT-4] A body that is known to be damaged here comes from there, and is whole again."""
+    body = random.Random(9).randbytes(200_000)
+    twin = second_store.create_bucket("twin")
+    before = set((tmp_path / "blobs-2").rglob("*.car"))
+    twin.put_object("same", body)
+    (pack,) = [one for one in (tmp_path / "blobs-2").rglob("*.car") if one not in before]
+    data = bytearray(pack.read_bytes())
+    data[-1000] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(data)
+    with pytest.raises(errors.CorruptionError):
+        twin.get_object("same").read()
+    bucket.put_object("here", body)
+    bucket.flush()
+    second_store.pull(bucket)
+    assert other.get_object("here").read() == twin.get_object("same").read() == body
+
+
+def test_who_has_to_have_signed_is_asked_before_anything_is_made(
+    second_store: mstbucket.Store, bucket: mstbucket.Bucket, tmp_path: Path
+) -> None:
+    """[RMT-3] As an import asks it; with pins, an older state is refused."""
+    signer = mstbucket.new_signing_key(tmp_path / "key")
+    bucket.put_object("a", b"a")
+    bucket.flush()
+    trust = mstbucket.Trust(signer=signer)
+    with pytest.raises(errors.WrongSignature):
+        second_store.pull(bucket, trust=trust)
+    assert second_store.list_buckets() == []
+    second_store.pull(bucket)
+    bucket.put_object("a", b"b")
+    bucket.flush()
+    copy = second_store.bucket("things")
+    before = copy.head_commit()
+    with pytest.raises(errors.WrongSignature):
+        second_store.pull(bucket, trust=trust)
+    assert copy.head_commit() == before
+
+
+def test_two_threads_push_at_once_and_one_wins(
+    store: mstbucket.Store, second_store: mstbucket.Store, bucket: mstbucket.Bucket, other: mstbucket.Bucket
+) -> None:
+    """[RMT-1] Whichever it is, the other one is refused, and the bucket is at the commit of the one that won."""
+    store.pull(other, "twin")
+    sides = [bucket, store.bucket("twin")]
+    for n, one in enumerate(sides):
+        one.put_object(f"from {n}", b"x" * 100_000)
+        one.flush()
+    ready = threading.Barrier(2)
+
+    def run(one: mstbucket.Bucket) -> str | None:
+        ready.wait()
+        try:
+            return one.push(second_store, "things").commit
+        except errors.Conflict:
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        won = [commit for commit in pool.map(run, sides) if commit is not None]
+    assert won == [cid(other)]
+    assert len([one.key for one in other.objects() if one.key.startswith("from ")]) == 1
+    other.verify()
