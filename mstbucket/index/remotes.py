@@ -93,3 +93,26 @@ def remember(db: Database, remote: str, identity: str, seq: int, commit: CID) ->
     """
     with db.connection() as connection:
         connection.execute(query, (identity, seq, commit, remote))
+
+
+def note_met(db: Database, bucket: str, remote: str, commit: CID) -> None:
+    """Note that a bucket is at this commit here and there, so that it stays. A name that is gone changes nothing."""
+    query = """
+        INSERT INTO remote_commits (bucket, remote, seq)
+        SELECT c.bucket, r.name, c.seq FROM buckets b JOIN commits c ON c.bucket = b.id, remotes r
+        WHERE b.name = %s AND c.cid = %s AND r.name = %s FOR KEY SHARE OF c
+        ON CONFLICT (bucket, remote) DO UPDATE SET seq = excluded.seq
+    """
+    with db.connection() as connection:
+        connection.execute(query, (bucket, commit, remote))
+
+
+def last_met(connection: Connection, bucket: int, remote: str) -> Kept | None:
+    """The commit at which the bucket with that row number was the same here and there last."""
+    query = """
+        SELECT b.id, b.identity, b.name, c.seq, c.cid, c.tree, c.versions
+        FROM remote_commits r JOIN commits c ON c.bucket = r.bucket AND c.seq = r.seq JOIN buckets b ON b.id = c.bucket
+        WHERE r.bucket = %s AND r.remote = %s
+    """
+    row = connection.execute(query, (bucket, remote), binary=True).fetchone()
+    return None if row is None else Kept(*row)

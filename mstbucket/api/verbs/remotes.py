@@ -121,7 +121,8 @@ class StoreRemotes:
         Args:
             other: the bucket, of another open store.
             name: of the bucket here, by default that of *other*.
-            remote: the name of the other store, under which the newest commit is remembered: an older one is refused then.
+            remote: the name of the other store, under which the newest commit is remembered: an older one is refused then,
+                and the next pull goes on from it though the other store may have given it up.
             trust: who has to have signed it, and what it has to follow; as for `import_car`.
             progress: called now and then with the bytes copied so far.
 
@@ -139,7 +140,7 @@ class StoreRemotes:
         """
         accepted = _Accepted(self._context, remote, trust)
         with _peer(other) as peer:
-            report = pulling.pull(self._context, name or _name_of(other), peer, progress, accepted.check)
+            report = pulling.pull(self._context, name or _name_of(other), peer, progress, accepted.check, remote)
         accepted.remember()
         return report
 
@@ -207,7 +208,12 @@ class BucketRemotes:
     _context: Context
 
     def push(
-        self, other: StoreRemotes, name: str | None = None, *, progress: Callable[[int], object] | None = None
+        self,
+        other: StoreRemotes,
+        name: str | None = None,
+        *,
+        remote: str | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> PullReport:
         """Flush this bucket, and bring the same bucket in another store to its newest commit, or make it there.
 
@@ -216,6 +222,7 @@ class BucketRemotes:
         Args:
             other: the other store, open.
             name: of the bucket there, by default that of this one.
+            remote: the name of the other store here: the commit that was pushed is kept, so that the next push finds it.
             progress: called now and then with the bytes copied so far.
 
         Raises:
@@ -229,7 +236,7 @@ class BucketRemotes:
             def pulled() -> PullReport:
                 return pulling.pull(there, name or self.name, peer, progress, lambda _cid, _commit: None)
 
-            return pulling.push(self._context, self.name, peer, pulled)
+            return pulling.push(self._context, self.name, peer, pulled, remote)
 
 
 def _name_of(other: BucketAttributes) -> str:

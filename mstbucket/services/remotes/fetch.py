@@ -50,10 +50,10 @@ def fetch(
     tracking = tracking_name(name, remote)
     if not buckets.exists(context.db, tracking) and buckets.exists(context.db, name):
         peer.hold()
-        met = _last_met(context, name, peer)
+        met = _last_met(context, name, remote, peer)
         if met is not None:
             _begin(context, tracking, met)
-    return pull(context, tracking, peer, progress, accept)
+    return pull(context, tracking, peer, progress, accept, remote)
 
 
 def pull_and_merge(
@@ -69,19 +69,21 @@ def pull_and_merge(
     if buckets.exists(context.db, name):
         flush(context, name)
     try:
-        return pull(context, name, peer, progress, accept), None
+        return pull(context, name, peer, progress, accept, remote), None
     except NotFastForward:
         report = fetch(context, name, remote, peer, progress, accept)
     return report, merge(context, report.bucket, name, prefer, False)
 
 
-def _last_met(context: Context, name: str, peer: Peer) -> Kept | None:
-    """The newest commit of the own bucket that the other side is known to have had."""
+def _last_met(context: Context, name: str, remote: str, peer: Peer) -> Kept | None:
+    """The newest commit of the own bucket that the other side is known to have had; it may have forgotten it."""
     with context.db.reading() as connection:
         number = buckets.bucket_id(connection, name)
         ours = remotes.newest_commits(connection, number, _LOOKED_AT)
+        met = remotes.last_met(connection, number, remote)
     known = peer.has_commits([one.cid for one in ours]) if ours else set()
-    return next((one for one in ours if one.cid in known), None)
+    found = [one for one in ours if one.cid in known] + ([] if met is None else [met])
+    return max(found, key=lambda one: one.seq, default=None)
 
 
 def _begin(context: Context, tracking: str, met: Kept) -> None:

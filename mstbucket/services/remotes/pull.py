@@ -15,7 +15,7 @@ from typing import Final
 from mstbucket.core import car
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, from_text, to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
@@ -44,8 +44,22 @@ MADE: Final = "made"
 _WIDTH: Final = 64  # links from which a look-ahead starts: fewer requests
 
 
-def pull(context: Context, name: str, peer: Peer, progress: Progress | None, accept: Accept) -> PullReport:
-    """Bring bucket `name` to the newest commit of `peer`, or make it; see `Bucket.pull`."""
+def pull(
+    context: Context, name: str, peer: Peer, progress: Progress | None, accept: Accept, remote: str | None = None
+) -> PullReport:
+    """Bring bucket `name` to the newest commit of `peer`, or make it; see `Store.pull`.
+
+    With *remote* it is noted, under that name, where the two were the same.
+    """
+    report = _pull(context, name, peer, progress, accept, remote)
+    if remote is not None and report.outcome != AHEAD:
+        remotes.note_met(context.db, name, remote, from_text(report.commit))  # [RMT-13]
+    return report
+
+
+def _pull(
+    context: Context, name: str, peer: Peer, progress: Progress | None, accept: Accept, remote: str | None
+) -> PullReport:
     check_bucket_name(name)
     said = progress if progress is not None else _nothing
     if not buckets.exists(context.db, name):
@@ -55,11 +69,15 @@ def pull(context: Context, name: str, peer: Peer, progress: Progress | None, acc
     if head.commit == newest:  # [RMT-2]
         accept(newest, commits.decode(context.blocks.get(newest)))
         return PullReport(name, to_text(newest), to_text(newest), head.seq, SAME, peer.requests, 0, 0)
-    return repeating(lambda: _go_on(context, name, peer, said, accept))
+    return repeating(lambda: _go_on(context, name, peer, said, accept, remote))
 
 
-def push(source: Context, name: str, peer: Peer, pulled: Callable[[], PullReport]) -> PullReport:
+def push(
+    source: Context, name: str, peer: Peer, pulled: Callable[[], PullReport], remote: str | None
+) -> PullReport:
     """Bring a bucket of another store to the newest commit of bucket `name`: `pulled` has that one pull from this.
+
+    With *remote* it is noted here, under that name, where the two were the same.
 
     Raises:
         NotFastForward: the other one has commits that this one lacks. Nothing has changed there.
@@ -70,7 +88,9 @@ def push(source: Context, name: str, peer: Peer, pulled: Callable[[], PullReport
     except NotFastForward as error:
         raise NotFastForward(f"{error.args[0]} (the push was refused: fetch first, merge, and push again)") from error
     if report.outcome == AHEAD:
-        raise NotFastForward(f"{peer.where} is ahead of what was to be pushed: pull first")
+        raise NotFastForward(f"the bucket there has all that {peer.where} has, and more: pull first")
+    if remote is not None:
+        remotes.note_met(source.db, name, remote, from_text(report.commit))  # [RMT-13]
     return report
 
 
@@ -86,7 +106,9 @@ def _head(context: Context, name: str) -> Head:
 # --- a bucket that is there -------------------------------------------------------------------------------------------
 
 
-def _go_on(context: Context, name: str, peer: Peer, said: Progress, accept: Accept) -> PullReport:
+def _go_on(
+    context: Context, name: str, peer: Peer, said: Progress, accept: Accept, remote: str | None
+) -> PullReport:
     cid = peer.hold()
     head = _head(context, name)
     if head.commit is None:
@@ -103,7 +125,7 @@ def _go_on(context: Context, name: str, peer: Peer, said: Progress, accept: Acce
         commit = commits.decode(block)
         accept(cid, commit)
         base = commits.decode(context.blocks.get(lease.commit.cid))
-        _check_follows(context, name, peer, (lease.commit.cid, base), (cid, commit))
+        _check_follows(context, name, peer, (lease.commit.cid, base), (cid, commit), _met(context, head, remote))
         bring(overlay, context.blocks, base, commit)
         staged.record_all()
         if base.versions is not None or commit.versions is not None:
@@ -115,7 +137,18 @@ def _go_on(context: Context, name: str, peer: Peer, said: Progress, accept: Acce
     )
 
 
-def _check_follows(context: Context, name: str, peer: Peer, ours: tuple[CID, Commit], theirs: tuple[CID, Commit]) -> None:
+def _met(context: Context, head: Head, remote: str | None) -> CID | None:
+    """The commit at which the bucket here and that of the remote were the same last."""
+    if remote is None:
+        return None
+    with context.db.reading() as connection:
+        met = remotes.last_met(connection, head.bucket, remote)
+    return None if met is None else met.cid
+
+
+def _check_follows(
+    context: Context, name: str, peer: Peer, ours: tuple[CID, Commit], theirs: tuple[CID, Commit], met: CID | None
+) -> None:
     """[RMT-3] Refuse what is no fast-forward, before anything is copied but a commit."""
     (here, base), (there, commit) = ours, theirs
     if base.bucket != commit.bucket:
@@ -124,7 +157,7 @@ def _check_follows(context: Context, name: str, peer: Peer, ours: tuple[CID, Com
             "another name"
         ).about(bucket=name)
     commits.check_followed(commit)
-    on_line = commit.prev == here or bool(peer.has_commits([here]))
+    on_line = here in (commit.prev, met) or bool(peer.has_commits([here]))
     if commit.seq <= base.seq or not (on_line or _came_home(base, commit, peer.has_merged(here))):
         raise NotFastForward(
             f"bucket {name!r} is at commit {base.seq}, {to_text(here)}, which is not known to lie before commit "

@@ -14,6 +14,7 @@ import pytest
 import mstbucket
 from mstbucket import errors
 from mstbucket.core.cid import CID
+from mstbucket.services.past.retention import expire
 from mstbucket.services.remotes.peer import StorePeer
 from mstbucket.services.remotes.pull import pull
 
@@ -464,3 +465,43 @@ def test_two_threads_push_at_once_and_one_wins(
     assert won == [cid(other)]
     assert len([one.key for one in other.objects() if one.key.startswith("from ")]) == 1
     other.verify()
+
+
+def forget(store: mstbucket.Store, name: str) -> None:
+    """Give up every commit that is not the newest, and that nothing else keeps."""
+    store.bucket(name).put_retention(mstbucket.KeepPolicy(last=1))
+    expire(store._context)
+
+
+def test_a_commit_that_the_other_store_gave_up_is_no_hindrance(
+    store: mstbucket.Store, second_store: mstbucket.Store, bucket: mstbucket.Bucket
+) -> None:
+    """[RMT-13] In either direction, and for a merge: what was the same last is kept here under the remote's name."""
+    second_store.add_remote("up", "/there")
+    store.add_remote("down", "/there")
+    bucket.put_object("a", b"1")
+    bucket.flush()
+    second_store.pull(bucket, remote="up")
+    copy = second_store.bucket("things")
+
+    def go_on(one: mstbucket.Bucket, owner: mstbucket.Store, key: str) -> None:
+        for n in range(3):
+            one.put_object(key, b"%d" % n)
+            one.flush()
+            forget(owner, "things")
+
+    go_on(bucket, store, "a")
+    assert second_store.pull(bucket, remote="up").outcome == "moved"
+    bucket.push(second_store, remote="down")
+    go_on(bucket, store, "b")
+    bucket.push(second_store, remote="down")
+    assert cid(copy) == cid(bucket)
+    second_store.pull(bucket, remote="up")
+    go_on(bucket, store, "c")
+    go_on(copy, second_store, "d")
+    with pytest.raises(errors.NotFastForward):
+        second_store.pull(bucket, remote="up")
+    _, merged = second_store.pull_and_merge(bucket, "up")
+    assert merged is not None
+    assert [one.key for one in merged.changes] == ["c"]
+    assert copy.get_object("d").read() == b"2"
