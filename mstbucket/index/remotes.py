@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import CID
 from mstbucket.index.past import Kept
@@ -15,6 +15,13 @@ from mstbucket.pg.queries import one_row
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
+
+
+class SeenHead(NamedTuple):
+    """Number and CID of a commit that was accepted from a remote."""
+
+    seq: int
+    commit: CID
 
 
 _ON_LINE: Final = """
@@ -76,12 +83,12 @@ def list_all(db: Database) -> list[Remote]:
         return [Remote(*row) for row in connection.execute(query, (REMOTES_MAX,))]
 
 
-def last_seen(db: Database, remote: str, identity: str) -> tuple[int, CID] | None:
+def last_seen(db: Database, remote: str, identity: str) -> SeenHead | None:
     """Number and CID of the newest commit of a bucket that was accepted from there."""
     query = "SELECT seq, commit FROM remote_heads WHERE remote = %s AND identity = %s"
     with db.reading() as connection:
         row = connection.execute(query, (remote, identity), binary=True).fetchone()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else SeenHead._make(row)
 
 
 def remember(db: Database, remote: str, identity: str, seq: int, commit: CID) -> None:

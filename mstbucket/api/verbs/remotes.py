@@ -39,9 +39,9 @@ class _Accepted:
         if self._remote is None:
             return
         before = remotes.last_seen(self._context.db, self._remote, commit.bucket)
-        if before is not None and (commit.seq < before[0] or (commit.seq == before[0] and cid != before[1])):
+        if before is not None and (commit.seq < before.seq or (commit.seq == before.seq and cid != before.commit)):
             raise PinMismatch(
-                f"remote {self._remote!r} was at commit {before[0]} of the bucket, and is at another or older one, "
+                f"remote {self._remote!r} was at commit {before.seq} of the bucket, and is at another or older one, "
                 f"{commit.seq}: it was rolled back or replaced; if that was meant, remove the remote and add it again"
             ).about(cid=cid)
 
