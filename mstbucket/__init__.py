@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
+    from mstbucket.model.remotes import PullReport, Remote
     from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
@@ -108,10 +109,12 @@ __all__ = [
     "PathNode",
     "Proved",
     "ProvedObject",
+    "PullReport",
     "PutRequest",
     "PutResult",
     "RebuildReport",
     "RebuiltBucket",
+    "Remote",
     "RepairReport",
     "RestoreChange",
     "RestoreReport",
@@ -166,6 +169,7 @@ _HOME: Final = {
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
+    **dict.fromkeys(("PullReport", "Remote"), "mstbucket.model.remotes"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",

@@ -17,6 +17,7 @@ from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.api.verbs.imports import StoreImports
+from mstbucket.api.verbs.remotes import StoreRemotes
 from mstbucket.api.verbs.settings import Settings
 from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
@@ -186,7 +187,7 @@ def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
 
 
 @verbs
-class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settings):
+class Store(StoreForks, StoreImports, StoreRemotes, StoreCare, CollectionVerbs, Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(

@@ -47,6 +47,8 @@ def commits(add: Adder) -> None:
     group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
 
+    _remotes(add)
+
     command = add(
         "export", "exporting:export", "flush a bucket and write it as one CAR file",
         "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both.",
@@ -132,6 +134,44 @@ def trust(command: argparse.ArgumentParser) -> None:
         "--succession", metavar="FILE", action="append", default=[], help="by which an old key names the next; may repeat"
     )
     group.add_argument("--new-bucket", action="store_true", help="accept a bucket that is not in the file of pins")
+
+
+def _remotes(add: Adder) -> None:
+    names = add.group("remote", "names of other stores, to pull from and push to")
+    command = names(
+        "add", "remotes:add", "give another store a name; nothing is opened",
+        "Passwords are not kept: they come from the environment (PGPASSWORD, a password file, the AWS variables).",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("place", metavar="PLACE", help="the directory of a store, or a postgresql:// URL")
+    command.add_argument("--blobs", metavar="PLACE", help="with a URL: where its packs are")
+    names("ls", "remotes:show", "list the names")
+    names("rm", "remotes:remove", "forget a name; what was fetched stays").add_argument("name", metavar="NAME")
+
+    command = add("fetch", "remotes:fetch", "bring another store's state of a bucket here, as mst://BUCKET.NAME")
+    _at_remote(command)
+    trust(command)
+
+    command = add(
+        "pull", "remotes:pull", "bring a bucket to the state of the same bucket in another store, or make it",
+        "Only what differs is copied. It moves in one step, or not at all. What is not flushed there does not come.",
+    )  # fmt: skip
+    _at_remote(command)
+    command.add_argument("--merge", action="store_true", help="where both have gone on: flush, fetch and merge")
+    group = command.add_mutually_exclusive_group()
+    text = "with --merge, where both changed a key: ours"
+    group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help=text)
+    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="then theirs")
+    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
+    trust(command)
+
+    command = add("push", "remotes:push", "flush a bucket, and bring the same bucket in another store to its state")
+    _at_remote(command)
+
+
+def _at_remote(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("name", metavar="NAME", nargs="?", default="origin", help="of 'remote add'; by default 'origin'")
 
 
 def _snapshots(add: Adder) -> None:

@@ -338,6 +338,33 @@ CREATE TABLE rebuild_locks (
     hold boolean
 );
 
+CREATE TABLE remote_commits (
+    bucket bigint NOT NULL,
+    remote text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    CONSTRAINT remote_commits_pkey PRIMARY KEY (bucket, remote),
+    CONSTRAINT remote_commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE,
+    CONSTRAINT remote_commits_bucket_seq_fkey FOREIGN KEY (bucket, seq) REFERENCES commits(bucket, seq) ON DELETE CASCADE,
+    CONSTRAINT remote_commits_remote_fkey FOREIGN KEY (remote) REFERENCES remotes(name) ON DELETE CASCADE
+);
+CREATE INDEX remote_commits_by_commit ON remote_commits USING btree (bucket, seq);
+
+CREATE TABLE remote_heads (
+    remote text COLLATE "C" NOT NULL,
+    identity text NOT NULL,
+    seq bigint NOT NULL,
+    commit bytea NOT NULL,
+    CONSTRAINT remote_heads_pkey PRIMARY KEY (remote, identity),
+    CONSTRAINT remote_heads_remote_fkey FOREIGN KEY (remote) REFERENCES remotes(name) ON DELETE CASCADE
+);
+
+CREATE TABLE remotes (
+    name text COLLATE "C" NOT NULL,
+    place text NOT NULL,
+    blobs text,
+    CONSTRAINT remotes_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE retention (
     bucket bigint NOT NULL,
     everything bigint,
@@ -854,6 +881,7 @@ BEGIN
         WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
             AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
             AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
+            AND NOT EXISTS (SELECT FROM remote_commits r WHERE r.bucket = c.bucket AND r.seq = c.seq)
             AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;

@@ -49,6 +49,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     "str | os.PathLike[str]": plain.path,
     "str | os.PathLike[str] | BlobStore": plain.blobs,
     "BucketView": plain.view,
+    "BucketAttributes": plain.bucket_handle,
+    "StoreRemotes": plain.store_handle,
     "KeySource": plain.key_source,
     "str | int | datetime": plain.commit,
     "Executor": plain.executor,

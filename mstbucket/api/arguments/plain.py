@@ -131,6 +131,20 @@ def view(name: str, value: Any) -> Any:
     return value
 
 
+def bucket_handle(name: str, value: Any) -> Any:
+    """What `Store.bucket` gives."""
+    if not (hasattr(value, "_context") and hasattr(value, "name")):
+        raise wrong(name, value, "a Bucket, such as store.bucket('photos')")
+    return value
+
+
+def store_handle(name: str, value: Any) -> Any:
+    """What `mstbucket.open` gives."""
+    if not (hasattr(value, "_context") and hasattr(value, "create_bucket")):
+        raise wrong(name, value, "an open Store, as mstbucket.open gives it")
+    return value
+
+
 def age(name: str, value: Any) -> timedelta:
     """A length of time."""
     if not isinstance(value, timedelta):

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -67,6 +67,19 @@ class Incoming:
         crowded = self._held >= CHUNK_SIZE and self._context.waiting.bytes > TOGETHER
         if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS or crowded:
             self._write_missing()
+
+    def count_on(self, cids: Iterable[bytes]) -> dict[bytes, int]:
+        """Count on those of *cids* that the store has, undamaged; the length of each. None of them is to be added."""
+        asked = [cid for cid in cids if cid not in self._waiting]
+        self._counted.difference_update(asked)  # who asks again has found one damaged
+        self._proven.difference_update(asked)
+        self._seen.difference_update(asked)
+        there = self._count_on(asked) if asked else {}
+        self._seen.update(there)
+        return there
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
     def seal(self) -> None:
         """Make what was written durable; nothing can be added afterwards."""
@@ -160,17 +173,25 @@ class Incoming:
         self._hold(-self._held)
         if not waiting:
             return
+        there = self._count_on(list(waiting))
+        assert self._pack is not None
+        self._pack.add_all({cid: block for cid, block in waiting.items() if cid not in there} if there else waiting)
+
+    def _count_on(self, cids: list[bytes]) -> dict[bytes, int]:
         suspect: dict[bytes, Location] = {}
-        for one in self._find(list(waiting)):
+        there: dict[bytes, int] = {}
+        for one in self._find(cids):
+            there[one.cid] = one.length
             if one.damaged:
                 suspect[one.cid] = _location(one)
             else:
                 self._counted.add(one.cid)
         if suspect:  # [PUT-13]
-            self._proven |= self._context.blocks.sound(suspect)
-        assert self._pack is not None
-        there = self._counted | self._proven if self._proven else self._counted
-        self._pack.add_all({cid: block for cid, block in waiting.items() if cid not in there} if there else waiting)
+            sound = self._context.blocks.sound(suspect)
+            self._proven |= sound
+            for cid in suspect.keys() - sound:
+                del there[cid]
+        return there
 
     def _find(self, cids: list[bytes]) -> list[FoundBlock]:
         """Those of `cids` that are in packs, none of them stale."""

@@ -210,7 +210,7 @@ def _switch(
     """Move the commit, as a flush does ([FLUSH-5] to [FLUSH-7])."""
     with context.db.transaction() as connection:
         tx = enter(connection, head.name)
-        if tx.bucket != head.bucket or not commit_rows.advance(tx, head, cid):
+        if tx.bucket != head.bucket or not commit_rows.advance(tx, head, cid, commit.seq):
             raise CommitMoved(f"somebody else flushed bucket {head.name!r} meanwhile")
         commit_rows.insert(tx, cid, commit, whole=True)
         staged.withdraw(tx)

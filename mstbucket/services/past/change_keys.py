@@ -17,6 +17,7 @@ from mstbucket.core.manifest import Manifest
 from mstbucket.errors import CommitMoved, Conflict, Unsupported
 from mstbucket.index import restoring
 from mstbucket.index.commits import Head, read_head
+from mstbucket.index.leases import Kept
 from mstbucket.index.objects import NewObject, add_objects, delete_objects
 from mstbucket.index.restoring import Current
 from mstbucket.index.tx import Tx, enter_alone
@@ -62,7 +63,12 @@ def load(context: Context, pairs: Sequence[tuple[str, CID | None]], advice: str)
 
 
 def change_keys(
-    context: Context, head: Head, find_wanted: Callable[[Connection], list[Wanted]], merged: CID | None = None
+    context: Context,
+    head: Head,
+    find_wanted: Callable[[Connection], list[Wanted]],
+    merged: Kept | None = None,
+    *,
+    always: bool = False,
 ) -> tuple[list[RestoreChange], CID | None]:
     """Make keys of a bucket hold what *find_wanted* returns; return what changed, and the new commit.
 
@@ -72,6 +78,7 @@ def change_keys(
         head: the bucket as it has to be still.
         find_wanted: called once nobody else is in the bucket.
         merged: the commit of another bucket that the changes come from ([COM-22]).
+        always: make a commit even where no key has to change.
 
     Raises:
         CommitMoved: the bucket is not as *head* says. Read it again, and repeat.
@@ -84,14 +91,14 @@ def change_keys(
             if (here.bucket, here.commit) != (head.bucket, head.commit):
                 raise CommitMoved(f"somebody else flushed bucket {head.name!r} meanwhile").about(bucket=head.name)
             made = _write(tx, here, find_wanted(connection))
-            if not made:
+            if not made and not always:
                 return [], None
             cid = _fold_all(context, tx, here, pack, merged)
         pack.keep()
     return made, cid
 
 
-def _fold_all(context: Context, tx: Tx, head: Head, pack: PackInProgress, merged: CID | None) -> CID:
+def _fold_all(context: Context, tx: Tx, head: Head, pack: PackInProgress, merged: Kept | None) -> CID:
     """Fold all that is dirty into one commit, in the transaction; return its CID."""
     snapshot = read_changes(tx.connection, head, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
     if snapshot.more:  # [PAST-50] one commit, or none

@@ -53,7 +53,7 @@ _EVERY: Final = 4096  # blocks between two calls of `progress`, and two looks at
 _MANIFESTS: Final = 128  # read at a time
 
 
-class _To(NamedTuple):
+class To(NamedTuple):
     """Where the bucket goes."""
 
     cid: CID
@@ -89,11 +89,8 @@ def import_delta(
         blocks.seal()
         blocks.record()
         _check_delta(context, statement, order, lease)
-        sections = _sections(lease, closure(context.blocks.scan(), to.cid, stack.enter_context(Seen())))
-        whole = Pieces(piece for one in (iter([car.header(to.cid)]), sections) for piece in one)
-        for _ in stack.enter_context(Replay(whole)):  # [DELTA-7]
-            pass
-        _advance(context, head, lease, to, blocks)
+        replay_stored(context, to.cid, lease)
+        advance(context, head, lease, to, blocks)
     publish_refs(context, name)
     return name
 
@@ -106,7 +103,7 @@ def import_next(
         head, lease = hold_newest(context, name)
         stack.enter_context(lease)
         replay = stack.enter_context(Replay(stream, expected))
-        to = _To(replay.root, replay.commit)
+        to = To(replay.root, replay.commit)
         accept(*to)
         if (head.identity, head.commit) != (to.commit.bucket, to.commit.prev):
             raise CommitMoved(f"somebody else flushed bucket {name!r} meanwhile: it has gone its own way").about(bucket=name)
@@ -120,7 +117,7 @@ def import_next(
                 said(replay.offset)
         blocks.seal()
         blocks.record()
-        _advance(context, head, lease, to, blocks)
+        advance(context, head, lease, to, blocks)
     publish_refs(context, name)
     return name
 
@@ -186,7 +183,7 @@ def _stage_delta(
     order: _Order,
     said: Progress,
     accept: Accept,
-) -> _To:
+) -> To:
     """Stage all blocks of a delta but the statement; return where it leads, which was accepted before the rest was read."""
     sections = iter(CarReader(stream))
     next(sections)  # the statement
@@ -204,7 +201,7 @@ def _stage_delta(
         if number % _EVERY == 0:
             blocks.say_alive()
             said(offset)
-    return _To(cid, commit)
+    return To(cid, commit)
 
 
 def _check_delta(context: Context, statement: DeltaStatement, order: _Order, lease: Lease) -> None:
@@ -225,8 +222,17 @@ def _check_delta(context: Context, statement: DeltaStatement, order: _Order, lea
         raise ExtraBlock(f"block {to_text(cid)} is no part of the delta").about(cid=cid)
 
 
-def _sections(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
-    """The blocks as sections of a CAR; the lease is renewed on the way."""
+def replay_stored(context: Context, commit: CID, lease: Lease) -> None:
+    """[DELTA-7] Judge all that a commit reaches, whose blocks have their rows, as an import judges a file."""
+    with Seen() as seen:
+        sections = _said(lease, closure(context.blocks.scan(), commit, seen))
+        whole = Pieces(piece for one in (iter([car.header(commit)]), sections) for piece in one)
+        with Replay(whole) as replay:
+            for _ in replay:
+                pass
+
+
+def _said(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
     for cid, block in found:
         lease.renew()
         yield car.section(cid, block)
@@ -235,8 +241,12 @@ def _sections(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[byte
 # --- the switch -------------------------------------------------------------------------------------------------------
 
 
-def _advance(context: Context, head: Head, lease: Lease, to: _To, blocks: Staged) -> None:
-    """Steps 3 and 4: the rows that differ, and the commit."""
+def advance(context: Context, head: Head, lease: Lease, to: To, blocks: Staged) -> None:
+    """Steps 3 and 4: the rows that differ, and the commit. All blocks have their rows, and were judged.
+
+    Raises:
+        CommitMoved, Conflict, Unsupported: the bucket has gone its own way, or has object lock. Nothing has changed.
+    """
     with closing(Spool()) as changed, closing(Spool()) as objects, closing(Spool()) as versions:
         _fill_objects(context, head, lease, to.commit, changed, objects)
         _fill_versions(context, head, lease, to.commit, changed, versions)
@@ -247,7 +257,7 @@ def _advance(context: Context, head: Head, lease: Lease, to: _To, blocks: Staged
             _switch(connection, head, to, blocks)
 
 
-def _switch(connection: Connection, head: Head, to: _To, blocks: Staged) -> None:
+def _switch(connection: Connection, head: Head, to: To, blocks: Staged) -> None:
     tx = enter_alone(connection, head.name)
     here = read_head(connection, head.name)
     if (here.bucket, here.commit) != (head.bucket, head.commit):

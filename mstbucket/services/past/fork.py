@@ -52,7 +52,7 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
             pack.seal()
             number = buckets.reserve_number(context.db)
             with context.db.transaction() as connection:
-                _fill(context, connection, lease, number)
+                fill(context, connection, lease, number)
                 lease.confirm()  # [PAST-41] what follows takes less than a lease lasts
                 tx = buckets.insert_imported(connection, number, name, cid, made)
                 rows.insert(tx, cid, made, whole=True)
@@ -81,7 +81,7 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
     )
 
 
-def _fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
+def fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
     """Take the rows of the two trees: from the source's rows where they are the same, else from the manifests."""
     held = lease.commit
     objects = _watched(lease, walk(context.blocks, held.tree))

@@ -148,7 +148,9 @@ def _bring_in(context: Context, head: Head, theirs: Lease, wanted: list[Wanted],
             raise CommitMoved(f"somebody else wrote to bucket {head.name!r} meanwhile: repeat the call")
         return wanted
 
-    made, commit = change_keys(context, head, find_wanted, theirs.commit.cid)
+    # [RMT-8] Of two stores that have the same bucket, each learns by the commit how far the other has come.
+    apart = theirs.commit.identity == head.identity and report.base != report.merged
+    made, commit = change_keys(context, head, find_wanted, theirs.commit, always=apart)
     return report if commit is None else replace(report, commit=to_text(commit), changes=tuple(made))
 
 

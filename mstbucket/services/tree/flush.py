@@ -111,7 +111,7 @@ def _check_bucket(tx: Tx, snapshot: Snapshot) -> None:
 
 def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     """Move the commit from the one in the snapshot, or do nothing at all ([FLUSH-5])."""
-    if not commits.advance(tx, snapshot.head, folded.cid):
+    if not commits.advance(tx, snapshot.head, folded.cid, folded.commit.seq):
         raise CommitMoved(f"somebody else flushed bucket {snapshot.head.name!r} meanwhile")
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
 

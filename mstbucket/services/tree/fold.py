@@ -13,6 +13,7 @@ from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
+from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.sealing import seal
@@ -37,10 +38,11 @@ class Folded:
     versions: Applied
 
 
-def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: bytes | None = None) -> Folded:
+def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: Kept | None = None) -> Folded:
     """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written.
 
-    With *merged* the changes come from that commit, of another bucket ([COM-22]).
+    With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
+    new commit is a later one than that, too ([RMT-8]).
     """
     source = WithEmptyTree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
@@ -50,10 +52,11 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
     if head.commit is None and objects.root == EMPTY_ROOT:
         objects.created[EMPTY_ROOT] = EMPTY_BLOCK
     new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
+    before = head.seq if merged is None or merged.identity != head.identity else max(head.seq, merged.seq)
     commit = commits.Commit(
         bucket=head.identity,
         name=head.name,
-        seq=head.seq + 1,
+        seq=before + 1,
         tree=objects.root,
         versions=None if versions.root == EMPTY_ROOT else versions.root,  # [COM-7]
         prev=head.commit,
@@ -62,7 +65,7 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
         bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
         tags=head.tags or {},
         config=commits.config(head.versioning),
-        merged=merged,
+        merged=None if merged is None else merged.cid,
     )
     commit, cid, block = seal(commit, signer)
     return Folded(commit, cid, block, objects, versions)

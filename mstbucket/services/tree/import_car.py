@@ -40,8 +40,9 @@ def import_car(
     progress: Callable[[int], object] | None,
     expected: CID | None,
     accept: Callable[[CID, Commit], object],
+    staged: Staged | None = None,
 ) -> str:
-    """Make a bucket of a CAR and return its name; see `Store.import_car`."""
+    """Make a bucket of a CAR and return its name; see `Store.import_car`. The caller ends *staged*, if it gives one."""
     if name is not None:
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
@@ -50,7 +51,7 @@ def import_car(
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(ImportRows(buckets.reserve_number(context.db)))
-        blocks = stack.enter_context(Staged(context))
+        blocks = stack.enter_context(Staged(context)) if staged is None else staged
         for number, (kind, cid, block, _, key) in enumerate(replay):
             if block is not None:
                 blocks.add(cid, block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -51,6 +52,13 @@ class Staged:
             if not self._room:
                 self.seal()
 
+    def count_on(self, cids: Iterable[bytes]) -> dict[bytes, int]:
+        """Count on those of *cids* that the store has, undamaged; the length of each."""
+        there = self._current.count_on(cids)
+        if len(self._current) >= STAGED_BLOCKS:
+            self.seal()
+        return there
+
     def say_alive(self) -> None:
         """Say now and then that the call lives ([STO-9])."""
         self._claim.say_alive()
@@ -88,6 +96,8 @@ class Staged:
             del self._sealed[0]
             one.__exit__(None, None, None)
             self.say_alive()
+        self._places.seek(0)
+        self._places.truncate()  # more may be sealed, and recorded then
 
     def withdraw(self, tx: Tx) -> None:
         """Withdraw the pending row, inside the transaction that makes the rows which hold the blocks from now on.
