@@ -7,8 +7,8 @@ There is one block, and it lives: it is in the commit of bucket `a`. What happen
 * `put` in a bucket: enters, finds the row or makes one, commits with an object. Who finds a row marks it as *shared*: the
   block has, or had, another life. The mark is never taken away, so nothing is counted, and nothing can be counted wrongly.
 * `import`: as `put`, but the row and the object come in two transactions, with a pending pack between them.
-* `flush`: moves an object to the commit; or, where the key has changed, leaves the block in the commit before, and notes with
-  the new commit that it died (a *candidate*: the block, the bucket, the epoch).
+* `flush`: moves an object to the commit; or, where the key has changed, leaves the block in the commit before, and notes
+  with the new commit that it died (a *candidate*: the block, the bucket, the epoch).
 * `fork` of `a`: a new bucket, `f`, has all blocks of a commit. No row is touched.
 * `read`: takes a lease on a commit, and lets go of it.
 * `retain`: the commits before the newest one go.
@@ -17,7 +17,8 @@ There is one block, and it lives: it is in the commit of bucket `a`. What happen
 
 A candidate may be decided if no commit of the bucket from before its death is retained or read, and the bucket is of no
 family: it was not forked, and is no fork. The row may go if it is not shared, and was not touched in an epoch after the
-death. The statement that removes it looks at this again. Pending packs need no part of their own: who finds the row marks it.
+death. The statement that removes it looks at this again. Pending packs need no part of their own: who finds the row
+marks it.
 
 `Rules` has a switch for each part. With all of them on no reachable state has a loss.
 """

@@ -32,7 +32,7 @@ from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.past.restore import Wanted, fold_all_in, load, untold, write
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import Lease, hold, hold_newest
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
 
 _SIDES: Final = ("ours", "theirs")
@@ -57,7 +57,7 @@ def merge(context: Context, source: str, target: str, prefer: str | None, dry_ru
         except (CommitMoved, BlocksMoved):
             if attempt == FLUSH_ATTEMPTS:
                 raise
-    publish_refs(context, target)
+    publish_made(context, target, f"bucket {source!r} is merged into {target!r}")
     return report
 
 

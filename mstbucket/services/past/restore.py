@@ -40,7 +40,7 @@ from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import check_number, flush, record_fold
 from mstbucket.services.tree.fold import batches, fold, write_pack
 from mstbucket.services.tree.leases import Lease, hold
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.snapshot import FLUSH_KEYS, FLUSH_MANIFESTS, read_changes
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
 
@@ -87,7 +87,7 @@ def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_
             except Conflict:
                 if attempt == FLUSH_ATTEMPTS:
                     raise
-        publish_refs(context, bucket)
+        publish_made(context, bucket, f"bucket {bucket!r} is restored")
         return report
 
 
