@@ -109,7 +109,7 @@ def rows_beside(how: str, store: mstbucket.Store, blobs: Path, work: Callable[[m
     yield Row(f"CPU of a put beside {how} cycles", cpu, "us", "alone", cpu / floor, "<= 1.1", cpu <= 1.1 * floor)
     longest, floor = (1e3 * max(one.longest for one in windows) for windows in (with_it, alone))
     yield Row(f"the longest put beside {how} cycles", longest, "ms", "alone", longest / floor, "none", True)
-    share = 100 * cycles.cpu / sum(one.seconds for one in with_it)
+    share = 100 * cycles.cpu / cycles.seconds
     target = f"<= {COLLECT_PERCENT}" if paced else "none"
     met = not paced or share <= COLLECT_PERCENT
     yield Row(f"{how} cycles, {cycles.count} ended: their CPU", share, "% of a core", "a core", share / 100, target, met)

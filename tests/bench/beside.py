@@ -50,10 +50,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Cycles:
-    """What a collector did: cycles, and CPU seconds of its process and of its sessions."""
+    """What a collector did: cycles, CPU seconds of its process and of its sessions, and seconds until the last one ended."""
 
     count: int
     cpu: float
+    seconds: float
 
 
 def write(store: mstbucket.Store, seconds: float) -> Window:
@@ -120,14 +121,14 @@ class Other:
         """Have it collect without a pause; the list has what it did at the end."""
         done: list[Cycles] = []
         with sessions(self._store) as asked:
-            before = asked(True)
+            before, start = asked(True), time.monotonic()
             self._told.send("go")
             try:
                 yield done
             finally:
                 self._told.send("stop")
                 count, cpu = self._told.recv()
-            done.append(Cycles(count, cpu + asked(True) - before))
+            done.append(Cycles(count, cpu + asked(True) - before, time.monotonic() - start))
 
     def close(self) -> None:
         self._told.send("end")
@@ -158,7 +159,8 @@ def in_turn(
         with other.collecting() as done:
             beside.append(write(store, seconds))
         cycles += done
-    return alone, beside, Cycles(sum(one.count for one in cycles), sum(one.cpu for one in cycles))
+    count, cpu, taken = (sum(values) for values in zip(*((one.count, one.cpu, one.seconds) for one in cycles), strict=True))
+    return alone, beside, Cycles(int(count), cpu, taken)
 
 
 def middle(windows: list[Window], what: Callable[[Window], float]) -> float:
