@@ -105,6 +105,8 @@ FINDINGS_MAX: Final = 10_000  # findings of one check that are told; some 5 MB, 
 UNDO_SECONDS: Final = 3600  # that an undo brings back what a collection removed: time to notice a mistake
 COLLECT_PERCENT_MAX: Final = 50  # of the bytes in blocks; a collection that would free more has to be forced
 COLLECT_HOURS: Final = 24  # between two collections by the background work, at most
+COLLECT_PERCENT: Final = 10  # of the time that a collection by the background work is at work; it sleeps for the rest
+COLLECT_PAUSE_SECONDS: Final = 10.0  # that it sleeps at once, at most: a laptop that was asleep has not worked
 STRAY_DAYS: Final = 7  # that a blob which no row names is left: any writer was given up, and a mistake was noticed
 
 # --- the gateway ---

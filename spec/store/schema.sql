@@ -99,6 +99,7 @@ CREATE TABLE collections (
     freed_bytes bigint,
     freed_packs bigint,
     stored bigint,
+    sign text,
     CONSTRAINT collections_pkey PRIMARY KEY (epoch)
 );
 
@@ -1344,6 +1345,20 @@ AS $function$
     UPDATE versions SET manifest = p_manifest, tags = p_tags WHERE bucket = p_bucket AND key = p_key AND seq = p_seq;
     SELECT mark_version_dirty(p_bucket, p_key, p_seq);
 $function$;
+
+CREATE FUNCTION roots_sign()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM leases) THEN
+        RETURN NULL;
+    END IF;
+    RETURN concat_ws(' ', (SELECT concat(last_value, is_called) FROM generation),
+        (SELECT concat(last_value, is_called) FROM packs_id_seq), (SELECT count(*) FROM commits),
+        (SELECT count(*) FROM parts), (SELECT undos FROM collector));
+END $function$;
 
 CREATE FUNCTION set_versioning(p_bucket text, p_state text)
  RETURNS void

@@ -164,6 +164,7 @@ class BucketPast:
             Conflict: others flushed, or wrote, too much all the time. Nothing was done; repeat the call.
             CorruptionError: a block is missing or damaged; nothing was done.
             StorageError: the database or the blob store failed. Repeat the call.
+            OutcomeUnknown: it is restored, but the commit is not published in the blob store yet: flush the bucket.
             NoSuchBucket: the bucket has gone.
         """
         if key is not None and prefix is not None:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
-from mstbucket.api.trust import Demand, Trust
-from mstbucket.api.verbs.attributes import BucketAttributes
-from mstbucket.core.cid import CID
-from mstbucket.core.commit import Commit
 from mstbucket.errors import Conflict, InvalidInput, NoSuchRemote, PinMismatch
-from mstbucket.index import remotes
+from mstbucket.later import later
 from mstbucket.limits import REMOTES_MAX
-from mstbucket.model.past import MergeReport
-from mstbucket.model.remotes import PullReport, Remote
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.remotes import fetch as fetching
-from mstbucket.services.remotes import pull as pulling
-from mstbucket.services.remotes.peer import StorePeer
-from mstbucket.services.remotes.places import check_place
+
+if TYPE_CHECKING:
+    from mstbucket.api.trust import Demand, Trust
+    from mstbucket.api.verbs.attributes import BucketAttributes
+    from mstbucket.core.cid import CID
+    from mstbucket.core.commit import Commit
+    from mstbucket.index import remotes
+    from mstbucket.model.past import MergeReport
+    from mstbucket.model.remotes import PullReport, Remote
+    from mstbucket.services.remotes import fetch as fetching
+    from mstbucket.services.remotes import pull as pulling
+    from mstbucket.services.remotes.peer import StorePeer
+    from mstbucket.services.remotes.places import check_place
+else:
+    Demand = later("mstbucket.api.trust", "Demand")
+    remotes = later("mstbucket.index.remotes")
+    Remote = later("mstbucket.model.remotes", "Remote")
+    fetching = later("mstbucket.services.remotes.fetch")
+    pulling = later("mstbucket.services.remotes.pull")
+    StorePeer = later("mstbucket.services.remotes.peer", "StorePeer")
+    check_place = later("mstbucket.services.remotes.places", "check_place")
 
 
 class _Accepted:

@@ -26,7 +26,7 @@ from mstbucket.model.repairs import Loss, RepairReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import shown_key
 from mstbucket.services.check.nodes import Hole, fetch, in_order
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.staged_blocks import Staged
 
@@ -54,7 +54,7 @@ def repair_tree(context: Context, bucket: str, accept_loss: bool) -> RepairRepor
                 raise
             continue
         if report.applied:
-            publish_refs(context, bucket)
+            publish_made(context, bucket, f"the tree of bucket {bucket!r} is made")
         return report
     raise AssertionError("the last attempt returns or raises")
 

@@ -87,6 +87,8 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         sweep = Sweep(context, start, packs, grace)
         sweep.run(counted, check)
         context.blobs.delete_many(old)
+    if not strays and not thin and not sweep.left.blocks:
+        collection.note_done(context.db, start)
     return Cycle(
         replace(
             report, freed=sweep.freed, packs=sweep.packs, packs_bytes=sweep.packs_bytes, strays_removed=len(old),
@@ -112,7 +114,7 @@ class Sweep:
         self._start = start
         self._packs = packs
         self._grace = grace
-        self.freed = Amount()
+        self.freed = self.left = Amount()
         self.packs = self.packs_bytes = 0
 
     def run(self, counted: Count, check: Callable[[], object]) -> None:
@@ -129,8 +131,8 @@ class Sweep:
         empty = self._packs.empty()
         for at in range(0, len(empty), _DOOMED):
             self._note([], db.run(partial(self._doom, empty[at : at + _DOOMED])))
-        left = counted.spared + Amount(counted.dead.blocks - self.freed.blocks, counted.dead.bytes - self.freed.bytes)
-        live, freed = counted.live, self.freed
+        live, freed, dead = counted.live, self.freed, counted.dead
+        self.left = left = counted.spared + Amount(dead.blocks - freed.blocks, dead.bytes - freed.bytes)
         collection.end(
             db, self._start.epoch, (live.blocks, live.bytes), (left.blocks, left.bytes),
             (freed.blocks, freed.bytes, self.packs), self._grace,

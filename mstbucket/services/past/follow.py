@@ -38,7 +38,7 @@ from mstbucket.services.past.arriving import Pieces
 from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.services.tree.import_rows import Spool
 from mstbucket.services.tree.leases import Lease, hold_newest
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.replay import Replay
@@ -91,7 +91,7 @@ def import_delta(
         _check_delta(context, statement, order, lease)
         replay_stored(context, to.cid, lease)
         advance(context, head, lease, to, blocks)
-    publish_refs(context, name)
+    publish_made(context, name, f"bucket {name!r} has followed")
     return name
 
 
@@ -118,7 +118,7 @@ def import_next(
         blocks.seal()
         blocks.record()
         advance(context, head, lease, to, blocks)
-    publish_refs(context, name)
+    publish_made(context, name, f"bucket {name!r} has followed")
     return name
 
 

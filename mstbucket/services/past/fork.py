@@ -20,7 +20,7 @@ from mstbucket.core.commit import Commit, bucket_id
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
+from mstbucket.errors import BucketAlreadyExists
 from mstbucket.index import buckets, forking
 from mstbucket.index import commits as rows
 from mstbucket.services.blocks.context import Context
@@ -29,7 +29,7 @@ from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import Lease, hold
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.sealing import seal
 
 if TYPE_CHECKING:
@@ -58,11 +58,7 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
                 rows.insert(tx, cid, made, whole=True)
                 pack.record(tx)
             pack.keep()
-    try:
-        publish_refs(context, name)
-    except (StorageError, CorruptionError) as error:
-        raise OutcomeUnknown(f"bucket {name!r} is made, whole and durable, but its commit could not be published in the "
-                             f"blob store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
+    publish_made(context, name, f"bucket {name!r} is made")
 
 
 def _first_commit(context: Context, lease: Lease, name: str) -> Commit:

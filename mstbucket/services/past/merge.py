@@ -30,7 +30,7 @@ from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.past.change_keys import Wanted, change_keys, load, without_version
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import Lease, hold, hold_newest
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def merge(context: Context, source: str, target: str, prefer: str | None, dry_ru
         except (CommitMoved, BlocksMoved):
             if attempt == FLUSH_ATTEMPTS:
                 raise
-    publish_refs(context, target)
+    publish_made(context, target, f"bucket {source!r} is merged into {target!r}")
     return report
 
 

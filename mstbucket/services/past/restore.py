@@ -32,7 +32,7 @@ from mstbucket.services.past.change_keys import Wanted, change_keys, due, load
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import Lease, hold
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_
             except Conflict:
                 if attempt == FLUSH_ATTEMPTS:
                     raise
-        publish_refs(context, bucket)
+        publish_made(context, bucket, f"bucket {bucket!r} is restored")
         return report
 
 

@@ -22,7 +22,7 @@ from mstbucket.services.remotes.peer import Peer
 from mstbucket.services.remotes.pull import pull
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import hold
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _LOOKED_AT: Final = 1000  # newest commits of the own bucket, one of which the other side should know
@@ -96,4 +96,4 @@ def _begin(context: Context, tracking: str, met: Kept) -> None:
             lease.confirm()  # [PAST-41]
             tx = buckets.insert_imported(connection, number, tracking, met.cid, commit)
             rows.insert(tx, met.cid, commit, whole=True)
-    publish_refs(context, tracking)
+    publish_made(context, tracking, f"bucket {tracking!r} is made")

@@ -33,7 +33,7 @@ from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.import_car import import_car
 from mstbucket.services.tree.leases import hold_newest
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.spill.seen import Seen
 
 SAME: Final = "same"
@@ -131,7 +131,7 @@ def _go_on(
         if base.versions is not None or commit.versions is not None:
             replay_stored(context, cid, lease)  # [RMT-5]
         advance(context, head, lease, To(cid, commit), staged)
-    publish_refs(context, name)
+    publish_made(context, name, f"bucket {name!r} has followed")
     return PullReport(
         name, to_text(lease.commit.cid), to_text(cid), commit.seq, MOVED, peer.requests, overlay.blocks, overlay.bytes
     )

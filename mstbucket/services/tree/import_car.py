@@ -20,12 +20,12 @@ from typing import Final
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
+from mstbucket.errors import BucketAlreadyExists
 from mstbucket.index import buckets, commits, staging
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.tree.import_rows import ImportRows
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.verify.replay import Kind, Replay
 
@@ -66,12 +66,7 @@ def import_car(
                     progress(replay.offset)
         blocks.seal()
         _switch(context, blocks, replay.root, replay.commit, name, rows)
-    try:
-        publish_refs(context, name)
-    except (StorageError, CorruptionError) as error:
-        # [IMP-4] it must not look as if nothing had happened
-        raise OutcomeUnknown(f"bucket {name!r} is imported, whole and durable, but its commit could not be published in the "
-                             f"blob store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
+    publish_made(context, name, f"bucket {name!r} is imported")  # [IMP-4]
     return name
 
 

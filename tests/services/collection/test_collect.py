@@ -236,6 +236,19 @@ def test_after_the_grace_nothing_comes_back_and_the_room_is_free(
     assert store.space().waiting == 0
 
 
+def test_a_pack_of_one_small_block_is_not_written_again_for_ever(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    """[GC-9]: more than half of it is what begins every pack."""
+    bucket.put_object("a", b"1")
+    bucket.flush()
+    bucket.put_object("a", b"1" * 500)
+    bucket.put_object("b", b"1")
+    bucket.flush()
+    give_up_commits(store)
+    assert store.collect(force=True, grace=0).rewritten > 0
+    assert store.collect(force=True, grace=0).rewritten == 0
+    assert_nothing_dangles(store)
+
+
 def test_thin_packs_of_any_size_are_written_again(
     store: mstbucket.Store, bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
