@@ -44,7 +44,7 @@ def test_the_paths_of_the_specification(keys: list[str], paths: list[str]) -> No
 @settings(deadline=None, max_examples=150)
 @given(st.sets(HARD.filter(lambda key: len(key.encode()) <= 1024), max_size=12))
 def test_copying_out_gives_the_same_paths_and_each_gives_its_key(keys: set[str]) -> None:
-    """[FILES-7] [FILES-8] [CLI-13] Into a directory of this system, which may take two names for one: then it is left out."""
+    """[FILES-7] [FILES-8] [CLI-13] Into a directory of this system, if it keeps all names apart."""
     found = paths_of(keys)
     for key, path in found.items():
         assert unescape(path) == key

@@ -11,11 +11,12 @@ from typing import BinaryIO, Final
 from mstbucket.core import manifest as manifests
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, CID_SIZE, RAW, codec, to_text
-from mstbucket.core.closure import Link, SeenSet, go_on
+from mstbucket.core.closure import AHEAD_BYTES, SeenSet, go_on
 from mstbucket.core.mst.walk import walk
 from mstbucket.core.unixfs_directory import Entry
 from mstbucket.files.car_file import CarFile
 from mstbucket.files.view_paths import ViewPaths
+from mstbucket.limits import CHUNK_SIZE
 from mstbucket.model.objects import FilesReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
@@ -25,9 +26,11 @@ from mstbucket.spill.seen import Seen
 from mstbucket.spill.sort_bytes import SortedBytes
 
 _MANIFESTS: Final = 128  # read at a time: 128 MiB, if all of them were made to be large
-_BODIES: Final = 256  # files whose blocks are asked for together
+_ITEMS: Final = 1024  # nodes of folders, and files, whose blocks are asked for together; see AHEAD_BYTES, too
 _RENAMED: Final = 10  # keys with another name that are told
 _TAIL: Final = Struct(f"<{CID_SIZE}sQ")  # of a row: CID and size; before it the path, its components ended by NUL
+
+_Item = tuple[CID, bytes | None, int]  # a node of a folder with its block, or the root of a body; and bytes to be held
 
 
 def export_files(
@@ -94,25 +97,43 @@ def _parts(row: bytes) -> tuple[list[bytes], CID, int]:
 
 
 def _depth_first(blocks: BlockSource, folders: Folders, root: Entry, seen: SeenSet) -> Iterator[tuple[CID, bytes]]:
-    """[FILES-10] Everything the root reaches, in the order of links, every block once."""
+    """[FILES-10] Everything the root reaches, in the order of links, every block once; many are read at a time."""
+    for batch in _batches(_in_order(folders, root, seen)):
+        held = blocks.get_many({cid for cid, block, _ in batch if block is None and codec(cid) == RAW and cid not in seen})
+        for cid, block, _ in batch:
+            if block is not None:
+                yield cid, block
+            elif codec(cid) != RAW:
+                yield from go_on(blocks, [(cid, 0)], seen)
+            elif seen.add(cid):
+                yield cid, held[cid]
+
+
+def _in_order(folders: Folders, root: Entry, seen: SeenSet) -> Iterator[_Item]:
+    """The nodes of folders, with their blocks, and between them the bodies; a node that comes again is passed over."""
     seen.add(root.cid)
     block, links = folders.node(place_of(root))
-    yield root.cid, block
+    yield root.cid, block, len(block)
     levels = [links]
-    bodies: list[Link] = []
     while levels:
         link = next(levels[-1], None)
         if link is None:
             levels.pop()
-            continue
-        if link.place is None:
-            bodies.append((link.cid, link.size if codec(link.cid) == RAW else 0))
-            if len(bodies) < _BODIES:
-                continue
-        yield from go_on(blocks, bodies[::-1], seen, _BODIES)
-        bodies.clear()
-        if link.place is not None and seen.add(link.cid):
+        elif link.place is None:
+            yield link.cid, None, min(link.size, CHUNK_SIZE)
+        elif seen.add(link.cid):
             block, links = folders.node(link.place)
-            yield link.cid, block
+            yield link.cid, block, len(block)
             levels.append(links)
-    yield from go_on(blocks, bodies[::-1], seen, _BODIES)
+
+
+def _batches(items: Iterator[_Item]) -> Iterator[list[_Item]]:
+    batch: list[_Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += item[2]
+        if len(batch) == _ITEMS or size >= AHEAD_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch

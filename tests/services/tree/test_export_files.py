@@ -255,13 +255,10 @@ PATHS = st.lists(st.sampled_from([b"a", b"a!", b"b", b"c" * 200]), min_size=1, m
 def whole(folders: Folders, place: int) -> dict[bytes, object]:
     block, children = folders.node(place)
     listed: list[Child] = [*children]
-    assert [(cid, link.cid) for (_, cid, _), link in zip(links(block), listed, strict=True)] == [
-        (link.cid, link.cid) for link in listed
-    ]
+    assert [cid for _, cid, _ in links(block)] == [link.cid for link in listed]
     names = [name for name, _, _ in links(block)]
-    return {
-        name: link.size if link.place is None else whole(folders, link.place) for name, link in zip(names, listed, strict=True)
-    }
+    below = [link.size if link.place is None else whole(folders, link.place) for link in listed]
+    return dict(zip(names, below, strict=True))
 
 
 @settings(deadline=None, max_examples=150)
