@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
 from mstbucket.files.whole import reading, replacing
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.services.tree.join import join
 
 

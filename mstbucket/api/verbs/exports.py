@@ -14,7 +14,7 @@ from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import continuing, replacing
 from mstbucket.later import later
-from mstbucket.model.objects import ExportReport, FilesReport
+from mstbucket.model.exports import ExportReport, FilesReport
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:

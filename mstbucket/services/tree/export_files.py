@@ -17,7 +17,7 @@ from mstbucket.core.unixfs_directory import Entry
 from mstbucket.files.car_file import CarFile
 from mstbucket.files.view_paths import ViewPaths
 from mstbucket.limits import CHUNK_SIZE
-from mstbucket.model.objects import FilesReport
+from mstbucket.model.exports import FilesReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.tree.folders import Folders, place_of
