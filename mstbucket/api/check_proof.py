@@ -6,13 +6,13 @@ import os
 from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
-from mstbucket.api.trust import Trust, resolved
+from mstbucket.api.trust import Demand, Trust
 from mstbucket.core.cid import from_text
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import Reading, reading, write_all
+from mstbucket.files.whole import opened, write_all
 from mstbucket.model.looks import Proved
 from mstbucket.model.streams import Readable
-from mstbucket.verify import proof_file
+from mstbucket.verify import proof
 from mstbucket.verify.proved import proved
 
 
@@ -33,7 +33,8 @@ def check_proof(
     Args:
         source: path of the file, or an open binary file that is read once from where it stands.
         commit: CID of the commit, as text. It may be left out where `trust` says who has to have signed it.
-        trust: who has to have signed the commit, and what it has to follow.
+        trust: who has to have signed the commit, and what it has to follow; checked first, and remembered when all else is
+            true.
         output: where the bytes of a body that is proved go, as they come. They count only when this has returned.
 
     Raises:
@@ -48,14 +49,11 @@ def check_proof(
         if output is not None:
             write_all(output, data)
 
-    demanded = resolved(trust)
-    if commit is None and demanded.signer is None and demanded.pins is None:
+    demand = Demand(trust)
+    if commit is None and not demand.names_somebody:
         raise InvalidInput("a proof is about some commit: name the one that you know, or who has to have signed it")
     known = None if commit is None else from_text(commit)
-    if not isinstance(source, (str, os.PathLike)):
-        found = proof_file.check_proof(Reading(source), known, sink)
-    else:
-        with reading(source) as file:
-            found = proof_file.check_proof(file, known, sink)
-    demanded.remember(demanded.check(found.statement.commit, found.commit))
+    with opened(source) as file:
+        found = proof.check_proof(file, known, demand.accept, sink)
+    demand.remember()
     return proved(found)

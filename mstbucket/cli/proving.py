@@ -59,6 +59,8 @@ def check(arguments: argparse.Namespace, out: Output) -> None:
     from mstbucket import check_proof
 
     trust = trust_of(arguments)
+    if arguments.commit is None and trust is None:
+        raise InvalidInput("a proof is about a commit: name the one you know by --commit CID, or its signer by --signer")
     with ExitStack() as stack:
         source = stack.enter_context(car_source(arguments.file))
         stack.enter_context(about(arguments.file))

@@ -33,6 +33,8 @@ from mstbucket.verify.tree import check_node_cid
 Take = Callable[[CID, str], bytes]
 #: Takes the proved bytes of a body, in order.
 Sink = Callable[[bytes], object]
+#: Is shown the commit before anything else is asked for; raises where it is not to be trusted.
+Accept = Callable[[CID, Commit], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,12 @@ class Answer:
     next_start_after: str | None = None
 
 
-def answer(root: CID, take: Take, sink: Sink) -> Answer:
-    """Answer the statement *root* from the blocks that *take* gives.
+def accept_any(_cid: CID, _commit: Commit) -> None:
+    """Take any commit: for whoever makes a proof of one."""
+
+
+def answer(root: CID, take: Take, sink: Sink, accept: Accept) -> Answer:
+    """Answer the statement *root* from the blocks that *take* gives, once *accept* has taken its commit.
 
     Raises:
         InvalidBlock, Untrue: a block is not what it has to be at its place, or the commit does not hold what is stated.
@@ -73,6 +79,7 @@ def answer(root: CID, take: Take, sink: Sink) -> Answer:
     check_node_cid(root)
     statement = statements.decode(take(root, "statement"))
     commit = commits.decode(take(statement.commit, "commit"))
+    accept(statement.commit, commit)
     question = statement.question
     if isinstance(question, PageQuestion):
         page = _Page(question, take)

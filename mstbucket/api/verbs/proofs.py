@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
-from mstbucket.files.whole import replacing
+from mstbucket.files.whole import written
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
     from mstbucket.core.statement import KeyQuestion, PageQuestion
-    from mstbucket.index.past import Kept
+    from mstbucket.index.leases import Kept
     from mstbucket.model.looks import Proved, TreePath
     from mstbucket.services.blocks.error_context import error_context
     from mstbucket.services.tree import look
@@ -65,7 +64,9 @@ class BucketProofs:
             NoSuchCommit: the bucket was never flushed.
             NoSuchKey: bytes of an object are asked for that the commit does not hold.
             InvalidRange: it has no such bytes.
+            InvalidKey: no object can have that key.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
         """
         with self._newest() as (commit, blocks):
             wanted = None
@@ -93,6 +94,7 @@ class BucketProofs:
         Raises:
             NoSuchCommit: the bucket was never flushed.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
         """
         question = PageQuestion(prefix, delimiter or None, start_after or "", max_keys)
         with self._newest() as (commit, blocks):
@@ -108,7 +110,5 @@ class BucketProofs:
 def _prove(
     blocks: HeldBlocks, commit: Kept, question: KeyQuestion | PageQuestion, target: str | os.PathLike[str] | BinaryIO
 ) -> Proved:
-    if isinstance(target, (str, os.PathLike)):
-        with replacing(Path(target)) as file:
-            return proving.prove(blocks, commit.cid, question, file)
-    return proving.prove(blocks, commit.cid, question, target)
+    with written(target) as file:
+        return proving.prove(blocks, commit.cid, question, file)
