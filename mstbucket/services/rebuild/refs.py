@@ -78,7 +78,7 @@ def heads(refs: list[Ref]) -> list[Ref]:
     the numbers is no end: what followed was trimmed, or is damaged.
     """
     last = max(ref.commit.seq for ref in refs)
-    followed = {ref.commit.prev for ref in refs}
+    followed = {cid for ref in refs for cid in (ref.commit.prev, ref.commit.merged)}
     numbers = {ref.commit.seq for ref in refs}
     ends = [
         ref
@@ -121,12 +121,13 @@ def _across_gap(
     """The refs before `now` that are of its bucket, the newest first."""
     for number in sorted((number for number in by_number if number < now.commit.seq), reverse=True):
         here = by_number[number]
-        if not shared:
+        brought_in = [ref for ref in here if ref.cid in merged]  # [RMT-8] also the one of the number before
+        if brought_in:
+            yield brought_in[0]
+        elif not shared:
             if number < now.commit.seq - 1:  # one of the number before is no gap: it is of another branch
                 yield min(here, key=_age)
-            continue
-        yield from (ref for ref in here if ref.cid in merged)
-        if len(here) == 1 and here[0].cid not in merged and (number == 1 or number in named):
+        elif len(here) == 1 and (number == 1 or number in named):
             yield here[0]  # all that have the identity began with one first commit
 
 

@@ -85,3 +85,24 @@ def test_a_named_commit_comes_back_where_a_merge_of_the_other_store_took_the_buc
     assert heads(again) == expected
     assert [named.name for named in again.bucket("things").snapshots()] == ["mine"]
     assert keys(again.bucket("things")) == {"both", "ours"} | {f"theirs-{n}" for n in range(4)}
+
+
+def test_a_commit_that_a_merge_elsewhere_brought_in_stays_a_past_of_the_bucket(
+    store: Store, bucket: Bucket, second_store: Store, lose: Lose
+) -> None:
+    """[RMT-8] [REB-5]: of the number before the merge, which names another one as `prev`; nothing is wrong with that."""
+    bucket.put_object("both", b"1")
+    bucket.flush()
+    other = second_store.bucket(second_store.pull(bucket).bucket)
+    for one, key in ((bucket, "ours"), (other, "theirs")):
+        one.put_object(key, b"2")
+        one.flush()
+    second_store.pull_and_merge(bucket, "first")
+    store.pull(other)
+    assert [info.seq for info in bucket.log()] == [3, 2, 1]
+    assert store.check("proof").findings == ()
+    expected, line = heads(store), [info.cid for info in bucket.log()]
+    again, _ = lose(store)
+    assert heads(again) == expected
+    assert [info.cid for info in again.bucket("things").log()] == line
+    assert again.check("proof").findings == ()
