@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+from httperrors import CannotSay
 from httpstore import HttpStore, bare, checksums, cid_of, described, second
 
 from mstbucket.model.objects import PutResult
@@ -33,6 +34,8 @@ class HttpUploads:
     def create_multipart_upload(
         self, key: str, *, checksum_algorithm: str | None = None, checksum_type: str | None = None, **said: Any
     ) -> Upload:
+        if "\uffff" in key:
+            raise CannotSay("XML 1.0 has no U+FFFF, and the answer to CreateMultipartUpload names the key")
         algorithm = checksum_algorithm and checksum_algorithm.upper()
         answer = self.call(
             "create_multipart_upload", Key=key, ChecksumAlgorithm=algorithm, ChecksumType=checksum_type, **described(**said)

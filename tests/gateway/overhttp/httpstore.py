@@ -10,14 +10,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree
 
 import shapes
 from botocore.exceptions import ClientError
-from httperrors import code_without_body, translated
+from httperrors import CannotSay, code_without_body, translated
 
 import mstbucket
 
@@ -83,6 +84,8 @@ class HttpStore:
         said = {name: value for name, value in arguments.items() if value is not None}
         try:
             return getattr(self.chance.choice(self.clients), verb)(**said)
+        except UnicodeEncodeError as error:
+            raise CannotSay("a lone surrogate has no UTF-8") from error
         except ClientError as error:
             if not code_without_body(error):
                 raise translated(error) from error
@@ -105,17 +108,20 @@ HEADERS: Mapping[str, str] = {
     "content-language": "ContentLanguage", "expires": "ExpiresString",
 }  # fmt: skip
 
+_WRITTEN = "escaped:"  # longer than any text that the machine draws
+
 
 def held(text: str) -> str:
     """A text in a header, which holds ASCII and no blanks at its ends: as a client has to write any other."""
-    return text if text.isascii() and text.isprintable() and text == text.strip() and "%" not in text and text else (
-        "".join(f"%{byte:02X}" for byte in text.encode()) or "%"
-    )  # fmt: skip
+    plain = text.isascii() and text.isprintable() and text == text.strip() and text != ""
+    return text if plain else _WRITTEN + quote(text)
 
 
 def meant(text: str) -> str:
-    """What `held` wrote."""
-    return "" if text == "%" else unquote(text)
+    """What `held` wrote; or a text that came into the store by the library, as S3 shows it, by RFC 2047."""
+    if text.startswith(_WRITTEN):
+        return unquote(text.removeprefix(_WRITTEN))
+    return str(make_header(decode_header(text))) if text.startswith("=?") else text
 
 
 def described(
@@ -123,8 +129,6 @@ def described(
     tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What is said of an object that is made, as boto3's arguments."""
-    from urllib.parse import urlencode
-
     said: dict[str, Any] = {HEADERS[name]: held(text) for name, text in (headers or {}).items()}
     meta = {name: held(text) for name, text in (metadata or {}).items()}
     if "ExpiresString" in said:
