@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import shapes
 from httperrors import CannotSay
 from httpparts import HttpUploads
-from httpstore import HEADERS, HttpStore, bare, checksums, cid_of, commit_of, described, meant, second, tag_set
+from httpstore import HEADERS, HttpStore, bare, checksums, cid_of, commit_of, described, held, meant, second, tag_set
 
 import mstbucket
 from mstbucket.errors import NoSuchKey
@@ -86,7 +87,7 @@ class HttpBucket(HttpUploads):
         return self.library.verify()
 
     def put_objects(self, requests: Iterable[mstbucket.PutRequest], stored: Any = None) -> int:
-        return self.library.put_objects(requests, stored=stored)
+        return self.library.put_objects((_shown(request) for request in requests), stored=stored)
 
     # --- the bucket ---
 
@@ -231,6 +232,11 @@ class HttpBucket(HttpUploads):
         versions = tuple(_version(next(found[kind]), kind == "DeleteMarkers") for kind in _order(page))
         following = page.get("NextKeyMarker"), page.get("NextVersionIdMarker")
         return VersionsPage(versions, _prefixes(page), page["IsTruncated"], *following)
+
+
+def _shown(request: mstbucket.PutRequest) -> mstbucket.PutRequest:
+    """With no header that is empty: HTTP shows it as none."""
+    return replace(request, headers={name: text or held(text) for name, text in request.headers.items()})
 
 
 def _asked(
