@@ -52,7 +52,7 @@ def machine(limited: Callable[[], HttpStore], caplog: pytest.LogCaptureFixture) 
 @pytest.mark.timeout(1800)  # some seconds, where the machine has nothing else to do
 def test_any_sequence_of_calls_through_two_gateways_is_that_of_s3(machine: Any) -> None:
     """[GW-22]"""
-    run_state_machine_as_test(machine, settings=settings(max_examples=5, stateful_step_count=15, phases=PHASES))
+    run_state_machine_as_test(machine, settings=settings(max_examples=3, stateful_step_count=15, phases=PHASES))
 
 
 @pytest.mark.slow
