@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import shapes
 from httperrors import CannotSay
 from httpparts import HttpUploads
-from httpstore import HEADERS, HttpStore, bare, checksums, cid_of, commit_of, described, held, meant, second, tag_set
+from httpstore import HEADERS, HttpStore, bare, checksums, cid_of, described, held, meant, second, tag_set
 
 import mstbucket
 from mstbucket.errors import NoSuchKey
@@ -81,7 +82,7 @@ class HttpBucket(HttpUploads):
     def flush(self) -> Any:
         status, told = self.store.flush(self.store.chance.choice(self.store.gateways), self.store.prefix + self.name)
         assert status == 200
-        return commit_of(told)
+        return SimpleNamespace(**told)
 
     def verify(self) -> Any:
         return self.library.verify()
@@ -155,7 +156,8 @@ class HttpBucket(HttpUploads):
             raise CannotSay("DeleteObjects answers each key by itself, and the library refuses the call")
         objects = [{"Key": key, "VersionId": name} if name else {"Key": key} for key, name in named]
         answer = self.call("delete_objects", Delete={"Objects": objects})
-        failed = [DeleteFailure(one["Key"], one.get("VersionId"), NoSuchKey(one["Code"])) for one in answer.get("Errors", ())]
+        errors = answer.get("Errors", ())
+        failed = [DeleteFailure(one["Key"], one.get("VersionId"), NoSuchKey(one["Code"])) for one in errors]
         return DeleteReport(tuple(_deleted(one) for one in answer.get("Deleted", ())), tuple(failed))
 
     def put_object_tagging(self, key: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
@@ -229,7 +231,7 @@ class HttpBucket(HttpUploads):
             "list_object_versions", KeyMarker=key_marker, VersionIdMarker=version_id_marker, **_paged(prefix, **asked)
         )
         found = {kind: iter(page.get(kind, ())) for kind in ("Versions", "DeleteMarkers")}
-        versions = tuple(_version(next(found[kind]), kind == "DeleteMarkers") for kind in _order(page))
+        versions = tuple(_version(next(found[kind]), kind == "DeleteMarkers") for kind in page["Order"])
         following = page.get("NextKeyMarker"), page.get("NextVersionIdMarker")
         return VersionsPage(versions, _prefixes(page), page["IsTruncated"], *following)
 
@@ -261,11 +263,6 @@ def _contents(page: Any) -> tuple[tuple[ObjectSummary, ...], tuple[str, ...]]:
     found = page.get("Contents", ())
     contents = (ObjectSummary(o["Key"], o["Size"], bare(o["ETag"]), second(o["LastModified"])) for o in found)
     return tuple(contents), _prefixes(page)
-
-
-def _order(page: Any) -> list[str]:
-    """Versions and delete markers as they stand in the document: boto3 makes two lists of them."""
-    return list(page["Order"])
 
 
 def _version(one: Any, marker: bool) -> ObjectVersion:

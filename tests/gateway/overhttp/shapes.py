@@ -36,8 +36,9 @@ ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
         "Bucket", "Key", "UploadId", "PartNumberMarker", "NextPartNumberMarker", "MaxParts", "IsTruncated", "Initiator.ID",
         "Owner.ID", "StorageClass", "Parts[].PartNumber", "Parts[].LastModified", "Parts[].ETag", "Parts[].Size"),
     "ListMultipartUploads": (
-        "Bucket", "KeyMarker", "UploadIdMarker", "MaxUploads", "IsTruncated", "CommonPrefixes[].Prefix", "Uploads[].UploadId",
-        "Uploads[].Key", "Uploads[].Initiated", "Uploads[].StorageClass", "Uploads[].Owner.ID", "Uploads[].Initiator.ID"),
+        "Bucket", "KeyMarker", "UploadIdMarker", "MaxUploads", "IsTruncated", "CommonPrefixes[].Prefix",
+        "Uploads[].UploadId", "Uploads[].Key", "Uploads[].Initiated", "Uploads[].StorageClass", "Uploads[].Owner.ID",
+        "Uploads[].Initiator.ID"),
 }  # fmt: skip
 #: Operations that answer with nothing that is always there.
 MAY_BE_EMPTY: Final = frozenset({

@@ -37,7 +37,8 @@ def machine(limited: Callable[[], HttpStore], caplog: pytest.LogCaptureFixture) 
             try:
                 return super().agree(real, model)
             except CannotSay as unsaid:
-                assert str(unsaid) in UNSAID
+                if str(unsaid) not in UNSAID:
+                    raise
                 return None
 
         def reopen(self) -> None:

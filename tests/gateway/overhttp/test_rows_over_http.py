@@ -10,7 +10,8 @@ from httprows import LONG, UNSAID, rows_of
 
 globals().update(rows_of(test_corner_cases))
 
-TABLES = [test_corner_cases, test_corner_cases_versions, test_corner_cases_versions_copied, test_corner_cases_versions_listed]
+TABLES = [test_corner_cases, test_corner_cases_versions, test_corner_cases_versions_copied,
+          test_corner_cases_versions_listed]  # fmt: skip
 
 
 def test_every_row_that_is_not_run_over_http_is_there() -> None:
