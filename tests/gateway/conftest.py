@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -59,10 +60,30 @@ def serve(
     databases: Any, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Gateway]]:
     """Starts gateways, each over a store of its own unless one is named; they end with the module."""
+    with starting(databases, template, tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="package")
+def serve_all(
+    databases: Any, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Gateway]]:
+    """The same for several modules: they end with the package."""
+    with starting(databases, template, tmp_path_factory) as start:
+        yield start
+
+
+@contextmanager
+def starting(
+    databases: Any, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Gateway]]:
+    """Gives what starts gateways, and ends those that it started."""
     running: list[subprocess.Popen[str]] = []
     logs: list[IO[str]] = []
 
-    def start(*options: str, store: dict[str, str] | None = None, **environment: str) -> Gateway:
+    def start(
+        *options: str, store: dict[str, str] | None = None, program: Sequence[str] = ("-m", "mstbucket"), **environment: str
+    ) -> Gateway:
         place = tmp_path_factory.mktemp("gateway")
         if store is None:
             store = {
@@ -73,7 +94,7 @@ def serve(
         log = place / "log"
         logs.append(log.open("w"))
         process = subprocess.Popen(
-            [sys.executable, "-m", "mstbucket", "--json", "serve", "--listen", "127.0.0.1:0", *options],
+            [sys.executable, *program, "--json", "serve", "--listen", "127.0.0.1:0", *options],
             env={**clean, **store, **environment}, stdout=subprocess.PIPE, stderr=logs[-1], text=True,
         )  # fmt: skip
         running.append(process)

@@ -68,7 +68,9 @@ def list_object_versions(call: Call) -> Answer:
     """One page of versions and delete markers, those of a key newest first."""
     encode = encoding(call)
     prefix, delimiter, most = call.query("prefix") or "", call.query("delimiter") or None, call.page("max-keys")
-    key_marker, id_marker = call.query("key-marker") or None, call.query("version-id-marker") or None
+    key_marker, id_marker = call.query("key-marker") or None, call.query("version-id-marker")
+    if key_marker is None:  # an empty id beside a key is no version, and refused as S3 refuses it
+        id_marker = id_marker or None
     page = call.reading.list_object_versions(
         prefix, delimiter=delimiter, key_marker=key_marker, version_id_marker=id_marker, max_keys=most
     )

@@ -10,7 +10,13 @@ from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import ALGORITHMS, Call
 from mstbucket.gateway.s3.limits import check_size, check_type, is_limited, largest, spending
-from mstbucket.gateway.s3.object_headers import described, encrypted, stored_headers, write_conditions
+from mstbucket.gateway.s3.object_headers import (
+    checksum_type,
+    described,
+    encrypted,
+    stored_headers,
+    write_conditions,
+)
 from mstbucket.gateway.s3.service import OWNER
 from mstbucket.gateway.s3.write import body_of, copy_source
 from mstbucket.gateway.s3.xml_out import (
@@ -199,14 +205,13 @@ def complete_multipart_upload(call: Call) -> Answer:
     result = call.bucket.complete_multipart_upload(
         call.key, upload_id, named, checksums=call.checksums, **write_conditions(call)
     )
-    kind = "COMPOSITE" if any("-" in value for value in result.checksums.values()) else "FULL_OBJECT"
     inside = [
         element("Location", f"/{escape(call.bucket_name)}/{escape(call.key)}"),
         element("Bucket", call.bucket_name),
         element("Key", call.key),
         element("ETag", quoted(result.etag)),
         checksum_elements(result.checksums),
-        element("ChecksumType", kind if result.checksums else None),
+        element("ChecksumType", checksum_type(result)),
     ]
     return Answer(200, stored_headers(call, result), document("CompleteMultipartUploadResult", *inside))
 

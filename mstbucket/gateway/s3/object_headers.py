@@ -122,7 +122,7 @@ def object_headers(call: Call, info: ObjectInfo) -> Headers:
         ("Content-Type", info.content_type or _DEFAULT_TYPE),
         ("x-mst-cid", info.content),
         *encrypted(call.site),
-        *info.headers.items(),
+        *((name, value) for name, value in info.headers.items() if value),  # boto3 cannot read an empty Expires
         *((META + name, value) for name, value in info.metadata.items() if _NAME.fullmatch(name)),
     ]
     missing = sum(_NAME.fullmatch(name) is None for name in info.metadata)
@@ -142,11 +142,17 @@ def object_headers(call: Call, info: ObjectInfo) -> Headers:
 
 def checksum_headers(info: ObjectInfo | PutResult) -> Headers:
     """The checksums that are kept of an object, and what they are of."""
-    if not info.checksums:
+    kind = checksum_type(info)
+    if kind is None:
         return []
-    composite = any("-" in value for value in info.checksums.values())
-    kind = ("x-amz-checksum-type", "COMPOSITE" if composite else "FULL_OBJECT")
-    return [*((f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()), kind]
+    return [*((f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()), ("x-amz-checksum-type", kind)]
+
+
+def checksum_type(info: ObjectInfo | PutResult) -> str | None:
+    """What the checksums are of: the whole body, or those of its parts; None where there are none."""
+    if not info.checksums:
+        return None
+    return "COMPOSITE" if any("-" in value for value in info.checksums.values()) else "FULL_OBJECT"
 
 
 def stored_headers(call: Call, result: PutResult) -> Headers:

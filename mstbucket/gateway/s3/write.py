@@ -14,6 +14,7 @@ from mstbucket.gateway.s3.limits import check_size, check_type, is_limited, spen
 from mstbucket.gateway.s3.needs import of_version
 from mstbucket.gateway.s3.object_headers import (
     checksum_headers,
+    checksum_type,
     described,
     source_conditions,
     stored_headers,
@@ -105,7 +106,8 @@ def copy_object(call: Call) -> Answer:
     if version_id is not None:
         headers.append(("x-amz-copy-source-version-id", version_id))
     etag, when = element("ETag", quoted(result.etag)), element("LastModified", moment(info.last_modified))
-    return Answer(200, headers, document("CopyObjectResult", when, etag, checksum_elements(result.checksums)))
+    sums = checksum_elements(result.checksums), element("ChecksumType", checksum_type(result))
+    return Answer(200, headers, document("CopyObjectResult", when, etag, *sums))
 
 
 def _check_tags(call: Call, bucket: str, key: str, version_id: str | None) -> None:
