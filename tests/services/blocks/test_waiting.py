@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -109,3 +110,18 @@ def test_all_calls_together_are_counted_and_none_twice(store: Store) -> None:
         one.seal()
         assert store._context.waiting.bytes == 2000
     assert store._context.waiting.bytes == 0
+
+
+def test_a_forked_child_counts_nothing_that_its_parent_holds(store: Store) -> None:
+    """Nobody there gives it back; and the lock may be that of a thread which is not there."""
+    waiting = store._context.waiting
+    waiting.add(1000)
+    with waiting._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # on a hang
+            waiting.add(1)
+            os._exit(waiting.bytes)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert waiting.bytes == 1000
+    waiting.add(-1000)
