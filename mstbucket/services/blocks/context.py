@@ -12,14 +12,20 @@ from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
+from mstbucket.services.blocks.forked import begin_in_children
 from mstbucket.services.blocks.groups import Groups
 from mstbucket.signing.keys import Signer
 
 
 class Waiting:
-    """A sum of bytes; thread-safe."""
+    """A sum of bytes; thread-safe. A forked child begins with none."""
 
     def __init__(self) -> None:
+        self.begin()
+        begin_in_children(self)
+
+    def begin(self) -> None:
+        """Forget what others hold: in a forked child they give nothing back."""
         self._lock = threading.Lock()
         self.bytes = 0
 

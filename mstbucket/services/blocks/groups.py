@@ -7,15 +7,14 @@ who is alone is delayed, and the busier a line is, the larger its groups are ([P
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Generic, TypeVar
-from weakref import WeakSet
+from typing import Final, Generic, TypeVar
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown
 from mstbucket.limits import GROUP_BYTES_MAX, GROUP_PUTS_MAX
+from mstbucket.services.blocks.forked import begin_in_children
 
 _T = TypeVar("_T")
 
@@ -61,7 +60,7 @@ class Groups(Generic[_T]):
 
     def __init__(self) -> None:
         self.begin()
-        _ALL.add(self)
+        begin_in_children(self)
 
     def begin(self) -> None:
         """Forget everybody: in a forked child the others are not there."""
@@ -140,14 +139,3 @@ class Groups(Generic[_T]):
             if member.fate == WAITING:
                 member.done(OutcomeUnknown("the thread that did it along with its own was ended: read before repeating"))
             member.turn.release()
-
-
-_ALL: Final[WeakSet[Groups[Any]]] = WeakSet()
-
-
-def _begin_all() -> None:
-    for groups in list(_ALL):
-        groups.begin()
-
-
-os.register_at_fork(after_in_child=_begin_all)

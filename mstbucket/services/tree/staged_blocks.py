@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -111,7 +111,8 @@ class Staged:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._places.close()
+        with suppress(OSError):  # on a full disk it fails once more, and nobody needs the places now
+            self._places.close()
         with ExitStack() as stack:  # all of them, whatever becomes of one
             stack.push(self._claim)
             stack.push(self._current)
