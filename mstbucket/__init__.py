@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
-    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
+    from mstbucket.model.looks import PathNode, Proved, ProvedChange, ProvedChanges, ProvedObject, TreePath
     from mstbucket.model.maintained import MaintainReport
     from mstbucket.model.objects import (
         BucketInfo,
@@ -104,6 +104,8 @@ __all__ = [
     "PartsPage",
     "PathNode",
     "Proved",
+    "ProvedChange",
+    "ProvedChanges",
     "ProvedObject",
     "PutRequest",
     "PutResult",
@@ -159,7 +161,9 @@ _HOME: Final = {
     "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
-    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
+    **dict.fromkeys(
+        ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "TreePath"), "mstbucket.model.looks"
+    ),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",

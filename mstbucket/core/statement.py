@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mstbucket.core import dagcbor
+from mstbucket.core.change_statement import ChangesQuestion, changes_from_value, encode_changes
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.keys import check_text, encode_key
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
-from mstbucket.limits import LIST_KEYS_MAX, OBJECT_SIZE_MAX, STATEMENT_BLOCK_MAX
+from mstbucket.limits import CHANGES_STATEMENT_MAX, LIST_KEYS_MAX, OBJECT_SIZE_MAX, STATEMENT_BLOCK_MAX
 
 PROOF_VERSION: Final = 1
 
@@ -44,12 +45,15 @@ class PageQuestion:
     max_keys: int = LIST_KEYS_MAX
 
 
+Question = KeyQuestion | PageQuestion | ChangesQuestion
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A question about the state of a bucket that *commit* names."""
 
     commit: CID
-    question: KeyQuestion | PageQuestion
+    question: Question
 
 
 def encode(statement: Statement) -> bytes:
@@ -59,6 +63,8 @@ def encode(statement: Statement) -> bytes:
         InvalidInput: a key or text that no object can have, a range or a number out of bounds.
     """
     question = statement.question
+    if isinstance(question, ChangesQuestion):
+        return encode_changes(statement.commit, question)
     value: dict[str, Any] = {"proof": PROOF_VERSION, "commit": Link(statement.commit)}
     if isinstance(question, KeyQuestion):
         encode_key(question.key)  # which refuses what is none
@@ -97,15 +103,21 @@ def decode(block: bytes) -> Statement:
         Unsupported: a newer program wrote it: update this one.
         InvalidBlock: anything that `encode` does not write.
     """
-    if len(block) > STATEMENT_BLOCK_MAX:  # [PROOF-3] before anything is read
-        raise InvalidBlock(f"a statement has {len(block)} bytes, more than {STATEMENT_BLOCK_MAX}")
-    value = dagcbor.decode(block)
+    if len(block) > CHANGES_STATEMENT_MAX:  # [PROOF-9] before anything is read
+        raise InvalidBlock(f"a statement has {len(block)} bytes, more than {CHANGES_STATEMENT_MAX}")
+    # A link is mere bytes here. What is written from it below has to be the block, and so settles that.
+    value = dagcbor.decode_fast(block)
+    of_changes = isinstance(value, dict) and "since" in value
+    if not of_changes:
+        if len(block) > STATEMENT_BLOCK_MAX:  # [PROOF-3]
+            raise InvalidBlock(f"a statement has {len(block)} bytes, more than {STATEMENT_BLOCK_MAX}")
+        value = dagcbor.decode(block)
     if not isinstance(value, dict) or type(value.get("proof")) is not int:
         raise InvalidBlock("the first block is no statement: this is no proof")
     if value["proof"] != PROOF_VERSION:
         raise Unsupported(f"the proof has version {value['proof']}; this program reads {PROOF_VERSION}")
     try:
-        statement = _from_value(value)
+        statement = Statement(*changes_from_value(value)) if of_changes else _from_value(value)
         again = encode(statement)
     except (InvalidInput, TypeError, ValueError, LookupError, AttributeError) as error:
         raise InvalidBlock(f"the statement of the proof is none: {error}") from error

@@ -113,6 +113,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """The file of a path, as `replacing` makes it; or one that is open already, and stays open."""
+    if isinstance(target, (str, os.PathLike)):
+        with replacing(Path(target)) as file:
+            yield file
+    else:
+        yield target
+
+
+@contextmanager
 def continuing(path: Path) -> Iterator[BinaryIO]:
     """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
     check_path(path)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
 from mstbucket.core import statement as statements
+from mstbucket.core.change_statement import ChangesQuestion
 from mstbucket.core.cid import CID, RAW, codec
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import TOP, decode_key, encode_key, prefix_end
@@ -26,11 +27,11 @@ from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
 from mstbucket.core.unixfs import body_height, open_block
 from mstbucket.errors import Untrue
 from mstbucket.limits import KEY_MAX
-from mstbucket.verify.node import Node, Place, judge
+from mstbucket.verify import changes
+from mstbucket.verify.node import Place, judge
+from mstbucket.verify.ordered import Take, below, in_order
 from mstbucket.verify.tree import check_node_cid
 
-#: Gives the block of a CID, hashed. The second argument says what it is, for an error.
-Take = Callable[[CID, str], bytes]
 #: Takes the proved bytes of a body, in order.
 Sink = Callable[[bytes], object]
 
@@ -49,11 +50,12 @@ class Answer:
     """What is proved of a commit.
 
     Attributes:
-        statement: what was asked, of which commit.
+        statement: what was asked, of which commit; of changes, which they are.
         commit: what that says.
         objects: of the key, none where it is absent; of a page, all that are in it, by key.
         common_prefixes: of a page with a delimiter, in order.
         next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
+        since: of changes, what the earlier commit says.
     """
 
     statement: Statement
@@ -61,6 +63,7 @@ class Answer:
     objects: tuple[ProvedObject, ...]
     common_prefixes: tuple[str, ...] = ()
     next_start_after: str | None = None
+    since: Commit | None = None
 
 
 def answer(root: CID, take: Take, sink: Sink) -> Answer:
@@ -77,6 +80,8 @@ def answer(root: CID, take: Take, sink: Sink) -> Answer:
     if isinstance(question, PageQuestion):
         page = _Page(question, take)
         return page.answer(statement, commit)
+    if isinstance(question, ChangesQuestion):
+        return Answer(statement, commit, (), since=changes.earlier(commit, question, take))
     cid = _find(commit.tree, encode_key(question.key), take)
     if cid is None:
         if question.body is not None:  # [PROOF-7]
@@ -96,17 +101,8 @@ def _find(root: CID, key: bytes, take: Take) -> CID | None:
         at = bisect_left(node.keys, key)
         if at < len(node.keys) and node.keys[at] == key:
             return node.values[at]
-        place = _below(node, place, at)
+        place = below(node, place, at)
     return None
-
-
-def _below(node: Node, place: Place, at: int) -> Place | None:
-    """The subtree before key *at* of a node, as a place; None where there is none."""
-    link = node.links[at]
-    if link is None:
-        return None
-    low = node.keys[at - 1] if at else place[2]
-    return link, node.height - 1, low, node.keys[at] if at < len(node.keys) else place[3]
 
 
 def _object(key: str, cid: CID, take: Take) -> ProvedObject:
@@ -160,19 +156,9 @@ class _Page:
 
     def _keys(self, root: CID) -> Iterator[tuple[bytes, CID]]:
         """The keys that the page is about, with their values, as far as they are asked for."""
-        stack: list[Iterator[Place | tuple[bytes, CID]]] = [iter([(root, None, b"", None)])]
-        while stack:
-            for step in stack[-1]:
-                if len(step) == 2:
-                    if self._is_asked(step[0]):
-                        yield step
-                    continue
-                if self._is_needed(step):
-                    node = judge(self._take(step[0], "tree node"), step, KEY_MAX)
-                    stack.append(_in_order(node, step))
-                    break
-            else:
-                stack.pop()
+        for step in in_order(root, KEY_MAX, self._take, self._is_needed):
+            if len(step) == 2 and self._is_asked(step[0]):
+                yield step
 
     def _is_asked(self, key: bytes) -> bool:
         return key > self._after and key >= self._first and (self._end is None or key < self._end)
@@ -191,18 +177,6 @@ class _Page:
             return True
         last = self._prefixes[-1].encode()
         return not (low.startswith(last) and high.startswith(last))
-
-
-def _in_order(node: Node, place: Place) -> Iterator[Place | tuple[bytes, CID]]:
-    """What hangs below a node, in the order of keys."""
-    for at, key in enumerate(node.keys):
-        below = _below(node, place, at)
-        if below is not None:
-            yield below
-        yield key, node.values[at]
-    below = _below(node, place, len(node.keys))
-    if below is not None:
-        yield below
 
 
 def _body(manifest: Manifest, question: KeyQuestion, take: Take, sink: Sink) -> None:

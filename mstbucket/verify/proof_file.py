@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
-from mstbucket.errors import ExtraBlock, MissingBlock, OtherCommit
+from mstbucket.errors import ExtraBlock, InvalidInput, MissingBlock, OtherCommit
 from mstbucket.model.streams import Readable
 from mstbucket.verify.answer import Answer, Sink, answer
 
 
-def check_proof(stream: Readable, commit: CID | None, sink: Sink) -> Answer:
+def check_proof(stream: Readable, commit: CID | None, since: CID | None, sink: Sink) -> Answer:
     """Check the proof in *stream* against a commit that is known from elsewhere, and return what it proves.
 
     Where none is known, *commit* is None, and the caller has to decide about the commit in the answer, before anything else.
+    Of a change proof *since* is the earlier commit, in the same way; another proof with it is refused.
 
     One pass, in constant memory but for the answer. Nothing that *sink* was given counts before this returns.
 
@@ -20,28 +23,31 @@ def check_proof(stream: Readable, commit: CID | None, sink: Sink) -> Answer:
         InvalidCar, HashMismatch, InvalidBlock, Untrue: the file is damaged, or does not prove what it states.
         MissingBlock, ExtraBlock: the file does not hold all that the proof needs, or holds more.
         OtherCommit: it is about another commit.
+        InvalidInput: an earlier commit is named, and the proof is not about changes.
         Unsupported: a newer program wrote it.
     """
-    evidence = _Evidence(CarReader(stream), commit)
+    evidence = _Evidence(CarReader(stream), {"commit": commit, "earlier commit": since})
     found = answer(evidence.root, evidence.take, sink)
     evidence.end()
+    if since is not None and found.since is None:
+        raise InvalidInput("an earlier commit is named, and the proof is about one commit alone: leave it out")
     return found
 
 
 class _Evidence:
     """Gives the blocks of a proof, each when it is its turn."""
 
-    def __init__(self, reader: CarReader, commit: CID | None) -> None:
+    def __init__(self, reader: CarReader, known: Mapping[str, CID | None]) -> None:
         self.root = reader.root
         self._sections = iter(reader)
-        self._commit = commit
+        self._known = known
         self._offset = 0
 
     def take(self, cid: CID, what: str) -> bytes:
         # [PROOF-8] before anything about it is read
-        if what == "commit" and self._commit is not None and cid != self._commit:
-            wanted = to_text(self._commit)
-            raise OtherCommit(f"the proof is about commit {to_text(cid)}, and not about {wanted}").about(cid=cid)
+        known = self._known.get(what)
+        if known is not None and cid != known:
+            raise OtherCommit(f"the proof is about {what} {to_text(cid)}, and not about {to_text(known)}").about(cid=cid)
         found, block, offset = next(self._sections, (None, b"", self._offset))
         self._offset = offset
         if found != cid:  # [PROOF-2]

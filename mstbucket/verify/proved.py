@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from mstbucket.core.cid import to_text
+from mstbucket.core.change_statement import Change, ChangesQuestion
+from mstbucket.core.cid import CID, to_text
+from mstbucket.core.keys import split_version_key
 from mstbucket.core.statement import KeyQuestion, PageQuestion
 from mstbucket.core.times import moment
 from mstbucket.model import looks
-from mstbucket.model.looks import Proved
+from mstbucket.model.looks import Proved, ProvedChange, ProvedChanges
 from mstbucket.verify.answer import Answer, ProvedObject
 
 
@@ -29,7 +31,31 @@ def proved(answer: Answer) -> Proved:
         objects=tuple(map(_object, answer.objects)),
         common_prefixes=answer.common_prefixes,
         next_start_after=answer.next_start_after,
+        changes=_changes(answer),
     )
+
+
+def _changes(answer: Answer) -> ProvedChanges | None:
+    question = answer.statement.question
+    if not isinstance(question, ChangesQuestion) or answer.since is None:
+        return None
+    since = to_text(question.since)
+    return ProvedChanges(
+        since=since,
+        since_seq=answer.since.seq,
+        is_next=answer.commit.prev == question.since,
+        objects=tuple(_change(change[0], None, change) for change in question.objects),
+        versions=tuple(_change(*split_version_key(change[0]), change) for change in question.versions),
+    )
+
+
+def _change(key: bytes, sequence: int | None, change: Change) -> ProvedChange:
+    _, old, new = change
+    return ProvedChange(key.decode(), sequence, _text(old), _text(new))
+
+
+def _text(cid: CID | None) -> str | None:
+    return None if cid is None else to_text(cid)
 
 
 def _object(one: ProvedObject) -> looks.ProvedObject:

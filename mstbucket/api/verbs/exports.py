@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import continuing, replacing
+from mstbucket.files.whole import continuing, replacing, writing
 from mstbucket.later import later
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
@@ -70,7 +70,7 @@ class Exports:
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        with self._held() as (context, name, lease), _writing(target) as file:
+        with self._held() as (context, name, lease), writing(target) as file:
             return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
 
     def export_indexed(
@@ -105,7 +105,7 @@ class Exports:
             InvalidInput: it is no earlier one.
             CorruptionError, StorageError: as `export_car`.
         """
-        with self._held() as (context, name, lease), _writing(target) as file:
+        with self._held() as (context, name, lease), writing(target) as file:
             row, held = views.hold_named(context, name, commit_name(base))
             with held:
                 if row.seq >= lease.commit.seq:  # [DELTA-3]
@@ -165,12 +165,3 @@ class ViewExports(Exports):
         """
         with self._held() as (context, name, lease), continuing(Path(path)) as file:
             return exporting.resume(context, name, lease.commit.cid, file, lease.during(progress))
-
-
-@contextmanager
-def _writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
-    if isinstance(target, (str, os.PathLike)):
-        with replacing(Path(target)) as file:
-            yield file
-    else:
-        yield target
