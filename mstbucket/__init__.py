@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.findings import Finding, StoreReport
-    from mstbucket.model.looks import PathNode, Proved, ProvedChange, ProvedChanges, ProvedObject, TreePath
+    from mstbucket.model.looks import PathNode, Proved, ProvedChange, ProvedChanges, ProvedObject, ProvedPart, TreePath
     from mstbucket.model.maintained import MaintainReport
     from mstbucket.model.objects import (
         BucketInfo,
@@ -107,6 +107,7 @@ __all__ = [
     "ProvedChange",
     "ProvedChanges",
     "ProvedObject",
+    "ProvedPart",
     "PutRequest",
     "PutResult",
     "RebuildReport",
@@ -162,7 +163,8 @@ _HOME: Final = {
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(
-        ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "TreePath"), "mstbucket.model.looks"
+        ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "ProvedPart", "TreePath"),
+        "mstbucket.model.looks",
     ),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     "RebuildReport": "mstbucket.model.rebuild",

@@ -103,6 +103,8 @@ def _check_to(target: str, force: bool, checked: Callable[..., Proved], out: Out
 def _record(found: Proved) -> dict[str, object]:
     if found.changes is not None:
         return _change_record(found, found.changes)
+    if found.part is not None:
+        return {**_commit_record(found), **asdict(found.part)}
     question: dict[str, object] = {"key": found.key, "body": None if found.body is None else list(found.body)}
     if found.key is None:
         question = {
@@ -118,15 +120,16 @@ def _record(found: Proved) -> dict[str, object]:
         }
         for one in found.objects
     ]  # fmt: skip
-    return {
-        "commit": found.commit, "bucket": found.name, "identity": found.bucket, "seq": found.seq, **question,
-        "objects": objects,
-    }  # fmt: skip
+    return {**_commit_record(found), **question, "objects": objects}
+
+
+def _commit_record(found: Proved) -> dict[str, object]:
+    return {"commit": found.commit, "bucket": found.name, "identity": found.bucket, "seq": found.seq}
 
 
 def _change_record(found: Proved, changes: ProvedChanges) -> dict[str, object]:
     return {
-        "commit": found.commit, "bucket": found.name, "identity": found.bucket, "seq": found.seq, "since": changes.since,
+        **_commit_record(found), "since": changes.since,
         "since_seq": changes.since_seq, "is_next": changes.is_next, "objects": [asdict(one) for one in changes.objects],
         "versions": [asdict(one) for one in changes.versions],
     }  # fmt: skip
@@ -137,6 +140,11 @@ def _summary(found: Proved) -> str:
         objects, versions = (count(len(some), "change") for some in (found.changes.objects, found.changes.versions))
         since = f"since commit {found.changes.since_seq}"
         return f"{objects} of objects and {versions} of noncurrent versions, and no other, {since}"
+    if found.part is not None:
+        part = found.part
+        objects, size = count(part.objects, "object"), count(part.bytes, "byte")
+        return (f"the complete state of prefix {part.prefix!r}: {objects}, {size}, and "
+                f"{count(part.versions, 'noncurrent version')}")  # fmt: skip
     if found.key is not None:
         there = "is there" if found.objects else "is NOT there"
         body = "" if found.body is None else f", and bytes {found.body[0]} to {found.body[1]} of it"

@@ -45,7 +45,14 @@ class PageQuestion:
     max_keys: int = LIST_KEYS_MAX
 
 
-Question = KeyQuestion | PageQuestion | ChangesQuestion
+@dataclass(frozen=True, slots=True)
+class PartQuestion:
+    """Everything that the bucket holds under the keys that begin with *part*."""
+
+    part: str
+
+
+Question = KeyQuestion | PageQuestion | PartQuestion | ChangesQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,10 @@ def encode(statement: Statement) -> bytes:
             if not 0 <= start <= end <= OBJECT_SIZE_MAX:
                 raise InvalidInput(f"bytes {start} to {end} are no range of an object")
             value["body"] = [start, end]
+        return _bounded(dagcbor.encode(value))
+    if isinstance(question, PartQuestion):
+        check_text("prefix", question.part)
+        value["part"] = question.part
         return _bounded(dagcbor.encode(value))
     check_text("prefix", question.prefix)
     check_text("start_after", question.start_after)
@@ -134,6 +145,8 @@ def _from_value(value: dict[str, Any]) -> Statement:
         body = value.get("body")
         start_end = None if body is None else (_whole(body[0]), _whole(body[1]))
         return Statement(commit, KeyQuestion(_text(value["key"]), start_end))
+    if "part" in value:
+        return Statement(commit, PartQuestion(_text(value["part"])))
     delimiter = value.get("delimiter")
     return Statement(
         commit,

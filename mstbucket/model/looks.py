@@ -87,6 +87,22 @@ class ProvedChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvedPart:
+    """Of the proof of a part: it is complete, and so is every body in it.
+
+    Attributes:
+        prefix: of its keys.
+        objects, versions: how many current objects there are, and how many noncurrent versions and delete markers.
+        bytes: of the objects' bodies, as S3 counts them.
+    """
+
+    prefix: str
+    objects: int
+    versions: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proved:
     """What a proof proves of a commit.
 
@@ -99,6 +115,7 @@ class Proved:
         common_prefixes: of a page with a delimiter.
         next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
         changes: what differs from an earlier commit; None where the proof is about something else.
+        part: of the proof of a part of the bucket; None where the proof is about something else.
     """
 
     commit: str
@@ -115,6 +132,7 @@ class Proved:
     common_prefixes: tuple[str, ...]
     next_start_after: str | None
     changes: ProvedChanges | None
+    part: ProvedPart | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,38 +11,27 @@ its place; nodes elsewhere are not here.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mstbucket.core import commit as commits
-from mstbucket.core import manifest as manifests
 from mstbucket.core import statement as statements
 from mstbucket.core.change_statement import ChangesQuestion
-from mstbucket.core.cid import CID, RAW, codec
+from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import TOP, decode_key, encode_key, prefix_end
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.listing import common_prefix
-from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
-from mstbucket.core.unixfs import body_height, open_block
+from mstbucket.core.statement import KeyQuestion, PageQuestion, PartQuestion, Statement
 from mstbucket.errors import Untrue
 from mstbucket.limits import KEY_MAX
 from mstbucket.verify import changes
+from mstbucket.verify import part as parts
 from mstbucket.verify.node import Place, judge
-from mstbucket.verify.ordered import Take, below, in_order
+from mstbucket.verify.objects import ProvedObject, Sink, read_body, read_object
+from mstbucket.verify.ordered import Take, below, in_order, may_hold
+from mstbucket.verify.part import PartFigures
 from mstbucket.verify.tree import check_node_cid
-
-#: Takes the proved bytes of a body, in order.
-Sink = Callable[[bytes], object]
-
-
-@dataclass(frozen=True, slots=True)
-class ProvedObject:
-    """An object that the commit holds: its key, the CID of its manifest, and what that says."""
-
-    key: str
-    cid: CID
-    manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +45,7 @@ class Answer:
         common_prefixes: of a page with a delimiter, in order.
         next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
         since: of changes, what the earlier commit says.
+        part: of a part of the bucket, how much is in it.
     """
 
     statement: Statement
@@ -64,6 +54,7 @@ class Answer:
     common_prefixes: tuple[str, ...] = ()
     next_start_after: str | None = None
     since: Commit | None = None
+    part: PartFigures | None = None
 
 
 def answer(root: CID, take: Take, sink: Sink) -> Answer:
@@ -80,6 +71,8 @@ def answer(root: CID, take: Take, sink: Sink) -> Answer:
     if isinstance(question, PageQuestion):
         page = _Page(question, take)
         return page.answer(statement, commit)
+    if isinstance(question, PartQuestion):
+        return Answer(statement, commit, (), part=parts.part(commit, question.part, take))
     if isinstance(question, ChangesQuestion):
         return Answer(statement, commit, (), since=changes.earlier(commit, question, take))
     cid = _find(commit.tree, encode_key(question.key), take)
@@ -87,7 +80,7 @@ def answer(root: CID, take: Take, sink: Sink) -> Answer:
         if question.body is not None:  # [PROOF-7]
             raise Untrue(f"the statement is about the body of {question.key!r}, which the commit does not hold")
         return Answer(statement, commit, ())
-    found = _object(question.key, cid, take)
+    found = read_object(question.key, cid, take)
     if question.body is not None:
         _body(found.manifest, question, take, sink)
     return Answer(statement, commit, (found,))
@@ -103,16 +96,6 @@ def _find(root: CID, key: bytes, take: Take) -> CID | None:
             return node.values[at]
         place = below(node, place, at)
     return None
-
-
-def _object(key: str, cid: CID, take: Take) -> ProvedObject:
-    found = manifests.decode(take(cid, "manifest"))
-    if found.delete_marker:  # [VER-15]
-        raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
-    content, digest = found.content, found.sha256
-    if content is not None and codec(content) == RAW and digest is not None and digest != content[4:]:  # [VER-16]
-        raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
-    return ProvedObject(key, cid, found)
 
 
 class _Page:
@@ -150,7 +133,7 @@ class _Page:
         if under is not None:
             self._prefixes.append(under)
         else:
-            self._objects.append(_object(key, cid, self._take))
+            self._objects.append(read_object(key, cid, self._take))
         self._last = key if under is None else under
         return True
 
@@ -165,15 +148,11 @@ class _Page:
 
     def _is_needed(self, place: Place) -> bool:
         """Whether a subtree can hold a key that changes the page: all of its keys are between the two of its place."""
+        if not may_hold(place, self._first, self._end, self._after):
+            return False
         _, height, low, high = place
-        if height is None:
-            return True  # [PROOF-6] the root is asked for, whatever the question
-        if self._end is not None and max(low, self._after) >= self._end:
-            return False
-        if high is not None and (high <= self._first or high <= self._after):
-            return False
         # [PROOF-6] All keys between two that stand under one common prefix stand under it too.
-        if not self._prefixes or high is None:
+        if not self._prefixes or height is None or high is None:
             return True
         last = self._prefixes[-1].encode()
         return not (low.startswith(last) and high.startswith(last))
@@ -181,25 +160,9 @@ class _Page:
 
 def _body(manifest: Manifest, question: KeyQuestion, take: Take, sink: Sink) -> None:
     """Take the blocks of a body that hold the bytes asked for, in order, and give these bytes to *sink* [PROOF-7]."""
-    assert manifest.content is not None
     assert manifest.size is not None
     assert question.body is not None
     start, end = question.body
     if end > manifest.size or (start == end and manifest.size):
         raise Untrue(f"the statement is about bytes {start} to {end} of {question.key!r}, which has {manifest.size}")
-    # What is left of the way: root, size and height of each block, and where in the body it begins.
-    pending = [(manifest.content, manifest.size, body_height(manifest.size), 0)]
-    while pending:
-        cid, size, height, at = pending.pop()
-        if (at >= end or at + size <= start) and size:
-            continue
-        block = take(cid, "body")
-        links = open_block(block, size, height)
-        if height == 0:
-            sink(block[max(start - at, 0) : end - at])
-            continue
-        below = []
-        for child, length in links:
-            below.append((child, length, height - 1, at))
-            at += length
-        pending += reversed(below)
+    read_body(manifest, start, end, take, sink)

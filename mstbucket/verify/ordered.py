@@ -38,6 +38,16 @@ def in_order(
             stack.pop()
 
 
+def may_hold(place: Place, first: bytes, end: bytes | None, after: bytes = b"") -> bool:
+    """Whether a key from *first* on, below *end* and above *after* can lie in the subtree of a place."""
+    _, height, low, high = place
+    if height is None:
+        return True  # [PROOF-6] the root is asked for, whatever the question
+    if end is not None and max(low, after) >= end:
+        return False
+    return high is None or (high > first and high > after)
+
+
 def below(node: Node, place: Place, at: int) -> Place | None:
     """The subtree before key *at* of a node, as a place; None where there is none."""
     link = node.links[at]

@@ -8,7 +8,8 @@ from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import ExtraBlock, InvalidInput, MissingBlock, OtherCommit
 from mstbucket.model.streams import Readable
-from mstbucket.verify.answer import Answer, Sink, answer
+from mstbucket.verify.answer import Answer, answer
+from mstbucket.verify.objects import Sink
 
 
 def check_proof(stream: Readable, commit: CID | None, since: CID | None, sink: Sink) -> Answer:

@@ -119,3 +119,22 @@ def test_what_changed_between_two_commits_is_proved(cli: Any, bucket: str, commi
         ran = cli("prove", arguments[0], tmp_path / "none.car", *arguments[1:])
         assert ran.code == code, arguments
         assert not (tmp_path / "none.car").exists()
+
+
+def test_a_part_of_a_bucket_leaves_as_a_proof(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-211]"""
+    part, at = tmp_path / "part.car", f"mst://{bucket}"
+    (record,) = cli("export", at, part, "--prefix", "a/1", "--json").records
+    assert (record["commit"], record["bytes"]) == (commit, part.stat().st_size)
+    said = cli("check-proof", part, "--commit", commit)
+    assert said.code == 0
+    assert said.lines[0] == "proved: the complete state of prefix 'a/1': 10 objects, 20 bytes, and 0 noncurrent versions"
+    (record,) = cli("check-proof", part, "--commit", commit, "--json").records
+    assert (record["prefix"], record["objects"], record["bytes"], record["versions"]) == ("a/1", 10, 20, 0)
+    for refused in (cli("verify", part), cli("import", part, "mst://made")):
+        assert refused.code == 5
+        assert "the complete state of its keys with prefix 'a/1'" in refused.error
+    assert cli("ls", "mst://made").code == 3
+    for options in (["--since", "1"], ["--car-version", "2"], ["--resume"]):
+        assert cli("export", at, tmp_path / "none.car", "--prefix", "a/", *options).code == 2
+    assert not (tmp_path / "none.car").exists()
