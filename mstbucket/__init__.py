@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mstbucket.api.view import BucketView
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
+    from mstbucket.model.access_policy import BucketLimits
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
@@ -56,8 +57,9 @@ if TYPE_CHECKING:
     from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
+    from mstbucket.model.remotes import PullReport, Remote
     from mstbucket.model.repairs import Loss, RepairReport
-    from mstbucket.model.settings import StoreSettings, Unflushed
+    from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
     from mstbucket.services.objects.read import ObjectReader
     from mstbucket.verify.car import CarReport
@@ -69,6 +71,8 @@ __all__ = [
     "BlobCheck",
     "Bucket",
     "BucketInfo",
+    "BucketLimits",
+    "BucketUsage",
     "BucketView",
     "CarReport",
     "CarSummary",
@@ -108,10 +112,12 @@ __all__ = [
     "ProvedChanges",
     "ProvedObject",
     "ProvedPart",
+    "PullReport",
     "PutRequest",
     "PutResult",
     "RebuildReport",
     "RebuiltBucket",
+    "Remote",
     "RepairReport",
     "RestoreChange",
     "RestoreReport",
@@ -127,6 +133,7 @@ __all__ = [
     "Unflushed",
     "Upload",
     "UploadsPage",
+    "Usage",
     "VersionsPage",
     "check_proof",
     "errors",
@@ -145,6 +152,7 @@ _HOME: Final = {
     "AccessKey": "mstbucket.model.access",
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    "BucketLimits": "mstbucket.model.access_policy",
     "BucketView": "mstbucket.api.view",
     **dict.fromkeys(("Examined", "ScrubCoverage"), "mstbucket.model.examined"),
     **dict.fromkeys(("Finding", "StoreReport"), "mstbucket.model.findings"),
@@ -167,11 +175,14 @@ _HOME: Final = {
         "mstbucket.model.looks",
     ),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
+    **dict.fromkeys(("PullReport", "Remote"), "mstbucket.model.remotes"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",
     "StoreSettings": "mstbucket.model.settings",
+    "BucketUsage": "mstbucket.model.settings",
     "Unflushed": "mstbucket.model.settings",
+    "Usage": "mstbucket.model.settings",
     "check_proof": "mstbucket.api.check_proof",
     "inspect_car": "mstbucket.api.inspect_car",
     "join_cars": "mstbucket.api.join_cars",

@@ -89,6 +89,25 @@ class AccessKeys:
         """
         return access_keys.set_policy(self._context, key_id, policy)
 
+    def set_limit(self, key_id: str, size: int | None) -> AccessKey:
+        """Let the holder of a key send so many bytes through gateways from now on, durably; None takes the bound away.
+
+        Bodies of puts, parts and forms count, and what is copied, at the size that it has. Deletes give nothing back.
+
+        Raises:
+            InvalidInput: the size is negative, or beyond 2^62.
+            NoSuchAccessKey: there is no such key.
+        """
+        return access_keys.set_limit(self._context, key_id, size)
+
+    def spend(self, key_id: str, size: int) -> bool:
+        """Count bytes that the holder of a key is about to send, and return whether they may; if not, none were counted.
+
+        Args:
+            size: bytes; a negative size takes back what did not come.
+        """
+        return access_keys.spend(self._context, key_id, size)
+
     def remove(self, key_id: str) -> None:
         """Remove a key, durably.
 

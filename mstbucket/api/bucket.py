@@ -16,6 +16,7 @@ from mstbucket.api.verbs.lifecycle import BucketLifecycle
 from mstbucket.api.verbs.locks import BucketLocks
 from mstbucket.api.verbs.past import BucketPast
 from mstbucket.api.verbs.proofs import BucketProofs
+from mstbucket.api.verbs.remotes import BucketRemotes
 from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
@@ -58,7 +59,7 @@ else:
 @verbs
 class Bucket(
     BucketAttributes, BucketVersions, BucketLocks, BucketLifecycle, BucketAccessRules, BucketProofs, MultipartUploads,
-    BucketPast, BucketExports, BotoVerbs,
+    BucketPast, BucketExports, BucketRemotes, BotoVerbs,
 ):
     """One bucket of an open store; made by `Store.create_bucket`, `Store.bucket` and `Store.import_car`. Thread-safe.
 
@@ -335,11 +336,19 @@ class Bucket(
         return flushing.flush(self._context, self.name)
 
     def head_commit(self) -> CommitInfo | None:
-        """Return the newest commit, or None before the first flush. Objects changed since are not in it."""
+        """Return the newest commit, or None before the first flush. Objects changed since are not in it.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+        """
         return commits.newest(self._context.db, self.name)
 
     def log(self) -> Iterator[CommitInfo]:
-        """Iterate over the commits this store knows of the bucket, newest first."""
+        """Iterate over the commits this store knows of the bucket, newest first.
+
+        Raises:
+            NoSuchBucket: the bucket has gone; at the first step of the iteration.
+        """
         return commits.log(self._context.db, self.name)
 
     def verify(

@@ -6,13 +6,13 @@ import os
 from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
-from mstbucket.api.trust import Trust, resolved
+from mstbucket.api.trust import Demand, Trust
 from mstbucket.core.cid import from_text
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import Reading, reading, write_all
+from mstbucket.files.whole import opened, write_all
 from mstbucket.model.looks import Proved
 from mstbucket.model.streams import Readable
-from mstbucket.verify import proof_file
+from mstbucket.verify import proof
 from mstbucket.verify.proved import proved
 
 
@@ -35,7 +35,8 @@ def check_proof(
         source: path of the file, or an open binary file that is read once from where it stands.
         commit: CID of the commit, as text. It may be left out where `trust` says who has to have signed it.
         since: of a change proof the earlier commit, in the same way. Where it is left out, look at the one in the answer.
-        trust: who has to have signed the commit, and what it has to follow.
+        trust: who has to have signed the commit, and what it has to follow; checked first, and remembered when all else is
+            true.
         output: where the bytes of a body that is proved go, as they come. They count only when this has returned.
 
     Raises:
@@ -51,14 +52,11 @@ def check_proof(
         if output is not None:
             write_all(output, data)
 
-    demanded = resolved(trust)
-    if commit is None and demanded.signer is None and demanded.pins is None:
+    demand = Demand(trust)
+    if commit is None and not demand.names_somebody:
         raise InvalidInput("a proof is about some commit: name the one that you know, or who has to have signed it")
     known, before = (None if cid is None else from_text(cid) for cid in (commit, since))
-    if not isinstance(source, (str, os.PathLike)):
-        found = proof_file.check_proof(Reading(source), known, before, sink)
-    else:
-        with reading(source) as file:
-            found = proof_file.check_proof(file, known, before, sink)
-    demanded.remember(demanded.check(found.statement.commit, found.commit))
+    with opened(source) as file:
+        found = proof.check_proof(file, known, before, demand.accept, sink)
+    demand.remember()
     return proved(found)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from mstbucket.api.arguments import guarded
-from mstbucket.files.whole import Reading, reading
+from mstbucket.files.whole import opened
 from mstbucket.model.streams import Readable
 from mstbucket.verify.inspect import CarSummary
 from mstbucket.verify.inspect import inspect_car as _inspect
@@ -30,7 +30,5 @@ def inspect_car(
         InvalidCar: it is no CAR, or is damaged so that it cannot be read on; `offset` says where.
         StorageError: the file cannot be read.
     """
-    if not isinstance(source, (str, os.PathLike)):
-        return _inspect(Reading(source), progress)
-    with reading(source) as file:
+    with opened(source) as file:
         return _inspect(file, progress)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
-from mstbucket.files.whole import reading, replacing
+from mstbucket.files.whole import reading, written
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.tree.join import join
 
@@ -38,8 +36,5 @@ def join_cars(
         MissingBlock: together they do not have all blocks of the commit.
         StorageError: a file cannot be read or written.
     """
-    with ExitStack() as stack:
-        older, newer = (stack.enter_context(reading(path)) for path in (base, delta))
-        if isinstance(target, (str, os.PathLike)):
-            return join(older, newer, stack.enter_context(replacing(Path(target))), progress)
-        return join(older, newer, target, progress)
+    with reading(base) as older, reading(delta) as newer, written(target) as file:
+        return join(older, newer, file, progress)

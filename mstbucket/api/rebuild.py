@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import guarded
-from mstbucket.api.servers import database_of
+from mstbucket.api.servers import check_places, database_of
 from mstbucket.blobs.base import BlobStore
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import check_path
 from mstbucket.later import later
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
@@ -50,9 +49,7 @@ def rebuild(
         raise InvalidInput("rebuild() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("rebuild(database=…) needs blobs=…, the place where the packs are")
-    for one in (path, blobs, postgres_bin):
-        if isinstance(one, (str, os.PathLike)):
-            check_path(one)
+    check_places(path, blobs, postgres_bin)
     place = blobs if blobs is not None else Path(os.fsdecode(path or "")) / "blobs"
     store, identity = place_to_rebuild(place)
     with contextlib.ExitStack() as stack:

@@ -6,11 +6,25 @@ import os
 from pathlib import Path
 from typing import Final
 
-from mstbucket.errors import MstBucketError, StorageError
+from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.media.places import is_url
+from mstbucket.errors import InvalidInput, MstBucketError, StorageError
+from mstbucket.files.whole import check_path, check_reachable
 from mstbucket.pg.database import Database, load_driver
 from mstbucket.pg.embedded import EmbeddedPostgres
 
 POSTGRES: Final = "postgres"  # the server's directory in that of an embedded store
+
+
+def check_places(path: str | os.PathLike[str] | None, *others: str | os.PathLike[str] | BlobStore | None) -> None:
+    """Refuse what can be no place: the path of a store, then places of blobs and directories. What is None was left out."""
+    for place in (path, *others):
+        if isinstance(place, (str, os.PathLike)):
+            check_path(place)
+            if not is_url(os.fsdecode(place)):
+                check_reachable(place)
+    if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
+        raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
 
 
 def is_there(directory: Path) -> bool:

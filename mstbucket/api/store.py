@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final, Self
 
 from mstbucket.api.arguments import guarded, verbs
 from mstbucket.api.bucket import Bucket
-from mstbucket.api.servers import POSTGRES, database_at, is_there
+from mstbucket.api.servers import POSTGRES, check_places, database_at, is_there
 from mstbucket.api.verbs.care import SCRUB_EVERY, StoreCare
 from mstbucket.api.verbs.collection import CollectionVerbs
 from mstbucket.api.verbs.forks import StoreForks
 from mstbucket.api.verbs.imports import StoreImports
+from mstbucket.api.verbs.remotes import StoreRemotes
 from mstbucket.api.verbs.settings import Settings
 from mstbucket.api.verbs.upkeep import Upkeep
 from mstbucket.blobs.base import BlobStore
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.errors import InvalidInput, NotFound
-from mstbucket.files.whole import check_path
 from mstbucket.index import buckets, settings
 from mstbucket.later import later
 from mstbucket.limits import GIB, INLINE_MAX
@@ -33,6 +33,7 @@ from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
 from mstbucket.pg.places import make_private
+from mstbucket.pg.url import database_url
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context, Origin
 from mstbucket.services.blocks.encoding import apply_settings
@@ -126,11 +127,7 @@ def open(
         raise InvalidInput("open() takes the path of an embedded store, or database= and blobs= for your own server")
     if path is None and blobs is None:
         raise InvalidInput("open(database=…) needs blobs=…, the directory where the packs are")
-    for place in (path, blobs, cache, postgres_bin):
-        if isinstance(place, (str, os.PathLike)):
-            check_path(place)
-    if path is not None and is_url(os.fsdecode(path)):  # not shown: it may hold a password
-        raise InvalidInput("a store's path is a directory, not a URL: name a server of your own by database= and blobs=")
+    check_places(path, blobs, cache, postgres_bin)
     if scrub_every is not None and scrub_every < timedelta(0):
         raise InvalidInput(f"scrub_every={scrub_every} is negative: it is the time in which all is read once")
     if abort_uploads_after is not None and abort_uploads_after < timedelta(0):
@@ -190,7 +187,7 @@ def _named(blobs: str | os.PathLike[str] | BlobStore) -> str | None:
 
 
 @verbs
-class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settings):
+class Store(StoreForks, StoreImports, StoreRemotes, StoreCare, CollectionVerbs, Upkeep, Settings):
     """An open store; made by `mstbucket.open`. Thread-safe. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -280,7 +277,11 @@ class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settin
         delete_bucket(self._context, name)
 
     def list_buckets(self) -> list[BucketInfo]:
-        """Return every bucket of the store, by name."""
+        """Return every bucket of the store, in the order of names.
+
+        Raises:
+            StorageError: the database failed. Repeat the call.
+        """
         return buckets.list_all(self._context.db)
 
     def get_block(self, cid: str) -> bytes:
@@ -320,6 +321,16 @@ class Store(StoreForks, StoreImports, StoreCare, CollectionVerbs, Upkeep, Settin
             StorageError: the store is closed, or the embedded server does not start.
         """
         return self._context.db.conninfo()
+
+    def database_url(self) -> str:
+        """Return the address of the database as SQLAlchemy's `create_engine` and pandas' `read_sql` take it.
+
+        Its sessions are read only, and find the views by their names alone. Otherwise it is as `conninfo`.
+
+        Raises:
+            StorageError: as `conninfo`.
+        """
+        return database_url(self._context.db.conninfo())
 
     def close(self) -> None:
         """End the background work and let go of the server. Repeatable.

@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mstbucket.api.arguments import plain
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import check_path
 from mstbucket.later import later
 
 if TYPE_CHECKING:
+    from mstbucket.core.cid import CID
+    from mstbucket.core.commit import Commit
     from mstbucket.core.did import parse_key
     from mstbucket.signing import trust as trusting
+    from mstbucket.signing.trust import Checked
 else:
     parse_key = later("mstbucket.core.did", "parse_key")
     trusting = later("mstbucket.signing.trust")
+    Checked = later("mstbucket.signing.trust", "Checked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +45,44 @@ class Trust:
     new_bucket: bool = False
 
 
-def resolved(trust: Trust | None) -> trusting.Trust:
-    """What it comes to; nothing is demanded where it is None.
+class Demand:
+    """What a `Trust` demands of one commit: `accept` comes before the rest is read, and `remember` behind it ([SIGN-8])."""
 
-    Raises:
-        InvalidInput: a key or a path is none, or it is no `Trust`.
-        FormatError, StorageError: a file that it names cannot be read.
-    """
+    def __init__(self, trust: Trust | None) -> None:
+        """Nothing is demanded where it is None.
+
+        Raises:
+            InvalidInput: a key or a path is none, or it is no `Trust`.
+            FormatError, StorageError: a file that it names cannot be read.
+        """
+        self._trust = _resolved(trust)
+        self._checked = Checked(None, None)
+
+    @property
+    def names_somebody(self) -> bool:
+        """Whether it says who has to have signed: a key, or the keys in a file of pins."""
+        return self._trust.signer is not None or self._trust.pins is not None
+
+    @property
+    def signer(self) -> bytes | None:
+        """The public key whose signature was checked; None where none was."""
+        return self._checked.signer
+
+    def accept(self, cid: CID, commit: Commit) -> None:
+        """Check the commit. Raises what `signing.trust.Trust.check` raises."""
+        self._checked = self._trust.check(cid, commit)
+
+    def remember(self) -> None:
+        """Write down that the commit was accepted, durably, where there is a file of pins. Raises as `Trust.remember`."""
+        self._trust.remember(self._checked)
+
+
+def _resolved(trust: Trust | None) -> trusting.Trust:
     if trust is None:
         return trusting.Trust()
     if not isinstance(trust, Trust):
         raise InvalidInput(f"trust is of type {type(trust).__name__}; it has to be a mstbucket.Trust")
-    if isinstance(trust.successions, (str, bytes, os.PathLike)):
-        raise InvalidInput("successions is one path; it has to be a list of them")
-    for path in (trust.pins, trust.signature, *trust.successions):
-        if path is not None:
-            check_path(path)
+    _check(trust)
     return trusting.Trust(
         signer=None if trust.signer is None else parse_key(trust.signer),
         signature=None if trust.signature is None else trusting.read_signature(trust.signature),
@@ -63,3 +90,15 @@ def resolved(trust: Trust | None) -> trusting.Trust:
         successions=trusting.read_successions(trust.successions),
         new=trust.new_bucket,
     )
+
+
+def _check(trust: Trust) -> None:
+    """[ARG-1] What a dataclass holds nobody has checked before it is used."""
+    successions: object = trust.successions
+    if isinstance(successions, (str, bytes, os.PathLike)) or not isinstance(successions, Sequence):
+        raise plain.wrong("successions", successions, "a list of paths")
+    plain.optional(plain.text)("signer", trust.signer)
+    plain.truth("new_bucket", trust.new_bucket)
+    given = [(name, path) for name, path in (("pins", trust.pins), ("signature", trust.signature)) if path is not None]
+    for name, path in (*given, *(("a succession", path) for path in successions)):
+        check_path(plain.path(name, path))

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mstbucket.api.arguments import guarded
-from mstbucket.api.trust import Trust, resolved
-from mstbucket.core.cid import CID, from_text
-from mstbucket.core.commit import Commit
-from mstbucket.files.whole import Reading, reading
+from mstbucket.api.trust import Demand, Trust
+from mstbucket.core.cid import from_text
+from mstbucket.files.whole import opened
 from mstbucket.model.streams import Readable
-from mstbucket.signing.trust import Checked
 from mstbucket.verify.car import CarReport
 from mstbucket.verify.car import verify_car as _verify
 
@@ -44,17 +42,9 @@ def verify_car(
         OtherCommit: it is not the commit that is expected.
         StorageError: the file cannot be read.
     """
-    demanded = resolved(trust)
-    checked: list[Checked] = []
+    demand = Demand(trust)
     expected = None if expect is None else from_text(expect)
-
-    def accept(cid: CID, commit: Commit) -> None:
-        checked.append(demanded.check(cid, commit))
-
-    if not isinstance(source, (str, os.PathLike)):
-        report = _verify(Reading(source), progress, expected, accept)
-    else:
-        with reading(source) as file:
-            report = _verify(file, progress, expected, accept)
-    demanded.remember(checked[0])  # [SIGN-8]
-    return replace(report, signer=checked[0].signer)
+    with opened(source) as file:
+        report = _verify(file, progress, expected, demand.accept)
+    demand.remember()
+    return replace(report, signer=demand.signer)

@@ -17,6 +17,7 @@ from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
     CheckReport,
     CommitInfo,
+    MarkerPage,
     ObjectChange,
     ObjectInfo,
     ObjectSummary,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mstbucket.services.past import listing as past_listing
     from mstbucket.services.past import view as views
     from mstbucket.services.past.diff import diff
-    from mstbucket.services.past.whole import verify
+    from mstbucket.services.past.verify import verify
 else:
     Asked = later("mstbucket.services.objects.list_versions", "Asked")
     versions_page = later("mstbucket.services.objects.list_versions", "versions_page")
@@ -42,7 +43,7 @@ else:
     past_listing = later("mstbucket.services.past.listing")
     views = later("mstbucket.services.past.view")
     diff = later("mstbucket.services.past.diff", "diff")
-    verify = later("mstbucket.services.past.whole", "verify")
+    verify = later("mstbucket.services.past.verify", "verify")
 
 
 @verbs
@@ -119,6 +120,10 @@ class BucketView(ViewExports):
         wanted = Wanted(key, version_id, None, part_number)
         return describe(views.find(self._view, key, version_id), self.name, wanted, expect)
 
+    def get_object_tagging(self, key: str, *, version_id: str | None = None) -> dict[str, str]:
+        """Return the tags that the object had at the commit. Errors are those of `get_object`."""
+        return dict(self.head_object(key, version_id=version_id).tags)
+
     # --- listings ---
 
     def list_objects(
@@ -149,8 +154,23 @@ class BucketView(ViewExports):
 
     list_objects_v2 = list_objects  # boto3's name of it
 
+    def list_objects_v1(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str | None = None,
+        marker: str | None = None,
+        max_keys: int = LIST_KEYS_MAX,
+    ) -> MarkerPage:
+        """Return one page of the keys at the commit with a marker, as `Bucket.list_objects_v1` does."""
+        return listing.list_marked(partial(past_listing.rows, self._view), prefix, delimiter, marker, max_keys)
+
     def objects(self, prefix: str = "") -> Iterator[ObjectSummary]:
-        """Iterate over all keys at the commit that start with `prefix`, in order."""
+        """Iterate over all keys at the commit that start with `prefix`, in order.
+
+        Raises:
+            LeaseLost, CorruptionError: as every method; also in the middle.
+        """
         for found in past_listing.contents(self._view, prefix):
             yield ObjectSummary(found.key, found.size, found.etag, moment(found.modified))
 
@@ -181,6 +201,9 @@ class BucketView(ViewExports):
         Args:
             other: a view of another commit of this bucket, or of any other bucket, such as a fork of it.
             prefix: only keys that start with it; nothing else is looked at.
+
+        Raises:
+            LeaseLost, CorruptionError: as every method, of either view; also in the middle.
         """
         return diff(self._view, other._view, prefix)
 

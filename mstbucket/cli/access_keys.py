@@ -63,6 +63,14 @@ def policy(arguments: argparse.Namespace, out: Output) -> None:
         out.emit(_record(key), _line(key))
 
 
+def limit(arguments: argparse.Namespace, out: Output) -> None:
+    """Bound the bytes that the holder of a key may send from now on, or not any more."""
+    size = None if arguments.bytes == "none" else arguments.bytes
+    with open_store(arguments) as store:
+        key = store.access_keys.set_limit(arguments.id, size)
+        out.emit(_record(key), _line(key))
+
+
 def _text_of(file: str) -> str:
     try:
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
@@ -88,6 +96,7 @@ def _record(key: AccessKey) -> dict[str, object]:
     return {
         "id": key.id, "name": key.name, "created": iso(key.created), "expires": expires, "disabled": key.disabled,
         "policy": None if key.policy is None else key.policy.text,
+        "bytes_max": key.bytes_max, "bytes_sent": key.bytes_sent,
     }  # fmt: skip
 
 
@@ -95,4 +104,5 @@ def _line(key: AccessKey) -> str:
     state = "disabled" if key.disabled else "expired" if key.expires and key.expires <= datetime.now(UTC) else "enabled"
     until = "" if key.expires is None else f" until {iso(key.expires)}"
     limited = "limited" if key.policy is not None else "all"
-    return f"{key.id}  {state:8}  {limited:7}  {iso(key.created)}{until}  {key.name}"
+    counted = "" if key.bytes_max is None else f" sent {key.bytes_sent} of {key.bytes_max} bytes"
+    return f"{key.id}  {state:8}  {limited:7}  {iso(key.created)}{until}{counted}  {key.name}"

@@ -18,6 +18,23 @@ class Parser(argparse.ArgumentParser):
         if message:  # argparse's own lets a full disk pass in silence
             (sys.stderr if file is None else file).write(message)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it; what nobody takes is a matter of the command's own help ([CLI-159])."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            complain(f"unrecognized arguments: {' '.join(rest)}; see {getattr(found, 'called', self.prog)} --help")
+            sys.exit(USAGE)
+        return found
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(value), list(action.choices), n=1)
+            meant = f", did you mean {near[0]!r}?" if near else ""
+            self.error(f"there is no command {value!r}{meant}")
+        super()._check_value(action, value)
+
     def error(self, message: str) -> NoReturn:
         """Print the complaint and end with the exit code for usage."""
         complain(f"{message}; see {self.prog} --help")
@@ -29,6 +46,10 @@ def whole_number(text: str) -> int:
     if not text.removeprefix("-").isdecimal() or len(text) > 18:
         raise argparse.ArgumentTypeError(f"a whole number is wanted, not {text[:40]!r}")
     return int(text)
+
+
+def number_or_none(text: str) -> int | str:
+    return text if text == "none" else whole_number(text)
 
 
 def number_or_default(text: str) -> int | str:
@@ -70,7 +91,7 @@ class Adder:
             return cast("argparse.ArgumentParser", _Unwanted())  # its name and help are there, for the list of commands
         # The options of all commands may stand before or behind the command's name.
         common(parser, argparse.SUPPRESS)
-        parser.set_defaults(run=run)
+        parser.set_defaults(run=run, called=parser.prog)
         return parser
 
 
@@ -86,5 +107,6 @@ def common(parser: argparse.ArgumentParser, unset: Any) -> None:
     off = False if unset is None else unset
     group.add_argument("--store", metavar="DIR", default=unset, help="directory of the store")
     group.add_argument("--json", action="store_true", default=off, help="results as one JSON object per line")
-    group.add_argument("-q", "--quiet", action="store_true", default=off, help="no line per object, no progress")
+    group.add_argument("-q", "--quiet", action="store_true", default=off, help="only results and errors: no progress")
+    group.add_argument("-v", "--verbose", action="store_true", default=off, help="a line for every object, too")
     group.add_argument("--debug", action="store_true", default=off, help="show where in the program an error arose")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from mstbucket.errors import BucketNotEmpty
 from mstbucket.limits import DELETE_KEYS_MAX
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, BucketInfo, ScrubCoverage
+    from mstbucket import Bucket, BucketInfo, ScrubCoverage, SpaceInfo, Usage
 
 
 def make(arguments: argparse.Namespace, out: Output) -> None:
@@ -57,6 +58,7 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
         record["identity"] = store.identity
         scrub, space = store.scrub_coverage(), store.space()
         record["unflushed"] = asdict(ahead := store.unflushed())
+        usage = store.usage() if arguments.usage else None
     where = place.blobs if place.path is None or place.blobs is not None else place.path / "blobs"
     record["blobs"] = None if where is None else redact(shown(where))
     lines += [f"blobs     {record['blobs']}", f"identity  {record['identity']}", *space_lines(space)]
@@ -69,7 +71,28 @@ def status(arguments: argparse.Namespace, out: Output) -> None:
     lines.append(f"scrub     {_share(scrub)}")
     lines.append(f"buckets   {len(infos)}")
     lines += [_line(info) for info in infos]
+    if usage is not None:
+        record["usage"] = asdict(usage)
+        lines += _usage_lines(usage, space)
     out.emit(record | {"exists": True, "buckets": [bucket_record(info) for info in infos]}, "\n".join(lines))
+
+
+def _usage_lines(usage: Usage, space: SpaceInfo) -> Iterator[str]:
+    """[CLI-155]"""
+    live, dead = ("not known before the first 'collect'" if size is None else f"{human_size(size):>12}"
+                  for size in (space.live, space.dead))  # fmt: skip
+    late = "" if space.dead is None else ", or new since the last collection"
+    yield "usage"
+    yield f"  blobs     {human_size(space.stored + space.waiting):>12}"
+    yield f"    live    {live}"
+    yield f"    dead    {dead}{late}"
+    yield f"    waiting {human_size(space.waiting):>12} for the end of the undo window"
+    yield f"  database  {human_size(usage.database):>12}"
+    yield f"  log (WAL) {'not known' if usage.wal is None else human_size(usage.wal):>12}"
+    for one in usage.buckets:
+        more = f", older versions {one.older:,} ({human_size(one.older_bytes)})" if one.older else ""
+        more += f", open uploads {one.uploads:,} ({human_size(one.upload_bytes)})" if one.uploads else ""
+        yield f"  {SCHEME}{one.bucket}  {count(one.objects, 'object')} ({human_size(one.bytes)}){more}"
 
 
 def _share(scrub: ScrubCoverage) -> str:

@@ -38,16 +38,16 @@ def collect(arguments: argparse.Namespace, out: Output) -> int:
 def _lines(report: CollectReport) -> Iterator[str]:
     yield f"needed: {_amount(report.live)}"
     if report.spared.blocks:
-        yield f"not needed, and left since a writer may be about to need it: {_amount(report.spared)}"
+        yield f"not needed, but new: a writer may be about to use it, so it is left: {_amount(report.spared)}"
     yield f"not needed: {_amount(report.dead)}"
     for kind, amount in sorted(report.kinds.items()):
         yield f"  {kind}: {_amount(amount)}"
     if report.dry_run:
-        yield f"would be empty: {count(report.packs, 'pack')}; thin now: {report.thin:,}; nothing was removed"
+        yield f"would be empty: {count(report.packs, 'pack')}; less than half needed: {report.thin:,}; nothing was removed"
     else:
         yield (f"removed: {_amount(report.freed)}, and {count(report.packs, 'pack')} ({human_size(report.packs_bytes)}); "
                f"written again: {count(report.rewritten, 'thin pack')}")  # fmt: skip
-        if report.undo_until is not None:
+        if report.undo_until is not None and (report.freed.blocks or report.packs):
             yield f"'collect --undo' brings it back until {local_time(report.undo_until)}; then its room is free"
     if report.strays:
         yield f"blobs that the index does not know: {len(report.strays):,}, removed {report.strays_removed:,}"

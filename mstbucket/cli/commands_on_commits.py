@@ -8,12 +8,13 @@ from mstbucket.cli.adding import Adder, whole_number
 
 
 def commits(add: Adder) -> None:
-    command = add("flush", "commits:flush", "fold all changes into a commit")
+    command = add("flush", "commits:flush", "make a commit of all changes since the last one")
     command.add_argument("buckets", metavar="mst://BUCKET", nargs="*", help="by default every bucket")
 
     command = add("log", "commits:log", "list the commits of a bucket, newest first")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("-n", type=whole_number, metavar="N", help="at most so many")
+    command.add_argument("--graph", action="store_true", help="draw what was forked off, and what was merged into it")
 
     command = add(
         "diff", "differences:diff", "list what differs between two commits, of a bucket or of two",
@@ -23,21 +24,21 @@ def commits(add: Adder) -> None:
     command.add_argument("new", metavar="mst://BUCKET@COMMIT")
     command.add_argument("--prefix", metavar="PREFIX", default="", help="only keys that start with it")
 
-    _snapshots(add.group("snapshot", "name commits so that they stay, and say which of the others do"))
+    _snapshots(add.group("snapshot", "give commits names, so that they are kept, and set which of the others are"))
 
     command = add("fork", "forks:fork", "make a bucket from any commit of another one; no body is copied")
     command.add_argument("source", metavar="mst://BUCKET[@COMMIT]", help="without a commit it is flushed first")
     command.add_argument("bucket", metavar="mst://BUCKET", help="the new one")
 
     command = add(
-        "restore", "forks:restore", "make a key, a folder or a bucket what it was at an earlier commit, as one new commit",
+        "restore", "forks:restore", "set a key, a folder or a bucket back to an earlier commit, in one new commit",
         "A key that ends with a slash is a folder. Where the bucket keeps versions, the restored objects are new versions.",
     )  # fmt: skip
     command.add_argument("target", metavar="mst://BUCKET@COMMIT/KEY", help="without a key the whole bucket")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
 
-    command = add("merge", "forks:merge", "bring what a fork changed into the bucket it came from, or the other way round")
+    command = add("merge", "forks:merge", "bring the changes of one bucket into another: of a fork into its origin, or back")
     command.add_argument("source", metavar="mst://SOURCE", help="where the changes come from")
     command.add_argument("target", metavar="mst://TARGET", help="the bucket that is changed, by one new commit")
     group = command.add_mutually_exclusive_group()
@@ -45,6 +46,8 @@ def commits(add: Adder) -> None:
     group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="where both changed: SOURCE's")
     group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+
+    _remotes(add)
 
     command = add(
         "export", "exporting:export", "flush a bucket and write it as one CAR file",
@@ -62,13 +65,14 @@ def commits(add: Adder) -> None:
     command.add_argument("--car-version", type=int, choices=[1, 2], default=1, help=text)
 
     cars = add.group("car", "CAR files, without a store")
-    command = cars("join", "exporting:join", "make the export of a commit of that of an earlier one, and a delta")
+    command = cars("join", "exporting:join", "put an earlier export and a delta together: the export of the later commit")
     command.add_argument("base", metavar="BASE", help="the earlier export")
     command.add_argument("delta", metavar="DELTA", help="of 'export --since'")
     command.add_argument("file", metavar="OUT", help="the file to make; '-' is standard output")
     command.add_argument("--force", action="store_true", help="replace the file if it is there")
 
-    command = add("import", "transfer:import_", "verify a CAR file and make a bucket of it, or bring on the one at its base")
+    text = "verify a CAR file and make a bucket of it; a delta takes its bucket to the later commit"
+    command = add("import", "transfer:import_", text)
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
     command.add_argument("bucket", metavar="mst://BUCKET", nargs="?", help="by default the name in the file")
     expect(command)
@@ -79,7 +83,7 @@ def commits(add: Adder) -> None:
     expect(command)
 
     command = add(
-        "prove", "proving:prove", "prove to somebody who knows the commit what it says of a key or a page, or what changed",
+        "prove", "proving:prove", "write a proof of what a commit says about a key or a page of a listing, or what changed",
         "The newest commit is proved, so flush before; with --changes the later of the two. Anybody checks FILE with "
         "'check-proof' and the commit's CID alone.",
     )  # fmt: skip
@@ -112,7 +116,7 @@ def commits(add: Adder) -> None:
     blocks = add.group("block", "single blocks of the store: their bytes, or what they lead to")
     blocks("get", "looking:get", "write a block to standard output, hashed").add_argument("cid", metavar="CID")
     blocks("ls", "looking:links", "list the links of a block, and where in it they stand").add_argument("cid", metavar="CID")
-    command = add("sign", "keys:sign", "sign a commit with a signature that stands apart from it")
+    command = add("sign", "keys:sign", "sign a commit; the signature is a file of its own")
     command.add_argument("commit", metavar="CID")
     command.add_argument("file", metavar="FILE", help="the signature to write")
     command.add_argument("--key", metavar="KEYFILE", required=True)
@@ -138,6 +142,44 @@ def trust(command: argparse.ArgumentParser) -> None:
     group.add_argument("--new-bucket", action="store_true", help="accept a bucket that is not in the file of pins")
 
 
+def _remotes(add: Adder) -> None:
+    names = add.group("remote", "names of other stores, to pull from and push to")
+    command = names(
+        "add", "remotes:add", "give another store a name; nothing is opened",
+        "Passwords are not kept: they come from the environment (PGPASSWORD, a password file, the AWS variables).",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("place", metavar="PLACE", help="the directory of a store, or a postgresql:// URL")
+    command.add_argument("--blobs", metavar="PLACE", help="with a URL: where its packs are")
+    names("ls", "remotes:show", "list the names")
+    names("rm", "remotes:remove", "forget a name; what was fetched stays").add_argument("name", metavar="NAME")
+
+    command = add("fetch", "remotes:fetch", "bring another store's state of a bucket here, as mst://BUCKET.NAME")
+    _at_remote(command)
+    trust(command)
+
+    command = add(
+        "pull", "remotes:pull", "bring a bucket to the state of the same bucket in another store, or make it",
+        "Only what differs is copied. It moves in one step, or not at all. What is not flushed there does not come.",
+    )  # fmt: skip
+    _at_remote(command)
+    command.add_argument("--merge", action="store_true", help="where both have gone on: flush, fetch and merge")
+    group = command.add_mutually_exclusive_group()
+    text = "with --merge, where both changed a key: ours"
+    group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help=text)
+    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="then theirs")
+    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
+    trust(command)
+
+    command = add("push", "remotes:push", "flush a bucket, and bring the same bucket in another store to its state")
+    _at_remote(command)
+
+
+def _at_remote(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("name", metavar="NAME", nargs="?", default="origin", help="of 'remote add'; by default 'origin'")
+
+
 def _snapshots(add: Adder) -> None:
     command = add("create", "snapshots:create", "flush a bucket, and give its newest commit a name")
     command.add_argument("bucket", metavar="mst://BUCKET")
@@ -147,12 +189,12 @@ def _snapshots(add: Adder) -> None:
     command = add("ls", "snapshots:show", "list the commits that have a name, newest first")
     command.add_argument("bucket", metavar="mst://BUCKET")
 
-    command = add("rm", "snapshots:remove", "take a name away; the commit stays as long as the policy keeps it")
+    command = add("rm", "snapshots:remove", "remove a name; the commit stays as long as the policy keeps it")
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("name", metavar="NAME")
 
     command = add(
-        "policy", "snapshots:policy", "show or set which commits without a name stay",
+        "policy", "snapshots:policy", "show or set which commits without a name are kept",
         "A commit stays if one rule keeps it. The rules given replace all that were.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")

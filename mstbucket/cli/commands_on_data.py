@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mstbucket.cli.adding import Adder, whole_number
+from mstbucket.cli.adding import Adder, number_or_none, whole_number
 
 
 def buckets(add: Adder) -> None:
-    command = add("mb", "buckets:make", "make a bucket, and the store if there is none")
+    command = add(
+        "mb", "buckets:make", "make a bucket, and the store if there is none",
+        "Compression and encryption are settings of the store, since equal blocks of all its buckets are stored once: set "
+        "them by 'store reencode', as soon as the store is made.",
+    )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("--object-lock", action="store_true", help="with versioning and object lock, for good")
 
@@ -28,6 +32,13 @@ def buckets(add: Adder) -> None:
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="left out, only show it")
 
+    command = add("limit", "limiting:run", "show or set what the S3 server takes into a bucket")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    size = "bytes that an object may have, or none"
+    command.add_argument("--object-size", metavar="BYTES|none", type=number_or_none, help=size)
+    types = "that objects may have, such as image/*; repeatable; none takes the limit away"
+    command.add_argument("--content-type", metavar="TYPE|none", action="append", dest="content_types", help=types)
+
     command = add("lock", "locks:run", "show or set object lock of a bucket, or what protects a version")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
     command.add_argument("--enable", action="store_true", help="of a bucket with versioning: give it object lock, for good")
@@ -39,13 +50,16 @@ def buckets(add: Adder) -> None:
 
     command = add(
         "lifecycle", "lifecycle:run", "show, set, remove or carry out the rules that delete old objects",
-        "FILE is a JSON array of rules, each as 'show --json' prints it: expiration_days, noncurrent_days, prefix, tags, …",
+        "'put' takes S3's own JSON, as 'aws s3api put-bucket-lifecycle-configuration' does, and 'get' prints it. 'set' "
+        "takes the same, or an array of rules as 'show --json' prints them.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")
-    command.add_argument("action", choices=["show", "set", "rm", "run"], nargs="?", default="show", help="by default show")
-    command.add_argument("file", metavar="FILE", nargs="?", help="with 'set': the rules; '-' is standard input")
+    actions = ["show", "get", "put", "set", "rm", "run"]
+    command.add_argument("action", choices=actions, nargs="?", default="show", help="by default show")
+    command.add_argument("file", metavar="FILE", nargs="?", help="with 'put' and 'set': the rules; '-' is standard input")
 
     command = add("status", "buckets:status", "say which store is used, and what is in it")
+    command.add_argument("--usage", action="store_true", help="also what it takes on disk, and what each bucket holds")
 
 
 def objects(add: Adder) -> None:
@@ -54,8 +68,8 @@ def objects(add: Adder) -> None:
         "A target that ends with a slash, or is a directory, is a folder to copy into. With -r, source and target are "
         "folders. Keys that cannot be file names are escaped on the way out, and restored by copying in.",
     )  # fmt: skip
-    command.add_argument("source", metavar="SOURCE")
-    command.add_argument("target", metavar="TARGET")
+    command.add_argument("source", metavar="SOURCE", help="a file, a directory, mst://BUCKET/KEY, or '-'")
+    command.add_argument("target", metavar="TARGET", help="the same; one of the two is in a bucket")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below a directory or a prefix")
     command.add_argument("--no-follow-symlinks", action="store_true", help="leave out symbolic links when copying in")
     version_id(command, "of the source: copy this version")
@@ -107,8 +121,8 @@ def _sync(add: Adder) -> None:
         "One side is mst://BUCKET/PREFIX, the other a directory or mst://. What has the same size is taken for equal where "
         "the times say so, and is compared byte by byte where they do not; spec/store/21-sync.md has the rules.",
     )  # fmt: skip
-    command.add_argument("source", metavar="SOURCE")
-    command.add_argument("target", metavar="TARGET")
+    command.add_argument("source", metavar="SOURCE", help="a directory, mst://BUCKET/PREFIX, or s3://BUCKET/PREFIX")
+    command.add_argument("target", metavar="TARGET", help="the same; one of the two is mst://…")
     command.add_argument("--delete", action="store_true", help="remove from the target what the source lacks")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would be done, and do nothing")
     command.add_argument("--size-only", action="store_true", help="what has the same size is equal")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mstbucket.cli.adding import Adder, number_or_default, whole_number
+from mstbucket.cli.adding import Adder, number_or_default, number_or_none, whole_number
 
 
 def gateway(add: Adder) -> None:
@@ -16,7 +16,7 @@ def gateway(add: Adder) -> None:
 
 
 def keys(add: Adder) -> None:
-    keys = add.group("key", "keys that sign commits (new, show, succeed), and keys of the gateway's callers (the others)")
+    keys = add.group("key", "keys that sign commits (new, show, succeed), and access keys of 'serve' (the others)")
     keys("new", "keys:new", "make a key that signs commits, in a new file").add_argument("file", metavar="FILE")
     keys("show", "keys:show", "print the public text of a key").add_argument("file", metavar="FILE")
     command = keys("succeed", "keys:succeed", "say with an old key which key signs for a bucket from now on")
@@ -25,20 +25,23 @@ def keys(add: Adder) -> None:
     command.add_argument("file", metavar="FILE", help="the succession to write")
     command.add_argument("--bucket", metavar="IDENTITY", required=True, help="of the bucket, as 'inspect' shows it")
 
-    command = keys("create", "access_keys:create", "make a key of a caller, and show its secret this once")
+    command = keys("create", "access_keys:create", "make an access key, and show its secret this once")
     command.add_argument("name", metavar="NAME", help="for people")
     command.add_argument("--days", type=whole_number, metavar="N", help="it expires after so many days")
-    keys("ls", "access_keys:show", "list the keys of callers, without their secrets")
+    keys("ls", "access_keys:show", "list the access keys, without their secrets")
     for name, run, text in (
-        ("rotate", "rotate", "give a key a new secret, and show it this once"),
-        ("disable", "disable", "make a key not count"),
-        ("enable", "enable", "make a key count again"),
-        ("rm", "remove", "remove a key"),
+        ("rotate", "rotate", "give an access key a new secret, and show it this once"),
+        ("disable", "disable", "refuse what is signed with an access key, until it is enabled"),
+        ("enable", "enable", "accept what is signed with an access key again"),
+        ("rm", "remove", "remove an access key"),
     ):
         keys(name, f"access_keys:{run}", text).add_argument("id", metavar="ID")
-    command = keys("policy", "access_keys:policy", "let a key do only what a policy of AWS's form allows")
+    command = keys("policy", "access_keys:policy", "limit an access key to what a policy in AWS's form allows")
     command.add_argument("id", metavar="ID")
     command.add_argument("file", metavar="FILE|-|none", help="the policy; 'none' makes an administrator's key of it")
+    command = keys("limit", "access_keys:limit", "let a key send so many bytes from now on, and no more")
+    command.add_argument("id", metavar="ID")
+    command.add_argument("bytes", metavar="BYTES|none", type=number_or_none, help="'none' takes the bound away")
 
 
 def rest(add: Adder) -> None:
@@ -46,10 +49,10 @@ def rest(add: Adder) -> None:
     _doctor(add)
     _repair(add.group("repair", "mend what a check has found"))
 
-    _store(add.group("store", "try a service, copy a store's blobs, write its packs again"))
+    _store(add.group("store", "work on a store as a whole: backup, copy, settings, compression"))
 
     command = add(
-        "collect", "collecting:collect", "remove what no object, version, upload or kept commit needs, and free its room",
+        "collect", "collecting:collect", "delete what no object, version, upload or kept commit needs, and free its room",
         "What is removed can be brought back until SECONDS are over. spec/store/26-collection.md says what is kept.",
     )  # fmt: skip
     action = command.add_mutually_exclusive_group()
@@ -59,7 +62,7 @@ def rest(add: Adder) -> None:
     command.add_argument("--grace", type=whole_number, metavar="SECONDS", help="by default 3600; 0 frees the room at once")
 
     command = add(
-        "rebuild", "rebuild:rebuild", "make the lost database of a store again, from its blobs alone",
+        "rebuild", "rebuild:rebuild", "make a lost database again, from the blobs alone",
         "The database has to be empty. May be ended and repeated at any time. An encrypted store needs its key.",
     )  # fmt: skip
     command.add_argument("--encryption", metavar="FILE|env:NAME", help="the key of an encrypted store")
@@ -118,13 +121,14 @@ def _repair(add: Adder) -> None:
     )  # fmt: skip
     command.add_argument("source", metavar="FROM")
     for name, run, text in (
-        ("index", "repairing:index", "make the rows of a bucket what the tree of its newest commit says"),
-        ("tree", "repairing:tree", "make the tree of a bucket from its rows, in a new commit"),
+        ("index", "repairing:index", "make the rows of a bucket again from the tree of its newest commit"),
+        ("tree", "repairing:tree", "make the tree of a bucket again from its rows, in a new commit"),
         ("lost", "repairing:lost", "give up objects and old commits that cannot be read any more"),
     ):
-        command = add(name, run, text, "What is lost by it is listed, and then nothing is done without --accept-loss.")
+        rule = "It lists what would be lost. If there is anything, it does nothing unless --accept-loss is given."
+        command = add(name, run, text, rule)
         command.add_argument("bucket", metavar="mst://BUCKET")
-        command.add_argument("--accept-loss", action="store_true", help="do it, though what is listed is lost")
+        command.add_argument("--accept-loss", action="store_true", help="do it all the same")
 
 
 def _store(add: Adder) -> None:
@@ -154,6 +158,18 @@ def _store(add: Adder) -> None:
     )  # fmt: skip
     command.add_argument("name", metavar="NAME", nargs="?")
     command.add_argument("value", metavar="VALUE|default", nargs="?", type=number_or_default)
+
+    command = add(
+        "dump", "store_commands:dump", "write a backup of the store: its database, and its blobs",
+        "The store may be in use. Repeated into the same DIR, it copies new blobs only. A backup never gets smaller: begin "
+        "a new one now and then. The secrets of access keys are in it; the key of an encrypted store is not.",
+    )  # fmt: skip
+    command.add_argument("directory", metavar="DIR", help="the backup; made if it is not there")
+    command = add(
+        "restore", "store_commands:restore", "make a new embedded store of a backup",
+        "The new store is the directory of --store, which must not be there or be empty.",
+    )  # fmt: skip
+    command.add_argument("directory", metavar="DIR", help="what 'store dump' has written")
 
     add("compact", "store_commands:compact", "compact small packs into few, and remove what crashes have left")
     add("migrate", "store_commands:migrate", "bring the schema of the store's database up to what this version needs")

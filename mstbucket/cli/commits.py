@@ -12,7 +12,7 @@ from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mstbucket import CommitInfo
+    from mstbucket import CommitInfo, Store
 
 
 def flush(arguments: argparse.Namespace, out: Output) -> None:
@@ -29,10 +29,23 @@ def log(arguments: argparse.Namespace, out: Output) -> None:
     name = parse_bucket(arguments.bucket)
     if arguments.n is not None and arguments.n < 0:
         raise InvalidInput(f"-n takes the number of commits to list, not {arguments.n}")
+    if arguments.graph and out.as_json:
+        raise InvalidInput("--graph is a drawing: leave it or --json out; 'prev', 'forked' and 'merged' say the same there")
     with open_store(arguments) as store:
+        if arguments.graph:
+            _draw(store, name, arguments.n, out)
+            return
         for commit in islice(store.bucket(name).log(), arguments.n):
             names = f"  ({', '.join(commit.names)})" if commit.names else ""  # [CLI-58]
             out.emit(commit_record(name, commit), f"{local_time(commit.time)}  {_line(commit)}{names}")
+
+
+def _draw(store: Store, name: str, most: int | None, out: Output) -> None:
+    from mstbucket.cli.graph import drawn, family
+
+    commits = list(islice(store.bucket(name).log(), most))
+    for line in drawn(commits, family(store, name, commits)):
+        out.emit({}, line)
 
 
 def commit_record(bucket: str, commit: CommitInfo) -> dict[str, object]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mstbucket.cli.address import Address, Place
+from mstbucket.cli.address import Address, Local, Place
 from mstbucket.cli.exits import FAILED, OK, describe, one_line
-from mstbucket.cli.output import Output, complain, count, warn
+from mstbucket.cli.output import Output, complain, count, human_size, warn
 from mstbucket.errors import StorageError
 
 if TYPE_CHECKING:
+    from mstbucket.cli.progress import Progress
     from mstbucket.model.objects import ObjectInfo, PutResult
     from mstbucket.sync.engine import Event, Summary
     from mstbucket.sync.mover import Failed
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
 class Copied:
     """Prints what becomes of the objects of one command.
 
+    Args:
+        shown: told of each object that was copied, where there are many: then people see the total, and lines with `-v`.
+
     Attributes:
         unlisted: how many files should have been in a listing and are not.
     """
 
-    def __init__(self, source: Place, target: Place, out: Output) -> None:
+    def __init__(self, source: Place, target: Place, out: Output, shown: Progress | None = None) -> None:
         self._source = source
         self._target = target
         self._out = out
+        self._shown = shown
+        self._say = out.report if shown is None else out.item
         self.unlisted = 0
 
     def uploaded(self, path: str, put: PutResult, target: Address | None = None) -> None:
@@ -36,17 +42,17 @@ class Copied:
             "action": "upload", "source": path, "target": to, "size": put.size, "etag": put.etag,
             "content": put.content, "manifest": put.manifest,
         }  # fmt: skip
-        self._out.report(record, one_line(f"upload: {path} to {to}"))
+        self._say(record, one_line(f"upload: {path} to {to}"))
 
     def downloaded(self, source: Address, path: str, info: ObjectInfo) -> None:
         """An object is a file now."""
         record = {"action": "download", "source": str(source), "target": path, "size": info.size, "etag": info.etag}
-        self._out.report(record, one_line(f"download: {source} to {path}"))
+        self._say(record, one_line(f"download: {source} to {path}"))
 
     def copied(self, source: Address, target: Address, put: PutResult) -> None:
         """An object is another one, too."""
         record = {"action": "copy", "source": str(source), "target": str(target), "size": put.size, "etag": put.etag}
-        self._out.report(record, one_line(f"copy: {source} to {target}"))
+        self._say(record, one_line(f"copy: {source} to {target}"))
 
     # --- of many ---
 
@@ -63,6 +69,8 @@ class Copied:
         if isinstance(event, Failed):
             complain(self._failure(event))
         elif isinstance(event, Moved) and event.made is not None:
+            if self._shown is not None:
+                self._shown.one()
             entry, made = event.step.source, event.made
             if not isinstance(made, PutResult):
                 self.downloaded(self._from(entry.key), event.path or "", made)
@@ -75,9 +83,17 @@ class Copied:
         """[CLI-5] what failed was said line by line; the end says how many, and the exit code that there were any."""
         failed = summary.failed + self.unlisted
         if failed == 0:
+            # [CLI-152]
+            self._out.total({}, one_line(f"{self._verb()}: {count(summary.copied, 'object')} ({human_size(summary.bytes)}) "
+                                         f"to {_name(self._target)}"))  # fmt: skip
             return OK
         complain(f"{count(failed, 'object')} not copied, {count(summary.copied, 'object')} copied; the reasons are above")
         return FAILED
+
+    def _verb(self) -> str:
+        if not isinstance(self._target, Address):
+            return "download"
+        return "copy" if isinstance(self._source, Address) else "upload"
 
     def _failure(self, event: Failed) -> str:
         entry, error = event.step.source, event.error
@@ -95,3 +111,7 @@ class Copied:
     def _to(self, put: PutResult) -> Address:
         assert isinstance(self._target, Address)
         return Address(self._target.bucket, put.key)
+
+
+def _name(place: Place) -> str:
+    return place.path if isinstance(place, Local) else str(place)

@@ -95,10 +95,12 @@ def _tree_into(arguments: argparse.Namespace, out: Output, source: Local, target
     from mstbucket.sync.run import copy as copy_all
 
     extras = extras_of(arguments)
-    told = Copied(source, target, out)
-    files = Directory(source.path, Everything(), told.skipped, follow=not arguments.no_follow_symlinks)
-    with open_store(arguments) as store:
-        return told.ended(copy_all(files, _objects(store.bucket(target.bucket), target), told.tell, extras))
+    with open_store(arguments) as store, progress.bar(f"upload to {target}", quiet=out.quiet) as shown:
+        told = Copied(source, target, out, shown)
+        files = Directory(source.path, Everything(), told.skipped, follow=not arguments.no_follow_symlinks)
+        there = _objects(store.bucket(target.bucket), target)
+        summary = copy_all(files, there, told.tell, extras, tick=shown, expect=shown.expect)
+    return told.ended(summary)
 
 
 # --- out of a bucket -------------------------------------------------------------------------------------------------
@@ -140,9 +142,10 @@ def _tree_out(bucket: Bucket | BucketView, source: Address, target: Local, out: 
     from mstbucket.sync.filters import Everything
     from mstbucket.sync.run import copy as copy_all
 
-    told = Copied(source, target, out)
-    files = Directory(target.path, Everything(), told.skipped, follow=False)
-    summary = copy_all(_source(bucket, source), files, told.tell)
+    with progress.bar(f"download {source}", quiet=out.quiet) as shown:
+        told = Copied(source, target, out, shown)
+        files = Directory(target.path, Everything(), told.skipped, follow=False)
+        summary = copy_all(_source(bucket, source), files, told.tell, tick=shown)
     if summary.copied + summary.failed == 0:
         raise _nothing(source)
     return told.ended(summary)
@@ -168,8 +171,9 @@ def _within(arguments: argparse.Namespace, out: Output, source: Address, target:
         start = folder(source.key)
         if source.commit is None and source.bucket == target.bucket and folder(target.key).startswith(start):
             raise InvalidInput(f"{target} lies inside {source}: the copy would find its own results, without end")
-        told = Copied(source, target, out)
-        summary = copy_all(_source(here, source), _objects(there, target), told.tell)
+        with progress.bar(f"copy {source}", quiet=out.quiet) as shown:
+            told = Copied(source, target, out, shown)
+            summary = copy_all(_source(here, source), _objects(there, target), told.tell, tick=shown)
         if summary.copied + summary.failed == 0:
             raise _nothing(source)
         return told.ended(summary)

@@ -12,7 +12,7 @@ def new(arguments: argparse.Namespace, out: Output) -> None:
     """Make a key in a new file, and print its public text."""
     from mstbucket import new_signing_key
 
-    check_new_file(arguments.file, False, out)
+    check_new_file(arguments.file, None, out)
     _show(new_signing_key(arguments.file), arguments.file, out)
 
 
@@ -27,7 +27,7 @@ def succeed(arguments: argparse.Namespace, out: Output) -> None:
     """Write the word of an old key that a new one follows it."""
     from mstbucket import sign_succession
 
-    check_new_file(arguments.file, False, out)
+    check_new_file(arguments.file, None, out)
     sign_succession(arguments.bucket, arguments.key, arguments.successor, arguments.file)
     record = {"action": "succeed", "bucket": arguments.bucket, "successor": arguments.successor, "file": arguments.file}
     out.emit(record, f"succession: {arguments.successor} signs for bucket {arguments.bucket}: {arguments.file}")
@@ -37,7 +37,7 @@ def sign(arguments: argparse.Namespace, out: Output) -> None:
     """Write a signature of a commit."""
     from mstbucket import public_key, sign_commit
 
-    check_new_file(arguments.file, False, out)
+    check_new_file(arguments.file, None, out)
     sign_commit(arguments.commit, arguments.key, arguments.file)
     key = public_key(arguments.key)
     record = {"action": "sign", "commit": arguments.commit, "key": key, "file": arguments.file}

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,9 +27,10 @@ _UNSAID: Final = {"prefix": "", "tags": {}, "expired_object_delete_marker": Fals
 def run(arguments: argparse.Namespace, out: Output) -> None:
     """Show the rules of a bucket, replace or remove them, or carry them out."""
     name = parse_bucket(arguments.bucket)
-    if (arguments.file is None) == (arguments.action == "set"):
-        raise InvalidInput("lifecycle takes a file with 'set', and only then; '-' is standard input")
-    rules = _rules(_read(arguments.file)) if arguments.file is not None else []
+    setting = arguments.action in ("set", "put")
+    if (arguments.file is None) == setting:
+        raise InvalidInput("lifecycle takes a file with 'put' or 'set', and only then; '-' is standard input")
+    rules = _rules(_read(arguments.file), arguments.file) if arguments.file is not None else []
     with open_store(arguments) as store:
         bucket = store.bucket(name)
         if arguments.action == "run":
@@ -36,17 +38,28 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
         elif arguments.action == "rm":
             bucket.delete_bucket_lifecycle()
         else:
-            if arguments.action == "set":
+            if setting:
                 bucket.put_bucket_lifecycle_configuration(rules)
-            _show(bucket, out)
+            (_show_configuration if arguments.action in ("put", "get") else _show)(bucket, out)
+
+
+def _show_configuration(bucket: Bucket, out: Output) -> None:
+    """[CLI-156]"""
+    from mstbucket.cli.lifecycle_json import configuration
+
+    found = configuration(_rules_of(bucket))
+    out.emit(found, json.dumps(found, indent=2))
+
+
+def _rules_of(bucket: Bucket) -> Sequence[LifecycleRule]:
+    try:
+        return bucket.get_bucket_lifecycle_configuration()
+    except NoSuchLifecycleConfiguration:
+        return ()
 
 
 def _show(bucket: Bucket, out: Output) -> None:
-    try:
-        rules = bucket.get_bucket_lifecycle_configuration()
-    except NoSuchLifecycleConfiguration:
-        rules = []
-    for rule in rules:
+    for rule in _rules_of(bucket):
         record = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)} | {"tags": dict(rule.tags)}
         unsaid = {"id": rule.id, "enabled": rule.enabled, **_UNSAID}
         said = [f"{name}={value}" for name, value in record.items() if value != unsaid.get(name)]
@@ -72,18 +85,27 @@ def _read(file: str) -> str:
         raise InvalidInput(f"{file} is no JSON: it is not UTF-8") from error
 
 
-def _rules(text: str) -> list[LifecycleRule]:
-    """The rules that a file holds: a JSON array of objects whose names are the fields of `LifecycleRule`."""
+def _rules(text: str, file: str) -> list[LifecycleRule]:
+    """The rules that a file holds: S3's JSON, or an array of objects whose names are the fields of `LifecycleRule`."""
     from mstbucket import LifecycleRule
+    from mstbucket.api.arguments.rules import lifecycle_rules
+    from mstbucket.cli.lifecycle_json import is_s3, rules_of
 
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"the rules are no JSON: {error}") from error
+        raise InvalidInput(f"the rules are no JSON, in {file!r}: {error}") from error
     except RecursionError as error:
         raise InvalidInput("the rules are nested too deeply to be any") from error
+    if is_s3(found):
+        for rule in rules_of(found):
+            expiration = rule.get("Expiration") if isinstance(rule, dict) else None
+            if isinstance(expiration, dict) and expiration.get("Date") is not None:
+                expiration["Date"] = _date(expiration["Date"])
+        return lifecycle_rules(found)
     if not isinstance(found, list) or not all(isinstance(rule, dict) for rule in found):
-        raise InvalidInput("the rules have to be a JSON array of objects, as 'lifecycle show --json' prints them, one each")
+        raise InvalidInput("the rules have to be S3's {\"Rules\": […]}, or a JSON array of objects, each as "
+                           "'lifecycle show --json' prints it")  # fmt: skip
     known = {field.name for field in dataclasses.fields(LifecycleRule)}
     for rule in found:
         if unknown := sorted(rule.keys() - known):
@@ -97,7 +119,7 @@ def _date(text: object) -> datetime:
     try:
         date = datetime.fromisoformat(str(text))
     except ValueError as error:
-        raise InvalidInput(f"{_DATE} is a time such as 2030-01-01T00:00:00Z, not {text!r}") from error
+        raise InvalidInput(f"the date of an expiration is a time such as 2030-01-01T00:00:00Z, not {text!r}") from error
     if date.tzinfo is None:
-        raise InvalidInput(f"{_DATE} {text!r} says no time zone: write 2030-01-01T00:00:00Z for midnight UTC")
+        raise InvalidInput(f"the date {text!r} says no time zone: write 2030-01-01T00:00:00Z for midnight UTC")
     return date

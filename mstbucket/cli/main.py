@@ -102,9 +102,12 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.run is None:
         complain(f"which command? see {PROGRAM} --help")
         return USAGE
+    if arguments.quiet and arguments.verbose:
+        complain("-q and -v exclude each other: leave one of them out")
+        return USAGE
     module, _, function = arguments.run.partition(":")
     command = getattr(import_module(f"mstbucket.cli.{module}"), function)
-    code = command(arguments, Output(arguments.json, arguments.quiet))
+    code = command(arguments, Output(arguments.json, arguments.quiet, arguments.verbose))
     return OK if code is None else int(code)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,10 +14,12 @@ from mstbucket.cli.address import Address, folder, parse_address, parse_readable
 from mstbucket.cli.buckets import bucket_record
 from mstbucket.cli.commits import commit_record
 from mstbucket.cli.exits import one_line
-from mstbucket.cli.output import Output, iso
+from mstbucket.cli.output import Output, count, iso
 from mstbucket.cli.stores import open_store, opened
 from mstbucket.errors import InvalidInput, NoSuchKey, StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
+
+Say = Callable[[Mapping[str, object], str], None]
 
 if TYPE_CHECKING:
     from mstbucket import Bucket, BucketView, Store
@@ -36,16 +38,18 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
             if arguments.version_id is None:
                 with suppress(NoSuchKey), folders_said(bucket, target, "use -r to remove everything below it"):
                     bucket.head_object(target.key)
-            _remove(bucket, target.bucket, [(target.key, arguments.version_id)], out)
+            _remove(bucket, target.bucket, [(target.key, arguments.version_id)], out.report)
             return
         prefix = folder(target.key)
         found = bucket.objects(prefix)
         removed = 0
         while items := [(summary.key, None) for summary in islice(found, DELETE_KEYS_MAX)]:
             removed += len(items)
-            _remove(bucket, target.bucket, items, out)
+            _remove(bucket, target.bucket, items, out.item)
+    where = Address(target.bucket, prefix)
     if removed == 0 and prefix:
-        raise NoSuchKey(f"there is nothing under {Address(target.bucket, prefix)}")
+        raise NoSuchKey(f"there is nothing under {where}")
+    out.total({}, one_line(f"delete: {count(removed, 'object')} from {where}"))  # [CLI-152]
 
 
 @contextmanager
@@ -59,7 +63,7 @@ def folders_said(bucket: Bucket | BucketView, target: Address, advice: str) -> I
         raise
 
 
-def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], out: Output) -> None:
+def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], say: Say) -> None:
     report = bucket.delete_objects(items)
     for result in report.deleted:
         address = Address(name, result.key)
@@ -70,7 +74,7 @@ def _remove(bucket: Bucket, name: str, items: Sequence[tuple[str, str | None]], 
         version = "" if result.version_id is None else f" version {result.version_id}"
         marker = " (delete marker)" if result.delete_marker else ""
         verb = "delete" if result.existed or result.delete_marker else "not there"
-        out.report(record, one_line(f"{verb}: {address}{version}{marker}"))
+        say(record, one_line(f"{verb}: {address}{version}{marker}"))
     for failure in report.errors:  # a locked version; one at most, since only one can be named
         raise failure.error
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.hiding import hide
 
 PROGRAM: Final = "mstbucket"
-_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_CID: Final = re.compile(r"\bbaf[a-z2-7]{56}")
+UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+_erasers: Final[list[Callable[[], None]]] = []
+
+
+def keep_clear(erase: Callable[[], None] | None) -> None:
+    """Have *erase* called before anything is printed: a line that is drawn on the terminal has to make room."""
+    _erasers[:] = [] if erase is None else [erase]
 
 
 class Output:
@@ -22,27 +33,46 @@ class Output:
     Args:
         as_json: one JSON object per line, ASCII only, instead of text.
         quiet: text lines that only report progress are left out; JSON never is.
+        verbose: with a line for each of many things that were done.
     """
 
-    def __init__(self, as_json: bool, quiet: bool) -> None:
+    def __init__(self, as_json: bool, quiet: bool, verbose: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.verbose = verbose
 
     def emit(self, record: Mapping[str, object], text: str) -> None:
         """Print a result: `record` for programs, or `text` for people."""
+        _make_room()
         # [CLI-8] one object per line; ASCII, so that no locale and no terminal can change it
-        print(json.dumps(record, default=_plain) if self.as_json else text)
+        print(json.dumps(record, default=_plain) if self.as_json else _folded(text, sys.stdout))
 
     def report(self, record: Mapping[str, object], text: str) -> None:
-        """Print that one of many things was done; `--quiet` keeps it from people."""
+        """Print that something was done; `--quiet` keeps it from people."""
         if self.as_json or not self.quiet:
             self.emit(record, text)
+
+    def item(self, record: Mapping[str, object], text: str) -> None:
+        """Print that one of many things was done; people see it with `--verbose` only ([CLI-152])."""
+        if self.as_json or (self.verbose and not self.quiet):
+            self.emit(record, text)
+
+    def total(self, record: Mapping[str, object], text: str) -> None:
+        """Print what many things came to; programs have counted them themselves."""
+        if not self.as_json:
+            self.report(record, text)
 
 
 def tell(text: str) -> None:
     """Print on stderr, or not at all where that cannot be: it changes neither what a command does nor its exit code."""
+    _make_room()
     with suppress(OSError):
-        print(text, file=sys.stderr)
+        print(_folded(text, sys.stderr), file=sys.stderr)
+
+
+def _make_room() -> None:
+    for erase in _erasers:
+        erase()
 
 
 def warn(text: str) -> None:
@@ -76,9 +106,9 @@ def human_size(size: int) -> str:
     if size < 1024:
         return f"{size} Bytes"
     value = float(size)
-    for unit in _UNITS:
+    for unit in UNITS:
         value /= 1024
-        if round(value * 10) < 10240 or unit == _UNITS[-1]:
+        if round(value * 10) < 10240 or unit == UNITS[-1]:
             break
     return f"{value:.1f} {unit}"
 
@@ -86,6 +116,32 @@ def human_size(size: int) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 object`, `2,048 objects`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _folded(text: str, stream: TextIO) -> str:
+    """The text as it is; on a terminal a line with a CID is broken at a space, so that the CID can be copied whole."""
+    if _CID.search(text) is None or not stream.isatty():
+        return text
+    with suppress(OSError, ValueError):
+        columns = os.get_terminal_size(stream.fileno()).columns
+        return "\n".join(fold(line, columns) for line in text.split("\n"))
+    return text
+
+
+def fold(line: str, columns: int) -> str:
+    """A line that is too long for a terminal, broken at spaces, so that no CID goes on in the next line ([CLI-158])."""
+    if columns <= 0 or len(line) <= columns or _CID.search(line) is None:
+        return line
+    done, rest = [], line
+    while len(rest) > columns:
+        at = rest.rfind(" ", len(rest) - len(rest.lstrip()) + 1, columns + 1)
+        if at < 0:
+            at = rest.find(" ", columns)
+        if at < 0:
+            break
+        done.append(rest[:at].rstrip())
+        rest = "    " + rest[at:].lstrip()
+    return "\n".join([*done, rest])
 
 
 def _plain(value: object) -> object:

@@ -12,7 +12,8 @@ from mstbucket.cli.output import PROGRAM
 
 _EXITS: Final = """\
 exit codes: 0 done; 1 some of many failed, or a defect; 2 usage; 3 not found; 4 conflict; 5 format or corruption;
-6 storage; 7 unsupported; 8 warnings; 128+n signal n. Addresses are mst://bucket/key; '-' is standard input or output.
+6 storage; 7 unsupported; 8 warnings; 128+n signal n. The word in brackets behind an error, such as [NoSuchKey], is its
+code, which never changes. Addresses are mst://bucket/key; '-' is standard input or output.
 The store is that of --store DIR, else MSTBUCKET_STORE (or MSTBUCKET_DATABASE and MSTBUCKET_BLOBS), else the config
 file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_BLOBS is a directory or s3://BUCKET/PREFIX."""
 
@@ -24,7 +25,7 @@ def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """
     parser = Parser(
         prog=PROGRAM,
-        description="S3-style buckets whose whole state is one content identifier, and which leave as one file.",
+        description="S3-style buckets, each with one short identifier for all that is in it, and each exported as one file.",
         epilog=_EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,74 +1,191 @@
-"""Progress bars on stderr: only on a terminal, only when the work takes long, and only then is `rich` imported."""
+"""One line of progress on stderr: only on a terminal, and only when the work takes long. spec/store/13-cli.md, [CLI-151]."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Final
 
+from mstbucket.cli.output import UNITS, count, keep_clear
+
 AFTER: Final = 0.7  # seconds of work before a bar appears
+_EVERY: Final = 0.1  # seconds between two drawings: an eye sees no more, and a terminal far away is not flooded
+_WINDOW: Final = 10.0  # seconds over which the rate is taken
+_SAMPLES: Final = 100
+_BAR_MIN, _BAR_MAX = 10, 40  # characters
+_LABEL_MIN: Final = 16
+_COLUMNS: Final = 80  # where the terminal does not say
+
+
+class Progress:
+    """What is done so far. This one shows nothing, for work that nobody watches."""
+
+    def __call__(self, done: int) -> None:
+        """So many bytes are done, of all."""
+
+    def expect(self, objects: int, size: int) -> None:
+        """There will be so many objects, with so many bytes in all."""
+
+    def one(self) -> None:
+        """One more object is done."""
 
 
 @contextmanager
-def bar(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the bytes done so far; it shows a bar once the work has taken a while.
+def bar(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Progress]:
+    """Give what is to be told of the work; it shows a line once the work has taken a while, and takes it away at the end.
 
     Args:
         label: what is being done.
         total: bytes in all, or None where nobody knows.
         quiet: never show anything.
     """
-    if quiet or not sys.stderr.isatty():
-        yield _nothing
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Progress()
         return
-    shown = _Bar(label, total)
+    shown = _Line(label, total)
+    keep_clear(shown.erase)
     try:
-        yield shown.update
+        yield shown
+        shown.draw(time.monotonic())  # the last figure is shown, however short the work was behind it
     finally:
-        shown.close()
+        keep_clear(None)
+        shown.erase()
 
 
-def _nothing(_done: int) -> None:
-    pass
+class _Line(Progress):
+    """Any thread may call it; one of them draws."""
 
-
-class _Bar:
     def __init__(self, label: str, total: int | None) -> None:
         self._label = label
         self._total = total
-        self._started = time.monotonic()
-        self._stop: Callable[[], None] | None = None
-        self._show: Callable[[int], None] = self._wait
+        self._objects: int | None = None
+        self._of: int | None = None
+        self._done = 0
+        self._started = self._drawn = time.monotonic()
+        self._samples: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=_SAMPLES)
+        self._visible = False
+        self._lock = Lock()
 
-    def update(self, done: int) -> None:
-        self._show(done)
+    def __call__(self, done: int) -> None:
+        self._done = done
+        self._look()
 
-    def close(self) -> None:
-        if self._stop is not None:
-            self._stop()
+    def expect(self, objects: int, size: int) -> None:
+        self._of, self._total = objects, size
 
-    def _wait(self, done: int) -> None:
-        if time.monotonic() - self._started >= AFTER:
-            self._start()
-            self._show(done)
+    def one(self) -> None:
+        self._objects = 1 if self._objects is None else self._objects + 1
+        self._look()
 
-    def _start(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._drawn >= _EVERY:
+            self.draw(now)
 
-        progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(),
-            console=Console(stderr=True), transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere must not be drawn into
-        )  # fmt: skip
-        task = progress.add_task(self._label, total=self._total)
-        self._show = lambda done: progress.update(task, completed=done)
+    def draw(self, now: float) -> None:
+        """Draw the line anew, if the work has taken long enough to be worth one."""
+        if now - self._started < AFTER or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._drawn = now
+            self._samples.append((now, self._done))
+            while len(self._samples) > 2 and now - self._samples[0][0] > _WINDOW:
+                self._samples.popleft()
+            self._write(f"\r{self._text(now)}\x1b[K")
+            self._visible = True
+        finally:
+            self._lock.release()
 
-        def stop() -> None:
-            progress.refresh()  # the last figure is shown, however short the work was behind it
-            progress.stop()
+    def erase(self) -> None:
+        """Take the line away, so that something else can be printed in its place."""
+        with self._lock:
+            if self._visible:
+                self._write("\r\x1b[K")
+                self._visible = False
 
-        self._stop = stop
-        progress.start()
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # a terminal that has gone does not end the work
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def _text(self, now: float) -> str:
+        (before, was), rate = self._samples[0], 0.0
+        if now > before:
+            rate = (self._done - was) / (now - before)
+        return line(self._label, self._done, self._total, self._objects, self._of, rate, _columns())
+
+
+def line(
+    label: str, done: int, total: int | None, objects: int | None, of: int | None, rate: float, columns: int
+) -> str:
+    """The text of the line: label, bar, share, bytes, objects, rate and time left, as far as they are known and fit.
+
+    Args:
+        label: what is being done; shortened in its middle where there is no room.
+        done, total: bytes, and how many there will be, or None.
+        objects, of: the same of objects; None where nobody counts.
+        rate: bytes a second.
+        columns: of the terminal; the text is shorter, so that it never goes on in a second line.
+    """
+    figures = [_bytes(done, total)]
+    if objects is not None:
+        figures.append(count(objects, "object") if of is None else f"{objects:,} of {count(of, 'object')}")
+    if rate > 0:
+        figures.append(f"{_bytes(int(rate), None)}/s")
+        if total is not None and total > done:
+            figures.append(f"{_clock((total - done) / rate)} left")
+    room = columns - 1
+    while len(figures) > 1 and len("  ".join(figures)) + _LABEL_MIN + 2 > room:
+        figures.pop(1 if len(figures) > 2 and objects is not None and rate > 0 else -1)
+    text = "  ".join(figures)
+    if total:
+        share = min(done / total, 1.0)
+        text = f"{int(share * 100):>3} %  {text}"
+        width = min(_BAR_MAX, room - len(text) - 4 - min(len(label), room // 3))
+        if width >= _BAR_MIN:
+            text = f"{_drawn(share, width)} {text}"
+    space = room - len(text) - 2
+    return f"{_shortened(label, space)}  {text}" if space >= _LABEL_MIN // 2 else text[:room]
+
+
+def _bytes(done: int, total: int | None) -> str:
+    """`1.2 of 2.6 GiB`, in one unit: that of the larger."""
+    size, unit = max(done, total or 0), 0
+    while size >= 1024 and unit < len(UNITS):
+        size, unit = size // 1024, unit + 1
+    if unit == 0:
+        return count(done, "byte") if total is None else f"{done:,} of {count(total, 'byte')}"
+    name, scale = UNITS[unit - 1], 1024**unit
+    return f"{done / scale:,.1f} {name}" if total is None else f"{done / scale:,.1f} of {total / scale:,.1f} {name}"
+
+
+def _clock(seconds: float) -> str:
+    """`0:42`, `1:07:30`."""
+    minutes, second = divmod(int(min(seconds, 359_999)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _drawn(share: float, width: int) -> str:
+    full, empty = ("█", "░") if (getattr(sys.stderr, "encoding", "") or "").lower().startswith("utf") else ("#", ".")
+    done = int(share * width)
+    return full * done + empty * (width - done)
+
+
+def _shortened(label: str, space: int) -> str:
+    label = "".join(c if c.isprintable() else "?" for c in label)
+    if len(label) <= space:
+        return label
+    end = (space - 1) // 2
+    return f"{label[: space - 1 - end]}…{label[len(label) - end :]}"
+
+
+def _columns() -> int:
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+    return _COLUMNS

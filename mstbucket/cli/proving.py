@@ -75,7 +75,10 @@ def check(arguments: argparse.Namespace, out: Output) -> None:
     """Check a proof against a commit, and print what it proves; no store is opened."""
     from mstbucket import check_proof
 
-    checked = partial(check_proof, commit=arguments.commit, since=arguments.since, trust=trust_of(arguments))
+    trust = trust_of(arguments)
+    if arguments.commit is None and trust is None:
+        raise InvalidInput("a proof is about a commit: name the one you know by --commit CID, or its signer by --signer")
+    checked = partial(check_proof, commit=arguments.commit, since=arguments.since, trust=trust)
     with ExitStack() as stack:
         source = stack.enter_context(car_source(arguments.file))
         stack.enter_context(about(arguments.file))

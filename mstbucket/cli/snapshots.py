@@ -47,6 +47,9 @@ def policy(arguments: argparse.Namespace, out: Output) -> None:
 
     name = parse_bucket(arguments.bucket)
     numbers = {rule: getattr(arguments, f"keep_{rule}") for rule in _COUNTED}
+    for rule, number in numbers.items():
+        if number is not None and number < 1:
+            raise InvalidInput(f"--keep-{rule} takes a number from 1, not {number}; a rule left out keeps nothing by itself")
     seconds = arguments.keep_all
     given = seconds is not None or any(number is not None for number in numbers.values())
     if given and arguments.default:

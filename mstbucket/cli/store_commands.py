@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+from mstbucket.blobs.media.places import is_url
 from mstbucket.cli.exits import FAILED, OK
 from mstbucket.cli.output import Output, complain, count, human_size
 from mstbucket.cli.progress import bar
@@ -31,7 +33,7 @@ def validate(arguments: argparse.Namespace, out: Output) -> int:
 def copy(arguments: argparse.Namespace, out: Output) -> int:
     """Copy what is missing at another place, and say how to switch ([STO-11] to [STO-14])."""
     from mstbucket.blobs.media.copy import copy_blobs, remove_extra
-    from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
+    from mstbucket.blobs.media.places import open_blobs, open_existing_blobs
 
     if arguments.source == arguments.target:
         raise InvalidInput(f"FROM and TO are both {arguments.source!r}: there is nothing to copy")
@@ -96,6 +98,44 @@ def compact(arguments: argparse.Namespace, out: Output) -> int:
         text += f"; removed {report.leftovers:,} left by crashes and {count(report.refs, 'ref')} of old commits"
     out.emit(asdict(report), text)
     return _left(report.damaged)
+
+
+def dump(arguments: argparse.Namespace, out: Output) -> None:
+    """Write a backup of the store ([CLI-153])."""
+    from mstbucket.api.dumping import dump_store
+
+    place = place_of(arguments)
+    require(place)
+    blobs = place.blobs if place.blobs is not None else Path(place.path or "") / "blobs"
+    with bar(f"dump to {arguments.directory}", quiet=out.quiet) as shown:
+        report = dump_store(place.path, place.database, place.postgres_bin, blobs, _directory(arguments.directory), shown)
+    out.emit({"action": "dump", "target": arguments.directory, **asdict(report)},
+             f"dump: {place.shown} to {arguments.directory}: database {human_size(report.database)}, "
+             f"{count(report.copied, 'blob')} copied ({human_size(report.bytes)}), {report.present:,} "
+             "were there")  # fmt: skip
+
+
+def restore(arguments: argparse.Namespace, out: Output) -> None:
+    """Make a new store of a backup ([CLI-154])."""
+    from mstbucket.api.dumping import restore_store
+
+    place = place_of(arguments)
+    if place.path is None or place.blobs is not None:
+        raise InvalidInput("restore makes an embedded store: name its new directory with --store. For a server of your own, "
+                           "give database.dump to pg_restore, and the blobs to 'store copy'")  # fmt: skip
+    source = _directory(arguments.directory)
+    with bar(f"restore {source}", quiet=out.quiet) as shown:
+        report = restore_store(source, place.path, place.postgres_bin, shown)
+    out.emit({"action": "restore", "source": arguments.directory, "store": str(place.path), **asdict(report)},
+             f"restore: {arguments.directory} to {place.path}: store {report.identity}")  # fmt: skip
+    if not out.as_json and not out.quiet:
+        print(f"now see that nothing is missing: mstbucket --store {shlex.quote(str(place.path))} check --level presence")
+
+
+def _directory(text: str) -> Path:
+    if not text or is_url(text):
+        raise InvalidInput(f"a backup is a local directory, not {text!r}")
+    return Path(text)
 
 
 def migrate(arguments: argparse.Namespace, out: Output) -> int:

@@ -33,11 +33,11 @@ def sync(arguments: argparse.Namespace, out: Output) -> int:
     options = Options(_how(arguments), arguments.delete, arguments.dry_run, arguments.workers, extras)
     with ExitStack() as stack:
         store = stack.enter_context(open_store(arguments))
-        report = _Report(arguments.source, arguments.target, options, out)
-        source, target = _sides(arguments, store, report, stack)
         label = f"sync {arguments.source} to {arguments.target}"
-        tick = stack.enter_context(progress.bar(label, quiet=out.quiet))
-        summary = sync(source, target, options, report.tell, tick)
+        shown = stack.enter_context(progress.bar(label, quiet=out.quiet))
+        report = _Report(arguments.source, arguments.target, options, out, shown)
+        source, target = _sides(arguments, store, report, stack)
+        summary = sync(source, target, options, report.tell, shown)
     return report.ended(summary)
 
 
@@ -92,7 +92,9 @@ def _side(text: str, store: Store, wanted: Filters, report: _Report, *, follow: 
 class _Report:
     """Prints what happens, and keeps count of what has failed before anything was planned."""
 
-    def __init__(self, source: str, target: str, options: Options, out: Output) -> None:
+    def __init__(self, source: str, target: str, options: Options, out: Output, shown: progress.Progress) -> None:
+        self._shown = shown
+        self._say = out.report if options.dry_run else out.item  # [CLI-152] a dry run is there to be read
         self._source = source
         self._target = target
         self._out = out
@@ -122,12 +124,13 @@ class _Report:
                 "action": self._action, "source": source, "target": target, "size": entry.size, "why": event.step.why,
                 "dry_run": dry,
             }  # fmt: skip
-            self._out.report(record, one_line(f"{mark}{self._action}: {source} to {target}"))
+            self._shown.one()
+            self._say(record, one_line(f"{mark}{self._action}: {source} to {target}"))
         elif isinstance(event, Failed):
             complain(f"{_below(self._source, event.step.source.key)}: {describe(event.error)}")
         elif isinstance(event, Removed) and event.error is None:
             target = _below(self._target, event.target.key)
-            self._out.report({"action": "delete", "target": target, "dry_run": dry}, one_line(f"{mark}delete: {target}"))
+            self._say({"action": "delete", "target": target, "dry_run": dry}, one_line(f"{mark}delete: {target}"))
         elif event.error is not None:
             complain(f"{_below(self._target, event.target.key)}: {describe(event.error)}")
 

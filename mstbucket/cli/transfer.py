@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.cli import progress
 from mstbucket.cli.address import SCHEME, STREAM, Address, parse_bucket, parse_place, parse_readable_bucket
-from mstbucket.cli.exits import about
-from mstbucket.cli.output import Output, count, warn
+from mstbucket.cli.damaged import could_survey, tell_damage
+from mstbucket.cli.exits import OK, STORAGE, UNTRUE, about, code_for, describe
+from mstbucket.cli.output import Output, complain, count, warn
 from mstbucket.cli.stores import open_or_make_store, open_store, opened
 from mstbucket.cli.streams import standard_input
-from mstbucket.errors import InvalidInput
+from mstbucket.errors import CorruptionError, FormatError, InvalidInput, StorageError
 from mstbucket.limits import NODE_ENTRIES_WARN
 
 if TYPE_CHECKING:
@@ -40,17 +41,20 @@ def import_(arguments: argparse.Namespace, out: Output) -> None:
              f"{count(commit.objects, 'object')}, {count(commit.bytes, 'byte')}")  # fmt: skip
 
 
-def verify(arguments: argparse.Namespace, out: Output) -> None:
+def verify(arguments: argparse.Namespace, out: Output) -> int:
     """Check a CAR file, for which no store is opened, or a bucket against its commit."""
     target: str | None = arguments.target
+    if target is not None and not target.startswith(SCHEME):
+        return _verify_file(arguments, target, out)
+    if arguments.expect is not None or trust_of(arguments) is not None:
+        raise InvalidInput("--expect, --signer and the like are for a file: name one. A bucket of this store changes")
     if target is None:
-        _verify_all(arguments, out)
-        return
-    if target.startswith(SCHEME):
-        if arguments.expect is not None or trust_of(arguments) is not None:
-            raise InvalidInput("--expect, --signer and the like are for a file: a bucket of this store goes on")
-        _verify_bucket(arguments, parse_readable_bucket(target), out)
-        return
+        return _verify_all(arguments, out)
+    _verify_bucket(arguments, parse_readable_bucket(target), out)
+    return OK
+
+
+def _verify_file(arguments: argparse.Namespace, target: str, out: Output) -> int:
     from mstbucket import verify_car
     from mstbucket.core.cid import to_text
     from mstbucket.core.did import key_text
@@ -59,8 +63,13 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(car_source(target))
         tell = stack.enter_context(progress.bar(f"verify {target}", car_size(source), quiet=out.quiet))
-        stack.enter_context(about(target))  # [CLI-23] the file is named
-        report = verify_car(source, expect=arguments.expect, trust=trust, progress=tell)
+        try:
+            with about(target):  # [CLI-23] the file is named
+                report = verify_car(source, expect=arguments.expect, trust=trust, progress=tell)
+        except (CorruptionError, FormatError) as error:
+            if not could_survey(error, source):
+                raise
+            return tell_damage(target, source, error, out)
     if report.widest > NODE_ENTRIES_WARN:
         warn(f"{target}: a tree node has {report.widest} entries; somebody chose the keys to make it so")
     root = to_text(report.root)
@@ -73,6 +82,7 @@ def verify(arguments: argparse.Namespace, out: Output) -> None:
     out.emit(record, f"verify: {target} is whole and true: {root}, bucket {report.commit.name!r}, "
              f"{count(report.objects, 'object')}, {count(report.bytes, 'byte')}, "
              f"{count(report.blocks, 'block')}{signed}")  # fmt: skip
+    return OK
 
 
 def trust_of(arguments: argparse.Namespace) -> Trust | None:
@@ -87,17 +97,23 @@ def trust_of(arguments: argparse.Namespace) -> Trust | None:
     return Trust(*told, successions=arguments.succession, new_bucket=arguments.new_bucket)
 
 
-def _verify_all(arguments: argparse.Namespace, out: Output) -> None:
-    """[CLI-114] Every bucket that has a commit; the first that is damaged ends it, as it does for one."""
-    if arguments.expect is not None or trust_of(arguments) is not None:
-        raise InvalidInput("--expect, --signer and the like are for a file: name one")
+def _verify_all(arguments: argparse.Namespace, out: Output) -> int:
+    """[CLI-114] Every bucket that has a commit. One that is damaged does not keep the others from being looked at."""
     with open_store(arguments) as store:
         infos = store.list_buckets()
+    codes = []
     for info in infos:
         if info.commit is None:
             warn(f"{SCHEME}{info.name} was never flushed, so there is no commit to compare it with")
-        else:
+            continue
+        try:
             _verify_bucket(arguments, Address(info.name), out)
+        except (CorruptionError, FormatError, StorageError) as error:
+            complain(describe(error))
+            codes.append(code_for(error))
+    if codes:
+        complain(f"{len(codes):,} of {count(len(infos), 'bucket')} could not be verified; the reasons are above")
+    return max(codes, key=(STORAGE, UNTRUE).index, default=OK)  # damage is told before what could not be looked at
 
 
 def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) -> None:
@@ -118,8 +134,8 @@ def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) 
              f"{count(report.bytes, 'byte')}, {count(report.blocks, 'block')}{ahead}")  # fmt: skip
 
 
-def check_new_file(target: str, force: bool, out: Output) -> None:
-    """Refuse a place to which no CAR can be written, before any work is done."""
+def check_new_file(target: str, force: bool | None, out: Output) -> None:
+    """Refuse a place to which nothing can be written, before any work is done; *force* is None where there is no --force."""
     _check_file(target)
     if target.endswith("/"):
         raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
@@ -128,7 +144,8 @@ def check_new_file(target: str, force: bool, out: Output) -> None:
     if target == STREAM:
         refuse_terminal(sys.stdout.buffer, "standard output")
     elif os.path.lexists(target) and not force:  # [CLI-22] never replaced unasked
-        raise FileExistsError(errno.EEXIST, "the file is there already; --force replaces it", target)
+        advice = "name a new one" if force is None else "--force replaces it"
+        raise FileExistsError(errno.EEXIST, f"the file is there already; {advice}", target)
 
 
 def _check_file(path: str) -> None:

@@ -325,6 +325,5 @@ def _wrong_block(cid: bytes, block: bytes, at: int) -> InvalidCar | HashMismatch
         return _wrong_cid(cid, at)
     # [CAR-7]
     return HashMismatch(
-        f"the block of {len(block)} bytes that stands under {to_text(cid)} in the section at byte {at} hashes to "
-        f"{sha256(block).hexdigest()}: get another copy"
+        f"damaged at byte {at}: the {len(block)} bytes of block {to_text(cid)} do not match its hash, get another copy"
     ).about(cid=cid, offset=at)

@@ -7,7 +7,7 @@ what it holds ahead: a number of blocks, and of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -36,17 +36,28 @@ class SeenSet(Protocol):
     def __contains__(self, cid: CID) -> bool: ...
 
 
+#: Gives a block that is at hand, or None.
+Near = Callable[[CID], bytes | None]
+
 #: A link to follow: the CID, and the size of the chunk it leads to (0 where it leads to something small or unknown).
 Link = tuple[CID, int]
 _Ahead = dict[CID, tuple[bytes, tuple[Link, ...]]]
 
 
-def closure(blocks: BlockSource, commit: CID, seen: SeenSet, width: int = 1) -> Iterator[tuple[CID, bytes]]:
+def nothing_near(cid: CID) -> bytes | None:
+    """No block is at hand."""
+    return None
+
+
+def closure(
+    blocks: BlockSource, commit: CID, seen: SeenSet, width: int = 1, near: Near = nothing_near
+) -> Iterator[tuple[CID, bytes]]:
     """Yield (CID, block) of everything `commit` reaches and `seen` does not hold yet, in CAR order; fills `seen`.
 
     With a `seen` that holds the closure of an older commit this is the delta between the two. A look-ahead starts from
-    *width* links: where little is left below each, more of them cost fewer calls. The blocks are as the
-    source gives them; that they hash to their CIDs is the source's promise.
+    *width* links: where little is left below each, more of them cost fewer calls. *near* gives the blocks that the source
+    has at hand: nobody looks ahead for those. The blocks are as the source gives them; that they hash to their CIDs is the
+    source's promise.
 
     Raises:
         MissingBlock: the source lacks one. What was yielded before is still right.
@@ -56,25 +67,34 @@ def closure(blocks: BlockSource, commit: CID, seen: SeenSet, width: int = 1) -> 
         return
     block = blocks.get(commit)
     yield commit, block
-    yield from go_on(blocks, list(reversed(commit_links(block))), seen, width)
+    yield from go_on(blocks, list(reversed(commit_links(block))), seen, width, near)
 
 
-def go_on(blocks: BlockSource, stack: list[Link], seen: SeenSet, width: int = 1) -> Iterator[tuple[CID, bytes]]:
+def go_on(
+    blocks: BlockSource, stack: list[Link], seen: SeenSet, width: int = 1, near: Near = nothing_near
+) -> Iterator[tuple[CID, bytes]]:
     """As `closure`, from the links that are to be followed yet, the next one last; uses up *stack*."""
     ahead: _Ahead = {}
+    size = 0  # bytes of what is ahead
     while stack:
-        cid = stack[-1][0]
-        if cid in seen:
-            ahead.pop(cid, None)
-            stack.pop()
+        link = stack.pop()
+        cid = link[0]
+        held = ahead.pop(cid, None)
+        if held is not None:
+            block, links = held
+            size -= len(block)
+        else:
+            found = near(cid)
+            if found is None:
+                if cid not in seen:
+                    stack.append(link)  # the look-ahead begins there
+                    size += _look_ahead(blocks, stack, seen, ahead, size, width)
+                continue
+            block, links = found, links_of(cid, found)
+        if not seen.add(cid):
             continue
-        if cid not in ahead:
-            _look_ahead(blocks, stack, seen, ahead, width)
-        seen.add(cid)
-        stack.pop()
-        block, links = ahead.pop(cid)
         yield cid, block
-        stack.extend(reversed(links))
+        stack += links[::-1]
 
 
 def retrace(sections: Iterable[Section], commit: CID, stack: list[Link], seen: SeenSet) -> Iterator[Section]:
@@ -100,34 +120,42 @@ def retrace(sections: Iterable[Section], commit: CID, stack: list[Link], seen: S
         yield section
 
 
-def _look_ahead(blocks: BlockSource, stack: list[Link], seen: SeenSet, ahead: _Ahead, width: int) -> None:
-    """Fetch the block on top of `stack`, and what comes after it as far as the bounds allow.
+def _look_ahead(blocks: BlockSource, stack: list[Link], seen: SeenSet, ahead: _Ahead, held: int, width: int) -> int:
+    """Fetch the block on top of `stack`, and what comes after it as far as the bounds allow; return how many bytes.
 
     Under a tree node that is what it reaches, level by level. A chunk reaches nothing: then it is the chunks, or the
     bodies of manifests fetched already, that stand next on the stack.
+
+    Args:
+        held: bytes of what is ahead before.
     """
-    if len(ahead) > AHEAD_BLOCKS or sum(len(block) for block, _ in ahead.values()) > AHEAD_BYTES:
+    if len(ahead) > AHEAD_BLOCKS or held > AHEAD_BYTES:
         width = 1  # enough is held for later
     level = _pending(stack, seen, width)
     if codec(level[0][0]) == RAW:
         level += _chunks_behind(_pending(stack, seen, AHEAD_WIDTH), ahead)
-    count = size = 0
+    count = size = fetched = 0
+    passed: set[CID] = set()  # a body may lead to one node by more ways than anybody can go
     while level:
         batch: list[CID] = []
         below: list[Link] = []
         for cid, hint in level:
-            if width > 1 and cid in ahead:  # what hangs on it may be wanted
-                below += ahead[cid][1]
-            if cid in ahead or cid in seen or (count and (count >= AHEAD_BLOCKS or size + hint > AHEAD_BYTES)):
-                continue
-            batch.append(cid)
-            count += 1
-            size += hint
+            there = ahead.get(cid)
+            if there is not None:
+                if width > 1 and cid not in passed:  # what hangs on it may be wanted
+                    passed.add(cid)
+                    below += there[1]
+            elif not (count and (count >= AHEAD_BLOCKS or size + hint > AHEAD_BYTES)) and cid not in seen:
+                batch.append(cid)
+                count += 1
+                size += hint
         level = below
         for cid, block in (blocks.get_many(batch) if batch else {}).items():
             links = links_of(cid, block)
             ahead[cid] = (block, links)
+            fetched += len(block)
             level += links
+    return fetched
 
 
 def _pending(stack: list[Link], seen: SeenSet, width: int) -> list[Link]:
@@ -158,7 +186,7 @@ def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
 
     Only the links are looked at. Whether the block is right in every way is the judge's business (`verify`).
     """
-    kind = codec(cid)
+    kind = cid[1]
     if kind == RAW:
         return ()
     if kind == DAG_PB:
@@ -169,15 +197,17 @@ def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
         if "e" in value:
             return tuple(_node_links(value))
         content = value.get("content")
-        return () if content is None else ((content, value["size"] if codec(content) == RAW else 0),)
+        return () if content is None else ((content, value["size"] if content[1] == RAW else 0),)
     except (TypeError, KeyError, AttributeError) as error:
         raise InvalidBlock("a block of the bucket is neither a tree node nor a manifest") from error
 
 
-def _node_links(node: dict[str, Any]) -> Iterator[Link]:
+def _node_links(node: dict[str, Any]) -> list[Link]:
+    links: list[Link] = []
     for entry in node["e"]:
         if entry["t"] is not None:
-            yield entry["t"], 0
-        yield entry["v"], 0
+            links.append((entry["t"], 0))
+        links.append((entry["v"], 0))
     if node["l"] is not None:
-        yield node["l"], 0
+        links.append((node["l"], 0))
+    return links

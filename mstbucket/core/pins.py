@@ -44,7 +44,7 @@ def check_pin(pin: Pin, cid: CID, commit: Commit) -> None:
         raise PinMismatch(
             f"commit {commit.seq} of the bucket is {to_text(cid)}, and {to_text(pin.cid)} was accepted before: forked"
         ).about(cid=cid)
-    if commit.seq == pin.seq + 1 and commit.prev != pin.cid:
+    if commit.seq == pin.seq + 1 and pin.cid not in (commit.prev, commit.merged):
         raise PinMismatch(
             f"commit {commit.seq} of the bucket does not follow {to_text(pin.cid)}, which was accepted before: forked"
         ).about(cid=cid)

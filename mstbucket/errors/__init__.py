@@ -10,12 +10,12 @@
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
     │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
-    │   └── NoSuchSnapshot, NoSuchAccessKey, NoSuchBucketPolicy, NoSuchCORSConfiguration
+    │   └── NoSuchSnapshot, NoSuchAccessKey, NoSuchBucketPolicy, NoSuchCORSConfiguration, NoSuchRemote
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused, NotFastForward
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -42,6 +42,7 @@ from mstbucket.errors.conflict import (
     InvalidBucketState,
     LeaseLost,
     MethodNotAllowed,
+    NotFastForward,
     NotModified,
     PreconditionFailed,
     SnapshotExists,
@@ -95,6 +96,7 @@ from mstbucket.errors.not_found import (
     NoSuchKey,
     NoSuchLifecycleConfiguration,
     NoSuchObjectLockConfiguration,
+    NoSuchRemote,
     NoSuchSnapshot,
     NoSuchTagSet,
     NoSuchUpload,
@@ -156,10 +158,12 @@ __all__ = [
     "NoSuchKey",
     "NoSuchLifecycleConfiguration",
     "NoSuchObjectLockConfiguration",
+    "NoSuchRemote",
     "NoSuchSnapshot",
     "NoSuchTagSet",
     "NoSuchUpload",
     "NoSuchVersion",
+    "NotFastForward",
     "NotFound",
     "NotModified",
     "ObjectLockConfigurationNotFound",

@@ -42,6 +42,10 @@ class SnapshotExists(Conflict):
     code = "SnapshotAlreadyExists"
 
 
+class NotFastForward(Conflict):
+    """The bucket that would move has commits that the other one lacks. Nothing was done: fetch, merge, and repeat it."""
+
+
 class VersioningChanged(Conflict):
     """The versioning of the bucket was changed again and again during the call. Nothing was done: repeat it."""
 

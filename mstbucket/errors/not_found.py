@@ -99,3 +99,9 @@ class NoSuchAccessKey(NotFound):
 
     code = "InvalidAccessKeyId"
     status = 403
+
+
+class NoSuchRemote(NotFound):
+    """This store has no remote of that name. `remote add` gives one, and `remote ls` lists them."""
+
+    code = "NoSuchRemote"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from base64 import b32encode
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
+
+MESSAGE_MAX: Final = 2000  # characters: a key in its longest usual form, and room; somebody reads them in a terminal
 
 
 class MstBucketError(Exception):
@@ -57,4 +59,8 @@ class MstBucketError(Exception):
 
     def __str__(self) -> str:
         # KeyError would print the repr of its argument; people read these messages.
-        return " ".join(str(argument) for argument in self.args)
+        text = " ".join(str(argument) for argument in self.args)
+        if len(text) <= MESSAGE_MAX:
+            return text
+        # [ARG-8] What it is about stands first, and what to do last; between the two is what somebody gave.
+        return f"{text[: MESSAGE_MAX // 2]} … {text[-(MESSAGE_MAX // 2 - 3) :]}"

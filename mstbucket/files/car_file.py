@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import BinaryIO, Final
 
 from mstbucket.core import car
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import write_all
 from mstbucket.limits import MIB
@@ -48,6 +48,20 @@ class CarFile:
         self.blocks += 1
         if len(self._held) >= _BUFFER:
             self._write()
+
+    def add_all(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
+        """Write the sections of many blocks."""
+        head = car.section_head
+        held, room = self._held, _BUFFER - len(self._held)
+        for cid, block in blocks:
+            size = len(block)
+            held += head(cid, size)
+            held += block
+            self.blocks += 1
+            room -= CID_SIZE + size
+            if room <= 0:
+                self._write()
+                held, room = self._held, _BUFFER
 
     def begin_here(self) -> int:
         """Take all that was added so far for there already, and write what follows; return the length so far."""

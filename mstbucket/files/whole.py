@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,17 @@ def failed(what: str, error: OSError) -> StorageError:
     return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
 
+@contextmanager
+def _declared(what: str) -> Iterator[None]:
+    """Make errors of the operating system in the block declared ones; those that are declared already stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise failed(what, error) from error
+
+
 def check_path(path: str | os.PathLike[str]) -> None:
     """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
     name = os.fsdecode(path)
@@ -44,21 +56,39 @@ def check_path(path: str | os.PathLike[str]) -> None:
         raise InvalidInput(f"{name!r} is no path: it is empty, or holds NUL")
 
 
+def check_reachable(path: str | os.PathLike[str]) -> None:
+    """Refuse a relative path where there is nothing that it is relative to.
+
+    Raises:
+        StorageError: the working directory was removed.
+    """
+    if not os.path.isabs(path):
+        try:
+            os.getcwd()
+        except OSError as error:
+            raise failed(f"{os.fspath(path)!r} leads nowhere: the working directory was removed", error) from error
+
+
 @contextmanager
 def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
     check_path(path)
-    try:
-        with open(path, "rb", buffering=buffering) as file:
+    with _declared(f"{os.fsdecode(path)} cannot be read"), open(path, "rb", buffering=buffering) as file:
+        yield file
+
+
+@contextmanager
+def opened(source: str | os.PathLike[str] | Readable) -> Iterator[Readable]:
+    """What a user names to be read: the file at a path, or an open file, which stays open. Failures are declared errors."""
+    if isinstance(source, (str, os.PathLike)):
+        with reading(source) as file:
             yield file
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(f"{os.fsdecode(path)} cannot be read", error) from error
+    else:
+        yield Reading(source)
 
 
 class Reading:
-    """A stream of somebody else's, to read: what it fails with are declared errors. Closing it is its owner's affair."""
+    """A stream of a user's, to read. What it fails with are declared errors. Its owner closes it."""
 
     def __init__(self, stream: Readable) -> None:
         if not hasattr(stream, "read"):
@@ -68,11 +98,8 @@ class Reading:
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
         try:
-            data = self._stream.read(size)
-        except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            raise failed("the CAR cannot be read", error) from error
+            with _declared("the CAR cannot be read"):
+                data = self._stream.read(size)
         except ValueError as error:  # what Python says of a file that is closed
             raise InvalidInput("the CAR cannot be read: the file is closed, or not open for reading") from error
         if not isinstance(data, bytes):
@@ -82,39 +109,40 @@ class Reading:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not."""
+    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not.
+
+    What is there and is no regular file (a device, a pipe) is written to as it is, and never replaced ([ARG-10]).
+    """
     check_path(path)
     if not path.name:
         raise InvalidInput(f"{path} names no file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        with _special(path) as file:
+            yield file
+        return
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
-    try:
+    with _declared(f"{path} cannot be written"):
         file = open(beside, "x+b")  # noqa: SIM115 - closed below, before the rename
-    except OSError as error:
-        raise failed(f"{path} cannot be written", error) from error
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        directory = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(directory)
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         finally:
-            os.close(directory)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(f"{path} cannot be written", error) from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
 
 
 @contextmanager
-def writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
-    """The file of a path, as `replacing` makes it; or one that is open already, and stays open."""
+def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """What a user names to be written: the file at a path, as `replacing` makes it, or an open file, which stays open."""
     if isinstance(target, (str, os.PathLike)):
         with replacing(Path(target)) as file:
             yield file
@@ -123,23 +151,35 @@ def writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def continuing(path: Path) -> Iterator[BinaryIO]:
-    """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
-    check_path(path)
+def _special(path: Path) -> Iterator[BinaryIO]:
+    """The device or pipe of that name, to write; of a folder the system says that it is one."""
     try:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        with open(path, "wb") as file:
             yield file
+    except io.UnsupportedOperation as error:
+        raise StorageError(f"{path} is a device or a pipe, and what is written has to be read again: name a file") from error
     except OSError as error:
         if isinstance(error, StorageError):
             raise
         raise failed(f"{path} cannot be written", error) from error
 
 
+@contextmanager
+def continuing(path: Path) -> Iterator[BinaryIO]:
+    """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
+    check_path(path)
+    with _declared(f"{path} cannot be written"), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        yield file
+
+
 def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
     """Write all of *data* and return how much that is. A raw file or a pipe may take less than it is given.
 
+    A file of somebody's own whose `write` returns None has taken all, as everybody who ignores what it returns has it.
+
     Raises:
-        StorageError: it cannot be written.
+        StorageError: it cannot be written; or it takes nothing, as a raw one does that is not to be waited for.
+        InvalidInput: what its `write` returns is no number of bytes that it can have taken.
         BrokenPipeError: its reader has gone.
     """
     view = memoryview(data)
@@ -150,5 +190,16 @@ def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
             raise
         except OSError as error:
             raise failed("the file cannot be written", error) from error
-        view = view[done if done is not None else 0 :]
+        view = view[_taken(target, done, len(view)) :]
     return len(data)
+
+
+def _taken(target: BinaryIO, done: object, offered: int) -> int:
+    """How many of the bytes that it was offered a file has taken, by what its `write` returned."""
+    if done is None and not isinstance(target, io.RawIOBase):
+        return offered
+    if done is None or done == 0:  # again and again: nothing would ever end this
+        raise StorageError("the file takes no bytes now, and cannot be waited for: give one that blocks")
+    if not isinstance(done, int) or not 0 < done <= offered:
+        raise InvalidInput(f"write() of a {type(target).__name__} has to return how many of {offered} bytes it took")
+    return done

@@ -7,13 +7,17 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, cast
 
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.spec import AbstractFileSystem
+from fsspec.utils import isfilelike
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.store import Store
 from mstbucket.errors import InvalidInput, NotFound, Unsupported
+from mstbucket.files.paths import temporary_name
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.listing import Entry, Source
@@ -22,6 +26,10 @@ from mstbucket.fsspec.reading import read_slice
 from mstbucket.fsspec.stores import OpenStore, find_place, open_place, require_store
 from mstbucket.limits import FSSPEC_RANGES_AT_ONCE
 
+#: What fsspec has for every file system. Anything else is a mistake, and the store meant may be another than the one found.
+_OPTIONS: Final = frozenset(
+    ("use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache", "asynchronous", "loop", "batch_size")
+)
 _KINDS: Final = ("directory", "file")
 
 
@@ -32,6 +40,9 @@ class ReadableFileSystem(AbstractFileSystem):
     root_marker = ""
 
     def __init__(self, store: str | os.PathLike[str] | Store | None = None, **options: Any) -> None:
+        unknown = sorted(options.keys() - _OPTIONS)
+        if unknown:  # [FS-4]
+            raise InvalidInput(f"a file system of a store has no {', '.join(unknown)[:200]}: the store is named by store=")
         super().__init__(**options)
         given = require_store(store)
         self._given = OpenStore(given) if isinstance(given, Store) else None
@@ -41,6 +52,26 @@ class ReadableFileSystem(AbstractFileSystem):
         if self._given is not None:
             raise Unsupported("the file system of an open store cannot go to another process: make it by a directory")
         return super().__reduce__()
+
+    def get_file(
+        self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **options: Any
+    ) -> None:
+        """Make a file of an object. It appears whole or not at all, and until then what was there stays ([FS-21])."""
+        if outfile is not None or isfilelike(lpath) or self.isdir(rpath):
+            super().get_file(rpath, lpath, callback, outfile, **options)
+            return
+        target = Path(os.path.realpath(lpath))
+        if target.exists() and not target.is_file():  # a pipe, a device; of a folder the system says that it is one
+            super().get_file(rpath, lpath, callback, **options)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(temporary_name().decode())
+        try:
+            with beside.open("xb") as file:
+                super().get_file(rpath, file, callback, **options)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
 
     @property
     def fsid(self) -> str:

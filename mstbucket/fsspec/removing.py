@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from mstbucket.api.bucket import Bucket
+from mstbucket.core.batches import in_batches
 from mstbucket.fsspec.failures import telling, translated
 from mstbucket.fsspec.paths import Place
 from mstbucket.limits import DELETE_KEYS_MAX
@@ -17,9 +17,8 @@ def delete_all(bucket: Bucket, keys: Iterable[str]) -> None:
     Raises:
         PermissionError: locks protect some; the first is named, and all others are gone.
     """
-    rest = iter(keys)
     refused: Exception | None = None
-    while batch := list(islice(rest, DELETE_KEYS_MAX)):
+    for batch in in_batches(keys, DELETE_KEYS_MAX):
         with telling(bucket.name):
             report = bucket.delete_objects(batch)
         for failure in report.errors:

@@ -17,6 +17,7 @@ from mstbucket.api.store import Store
 from mstbucket.api.view import BucketView
 from mstbucket.cli.config import StorePlace, find_store, home_directory
 from mstbucket.errors import InvalidInput
+from mstbucket.files.whole import check_reachable
 from mstbucket.fsspec.paths import Place
 from mstbucket.limits import FSSPEC_VIEWS_MAX
 
@@ -87,6 +88,7 @@ def find_place(store: str | None) -> StorePlace:
     place = find_store(store, os.environ, home_directory(os.environ))
     if place.path is None:
         return place
+    check_reachable(place.path)
     return StorePlace(place.path.absolute(), place.database, place.blobs, place.postgres_bin, place.source)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from fsspec.core import get_compression
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.errors import BucketAlreadyExists, InvalidInput, InvalidRequest, NoSuchKey, PreconditionFailed
+from mstbucket.files.watched import Watched
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.files import ANY, PackedFile, ReadFile, WrittenFile
@@ -124,8 +124,9 @@ class MstBucketFileSystem(ReadableFileSystem):
         size = os.stat(lpath).st_size
         callback.set_size(size)
         if self._intrans:
-            with Path(lpath).open("rb") as source, self.open(rpath, _mode_of(mode)) as target:
-                shutil.copyfileobj(source, target, self.blocksize)
+            with telling(rpath), Path(lpath).open("rb") as source, self.open(rpath, _mode_of(mode)) as target:
+                for data in Watched(source, lpath):  # [FS-14]
+                    target.write(data)
         else:
             with telling(rpath):
                 bucket, place = self._target(rpath)

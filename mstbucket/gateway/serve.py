@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import multiprocessing
@@ -19,12 +20,14 @@ from typing import Any, Final
 
 import mstbucket
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
-from mstbucket.limits import KEEP_ALIVE_SECONDS
+from mstbucket.limits import KEEP_ALIVE_SECONDS, KIB
 
 ROOT_ID: Final = "MSTBUCKET_ROOT_ACCESS_KEY"
 ROOT_SECRET: Final = "MSTBUCKET_ROOT_SECRET_KEY"
 GRACE_SECONDS: Final = 30  # that requests may still take when the gateway is asked to end
 _BACKLOG: Final = 1024
+_M_MMAP_THRESHOLD: Final = -3  # of glibc's malloc.h
+_M_ARENA_MAX: Final = -8
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> None:
     try:
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise Unsupported("serving needs libraries: install mstbucket[serve]") from error
+        raise Unsupported("serving needs libraries: in your clone, run pip install '.[serve]'") from error
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise InvalidInput("--tls-cert and --tls-key go together")
     root = root_key()
@@ -172,25 +175,39 @@ class _Factory:
         from mstbucket.gateway.auth.rights import Known
         from mstbucket.gateway.auth.sigv4 import REGION
         from mstbucket.gateway.s3.call import Site
+        from mstbucket.gateway.views import Views
         from mstbucket.gateway.work import Worker
 
-        opened: list[mstbucket.Store] = []
+        to_close: list[Callable[[], object]] = []
 
         def open_worker() -> Worker:
             threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+            _return_memory()
             store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
-            opened.append(store)
+            to_close.append(store.close)
             gc.collect()
             gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
-            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store),
-                        Keyring(store, root_key()))  # fmt: skip
+            views = Views()
+            to_close.append(views.close)
+            site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store, views),
+                        Keyring(store, root_key()), views)  # fmt: skip
             return Worker(site)
 
         def close() -> None:
-            for store in opened:
-                store.close()
+            while to_close:
+                to_close.pop()()
 
         return Gateway(open_worker, close)
+
+
+def _return_memory() -> None:
+    """Let the C library give large blocks back at once, where it is glibc: from 256 threads' heaps of its own it would keep
+    hundreds of MiB that nobody uses any more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 128 * KIB)
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def _end_with_parent() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from traceback import format_exception
 from typing import Final
 
-from mstbucket.errors import MstBucketError
+from mstbucket.errors import LeaseLost, MstBucketError
 from mstbucket.gateway.auth.decide import Caller
 from mstbucket.gateway.auth.rights import Rights, facts_of
 from mstbucket.gateway.auth.sigv4 import authenticate
@@ -16,12 +16,13 @@ from mstbucket.gateway.log import Entry
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3.call import Call, Site
 from mstbucket.gateway.s3.cors import headers_for_page, preflight
-from mstbucket.gateway.s3.needs import needed
+from mstbucket.gateway.s3.needs import PAST, needed
 from mstbucket.gateway.s3.object_headers import encrypted
 from mstbucket.gateway.s3.route import route, scope_of
 from mstbucket.gateway.s3.table import Operation
 from mstbucket.gateway.s3.write import source_of
 from mstbucket.gateway.s3.xml_out import error_document
+from mstbucket.gateway.views import ReadFrom
 from mstbucket.gateway.wire.answer import Answer
 from mstbucket.gateway.wire.body import ArrivingBody, ClientGone
 from mstbucket.gateway.wire.content import HELD_MAX, open_content
@@ -75,7 +76,7 @@ class Worker:
         operation = route(request, scope_of(entry.bucket, entry.key))
         entry.operation = operation.name
         caller = Caller(None) if key_id is None else self.site.keyring.caller_of(key_id)
-        rights = Rights(self.site.known, caller, facts_of(request))
+        rights = Rights(self.site.known, caller, facts_of(request), request.header(PAST))
         self._check(rights, operation, request, entry)
         self._check_encryption(request)
         chain = None if signed is None else signed.chain
@@ -85,10 +86,16 @@ class Worker:
             early.set()
         call = Call(self.site, request, entry.bucket, entry.key, rights, content)
         try:
-            return operation.handler(call)
+            return _from_view(operation.handler(call), call)
         except (MstBucketError, Refused) as error:
+            if call.held is not None:
+                call.held.close(isinstance(error, LeaseLost))
             if error.code == "NoSuchKey" and not _may_know(call):
                 raise Refused("AccessDenied", "Access Denied") from error
+            raise
+        except BaseException:
+            if call.held is not None:
+                call.held.close()
             raise
 
     def _check(self, rights: Rights, operation: Operation, request: Request, entry: Entry) -> None:
@@ -115,6 +122,18 @@ class Worker:
                           Header="x-amz-server-side-encryption")  # fmt: skip
 
 
+def _from_view(answer: Answer, call: Call) -> Answer:
+    """Say which commit was read, and keep it until the body has been read ([GW-34])."""
+    held = call.held
+    if held is not None:
+        answer.headers.append((PAST, held.view.commit.cid))
+        if isinstance(answer.body, bytes):
+            held.close()
+        else:
+            answer.body = ReadFrom(answer.body, held)
+    return answer
+
+
 def _hold_small(answer: Answer) -> None:
     """Read a small body here: it leaves in one write, and what is damaged is an error and not a broken answer."""
     body = answer.body
@@ -128,7 +147,8 @@ def _hold_small(answer: Answer) -> None:
 def _may_know(call: Call) -> bool:
     """Whether the caller may be told that a key does not exist: who may list keys may ([GW-44])."""
     bucket = source_of(call)[0] if "x-amz-copy-source" in call.request.headers else call.bucket_name
-    return call.rights.may("s3:ListBucket", bucket, "")
+    listing = "s3:ListBucketVersions" if PAST in call.request.headers else "s3:ListBucket"
+    return call.rights.may(listing, bucket, "")
 
 
 def failed(request: Request, error: Exception, entry: Entry, resource: str) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mstbucket.core.s3rules.access_policy import parse_policy
+from mstbucket.core.s3rules.policy_documents import parse_policy
 from mstbucket.core.times import moment
 from mstbucket.model.access import AccessKey
 from mstbucket.pg.queries import Lookup, one_row
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
-_COLUMNS: Final = "id, name, created, expires, disabled, policy"
+_COLUMNS: Final = "id, name, created, expires, disabled, policy, bytes_max, bytes_sent"
 _FIND: Final = Lookup("access_key", f"SELECT {_COLUMNS}, secret, sealed FROM access_keys WHERE id = $1", 1)
 _LOCK: Final = 7172981  # of `first`: of processes that start at once, one makes the first key
 
@@ -25,6 +25,8 @@ class _Row(NamedTuple):
     expires: int | None
     disabled: bool
     policy: str | None
+    bytes_max: int | None
+    bytes_sent: int
 
 
 class _Found(NamedTuple):
@@ -34,6 +36,8 @@ class _Found(NamedTuple):
     expires: int | None
     disabled: bool
     policy: str | None
+    bytes_max: int | None
+    bytes_sent: int
     secret: bytes
     sealed: bytes | None
 
@@ -97,6 +101,22 @@ def set_policy(db: Database, key_id: str, policy: str | None) -> AccessKey | Non
     return _changed(db, f"UPDATE access_keys SET policy = %s WHERE id = %s RETURNING {_COLUMNS}", (policy, key_id))
 
 
+def set_limit(db: Database, key_id: str, size: int | None) -> AccessKey | None:
+    """Bound what the holder of a key sends from now on, or not any more; None where there is no such key."""
+    query = f"UPDATE access_keys SET bytes_max = %s, bytes_sent = 0 WHERE id = %s RETURNING {_COLUMNS}"
+    return _changed(db, query, (size, key_id))
+
+
+def spend(db: Database, key_id: str, size: int) -> bool:
+    """Count bytes, or take some back that did not come; whether they may come."""
+    query = """
+        UPDATE access_keys SET bytes_sent = greatest(0, bytes_sent + %(size)s::bigint)
+        WHERE id = %(id)s AND (bytes_max IS NULL OR %(size)s::bigint <= bytes_max - bytes_sent OR %(size)s::bigint <= 0)
+    """
+    with db.connection() as connection:
+        return connection.execute(query, {"size": size, "id": key_id}).rowcount == 1
+
+
 def remove(db: Database, key_id: str) -> bool:
     """Remove a key; whether there was one."""
     with db.connection() as connection:
@@ -129,4 +149,5 @@ def _key(row: tuple[Any, ...]) -> AccessKey:
     said = _Row._make(row)
     expires = None if said.expires is None else moment(said.expires)
     policy = None if said.policy is None else parse_policy(said.policy, None)
-    return AccessKey(said.id, said.name, moment(said.created), expires, said.disabled, policy)
+    about = said.id, said.name, moment(said.created), expires, said.disabled
+    return AccessKey(*about, policy, said.bytes_max, said.bytes_sent)

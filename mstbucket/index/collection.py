@@ -28,12 +28,14 @@ class Start(NamedTuple):
         before: rows last touched before this epoch may go.
         undos: how often removed rows were brought back so far.
         time: of the snapshot, in ms since 1970.
+        sign: of the roots ([GC-18]); None where somebody reads a commit.
     """
 
     epoch: int
     before: int
     undos: int
     time: int
+    sign: str | None
 
 
 class Tree(NamedTuple):
@@ -109,12 +111,13 @@ def begin_epoch(db: Database, wait: str) -> Iterator[tuple[Connection, Start]]:
         Conflict: a writer was inside for longer than that.
     """
     with db.snapshot() as connection:
-        with db.transaction() as barrier:
+        # Both before the barrier is closed: nobody should wait for a connection to be made.
+        with db.connection() as other, db.transaction() as barrier:
             barrier.execute("SELECT close_barrier(%s)", (wait,))
-            with db.connection() as other:
-                other.execute("UPDATE collector SET epoch = epoch + 1")
+            # Durable before the barrier opens: an epoch that a crash took back would be given twice, and deceive `still`.
+            other.execute("UPDATE collector SET epoch = epoch + 1")
             # The first statement of the snapshot, so here is what it shows.
-            query = "SELECT c.epoch, collected_before(), c.undos, now_ms() FROM collector c"
+            query = "SELECT c.epoch, collected_before(), c.undos, now_ms(), roots_sign() FROM collector c"
             start = Start(*one_row(connection, query))
         yield connection, start
 
@@ -220,6 +223,22 @@ def end(
         connection.execute(query, (*live, *dead, *freed, grace, grace, epoch))
         connection.execute(wait, (epoch,))
         connection.execute(forget, (_OUTCOMES,))
+
+
+def note_done(db: Database, start: Start) -> None:
+    """Note that a cycle has left nothing to do, so that the next one waits until something may have died ([GC-18])."""
+    with db.connection() as connection:
+        connection.execute("UPDATE collections SET sign = %s WHERE epoch = %s", (start.sign, start.epoch))
+
+
+def may_have_died(db: Database) -> bool:
+    """Whether anything may be dead that the last cycle has not seen to ([GC-18])."""
+    query = """
+        SELECT coalesce(
+            (SELECT sign FROM collections WHERE ended IS NOT NULL ORDER BY epoch DESC LIMIT 1) <> roots_sign(), true)
+    """
+    with db.reading() as connection:
+        return bool(one_row(connection, query)[0])
 
 
 def last(db: Database) -> Outcome | None:

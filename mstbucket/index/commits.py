@@ -162,18 +162,19 @@ def has_whole(db: Database, bucket: int, seq: int) -> bool:
 # --- a new one ----------------------------------------------------------------------------------------------------
 
 
-def advance(tx: Tx, head: Head, commit: bytes) -> bool:
-    """Move the bucket from *head* to *commit*. If *head* is no longer the newest, change nothing and return False.
+def advance(tx: Tx, head: Head, commit: bytes, seq: int) -> bool:
+    """Move the bucket from *head* to *commit*, of number *seq*. If *head* is not the newest any more, change nothing: False.
 
     [TAG-6] The mark of changed tags goes only if it is still the one in *head*.
     """
     query = """
-        UPDATE buckets SET commit = %(commit)s, seq = seq + 1,
+        UPDATE buckets SET commit = %(commit)s, seq = %(new)s,
             tags_since = CASE WHEN tags_dirty = %(mark)s THEN NULL ELSE tags_since END,
             tags_dirty = CASE WHEN tags_dirty = %(mark)s THEN NULL ELSE tags_dirty END
         WHERE id = %(bucket)s AND seq = %(seq)s AND commit IS NOT DISTINCT FROM %(old)s
     """
-    asked = {"commit": commit, "mark": head.tags_dirty, "bucket": tx.bucket, "seq": head.seq, "old": head.commit}
+    asked = {"commit": commit, "mark": head.tags_dirty, "bucket": tx.bucket, "seq": head.seq, "old": head.commit,
+             "new": seq}  # fmt: skip
     return tx.connection.execute(query, asked).rowcount == 1
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.index.buckets import no_such_bucket
 from mstbucket.index.packs import Doomed, doom
 from mstbucket.index.tx import enter_store
 from mstbucket.pg.binary import text_array
@@ -28,19 +27,6 @@ def mark_damaged(db: Database, names: Collection[str]) -> bool:
 def any_damaged(connection: Connection) -> bool:
     """Whether any pack is known to be damaged."""
     return bool(one_row(connection, f"SELECT {_ANY}")[0])
-
-
-def bucket_id_and_damage(connection: Connection, name: str) -> tuple[int, bool]:
-    """The row number of a bucket by name, and whether any pack is known to be damaged: one question for both.
-
-    Raises:
-        NoSuchBucket: there is no such bucket.
-    """
-    row = connection.execute(f"SELECT id, {_ANY} FROM buckets WHERE name = %s", (name,)).fetchone()
-    if row is None:
-        raise no_such_bucket(name)
-    number, damage = row
-    return int(number), bool(damage)
 
 
 def clear_damaged(db: Database, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Documents about a bucket: its policy, its CORS rules, as they were given."""
+"""Documents about a bucket: its policy, its CORS rules, its limits, as they were given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mstbucket.index.tx import Tx
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
 
-Kind = Literal["cors", "policy"]
+Kind = Literal["cors", "limits", "policy"]
 
 
 def put(tx: Tx, kind: Kind, document: str) -> None:

@@ -7,10 +7,10 @@ from dataclasses import astuple, fields
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import to_text
-from mstbucket.core.kept import Rules
+from mstbucket.core.keep_rules import Rules
 from mstbucket.core.times import moment
 from mstbucket.index.buckets import bucket_id, no_such_bucket
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.limits import SNAPSHOTS_MAX
 from mstbucket.model.past import SnapshotInfo
 from mstbucket.pg.binary import bigint_array

@@ -62,6 +62,7 @@ def restore(
     for table, rows, only in (
         ("lifecycle_rules", config["rules"], ""),
         ("retention", retention, ""),
+        ("bucket_documents", config.get("documents", []), ""),
         ("snapshots", config["snapshots"], of_commits),
     ):
         connection.execute(_ROWS.format(table=table, only=only), (json.dumps(rows), number))

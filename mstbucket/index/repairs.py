@@ -38,6 +38,12 @@ def changed_versions(tx: Tx, keys: Sequence[str]) -> set[tuple[str, int]]:
     return {(key, seq) for key, seq in tx.connection.execute(query, (tx.bucket, text_array(keys)))}
 
 
+def _change(tx: Tx, query: str, values: Sequence[object]) -> None:
+    """Change a row without a mark that it is dirty, but so that a collection sees that something may have died ([GC-18])."""
+    tx.connection.execute(query, values)
+    tx.connection.execute("SELECT nextval('generation')")
+
+
 def write_object(tx: Tx, key: str, cid: bytes, manifest: Manifest) -> None:
     """Make the row of an object what its manifest says; it stands above all versions of its key. It is not marked dirty."""
     query = f"""
@@ -45,7 +51,7 @@ def write_object(tx: Tx, key: str, cid: bytes, manifest: Manifest) -> None:
             (SELECT max(v.seq) + 1 FROM versions v WHERE v.bucket = %s AND v.key = %s))
         ON CONFLICT (bucket, key) DO UPDATE SET {_SET}
     """
-    tx.connection.execute(query, (tx.bucket, key, cid, *_values(manifest), tx.bucket, key))
+    _change(tx, query, (tx.bucket, key, cid, *_values(manifest), tx.bucket, key))
 
 
 def write_version(tx: Tx, key: str, seq: int, cid: bytes, manifest: Manifest) -> None:
@@ -54,7 +60,7 @@ def write_version(tx: Tx, key: str, seq: int, cid: bytes, manifest: Manifest) ->
         INSERT INTO versions (bucket, key, seq, manifest, {MANIFEST_COLUMNS}) VALUES (%s, %s, %s, %s, {_MARKS})
         ON CONFLICT (bucket, key, seq) DO UPDATE SET {_SET}
     """
-    tx.connection.execute(query, (tx.bucket, key, seq, cid, *_values(manifest)))
+    _change(tx, query, (tx.bucket, key, seq, cid, *_values(manifest)))
     lift = """
         UPDATE objects o SET seq = %s + 1 WHERE o.bucket = %s AND o.key = %s AND coalesce(o.seq, 1) <= %s
     """
@@ -63,12 +69,12 @@ def write_version(tx: Tx, key: str, seq: int, cid: bytes, manifest: Manifest) ->
 
 def remove_object(tx: Tx, key: str) -> None:
     """Remove the row of an object that no tree has. It is not marked dirty."""
-    tx.connection.execute("DELETE FROM objects WHERE bucket = %s AND key = %s", (tx.bucket, key))
+    _change(tx, "DELETE FROM objects WHERE bucket = %s AND key = %s", (tx.bucket, key))
 
 
 def remove_version(tx: Tx, key: str, seq: int) -> None:
     """As `remove_object`, of a version."""
-    tx.connection.execute("DELETE FROM versions WHERE bucket = %s AND key = %s AND seq = %s", (tx.bucket, key, seq))
+    _change(tx, "DELETE FROM versions WHERE bucket = %s AND key = %s AND seq = %s", (tx.bucket, key, seq))
 
 
 def _values(m: Manifest) -> tuple[Any, ...]:

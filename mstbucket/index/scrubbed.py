@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mstbucket.index.sweep import PackRow
+from mstbucket.index.check_rows import PackRow
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ COPY. The caller keeps the rows, and hands them back in pieces.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from mstbucket.core.dagcbor import decode_fast
@@ -16,12 +17,28 @@ from mstbucket.pg import binary
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
+_OBJECT_START: Final = Struct(">hiqi").pack
+_CID_LENGTH: Final = Struct(">i").pack(36)
+_SIZE: Final = Struct(">iqi").pack
+_LENGTH: Final = Struct(">i").pack
+_TIMES: Final = Struct(">iqiqi").pack
+_SIX_NULLS: Final = 6 * binary.NULL  # checksums, headers, metadata, tags, parts, version_id
+
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
 def object_row(bucket: int, key: bytes, cid: bytes, manifest: bytes) -> bytes:
     """A row of `objects`, from the block of its manifest. The caller has judged the manifest strictly."""
-    return binary.row(binary.int8(bucket), binary.data(key), *_manifest_columns(cid, decode_fast(manifest).get))
+    fields = decode_fast(manifest)
+    # The seven fields of nearly all objects: six that every object has, and one that may be absent. In half the time.
+    if len(fields) == 7 and "sha256" in fields:
+        etag, kind = fields["etag"].encode(), fields["content_type"].encode()
+        return b"".join((
+            _OBJECT_START(16, 8, bucket, len(key)), key, _CID_LENGTH, cid, _CID_LENGTH, fields["content"],
+            _SIZE(8, fields["size"], len(etag)), etag, _LENGTH(len(kind)), kind,
+            _TIMES(8, fields["created"], 8, fields["modified"], 32), fields["sha256"], _SIX_NULLS,
+        ))  # fmt: skip
+    return binary.row(binary.int8(bucket), binary.data(key), *_manifest_columns(cid, fields.get))
 
 
 def version_row(bucket: int, key: bytes, seq: int, cid: bytes, manifest: bytes) -> bytes:

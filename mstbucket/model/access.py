@@ -19,6 +19,8 @@ class AccessKey:
         expires: from when on it counts no more; None for never.
         disabled: it does not count now.
         policy: what its holder may do, beside what policies of buckets allow; None for everything: an administrator's.
+        bytes_max: of bodies that its holder may send through gateways; None for any number.
+        bytes_sent: how many came since that was set; they are counted only where there is a bound.
     """
 
     id: str
@@ -27,6 +29,8 @@ class AccessKey:
     expires: datetime | None = None
     disabled: bool = False
     policy: AccessPolicy | None = None
+    bytes_max: int | None = None
+    bytes_sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,11 +53,31 @@ class AccessPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketLimits:
+    """What a gateway takes into a bucket.
+
+    Attributes:
+        object_size: bytes that an object may have; None for what the store takes.
+        content_types: that an object may have, such as `image/png` or `image/*`; empty for any. Parameters behind a
+            semicolon, and capitals, do not count.
+    """
+
+    object_size: int | None = None
+    content_types: tuple[str, ...] = ()
+
+    def takes_type(self, content_type: str) -> bool:
+        """Whether an object may have this content type."""
+        plain = content_type.partition(";")[0].strip().lower()
+        return not self.content_types or any(matches(one.lower(), plain) for one in self.content_types)
+
+
+@dataclass(frozen=True, slots=True)
 class BucketAccess:
     """What a bucket says of who may do what with it; None or empty where it says nothing."""
 
     policy: AccessPolicy | None = None
     cors: tuple[CorsRule, ...] = ()
+    limits: BucketLimits = BucketLimits()
 
 
 def matches(pattern: str, text: str) -> bool:

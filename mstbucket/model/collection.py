@@ -35,7 +35,8 @@ class CollectReport:
         rewritten: how many of them were written again.
         strays: blobs that no row of the index names; the first 1,000 of them.
         strays_removed: how many of them were removed, having been there for long enough.
-        undo_until: until when `Store.undo_collect` brings back what was removed; None if nothing does.
+        undo_until: until when `Store.undo_collect` brings back what this collection removed; None if it removed nothing, or
+            without a grace.
         damaged: thin packs that cannot be read, by name, and why. They were left alone.
     """
 

@@ -35,3 +35,37 @@ class Unflushed:
     oldest: int | None
     bodies: int
     wal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUsage:
+    """What a bucket holds, counted row by row; sizes are those of the bodies, as S3 counts them, before deduplication.
+
+    Attributes:
+        objects, bytes: current objects.
+        older, older_bytes: versions that are not current; delete markers count, and have no bytes.
+        uploads, upload_bytes: open multipart uploads, and what their parts hold.
+    """
+
+    bucket: str
+    objects: int
+    bytes: int
+    older: int
+    older_bytes: int
+    uploads: int
+    upload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a store takes on the server's disk, and what each bucket holds.
+
+    Attributes:
+        database: bytes of the database, indexes included.
+        wal: bytes of the write-ahead log; None where the server does not tell this user.
+        buckets: one for each bucket, by name.
+    """
+
+    database: int
+    wal: int | None
+    buckets: tuple[BucketUsage, ...]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-from mstbucket.blobs.base import BlobInfo, Reading, whole
 from mstbucket.core import car
-from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
-from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, HashMismatch, MissingBlock, NoSuchBlob, StorageError
+from mstbucket.core.cid import CID, CID_SIZE, to_text
+from mstbucket.errors import CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.limits import MIB
+from mstbucket.packs.fetch import Ranges, fetch, take
 from mstbucket.packs.plan import Location, Read, plan
-
-__all__ = ["Location", "PackScan", "Read", "checked", "following", "plan", "read_block", "read_blocks"]
 
 WORTH: Final = 4  # reading ahead goes on while at least one in so many of the bytes it brought was used
 CROWD: Final = 16  # blocks asked for in one range that make it a place to read on from; neighbours alone do not
@@ -25,26 +22,6 @@ RETRY: Final = 64  # a scan that gave up reading ahead tries it again after so m
 DENSE: Final = 2  # a range is dense if at least one in so many of its bytes was asked for
 SCAN_CACHE: Final = 32 * MIB  # of fetched ranges and their index kept by a scan
 ENTRY: Final = 300  # bytes that the index of a kept block takes: its CID, four numbers and their dictionary
-
-
-class Ranges(Protocol):
-    """What is read from: a `BlobStore` of plain packs, or `framed.Packs`, which shows packs of every kind as plain ones."""
-
-    @property
-    def reading(self) -> Reading:
-        """See `BlobStore`."""
-
-    def get_range(self, name: str, start: int, length: int) -> bytes:
-        """See `BlobStore`."""
-
-    def head(self, name: str) -> BlobInfo:
-        """See `BlobStore`."""
-
-    def distrust(self, name: str) -> None:
-        """See `BlobStore`."""
-
-
-log = logging.getLogger("mstbucket")
 
 _Place = Location | bytes
 _Kept = tuple[bytes, int, int]  # a fetched range, and where in it a block starts and stops
@@ -89,7 +66,7 @@ def read_blocks(blobs: Ranges, wanted: Iterable[tuple[CID, Location]]) -> dict[C
     """
     found: dict[CID, bytes] = {}
     for read in plan(wanted, blobs.reading.gap, blobs.reading.limit):
-        _take(blobs, read, found)
+        take(blobs, read, found)
     return found
 
 
@@ -98,17 +75,8 @@ def read_block(blobs: Ranges, cid: CID, place: Location) -> bytes:
     pack, offset, length = place
     read = Read(pack, offset, offset + length, ((cid, place),))
     found: dict[CID, bytes] = {}
-    _take(blobs, read, found)
+    take(blobs, read, found)
     return found[cid]
-
-
-def checked(cid: CID, block: bytes, where: str) -> bytes:
-    """Return the block, or raise `HashMismatch` saying where the damage is ([GET-1])."""
-    try:
-        verify_block(cid, block)
-    except HashMismatch as error:
-        raise HashMismatch(f"{error} ({where})").about(error) from error
-    return block
 
 
 class PackScan:
@@ -145,6 +113,17 @@ class PackScan:
     def get(self, cid: CID) -> bytes:
         """The block of `cid`, verified. Raises as `get_many`."""
         return self.get_many((cid,))[cid]
+
+    def near(self, cid: CID) -> bytes | None:
+        """The block of `cid`, verified, if it was read beside others; no question is asked, and nothing is read."""
+        at = self._index.get(cid)
+        if at is None:
+            return None
+        block = at[0][at[1] : at[2]]
+        if sha256(block).digest() != cid[4:]:  # [PACK-6] as in `get_many`
+            return None
+        self._used += len(block)
+        return block
 
     def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
         """The blocks of `cids`, verified; those not read before are asked of the index in one question.
@@ -185,9 +164,9 @@ class PackScan:
                 wanted.append((cid, place))
         for read in plan(wanted, self._blobs.reading.scan_gap, self._blobs.reading.limit):
             if self._pays(read, alone):
-                self._keep(read, _take(self._blobs, read, found, self._fetch_ahead))
+                self._keep(read, take(self._blobs, read, found, self._fetch_ahead))
             else:
-                _take(self._blobs, read, found)
+                take(self._blobs, read, found)
         return found
 
     def _pays(self, read: Read, alone: bool) -> bool:
@@ -208,10 +187,10 @@ class PackScan:
     def _fetch_ahead(self, read: Read) -> bytes:
         try:
             end = self._blobs.head(read.pack).size
-            return _fetch(self._blobs, read, max(read.stop, min(read.stop + self._blobs.reading.ahead, end)))
+            return fetch(self._blobs, read, max(read.stop, min(read.stop + self._blobs.reading.ahead, end)))
         except (StorageError, CorruptionError, NoSuchBlob):
             # [PACK-5] Reading ahead is a favour. What was asked for decides, and says what is wrong.
-            return _fetch(self._blobs, read, read.stop)
+            return fetch(self._blobs, read, read.stop)
 
     def _keep(self, read: Read, data: bytes) -> None:
         start = read.start
@@ -239,81 +218,3 @@ class PackScan:
             kept = self._index.get(cid)
             if kept is not None and kept[0] is data:
                 del self._index[cid]
-
-
-def _take(
-    blobs: Ranges, read: Read, found: dict[CID, bytes], fetch: Callable[[Read], bytes] | None = None
-) -> bytes:
-    """Put the wanted blocks of a planned read, verified, into `found`, and return what was fetched, by `fetch` if given.
-
-    [PACK-10] One wrong answer is not yet damage: a bit may have been flipped on the way, or where something was kept near
-    by. So it is read once more, past everything that is kept; what is wrong then is wrong where it is stored.
-    """
-    try:
-        data = _fetch(blobs, read, read.stop) if fetch is None else fetch(read)
-        _cut(read, data, found)
-    except (HashMismatch, BrokenFrame) as error:
-        log.info("pack %s is read once more: %s", read.pack, error)
-        blobs.distrust(read.pack)
-        data = _fetch(blobs, read, read.stop)
-        try:
-            _cut(read, data, found)
-        except HashMismatch:
-            blobs.distrust(read.pack)
-            raise
-    return data
-
-
-def _fetch(blobs: Ranges, read: Read, stop: int) -> bytes:
-    """The bytes of a planned read, up to `stop`."""
-    try:
-        try:
-            return whole(blobs.get_range(read.pack, read.start, stop - read.start), read.pack, read.start, stop - read.start)
-        except StorageError:
-            size = blobs.head(read.pack).size
-            if size >= stop:
-                raise
-            raise _lost(read, f"pack {read.pack} was cut to {size} bytes") from None
-    except NoSuchBlob as error:
-        raise _lost(read, f"pack {read.pack} is gone") from error
-    except MissingBlock as error:
-        raise _lost(read, str(error)) from error
-    except BrokenFrame as error:
-        told = BrokenFrame(f"{error}, and with it {_names(read)}: restore the pack").about(error)
-        raise _about(read, told) from error
-
-
-def _lost(read: Read, what: str) -> CorruptionError:
-    # [PACK-8] a pack that is gone or cut short is lost data, never absence
-    return _about(read, MissingBlock(f"{what}, and with it {_names(read)}: restore the pack"))
-
-
-def _about(read: Read, error: CorruptionError) -> CorruptionError:
-    error.blocks = tuple(cid for cid, _ in read.wanted)
-    return error.about(pack=read.pack, cid=error.blocks[0])
-
-
-def _names(read: Read) -> str:
-    names = ", ".join(to_text(cid) for cid, _ in read.wanted[:3])
-    return f"{names}{' and more' if len(read.wanted) > 3 else ''}"
-
-
-def _cut(read: Read, data: bytes, found: dict[CID, bytes]) -> None:
-    """Cut the wanted blocks out of a fetched range; the error for those that are wrong names the first, and holds all."""
-    start = read.start
-    wrong: list[tuple[CID, bytes, int]] = []
-    for cid, (_, offset, length) in read.wanted:
-        block = data[offset - start : offset - start + length]
-        # [PACK-6]
-        if sha256(block).digest() == cid[4:]:
-            found[cid] = block
-        else:
-            wrong.append((cid, block, offset))
-    if wrong:
-        cid, block, offset = wrong[0]
-        try:
-            checked(cid, block, f"in pack {read.pack} at byte {offset}")
-        except HashMismatch as error:
-            error.blocks = tuple(cid for cid, _, _ in wrong)
-            error.about(pack=read.pack, offset=offset)
-            raise

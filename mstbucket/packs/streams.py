@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 from mstbucket.blobs.base import read_sure
 from mstbucket.limits import MIB
-from mstbucket.packs.read import Ranges
+from mstbucket.packs.fetch import Ranges
 
 _WINDOW: Final = MIB
 _Made = TypeVar("_Made")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from mstbucket.blobs.base import BlobWriter
@@ -25,18 +26,25 @@ class PackWriter:
 
     def add(self, cid: bytes, block: bytes | memoryview) -> int:
         """Append a block; return the offset of its first byte in the pack ([PACK-3])."""
-        held = self._held
-        held += car.section_head(cid, len(block))
-        offset = self._written + len(held)
-        if len(block) < GATHERED:
-            held += block
-            if len(held) >= GATHERED:
+        return self.add_all(((cid, block),))[0]
+
+    def add_all(self, blocks: Iterable[tuple[bytes, bytes | memoryview]]) -> list[int]:
+        """As `add`, of many blocks, in their order."""
+        head, held = car.section_head, self._held
+        offsets = []
+        for cid, block in blocks:
+            size = len(block)
+            held += head(cid, size)
+            offsets.append(self._written + len(held))
+            if size < GATHERED:
+                held += block
+                if len(held) >= GATHERED:
+                    self.finish()
+            else:
                 self.finish()
-        else:
-            self.finish()
-            self._blob.write(block)
-            self._written += len(block)
-        return offset
+                self._blob.write(block)
+                self._written += size
+        return offsets
 
     def finish(self) -> int:
         """Hand what was gathered to the blob; return the size so far in bytes. The blob's `commit` is the caller's."""

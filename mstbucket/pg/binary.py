@@ -7,7 +7,9 @@ each field with its length, then a trailer.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Sequence
+from sys import byteorder
 from typing import Final
 
 START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -118,17 +120,31 @@ def text_array(values: Sequence[str | None]) -> TextArray:
 
 def bigint_array(values: Sequence[int]) -> Int8Array:
     """`values` as one argument."""
-    return Int8Array(_array(_INT8_OID, [_INT8(8, n) for n in values], len(values)))
+    return Int8Array(_numbers(_INT8_OID, "q", values))
 
 
 def integer_array(values: Sequence[int]) -> Int4Array:
     """`values` as one argument."""
-    return Int4Array(_array(_INT4_OID, map(int4, values), len(values)))
+    return Int4Array(_numbers(_INT4_OID, "i", values))
 
 
 def jsonb_array(values: Sequence[str | None]) -> JsonbArray:
     """`values`, JSON texts, as one argument."""
     return JsonbArray(_array(_JSONB_OID, [NULL if v is None else jsonb(v) for v in values], len(values)))
+
+
+def _numbers(oid: int, form: str, values: Sequence[int]) -> bytes:
+    """As `_array`, of numbers of the form that `array` calls *form*: byte by byte of all of them, not one by one."""
+    numbers = array(form, values)
+    if byteorder == "little":
+        numbers.byteswap()
+    size, raw = numbers.itemsize, numbers.tobytes()
+    step = 4 + size
+    elements = bytearray(step * len(numbers))
+    elements[3::step] = bytes((size,)) * len(numbers)
+    for at in range(size):
+        elements[4 + at :: step] = raw[at::size]
+    return _array(oid, (bytes(elements),), len(numbers))
 
 
 def _array(oid: int, elements: Iterable[bytes], count: int) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "mstbucket"
 POOL_MAX: Final = 16  # connections of one process; six processes fit under the server's 100
 RUN_ATTEMPTS: Final = 10  # of a function given to `run`; conflicts of short transactions end within two or three
+PATIENCE: Final = 10.0  # seconds for which work that somebody asked for waits for a connection to spare
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 _T = TypeVar("_T")
@@ -152,7 +153,7 @@ class Database:
                 _abandon(connection)  # nothing to commit
 
     @contextlib.contextmanager
-    def holding(self, *lock: int) -> Iterator[bool]:
+    def holding(self, *lock: int, patience: float = 0.0) -> Iterator[bool]:
         """Hold an advisory lock for the block, if it is free, and give whether it is held.
 
         For thrift, not for safety: it is lost with its connection, which is noticed by nobody. It takes one of the pool, but
@@ -161,8 +162,9 @@ class Database:
 
         Args:
             lock: one number, or two.
+            patience: seconds for which a connection to spare is waited for; the lock itself is never waited for.
         """
-        connection = self._pool.take_spare()
+        connection = self._pool.take_spare(patience)
         if connection is None:
             yield False
             return

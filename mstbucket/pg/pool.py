@@ -39,6 +39,7 @@ _FULL: Final = (
     "remaining connection slots are reserved",
     "no more connections allowed",
 )
+_SPARE_PAUSE: Final = 0.002  # seconds: a put holds a connection that long
 _FULL_PAUSE: Final = 0.2  # seconds between two attempts at most
 
 
@@ -133,14 +134,23 @@ class Pool:
             self._inherited += self._idle
             self._reset()
 
-    def take_spare(self) -> Connection | None:
+    def take_spare(self, patience: float = 0.0) -> Connection | None:
         """As `take`, for whoever keeps it while others are asked for; None unless half of the connections are left then.
 
         So however many keep one and need another, nobody waits for ever.
+
+        Args:
+            patience: seconds for which it is asked again, where threads come and go that need one for a moment.
         """
         self._check_process()
-        with self._spare:
-            return self.take() if self._slots.qsize() > self._limit - self._limit // 2 else None
+        deadline = time.monotonic() + patience
+        while True:
+            with self._spare:
+                if self._slots.qsize() > self._limit - self._limit // 2:
+                    return self.take()
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_SPARE_PAUSE)
 
     def give(self, connection: Connection) -> None:
         """Take a connection back; one that is not idle, or was made by a parent process, is closed."""

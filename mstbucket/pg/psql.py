@@ -1,4 +1,7 @@
-"""Running `psql` on a database, with its connection string in the environment: an argument would show a password to all."""
+"""Running PostgreSQL's own programs on a database: `psql`, `pg_dump`, `pg_restore`.
+
+The connection string goes by the environment: as an argument it would show a password to all.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +11,72 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from psycopg import conninfo, pq
 
-from mstbucket.errors import Unsupported
+from mstbucket.errors import StorageError, Unsupported
 from mstbucket.pg import binaries
+from mstbucket.pg.database import SCHEMA
+from mstbucket.pg.url import READ_ONLY
 
-_SETTINGS: Final = "-c default_transaction_read_only=on -c search_path=mstbucket,public"
+Programs = str | os.PathLike[str] | None
 
 
-def run_psql(url: str, programs: str | os.PathLike[str] | None, arguments: Sequence[str]) -> int:
+def run_psql(url: str, programs: Programs, arguments: Sequence[str]) -> int:
     """Run `psql` until it ends; its exit code. Transactions are read only unless somebody says otherwise in the session.
 
     Raises:
         Unsupported: there is no `psql`.
     """
-    program = _find(programs)
-    return subprocess.run([program, *arguments], env=os.environ | _variables(url), check=False).returncode
+    program = _find("psql", programs)
+    return subprocess.run([program, *arguments], env=os.environ | _variables(url, READ_ONLY), check=False).returncode
 
 
-def _find(programs: str | os.PathLike[str] | None) -> str:
+def run_dump(url: str, programs: Programs, file: Path) -> None:
+    """Write the tables of the store to *file*, in the custom format of `pg_dump`: all as one snapshot has them.
+
+    Raises:
+        Unsupported: there is no `pg_dump`.
+        StorageError: it failed; the message is its own.
+    """
+    _run("pg_dump", url, programs, "-Fc", "-n", SCHEMA, "--no-owner", "--no-privileges", "-f", str(file))
+
+
+def run_restore(url: str, programs: Programs, file: Path) -> None:
+    """Fill an empty database from what `run_dump` has written, all or nothing.
+
+    Raises:
+        Unsupported: there is no `pg_restore`.
+        StorageError: it failed; the message is its own.
+    """
+    database = str(conninfo.conninfo_to_dict(url)["dbname"])
+    _run("pg_restore", url, programs, "--no-owner", "--no-privileges", "--single-transaction", "-d", database, str(file))
+
+
+def _run(name: str, url: str, programs: Programs, *arguments: str) -> None:
+    command = [_find(name, programs), "-w", *arguments]  # -w: whoever could type a password may not be there
+    done = subprocess.run(command, env=os.environ | _variables(url), capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise StorageError(f"{name} ended with code {done.returncode}: {said[0]}")
+
+
+def _find(name: str, programs: Programs) -> str:
     places = [] if programs is None else [Path(programs)]
     with suppress(Unsupported):
         places.append(binaries.find(programs))
-    found = next((place / "psql" for place in places if (place / "psql").is_file()), None)
+    found = next((place / name for place in places if (place / name).is_file()), None)
     if found is not None and os.access(found, os.X_OK):
         return str(found)
-    on_path = shutil.which("psql")
+    on_path = shutil.which(name)
     if on_path is None:
-        raise Unsupported("there is no psql: install PostgreSQL's client programs, or name their place in MSTBUCKET_PG_BIN")
+        advice = "install PostgreSQL's client programs, or name their place in MSTBUCKET_PG_BIN"
+        raise Unsupported(f"there is no {name}: {advice}")
     return on_path
 
 
-def _variables(url: str) -> dict[str, str]:
-    """What libpq reads from the environment in place of a connection string."""
+def _variables(url: str, options: str = "") -> dict[str, str]:
+    """What libpq reads from the environment in place of a connection string, with settings of the session beside its own."""
     variables = {option.keyword.decode(): option.envvar for option in pq.Conninfo.get_defaults()}
     given = conninfo.conninfo_to_dict(url)
     found = {}
@@ -50,5 +84,6 @@ def _variables(url: str) -> dict[str, str]:
         variable = variables.get(keyword)
         if variable is not None and value is not None:
             found[variable.decode()] = str(value)
-    found["PGOPTIONS"] = f"{found.get('PGOPTIONS', '')} {_SETTINGS}".strip()
+    if options:
+        found["PGOPTIONS"] = f"{found.get('PGOPTIONS', '')} {options}".strip()
     return found

@@ -1,4 +1,4 @@
-"""S3-compatible services, by boto3: the only place that knows it. Needs `pip install 'mstbucket[s3]'`.
+"""S3-compatible services, by boto3: the only place that knows it. Needs `pip install '.[s3]'` in a clone.
 
     bucket = S3Bucket(parse_place("s3://photos?endpoint=http://localhost:9000"))
     for item in bucket.list("2026/"):

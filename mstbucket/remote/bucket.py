@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
 from typing import Any, BinaryIO, Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.errors import MstBucketError, NoSuchBucket, NoSuchKey, PreconditionFailed, StorageError, Unsupported
 from mstbucket.limits import DELETE_KEYS_MAX, LIST_KEYS_MAX, MIB
 from mstbucket.remote.attempts import Attempts
@@ -241,8 +241,7 @@ class S3Bucket:
             StorageError: a whole request failed; some of its objects may be gone. Repeat it with the same keys.
         """
         failed: dict[str, MstBucketError] = {}
-        rest = iter(keys)
-        while batch := list(islice(rest, DELETE_KEYS_MAX)):
+        for batch in in_batches(keys, DELETE_KEYS_MAX):
             odd = [key for key in batch if _NOT_IN_XML.search(key)]
             for key in odd:
                 self.delete(key)

@@ -72,7 +72,7 @@ class Failure:
 
 def missing_library() -> Unsupported:
     """The error for an installation without boto3."""
-    return Unsupported("S3 needs the library boto3, which is not installed here: pip install 'mstbucket[s3]'")
+    return Unsupported("S3 needs the library boto3, which is not installed here: in your clone, run pip install '.[s3]'")
 
 
 def understand(error: Exception, what: str, where: str) -> Failure | None:

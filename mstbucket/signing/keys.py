@@ -105,5 +105,5 @@ def _library() -> Any:
     try:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
-        raise Unsupported("signatures need a library: install mstbucket[crypto]") from error
+        raise Unsupported("signatures need a library: in your clone, run pip install '.[crypto]'") from error
     return ed25519

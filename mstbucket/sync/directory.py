@@ -20,6 +20,7 @@ class Directory:
 
     Attributes:
         root: the directory; one that is not there has no files.
+        found, bytes: how many files were found, and their sizes together; all of them once `entries` gives the first.
         incomplete: something that should have been listed could not be, so what is missing may be there.
     """
 
@@ -38,6 +39,7 @@ class Directory:
             follow, leave_out: as for `walk`.
         """
         self.root = root
+        self.found = self.bytes = 0
         self.incomplete = False
         self._wanted = wanted
         self._tell = tell
@@ -84,6 +86,8 @@ class Directory:
             except OSError as error:
                 self._skip(found.path, error.strerror or str(error), failed=True)
             else:
+                self.found += 1
+                self.bytes += state.st_size
                 touched = max(state.st_mtime_ns, state.st_ctime_ns) // 1_000_000
                 yield key, os.fsdecode(found.path), state.st_size, state.st_mtime_ns // 1_000_000, touched
 

@@ -85,7 +85,13 @@ def sync(
 
 
 def copy(
-    source: Directory | SourceObjects, target: Directory | Objects, tell: Callable[[Event], None], extras: Extras = NO_EXTRAS
+    source: Directory | SourceObjects,
+    target: Directory | Objects,
+    tell: Callable[[Event], None],
+    extras: Extras = NO_EXTRAS,
+    *,
+    tick: Callable[[int], None] = lambda _: None,
+    expect: Callable[[int, int], None] = lambda _objects, _bytes: None,
 ) -> Summary:
     """Copy everything below *source*, whatever *target* has of it, in key order; return what was done.
 
@@ -96,6 +102,8 @@ def copy(
         source, target: the sides.
         tell: called with everything that was copied, once it is, and with what could not be.
         extras: what goes with the objects that files become.
+        tick: called now and then with the bytes moved so far.
+        expect: called before the first of a directory's files is copied, with how many there are, and their bytes.
 
     Raises:
         InvalidInput: no object could have these *extras*.
@@ -107,9 +115,11 @@ def copy(
     first = next(entries, None)
     if first is None:
         return Summary()
+    if isinstance(source, Directory):
+        expect(source.found, source.bytes)
     mover.prepare()
     steps = copies(chain((first,), entries))
-    return Engine(mover, tell, lambda _: None, 1).run(steps, target.bucket if isinstance(target, Objects) else None)
+    return Engine(mover, tell, tick, 1).run(steps, target.bucket if isinstance(target, Objects) else None)
 
 
 def _mover(

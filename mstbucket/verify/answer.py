@@ -11,7 +11,7 @@ its place; nodes elsewhere are not here.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mstbucket.core import commit as commits
@@ -32,6 +32,9 @@ from mstbucket.verify.objects import ProvedObject, Sink, read_body, read_object
 from mstbucket.verify.ordered import Take, below, in_order, may_hold
 from mstbucket.verify.part import PartFigures
 from mstbucket.verify.tree import check_node_cid
+
+#: Is shown the commit before anything else is asked for; raises where it is not to be trusted.
+Accept = Callable[[CID, Commit], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,12 @@ class Answer:
     part: PartFigures | None = None
 
 
-def answer(root: CID, take: Take, sink: Sink) -> Answer:
-    """Answer the statement *root* from the blocks that *take* gives.
+def accept_any(_cid: CID, _commit: Commit) -> None:
+    """Take any commit: for whoever makes a proof of one."""
+
+
+def answer(root: CID, take: Take, sink: Sink, accept: Accept) -> Answer:
+    """Answer the statement *root* from the blocks that *take* gives, once *accept* has taken its commit.
 
     Raises:
         InvalidBlock, Untrue: a block is not what it has to be at its place, or the commit does not hold what is stated.
@@ -67,6 +74,7 @@ def answer(root: CID, take: Take, sink: Sink) -> Answer:
     check_node_cid(root)
     statement = statements.decode(take(root, "statement"))
     commit = commits.decode(take(statement.commit, "commit"))
+    accept(statement.commit, commit)
     question = statement.question
     if isinstance(question, PageQuestion):
         page = _Page(question, take)

@@ -1,58 +1,70 @@
-"""Verify that a tree holds a key, and what, or that it does not: from the nodes on the key's path alone."""
+"""A proof as a file: a CAR whose blocks stand in the order in which the check asks for them."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from mstbucket.core.cid import CID, to_text, verify_block
-from mstbucket.errors import InvalidInput, MissingBlock, Untrue
-from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
-from mstbucket.verify.node import judge
-from mstbucket.verify.tree import check_node_cid
+from mstbucket.core.car import CarReader
+from mstbucket.core.cid import CID, to_text
+from mstbucket.errors import ExtraBlock, InvalidInput, MissingBlock, OtherCommit
+from mstbucket.model.streams import Readable
+from mstbucket.verify.answer import Accept, Answer, answer
+from mstbucket.verify.objects import Sink
 
 
-def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int = KEY_MAX) -> CID | None:
-    """Return the value that *nodes* prove *key* to have in the tree *root*, or None where they prove it is absent.
+def check_proof(stream: Readable, commit: CID | None, since: CID | None, accept: Accept, sink: Sink) -> Answer:
+    """Check the proof in *stream* against a commit that is known from elsewhere, and return what it proves.
 
-    Holds for a tree that is good as a whole. Nodes away from the path are not here and so are not checked: that nobody
-    hid the key at another place than its own is for `verify_tree`, by whoever has the tree. The caller knows from
-    elsewhere that *root* is the one it wants to know about.
+    One pass, in constant memory but for the answer.
 
     Args:
-        nodes: the blocks of the nodes on the path, root first, and none besides: down to the one that holds the key,
-            or to the one that has no subtree where the key would be.
-        key_max: `KEY_MAX` for a tree of objects, `VERSION_KEY_MAX` for a tree of versions.
+        commit: the known one; None where *accept* alone decides.
+        since: of a change proof the earlier commit, where it is known; None where any will do, and for other proofs.
+        accept: called with the commit before anything else is read. What it raises is passed on.
+        sink: gets the bytes of the body. Nothing that it was given counts before this returns.
 
     Raises:
-        InvalidBlock, HashMismatch, Untrue: a node is not good at its place, or not on the path.
-        MissingBlock: the path goes on after the last node.
+        InvalidCar, HashMismatch, InvalidBlock, Untrue: the file is damaged, or does not prove what it states.
+        MissingBlock, ExtraBlock: the file does not hold all that the proof needs, or holds more.
+        OtherCommit: it is about another commit.
+        InvalidInput: an earlier commit is named, and the proof is not about changes.
+        Unsupported: a newer program wrote it.
     """
-    if key_max not in (KEY_MAX, VERSION_KEY_MAX):
-        raise InvalidInput(f"trees have keys of at most {KEY_MAX} or {VERSION_KEY_MAX} bytes, not {key_max}")
-    check_node_cid(root)
-    wanted: CID | None = root
-    height: int | None = None
-    low: bytes = b""
-    high: bytes | None = None
-    value: CID | None = None
-    for number, block in enumerate(nodes):
-        # [VER-14] nothing after the answer
-        if wanted is None:
-            raise Untrue(f"the proof has {len(nodes)} nodes, and {number} of them give the answer: remove the rest")
-        # [VER-13] each node is what the link before names, and good at its place
-        verify_block(wanted, block)
-        node = judge(block, (wanted, height, low, high), key_max)
-        at = bisect_left(node.keys, key)
-        if at < len(node.keys) and node.keys[at] == key:
-            value, wanted = node.values[at], None
-            continue
-        wanted, height = node.links[at], node.height - 1
-        low = node.keys[at - 1] if at else low
-        high = node.keys[at] if at < len(node.keys) else high
-    if wanted is not None:
-        # [VER-14] nothing missing
-        raise MissingBlock(
-            f"the proof ends before node {to_text(wanted)}: ask for it, nothing is proved without"
-        ).about(cid=wanted)
-    return value
+    evidence = _Evidence(CarReader(stream), {"commit": commit, "earlier commit": since})
+    found = answer(evidence.root, evidence.take, sink, accept)
+    evidence.end()
+    if since is not None and found.since is None:
+        raise InvalidInput("an earlier commit is named, and the proof is about one commit alone: leave it out")
+    return found
+
+
+class _Evidence:
+    """Gives the blocks of a proof, each when it is its turn."""
+
+    def __init__(self, reader: CarReader, known: Mapping[str, CID | None]) -> None:
+        self.root = reader.root
+        self._sections = iter(reader)
+        self._known = known
+        self._offset = 0
+
+    def take(self, cid: CID, what: str) -> bytes:
+        # [PROOF-8] before anything about it is read
+        known = self._known.get(what)
+        if known is not None and cid != known:
+            raise OtherCommit(f"the proof is about {what} {to_text(cid)}, and not about {to_text(known)}").about(cid=cid)
+        found, block, offset = next(self._sections, (None, b"", self._offset))
+        self._offset = offset
+        if found != cid:  # [PROOF-2]
+            there = "the file ends" if found is None else f"there is {to_text(found)}"
+            raise MissingBlock(
+                f"{what} {to_text(cid)} is missing from the proof: {there} at byte {offset}; nothing is proved without"
+            ).about(cid=cid, offset=offset)
+        return block
+
+    def end(self) -> None:
+        """[PROOF-2] Nothing follows the last block that was asked for."""
+        for cid, _, offset in self._sections:
+            raise ExtraBlock(
+                f"block {to_text(cid)} at byte {offset} is no part of the proof"
+            ).about(cid=cid, offset=offset)
+

@@ -69,6 +69,9 @@ def _of_part(statement: Statement) -> str:
     return f", the complete state of its keys with prefix {question.part!r}" if isinstance(question, PartQuestion) else ""
 
 
+_NODE: Final = Kind.NODE  # a member asked of its class is found more slowly
+_BODY: Final = Kind.BODY
+_VERSION: Final = Kind.VERSION
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
 
 
@@ -110,14 +113,14 @@ class Replay:
             ).about(cid=self.root)
         self.nodes = self.objects = self.versions = self.bytes = self.offset = self.widest = 0
         self._numbers = SeenNumbers()  # of manifests and body blocks: all that may be linked to more than once
-        self._sections = iter(reader)
         self._damage: InvalidCar | HashMismatch | None = None
+        self._sections = self._lazily(reader)
         self._next = _END
         with self._placed():
             if codec(self.root) != DAG_CBOR:  # [VER-22]
                 what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
                 raise _foreign(self.root, what)
-            self._go_on()
+            self._next = next(self._sections)
             block = self._take(self.root, "commit")
             self.commit: Commit = self._commit(block)
             commits.check_followed(self.commit)
@@ -190,7 +193,7 @@ class Replay:
     def _tree(self, root: CID, key_max: int, kind: Kind) -> Iterator[Event]:
         """Replay a tree, its manifests and bodies. The stack holds what is left of each node on the way down."""
         check_node_cid(root)
-        history = self._history
+        history, numbers, sections = self._history, self._numbers, self._sections
         stack: list[Iterator[Place | Pair]] = [iter(((root, None, b"", None),))]
         while stack:
             for step in stack[-1]:
@@ -202,22 +205,26 @@ class Replay:
                     self.widest = max(self.widest, len(node.keys))
                     if history is not None and kind is Kind.VERSION:
                         history.node(node, step)
-                    yield _event(Event, (Kind.NODE, step[0], block, self.offset, None))
+                    yield _event(Event, (_NODE, step[0], block, self.offset, None))
                     stack.append(steps(node, step))
                     break
                 key, cid = step
-                if self._next[0] != cid:
+                found, block, offset = self._next
+                if found != cid:
                     self._count(key, cid, self._known(cid, "manifest"), kind)
                     yield _event(Event, (kind, cid, None, self.offset, key))
                     continue
-                block = self._take(cid, "manifest")
+                # What `_take` and `_add` do, in line here and below: most blocks of most files pass these two places.
+                self.offset = offset
+                self._next = next(sections)
                 content, size, sha256, version_id = read_manifest(block)
                 number = _MARKER if size is None else size
-                self._add(cid, number)
+                if not numbers.add(cid, number):
+                    raise self._repeated(cid, offset)
                 if history is not None:
                     history.manifest(cid, version_id)
                 self._count(key, cid, number, kind)
-                yield _event(Event, (kind, cid, block, self.offset, key))
+                yield _event(Event, (kind, cid, block, offset, key))
                 if content is None or size is None:
                     continue
                 if size > CHUNK_SIZE:
@@ -227,20 +234,24 @@ class Replay:
                 if sha256 is not None and sha256 != content[4:]:
                     raise Untrue(f"manifest {to_text(cid)} states another sha256 than its content has").about(cid=cid)
                 # Most bodies: one chunk. What `_body` does with it, without its stack.
-                if self._next[0] != content:
+                found, block, offset = self._next
+                if found != content:
                     self._compare(content, size, 0)
                     continue
-                block = self._take(content, "body")
-                open_block(block, size, 0)  # [VER-17]
-                self._add(content, size)
-                yield _event(Event, (Kind.BODY, content, block, self.offset, None))
+                self.offset = offset
+                self._next = next(sections)
+                if len(block) != size:
+                    open_block(block, size, 0)  # [VER-17] raises
+                if not numbers.add(content, size):
+                    raise self._repeated(content, offset)
+                yield _event(Event, (_BODY, content, block, offset, None))
             else:
                 stack.pop()
 
     def _count(self, key: bytes, cid: CID, number: int, kind: Kind) -> None:
         """Count a key whose manifest is *cid* and has *number*."""
         history = self._history
-        if kind is Kind.VERSION:
+        if kind is _VERSION:
             self.versions += 1
             if history is not None:
                 history.version(key, cid, number == _MARKER)
@@ -264,7 +275,7 @@ class Replay:
             block = self._take(cid, "body")
             links = open_block(block, size, height)  # [VER-17]
             self._add(cid, height * _SIZES + size)
-            yield _event(Event, (Kind.BODY, cid, block, self.offset, None))
+            yield _event(Event, (_BODY, cid, block, self.offset, None))
             pending += [(child, below, height - 1) for child, below in reversed(links)]
 
     def _compare(self, cid: CID, size: int, height: int) -> None:
@@ -283,15 +294,18 @@ class Replay:
         if found != cid:  # [CAR-11] [VER-18]
             raise self._missing(cid, what)
         self.offset = offset
-        self._go_on()
+        self._next = next(self._sections)
         return block
 
-    def _go_on(self) -> None:
-        """Look at the section after. [VER-30] What is wrong with it is said when its turn comes, not before."""
+    def _lazily(self, reader: CarReader) -> Iterator[Section]:
+        """The sections, one looked at ahead. [VER-30] What is wrong with one is said when its turn comes, not before."""
         try:
-            self._next = next(self._sections, _END)
+            yield from reader
         except (InvalidCar, HashMismatch) as error:
-            self._next, self._damage = _BROKEN, error
+            self._damage = error
+            yield _BROKEN
+        while True:
+            yield _END
 
     def _add(self, cid: CID, number: int) -> None:
         if not self._numbers.add(cid, number):

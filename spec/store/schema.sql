@@ -13,6 +13,8 @@ CREATE TABLE access_keys (
     expires bigint,
     disabled boolean NOT NULL DEFAULT false,
     policy text,
+    bytes_max bigint,
+    bytes_sent bigint NOT NULL DEFAULT 0,
     CONSTRAINT access_keys_pkey PRIMARY KEY (id)
 );
 
@@ -97,6 +99,7 @@ CREATE TABLE collections (
     freed_bytes bigint,
     freed_packs bigint,
     stored bigint,
+    sign text,
     CONSTRAINT collections_pkey PRIMARY KEY (epoch)
 );
 
@@ -336,6 +339,33 @@ CREATE TABLE rebuild_locks (
     hold boolean
 );
 
+CREATE TABLE remote_commits (
+    bucket bigint NOT NULL,
+    remote text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    CONSTRAINT remote_commits_pkey PRIMARY KEY (bucket, remote),
+    CONSTRAINT remote_commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE,
+    CONSTRAINT remote_commits_bucket_seq_fkey FOREIGN KEY (bucket, seq) REFERENCES commits(bucket, seq) ON DELETE CASCADE,
+    CONSTRAINT remote_commits_remote_fkey FOREIGN KEY (remote) REFERENCES remotes(name) ON DELETE CASCADE
+);
+CREATE INDEX remote_commits_by_commit ON remote_commits USING btree (bucket, seq);
+
+CREATE TABLE remote_heads (
+    remote text COLLATE "C" NOT NULL,
+    identity text NOT NULL,
+    seq bigint NOT NULL,
+    commit bytea NOT NULL,
+    CONSTRAINT remote_heads_pkey PRIMARY KEY (remote, identity),
+    CONSTRAINT remote_heads_remote_fkey FOREIGN KEY (remote) REFERENCES remotes(name) ON DELETE CASCADE
+);
+
+CREATE TABLE remotes (
+    name text COLLATE "C" NOT NULL,
+    place text NOT NULL,
+    blobs text,
+    CONSTRAINT remotes_pkey PRIMARY KEY (name)
+);
+
 CREATE TABLE retention (
     bucket bigint NOT NULL,
     everything bigint,
@@ -447,20 +477,20 @@ CREATE UNIQUE INDEX versions_by_id ON versions USING btree (version_place(bucket
 
 CREATE FUNCTION add_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
  RETURNS bigint
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-    WITH made AS (
-        INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
-        SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
-        ON CONFLICT (cid) DO UPDATE SET
-            pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
-            "offset" = CASE
-                WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
-            body = NULL, epoch = greatest(b.epoch, excluded.epoch)
-        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
-        RETURNING b.pack)
-    SELECT count(*) FROM made WHERE pack = p_pack
-$function$;
+BEGIN
+    IF NOT EXISTS (SELECT FROM blocks b WHERE b.cid = ANY (p_cids)) THEN
+        BEGIN
+            INSERT INTO blocks (cid, pack, "offset", length, epoch)
+            SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c;
+            RETURN cardinality(p_cids);
+        EXCEPTION WHEN unique_violation THEN
+            NULL;  -- somebody else brought one of them meanwhile
+        END;
+    END IF;
+    RETURN (SELECT place_blocks(p_epoch, p_pack, p_cids, p_offsets, p_lengths));
+END $function$;
 
 CREATE FUNCTION add_bodies(p_epoch bigint, p_cids bytea[], p_bodies bytea[])
  RETURNS void
@@ -852,6 +882,7 @@ BEGIN
         WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
             AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
             AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
+            AND NOT EXISTS (SELECT FROM remote_commits r WHERE r.bucket = c.bucket AND r.seq = c.seq)
             AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;
@@ -1095,6 +1126,23 @@ AS $function$
             AND (p_modified <= days_before(p_midnight, r.days) OR r.date <= p_midnight))
 $function$;
 
+CREATE FUNCTION place_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    WITH made AS (
+        INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
+        SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
+        ON CONFLICT (cid) DO UPDATE SET
+            pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
+            "offset" = CASE
+                WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
+            body = NULL, epoch = greatest(b.epoch, excluded.epoch)
+        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
+        RETURNING b.pack)
+    SELECT count(*) FROM made WHERE pack = p_pack
+$function$;
+
 CREATE FUNCTION promote(p_bucket bigint, p_key text)
  RETURNS void
  LANGUAGE plpgsql
@@ -1298,6 +1346,20 @@ AS $function$
     SELECT mark_version_dirty(p_bucket, p_key, p_seq);
 $function$;
 
+CREATE FUNCTION roots_sign()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM leases) THEN
+        RETURN NULL;
+    END IF;
+    RETURN concat_ws(' ', (SELECT concat(last_value, is_called) FROM generation),
+        (SELECT concat(last_value, is_called) FROM packs_id_seq), (SELECT count(*) FROM commits),
+        (SELECT count(*) FROM parts), (SELECT undos FROM collector));
+END $function$;
+
 CREATE FUNCTION set_versioning(p_bucket text, p_state text)
  RETURNS void
  LANGUAGE plpgsql
@@ -1359,7 +1421,9 @@ AS $function$
                   WHERE r.bucket = b.id),
         'retention', (SELECT to_jsonb(r) - 'bucket' FROM retention r WHERE r.bucket = b.id),
         'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(n) - 'bucket' ORDER BY n.name), '[]') FROM snapshots n
-                      WHERE n.bucket = b.id))
+                      WHERE n.bucket = b.id),
+        'documents', (SELECT coalesce(jsonb_agg(to_jsonb(d) - 'bucket' ORDER BY d.kind), '[]') FROM bucket_documents d
+                      WHERE d.bucket = b.id))
     FROM buckets b JOIN bucket_state s ON s.bucket = b.id WHERE b.id = p_bucket
 $function$;
 

@@ -193,3 +193,45 @@ def test_a_file_system_that_became_read_only_can_be_read_and_says_what_to_do(dat
         assert kind != "mount" or re.search(rf"{blobs}/.*the file system is read-only: mount it for writing", text)
     assert said["opened again"] == ["large", *(["other"] if kind != "mount" else []), "small"]
     assert said["packs"] == 0
+
+
+LOST = """
+import os, sys, mstbucket
+from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.fsspec import MstBucketFileSystem
+here, database, blobs = sys.argv[1:]
+os.chdir(here)
+os.rmdir(here)
+for call in (
+    lambda: mstbucket.open("store"),
+    lambda: mstbucket.open(database=database, blobs="blobs"),
+    lambda: mstbucket.Store.rebuild("store"),
+    lambda: mstbucket.Store.rebuild(database=database, blobs="blobs"),
+    lambda: MstBucketFileSystem("store"),
+):
+    try:
+        call()
+    except StorageError as error:
+        assert "the working directory was removed" in str(error), error
+    else:
+        raise SystemExit("taken")
+try:
+    mstbucket.Store.rebuild("s3://somewhere/store")
+except InvalidInput as error:
+    assert "not a URL" in str(error), error
+else:
+    raise SystemExit("taken")
+with mstbucket.open(database=database, blobs=blobs, background=False) as store:
+    print([info.name for info in store.list_buckets()])
+"""
+
+
+def test_a_relative_place_below_a_directory_that_was_removed_is_a_declared_error(
+    bucket: mstbucket.Bucket, database_url: str, tmp_path: Path
+) -> None:
+    """[ARG-1] [CLI-6] a path from the root works there as everywhere."""
+    here = tmp_path / "here"
+    here.mkdir()
+    command = [sys.executable, "-c", LOST, str(here), database_url, str(tmp_path / "blobs")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['things']\n", "")

@@ -18,7 +18,8 @@ from rows import Row
 
 from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
-from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, read_blocks
 from mstbucket.packs.write import PackWriter
 
 MIB = 2**20

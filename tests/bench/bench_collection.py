@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import beside
 from rows import Row
 
 import mstbucket
 from mstbucket import PutRequest
-from mstbucket.errors import Conflict
+from mstbucket.limits import COLLECT_PERCENT
 from mstbucket.services.collection.roots import mark
+from mstbucket.services.upkeep.collect import Pace, collect
 
 OBJECTS = 60_000  # of the store that is marked
 KEYS = 10_000  # that are overwritten
 ROUNDS = 20
 BODY = 1000  # bytes
-WRITE_SECONDS = 4.0
+WRITE_SECONDS = 2.0  # of a window
+TURNS = 4
 RATE = 150_000  # blocks a second
 SPACE = 1.5  # of the live bytes
 
@@ -74,57 +75,51 @@ def space(directory: Path) -> Row:
         return Row(what, size / 1e6, "MB", "live bytes", size / live, f"<= {SPACE}", size <= SPACE * live)
 
 
-def writers(store: mstbucket.Store, seconds: float) -> float:
-    """Puts in a second of eight threads."""
-    counts = [0] * 8
-    end = time.monotonic() + seconds
-
-    def write(number: int) -> None:
-        bucket = store.bucket("written")
-        while time.monotonic() < end:
-            bucket.put_object(f"{number}/{counts[number] % 500}", b"%d" % counts[number] * 100)
-            counts[number] += 1
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / seconds
+def without_pause(store: mstbucket.Store) -> None:
+    """A cycle as somebody asks for it."""
+    store.collect(force=True, grace=0)
 
 
-def collect_for(directory: Path, stop: multiprocessing.synchronize.Event) -> None:
-    """Collect as often as it goes, in a process of its own."""
+def as_background(store: mstbucket.Store) -> None:
+    """A cycle as the background work does it."""
+    collect(store._context, dry_run=False, force=True, grace=0, check=Pace(time.sleep))
+
+
+def besides(directory: Path) -> Iterator[Row]:
     with mstbucket.open(directory, background=False) as store:
-        while not stop.wait(0.2):
-            with suppress(Conflict):
-                store.collect(force=True, grace=0)
+        for name in ("kept-1", "kept-2", "written"):
+            put_all(store.create_bucket(name), KEYS, 0)
+            store.bucket(name).flush()
+        beside.write(store, 1.0)
+        for how, work in (("the background's", as_background), ("back-to-back", without_pause)):
+            yield from rows_beside(how, store, directory / "blobs", work)
 
 
-def beside(directory: Path) -> Row:
-    with mstbucket.open(directory, background=False) as store:
-        put_all(store.create_bucket("written"), KEYS, 0)
-        store.bucket("written").flush()
-        alone = writers(store, WRITE_SECONDS)
-        context = multiprocessing.get_context("spawn")
-        stop = context.Event()
-        other = context.Process(target=collect_for, args=(directory, stop))
-        other.start()
-        time.sleep(1.5)
-        with_it = writers(store, WRITE_SECONDS)
-        stop.set()
-        other.join()
-        return Row(
-            "8 writers beside collections without a pause", with_it, "puts/s", "alone", with_it / alone, ">= 0.9",
-            with_it >= 0.9 * alone,
-        )  # fmt: skip
+def rows_beside(how: str, store: mstbucket.Store, blobs: Path, work: Callable[[mstbucket.Store], None]) -> Iterator[Row]:
+    """Eight writers beside one cycle after the other, in turn with eight writers alone."""
+    other = beside.Other(store, blobs, work)
+    alone, with_it, cycles = beside.in_turn(store, other, TURNS, WRITE_SECONDS)
+    other.close()
+    paced = work is as_background
+    rate, floor = (beside.middle(windows, lambda one: one.rate) for windows in (with_it, alone))
+    target = ">= 0.9" if paced else "none"
+    met = not paced or rate >= 0.9 * floor
+    yield Row(f"8 writers beside {how} cycles", rate, "puts/s", "alone", rate / floor, target, met)
+    cpu, floor = (beside.middle(windows, lambda one: one.cpu) for windows in (with_it, alone))
+    yield Row(f"CPU of a put beside {how} cycles", cpu, "us", "alone", cpu / floor, "<= 1.1", cpu <= 1.1 * floor)
+    longest, floor = (1e3 * max(one.longest for one in windows) for windows in (with_it, alone))
+    yield Row(f"the longest put beside {how} cycles", longest, "ms", "alone", longest / floor, "none", True)
+    share = 100 * cycles.cpu / cycles.seconds
+    target = f"<= {COLLECT_PERCENT}" if paced else "none"
+    met = not paced or share <= COLLECT_PERCENT
+    yield Row(f"{how} cycles, {cycles.count} ended: their CPU", share, "% of a core", "a core", share / 100, target, met)
 
 
 def run() -> list[Row]:
-    """Measure; takes two minutes."""
+    """Measure; takes three minutes."""
     with tempfile.TemporaryDirectory() as directory:
         top = Path(directory)
-        return [*rates(top / "rates"), space(top / "space"), beside(top / "beside")]
+        return [*rates(top / "rates"), space(top / "space"), *besides(top / "beside")]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from mstbucket.packs.frames.codec import Encoding
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.read import Packs, TrailerIndex
 from mstbucket.packs.frames.write import FrameWriter
-from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, read_blocks
 from mstbucket.packs.write import PackWriter
 
 MIB = 2**20

@@ -1,4 +1,4 @@
-"""The store: puts, flush, listing, export, import, and a large body, each beside its floor in the same run.
+"""The store: puts, flush, listing, and a large body, each beside its floor in the same run.
 
 Wall time, since the database works in another process. The floors are bare SQL on the same server, and bare hashes.
 """
@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rows import Row
 
@@ -38,7 +37,7 @@ def _store() -> Iterator[mstbucket.Store]:
 def run() -> list[Row]:
     """All figures of the store."""
     with _store() as store:
-        return [*_puts(store), *_bulk(store), *_large(store), *_export_import(store), *_million(store)]
+        return [*_puts(store), *_bulk(store), *_large(store), *_million(store)]
 
 
 def _puts(store: mstbucket.Store) -> list[Row]:
@@ -125,26 +124,6 @@ def _large(store: mstbucket.Store) -> list[Row]:
     return [
         Row("1 GiB put", 1024 / took, "MiB/s", "MD5, 2x SHA-256, threaded", bare / took, ">= 0.7", bare / took >= 0.7),
         Row("1 GiB get", 1024 / read, "MiB/s", "SHA-256 once", sha / read, ">= 0.5", sha / read >= 0.5),
-    ]
-
-
-def _export_import(store: mstbucket.Store) -> list[Row]:
-    bucket = store.create_bucket("export")
-    count = 100_000
-    bucket.put_objects(mstbucket.PutRequest(f"e/{n:08}", f"body {n}".encode() * 8) for n in range(count))
-    bucket.flush()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        path = Path(folder) / "e.car"
-        out = _seconds(lambda: bucket.export_car(path))
-        check = _seconds(lambda: mstbucket.verify_car(path))
-        data = path.read_bytes()
-        sha = _seconds(lambda: hashlib.sha256(data).digest())
-        with _store() as other:
-            into = _seconds(lambda: other.import_car(path))
-    return [
-        Row("export of 100k small objects", count / out, "/s", "SHA-256 of it", sha / out, ">= 50k/s", count / out >= 5e4),
-        Row("verify of that file", count / check, "/s", "SHA-256 of the file", sha / check, "-", True),
-        Row("import of 100k small objects", count / into, "/s", "its verify", check / into, ">= 50k/s", count / into >= 5e4),
     ]
 
 

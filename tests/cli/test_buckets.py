@@ -172,7 +172,9 @@ def test_remove_a_folder_and_nothing_beside_it(cli: Any, bucket: str) -> None:
     """[CLI-21] `d` means `d/`: its neighbour `dd` stays."""
     for key in ("d/a", "d/b/c", "d", "dd/a", "e"):
         put(cli, f"mst://{bucket}/{key}")
-    assert cli("rm", "-r", f"mst://{bucket}/d").lines == [f"delete: mst://{bucket}/d/{key}" for key in ("a", "b/c")]
+    assert cli("rm", "-v", "-r", f"mst://{bucket}/d").lines == [
+        *(f"delete: mst://{bucket}/d/{key}" for key in ("a", "b/c")), f"delete: 2 objects from mst://{bucket}/d/"
+    ]  # fmt: skip
     assert [record["key"] for record in cli("ls", "-r", f"mst://{bucket}", "--json").records] == ["d", "dd/a", "e"]
     ran = cli("rm", "-r", f"mst://{bucket}/d")
     assert (ran.code, ran.error) == (3, f"there is nothing under mst://{bucket}/d/ [NoSuchKey]")

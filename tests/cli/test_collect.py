@@ -25,7 +25,7 @@ def test_collect_says_what_it_does_and_undo_brings_it_back(cli: Any, store_path:
     fill(cli, store_path, "one")
     said = cli("collect", "--dry-run")
     assert said.code == 0
-    assert said.lines[-1] == "would be empty: 1 pack; thin now: 0; nothing was removed"
+    assert said.lines[-1] == "would be empty: 1 pack; less than half needed: 0; nothing was removed"
     (dry,) = cli("collect", "--dry-run", "--json").records
     assert (dry["action"], dry["dry_run"], dry["freed"]) == ("collect", True, {"blocks": 0, "bytes": 0})
     (done,) = cli("collect", "--json").records

@@ -145,7 +145,10 @@ def test_a_tree_goes_in_and_comes_out(cli: Any, bucket: str, tmp_path: Path, pre
     """[CLI-21] the same relative names on both sides, whether the prefix ends with a slash or not."""
     source = write(tmp_path / "in", TREE)
     ran = cli("cp", "-r", source, f"mst://{bucket}{prefix}")
-    assert (ran.code, ran.err, len(ran.lines)) == (0, "", len(TREE))
+    assert (ran.code, ran.err, len(ran.lines)) == (0, "", 1)
+    assert ran.lines[0].startswith(f"upload: {len(TREE)} objects (")  # [CLI-152]
+    assert len(cli("cp", "-v", "-r", source, f"mst://{bucket}{prefix}").lines) == len(TREE) + 1
+    assert len(cli("cp", "--json", "-r", source, f"mst://{bucket}{prefix}").records) == len(TREE)
     start = prefix.strip("/") + "/" if prefix.strip("/") else ""
     assert keys(cli, f"mst://{bucket}") == sorted((start + name for name in TREE), key=str.encode)
     ran = cli("cp", "--recursive", f"mst://{bucket}{prefix}", tmp_path / "out", "--json")
@@ -335,7 +338,7 @@ def test_an_empty_directory_is_no_error(cli: Any, bucket: str, tmp_path: Path) -
     """[CLI-21]"""
     (tmp_path / "in").mkdir()
     ran = cli("cp", "-r", tmp_path / "in", f"mst://{bucket}")
-    assert (ran.code, ran.out, ran.err) == (0, b"", "")
+    assert (ran.code, ran.lines, ran.err) == (0, [f"upload: 0 objects (0 Bytes) to mst://{bucket}/"], "")
 
 
 def test_an_object_that_is_damaged_is_said_and_the_rest_copied(

@@ -64,3 +64,34 @@ def test_a_file_goes_with_set_and_only_with_set(cli: Any, place: str, tmp_path: 
     assert cli("lifecycle", place, "set").code == 2
     assert cli("lifecycle", place, "rm", "file").code == 2
     assert cli("lifecycle", place, "set", str(tmp_path / "missing")).code == 3
+
+
+def test_rules_in_s3s_own_json_go_in_and_come_out_the_same(cli: Any, place: str, tmp_path: Path) -> None:
+    """[CLI-156]"""
+    given = {"Rules": [
+        {"ID": "a", "Filter": {"Prefix": "tmp/"}, "Status": "Enabled", "Expiration": {"Days": 30}},
+        {"ID": "b", "Filter": {"And": {"Prefix": "x/", "ObjectSizeGreaterThan": 5, "Tags": [{"Key": "k", "Value": "v"}]}},
+         "Status": "Disabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 3, "NewerNoncurrentVersions": 2}},
+        {"ID": "c", "Filter": {"Tag": {"Key": "k", "Value": "v"}}, "Status": "Enabled",
+         "Expiration": {"Date": "2030-01-01T00:00:00.000Z"}},
+        {"ID": "d", "Filter": {"Prefix": ""}, "Status": "Enabled",
+         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}},
+    ]}  # fmt: skip
+    (tmp_path / "rules.json").write_text(json.dumps(given))
+    assert cli("lifecycle", place, "put", tmp_path / "rules.json").code == 0
+    assert cli("lifecycle", place, "get", "--json").records == [given]
+    shown = cli("lifecycle", place, "get").out
+    assert json.loads(shown) == given
+    assert cli("lifecycle", place, "put", "-", stdin=shown).code == 0
+    assert cli("lifecycle", place, "get", "--json").records == [given]
+
+
+@pytest.mark.parametrize("text", [
+    b'{"Rule": []}', b'{"Rules": []}', b'{"Rules": 1}', b'{"Rules": [1]}', b'[{"Status": "On"}]',
+    b'{"Rules": [{"Status": "Enabled", "Expiration": {"Date": "soon"}}]}',
+    b'{"Rules": [{"Status": "Enabled", "Expiration": 1}]}',
+])  # fmt: skip
+def test_what_is_no_configuration_of_s3_is_refused_in_one_line(cli: Any, place: str, text: bytes) -> None:
+    """[CLI-156]"""
+    ran = cli("lifecycle", place, "put", "-", stdin=text)
+    assert (ran.code, "Traceback" in ran.error) == (2, False)

@@ -126,7 +126,7 @@ def test_no_argument_of_psql_tells_the_connection(cli: Run, monkeypatch: pytest.
     """[CLI-111]"""
     from mstbucket.pg import psql
 
-    variables = psql._variables("postgresql://me:word@example.org:7/db?sslmode=require&options=-cjit%3Doff")
+    variables = psql._variables("postgresql://me:word@example.org:7/db?sslmode=require&options=-cjit%3Doff", psql.READ_ONLY)
     assert (variables["PGPASSWORD"], variables["PGHOST"], variables["PGSSLMODE"]) == ("word", "example.org", "require")
     assert variables["PGOPTIONS"].startswith("-cjit=off -c ")
     seen: list[list[str]] = []
@@ -238,4 +238,4 @@ def test_without_the_library_a_key_command_says_what_to_install(tmp_path: Path, 
     script = f"import sys; sys.modules['cryptography'] = None; from mstbucket.cli.main import main; sys.exit(main({words}))"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 7
-    assert "install mstbucket[crypto]" in done.stderr
+    assert "pip install '.[crypto]'" in done.stderr

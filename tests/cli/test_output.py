@@ -78,7 +78,8 @@ def test_long_work_on_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> N
     """[CLI-1] on standard error."""
     text = shown_on_a_terminal(monkeypatch, 0.0, quiet=False)
     assert "export it" in text
-    assert "1,000/1,000 bytes" in text
+    assert "1,000 of 1,000 bytes" in text
+    assert text.endswith("\r\x1b[K|")  # and it is taken away
 
 
 @pytest.mark.parametrize(("after", "quiet"), [(1000.0, False), (0.0, True)], ids=["short work", "quiet work"])
@@ -93,3 +94,49 @@ def test_without_a_terminal_there_is_none(capfd: pytest.CaptureFixture[str], mon
     with progress.bar("export it") as tell:
         tell(1000)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 120, 300])
+@pytest.mark.parametrize(
+    ("done", "total", "objects", "of", "rate"),
+    [
+        (0, None, None, None, 0.0), (10, 1000, None, None, 0.0), (5 * 1024**3, 11 * 1024**3, 2000, 123_456, 12_345_678.9),
+        (5 * 1024**3, None, 2000, None, 12_345_678.9), (2000, 1000, 3, 2, 1.0), (0, 0, 0, 0, 0.0), (1, 2**60, 1, 1, 0.001),
+    ],
+)  # fmt: skip
+def test_the_line_of_progress_fits_the_terminal(
+    done: int, total: int | None, objects: int | None, of: int | None, rate: float, columns: int
+) -> None:
+    """[CLI-151] a line that goes on in the next one could not be drawn over."""
+    text = progress.line("upload to mst://photos/a/long/prefix/of/photos", done, total, objects, of, rate, columns)
+    assert 0 < len(text) < columns
+
+
+def test_the_line_of_progress_has_one_unit_objects_rate_and_time_left() -> None:
+    """[CLI-151]"""
+    figures = (3 * 1024**2, 12 * 1024**2, 30, 120, 1024.0**2)
+    shown = {columns: progress.line("upload to mst://photos", *figures, columns) for columns in (80, 120)}
+    tail = " 25 %  3.0 of 12.0 MiB  30 of 120 objects  1.0 MiB/s  0:09 left"
+    assert shown[120].endswith(tail)
+    assert shown[120].startswith("upload to mst://photos  ")
+    assert shown[80].endswith(tail)
+
+
+def test_the_line_makes_room_for_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-151]"""
+    monkeypatch.setattr(progress, "AFTER", 0.0)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    screen, device = pty.openpty()
+    with os.fdopen(device, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        patch.setattr(sys, "stdout", terminal)
+        with progress.bar("work", 10) as tell:
+            tell(5)
+            Output(as_json=False, quiet=False).emit({}, "a result")
+        terminal.write("|")
+        terminal.flush()
+        text = ""
+        while not text.endswith("|"):
+            text += os.read(screen, 100_000).decode()
+    os.close(screen)
+    assert "\r\x1b[Ka result\r\n" in text

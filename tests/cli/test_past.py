@@ -82,7 +82,7 @@ def test_a_commit_is_the_source_of_copies_and_of_a_sync(cli: Any, changed: str, 
     assert cli("cp", f"{past}/d/a", "-").out == b"one"
     assert cli("cp", f"{past}/d/a", tmp_path / "a").code == 0
     assert (tmp_path / "a").read_bytes() == b"one"
-    copied = cli("cp", "-r", f"{past}/d", tmp_path / "out")
+    copied = cli("cp", "-v", "-r", f"{past}/d", tmp_path / "out")
     assert f"download: {past}/d/gone to " in copied.out.decode()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "gone"]
     assert cli("cp", f"{past}/d/a", f"{now}/d/a").code == 0

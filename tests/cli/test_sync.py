@@ -34,7 +34,7 @@ def keys(cli: Any, target: str) -> list[str]:
 
 
 def test_in_and_again_and_out(cli: Any, bucket: str, tree: Path, tmp_path: Path) -> None:
-    ran = cli("sync", tree, f"mst://{bucket}/p")
+    ran = cli("sync", "-v", tree, f"mst://{bucket}/p")
     assert (ran.code, ran.err) == (0, "")
     assert sorted(ran.lines) == [
         "sync: 3 copied (6 Bytes), 0 deleted, 0 unchanged, 0 failed",
@@ -48,7 +48,7 @@ def test_in_and_again_and_out(cli: Any, bucket: str, tree: Path, tmp_path: Path)
     ran = cli("sync", f"mst://{bucket}/p/d", tmp_path / "out", "-q")
     assert (ran.code, ran.out) == (0, b"")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b", "c.log"]
-    ran = cli("sync", f"mst://{bucket}/p/d", f"mst://{bucket}/e")
+    ran = cli("sync", "--verbose", f"mst://{bucket}/p/d", f"mst://{bucket}/e")
     assert f"copy: mst://{bucket}/p/d/b to mst://{bucket}/e/b" in ran.lines
 
 
@@ -189,7 +189,7 @@ def test_results_are_not_lost_to_the_bar_on_a_terminal(
     )
     terminal, device = pty.openpty()
     out = device if screen == "both" else subprocess.PIPE
-    command = [sys.executable, "-c", program, "sync", str(tree), f"mst://{bucket}"]
+    command = [sys.executable, "-c", program, "sync", "-v", str(tree), f"mst://{bucket}"]
     child = subprocess.Popen(command, stdout=out, stderr=device, env={**os.environ, "TERM": "xterm", "COLUMNS": "200"})
     os.close(device)
     shown = b"".join(_until_closed(terminal))

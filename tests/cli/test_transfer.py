@@ -209,10 +209,53 @@ def test_a_flipped_bit_is_refused_by_verify_and_import(cli: Any, car: Path, wher
     for command in (["verify", car], ["import", car, "never-made"]):
         ran = cli(*command)
         assert ran.code == 5
-        assert ran.error.startswith(f"{car}: ")
+        assert ran.error.startswith((f"{car}: ", f"{car} is damaged at byte "))
         assert re.search(r"byte \d+|bafk|bafy", ran.error)
-        assert ran.out == b""
+    assert ran.out == b""
     assert cli("stat", "mst://never-made").code == 3
+
+
+def test_verify_goes_on_to_the_end_and_lists_every_object_that_is_hurt(cli: Any, car: Path) -> None:
+    """[CLI-150]"""
+    data = bytearray(car.read_bytes())
+    one = data.index(b"a", data.index(hashlib.sha256(b"a").digest()) + 32)  # the body of a.txt, one byte long
+    middle = data.index(bytes(range(256)) * 2)  # in that of b.bin
+    for at in (one, middle):
+        data[at] ^= 1
+    car.write_bytes(data)
+    ran = cli("verify", car)
+    assert ran.code == 5
+    assert {line.rsplit(" ", 1)[0] for line in ran.lines} == {
+        "hurt: object a.txt: damaged at byte", "hurt: object b.bin: damaged at byte"
+    }  # fmt: skip
+    assert re.fullmatch(
+        rf"{re.escape(str(car))} is damaged at byte \d+ \(object (a.txt|b.bin)\) and 1 other place; 2 of 3 objects hurt: "
+        r"get another copy \[Corruption\]", ran.error
+    )  # fmt: skip
+    *hurt, summary = cli("verify", car, "--json").records
+    assert {one["key"] for one in hurt} == {"a.txt", "b.bin"}
+    assert (summary["ok"], summary["damaged"], summary["hurt"], summary["objects"]) == (False, 2, 2, 3)
+
+
+def test_a_damaged_bucket_does_not_keep_the_others_from_being_verified(run: Any, home: Path, tmp_path: Path) -> None:
+    """[CLI-114]"""
+    store = tmp_path / "store"
+    (tmp_path / "f").write_bytes(bytes(range(256)) * 1000)
+    for name in ("first", "second"):
+        (tmp_path / "f").write_bytes(name.encode() * 50_000)
+        assert run("--store", store, "mb", name).code == 0
+        assert run("--store", store, "cp", tmp_path / "f", f"mst://{name}/f").code == 0
+        if name == "first":
+            (pack,) = (path for path in (store / "blobs").rglob("*.car") if path.stat().st_size > 200_000)
+    assert run("--store", store, "flush").code == 0
+    pack.chmod(0o600)
+    with pack.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"!")
+    ran = run("--store", store, "verify")
+    assert ran.code == 5
+    assert [line.split(" is whole")[0] for line in ran.lines] == ["verify: mst://second"]
+    assert "1 of 2 buckets could not be verified" in ran.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 30, 59, 60, 5000, -1])
@@ -221,7 +264,7 @@ def test_a_file_that_was_cut_is_refused(cli: Any, car: Path, kept: int) -> None:
     car.write_bytes(car.read_bytes()[:kept])
     for command in (["verify", car], ["import", car, "never-made"]):
         ran = cli(*command)
-        assert (ran.code, ran.error.startswith(f"{car}: ")) == (5, True)
+        assert (ran.code, ran.error.startswith((f"{car}: ", f"{car} cannot be read from byte "))) == (5, True)
     assert cli("stat", "mst://never-made").code == 3
 
 

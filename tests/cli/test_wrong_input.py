@@ -40,8 +40,8 @@ TABLE: list[tuple[str, int, str]] = [
     ("lock mst://BUCKET/k --retain ''", 2, "--retain is 'none', or a mode and a time"),
     ("lock mst://BUCKET/k --bypass-governance", 2, "say --retain, too"),
     ("lock mst://BUCKET/k --hold on", 2, "enable it first"),
-    ("lifecycle mst://BUCKET set", 2, "takes a file with 'set'"),
-    ("lifecycle mst://BUCKET show FILE", 2, "takes a file with 'set'"),
+    ("lifecycle mst://BUCKET set", 2, "takes a file with 'put' or 'set'"),
+    ("lifecycle mst://BUCKET show FILE", 2, "takes a file with 'put' or 'set'"),
     ("lifecycle mst://BUCKET set DIR/none", 3, "No such file"),
     ("lifecycle mst://BUCKET set ''", 2, "name the file with the rules"),
     ("lifecycle mst://BUCKET set FILE", 2, "the rules are no JSON"),
@@ -94,8 +94,85 @@ TABLE: list[tuple[str, int, str]] = [
     ("store reencode --encryption env:NOPE", 2, "has no variable NOPE"),
     ("demo DIR/none", 3, "there is no directory"),
     ("completion fish", 2, "invalid choice: 'fish'"),
-    ("status x", 2, "unrecognized arguments: x"),
+    ("status x", 2, "unrecognized arguments: x; see mstbucket status --help"),
+    ("mb mst://abc -q -v", 2, "-q and -v exclude each other"),
+    ("exprot BUCKET", 2, "there is no command 'exprot', did you mean 'export'?"),
+    ("snapshot creat BUCKET", 2, "did you mean 'create'?; see mstbucket snapshot --help"),
+    ("cp FILE FILE", 2, "one of them has to be mst://bucket/key"),
+    ("cp -r FILE mst://BUCKET/x", 2, "is no directory, and -r is for directories"),
+    ("cp DIR mst://BUCKET/x", 2, "copy what is below it with -r"),
+    ("cp mst://BUCKET DIR", 2, "is a whole bucket"),
+    ("sync DIR", 2, "arguments are required: TARGET"),
+    ("sync DIR mst://BUCKET --size-only --checksum", 2, "exclude each other"),
+    ("sync DIR mst://BUCKET --workers x", 2, "--workers: a whole number is wanted, not 'x'"),
+    ("flush nowhere", 3, "there is no bucket named"),
+    ("log BUCKET --graph --json", 2, "--graph is a drawing"),
+    ("diff mst://BUCKET", 2, "arguments are required: mst://BUCKET@COMMIT"),
+    ("snapshot create BUCKET a/b", 2, "'a/b' cannot name a snapshot"),
+    ("snapshot ls nowhere", 3, "there is no bucket named"),
+    ("snapshot rm BUCKET none", 3, "has no snapshot 'none'"),
+    ("snapshot policy BUCKET --default --keep-last 1", 2, "either --default, or rules of your own"),
+    ("snapshot policy BUCKET --keep-daily -1", 2, "--keep-daily takes a number from 1, not -1"),
+    ("fork mst://BUCKET", 2, "arguments are required: mst://BUCKET"),
+    ("restore mst://BUCKET/k", 2, "names no commit: write mst://right@COMMIT/k"),
+    ("merge mst://BUCKET mst://BUCKET", 2, "cannot be merged with itself"),
+    ("merge mst://BUCKET mst://other --ours --theirs", 2, "--theirs: not allowed with argument --ours"),
+    ("car join FILE FILE", 2, "arguments are required: OUT"),
+    ("car join FILE FILE FILE", 4, "--force replaces it"),
+    ("prove mst://BUCKET DIR/p", 2, "name a key"),
+    ("check-proof FILE", 2, "name the one you know by --commit CID"),
+    ("inspect FILE", 5, "the file ends inside"),
+    ("block get", 2, "arguments are required: CID"),
+    ("block ls x", 2, "'x' is not a CID"),
+    ("sign x FILE --key FILE", 4, "the file is there already; name a new one"),
+    ("tree show BUCKET", 2, "names no object"),
+    ("serve --listen x", 2, "write HOST:PORT"),
+    ("serve --workers 0", 2, "--workers is from 1 to 64, not 0"),
+    ("serve --tls-cert FILE", 2, "--tls-cert and --tls-key go together"),
+    ("key new FILE", 4, "the file is there already; name a new one"),
+    ("key show FILE", 2, "holds no private key"),
+    ("key succeed FILE x DIR/new", 2, "arguments are required: --bucket"),
+    ("key create x --days 0", 2, "--days is from 1 to 36500, not 0"),
+    ("key ls x", 2, "unrecognized arguments: x; see mstbucket key ls --help"),
+    ("key rotate x", 3, "there is no access key 'x'"),
+    ("key disable x", 3, "there is no access key 'x'"),
+    ("key enable x", 3, "there is no access key 'x'"),
+    ("key rm x", 3, "there is no access key 'x'"),
+    ("key policy x FILE", 2, "must be valid JSON"),
+    ("check --level deep", 2, "there is no level 'deep' of a check: database, tree, presence, data, proof"),
+    ("check --subset 0/3", 2, "as in 3/10, not '0/3'"),
+    ("check --jobs 0", 2, "--jobs takes the number of processes, 1 to 256, not 0"),
+    ("doctor x", 2, "unrecognized arguments: x; see mstbucket doctor --help"),
+    ("repair blocks DIR/none", 3, "there is nothing at"),
+    ("repair index nowhere", 3, "there is no bucket named"),
+    ("repair tree nowhere", 3, "there is no bucket named"),
+    ("repair lost nowhere", 3, "there is no bucket named"),
+    ("store set nothing 1", 2, "there is no setting 'nothing'; there are flush_age"),
+    ("store set flush_age", 2, "which value?"),
+    ("store set flush_age 1", 2, "is out of bounds: 5 to 86400 seconds"),
+    ("store dump FILE", 2, "name one for the backup"),
+    ("store dump ''", 2, "a backup is a local directory, not ''"),
+    ("store restore DIR", 3, "there is no backup in"),
+    ("store compact x", 2, "unrecognized arguments: x; see mstbucket store compact --help"),
+    ("store migrate x", 2, "unrecognized arguments: x; see mstbucket store migrate --help"),
+    ("collect --undo --dry-run", 2, "not allowed with argument --undo"),
+    ("collect --undo --force", 2, "--undo goes with neither --force nor --grace"),
+    ("collect --grace -1", 2, "it is from 0 to a year"),
+    ("rebuild --encryption ''", 2, "encryption is an empty path"),
+    ("maintain --every 0", 2, "--every takes a number from 1, not 0"),
+    ("psql --json", 2, "psql prints what it prints"),
+    ("lifecycle mst://BUCKET put FILE", 2, "the rules are no JSON, in '"),
+    ("verify mst://BUCKET --expect x", 2, "are for a file: name one"),
+    ("import CAR --new-bucket", 2, "need --signer or --pins"),
 ]
+
+
+def test_the_table_has_a_wrong_call_of_every_command() -> None:
+    from mstbucket.cli.examples import EXAMPLES
+
+    groups = {name for name in EXAMPLES if any(other.startswith(f"{name} ") for other in EXAMPLES)}
+    called = {name for name in EXAMPLES for line, _, _ in TABLE if f"{line} ".startswith(f"{name} ")}
+    assert set(EXAMPLES) - groups <= called
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +205,7 @@ def test_a_wrong_call_says_what_is_wrong_in_one_line_and_changes_nothing(
     cli: Any, store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changing: Any, made: dict[str, str],
     line: str, code: int, says: str,
 ) -> None:  # fmt: skip
-    """[CLI-2] [CLI-3]"""
+    """[CLI-2] [CLI-3] [CLI-159]"""
     (tmp_path / "dir").mkdir()
     (tmp_path / "file").write_text("no rules, no CAR\n")
     if not made:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mstbucket.core.s3rules.access_policy import is_public, parse_policy
+from mstbucket.core.s3rules.policy_documents import is_public, parse_policy
 from mstbucket.errors import MalformedPolicy, Unsupported
 from mstbucket.limits import POLICY_SIZE_MAX
 from mstbucket.model.access_policy import matches

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
+from mstbucket.errors import Conflict, CorruptionError
+from mstbucket.files.watched import Watched
 from mstbucket.fsspec import MstBucketFileSystem
 from mstbucket.limits import MIB
 
@@ -261,3 +266,63 @@ def test_a_store_that_cannot_be_read_is_not_an_absent_object(fs: MstBucketFileSy
     for ask in (fs.exists, fs.isfile, fs.isdir, fs.find, lambda path: list(fs.walk(path)), lambda path: fs.glob(f"{path}*")):
         with pytest.raises(errors.StorageError):
             ask("things/a")
+
+
+# --- local files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_transaction", [False, True], ids=["at once", "in a transaction"])
+def test_a_local_file_that_changes_while_it_is_read_is_not_stored(
+    fs: MstBucketFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_transaction: bool
+) -> None:
+    """[FS-14] [PUT-14]"""
+    local = tmp_path / "local"
+    local.write_bytes(b"A" * (3 * MIB))
+    read = Watched.read
+
+    def read_and_change(watched: Watched, size: int) -> bytes:
+        data = read(watched, size)
+        with local.open("r+b") as file:
+            file.seek(2 * MIB)
+            file.write(b"B")
+        os.utime(local, ns=(1, 1))
+        return data
+
+    monkeypatch.setattr(Watched, "read", read_and_change)
+    with pytest.raises(Conflict, match="changed while it was read"), fs.transaction if in_transaction else nullcontext():
+        fs.put_file(str(local), "things/local")
+    assert not fs.exists("things/local")
+    monkeypatch.undo()
+    fs.put_file(str(local), "things/local")
+    assert fs.cat_file("things/local") == local.read_bytes()
+
+
+@pytest.mark.parametrize("before", [None, b"what was there"], ids=["new", "there already"])
+def test_a_local_file_appears_whole_or_not_at_all(
+    fs: MstBucketFileSystem, store: mstbucket.Store, tmp_path: Path, before: bytes | None
+) -> None:
+    """[FS-21] what had the name stays until all of the object is there, and where it is damaged."""
+    body = random.Random(21).randbytes(3 * MIB)
+    store.bucket("things").put_object("a", body)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if before is not None:
+        (folder / "a").write_bytes(before)
+    pack = next(path for path in (tmp_path / "blobs").rglob("packs/*/*") if path.stat().st_size > 3 * MIB)
+    good = pack.read_bytes()
+    pack.write_bytes(good[: -(1 << 19)] + bytes(1 << 19))
+    with pytest.raises(CorruptionError):
+        fs.get_file("things/a", str(folder / "a"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == ({} if before is None else {"a": before})
+    with pytest.raises(FileNotFoundError):
+        fs.get_file("things/none", str(folder / "a"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == ({} if before is None else {"a": before})
+    pack.write_bytes(good)
+    (folder / "link").symlink_to("a")
+    fs.get_file("things/a", str(folder / "link"))
+    assert (folder / "a").read_bytes() == body
+    assert (folder / "link").is_symlink()
+    with pytest.raises(IsADirectoryError):
+        fs.get_file("things/a", str(folder))
+    fs.get_file("things/a", os.devnull)
+    assert not Path(os.devnull).is_file()

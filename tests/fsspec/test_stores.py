@@ -146,3 +146,11 @@ print(os.waitpid(child, 0)[1], fs.cat_file("things/b"), fs.find("things"))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("0 b'parent and child' ['things/a', 'things/b']\n", "")
+
+
+@pytest.mark.parametrize("option", ["path", "stores", "database", "anon"])
+def test_an_option_that_there_is_not_is_refused(store: mstbucket.Store, option: str) -> None:
+    """[FS-4] else `path=` would be forgotten, and the store that the environment names be written to."""
+    with pytest.raises(errors.InvalidInput, match=option):
+        fsspec.filesystem("mstbucket", **{option: "somewhere"})
+    assert MstBucketFileSystem(store, skip_instance_cache=True, use_listings_cache=False).ls("") == []

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstbucket.core.s3rules.access_policy import ACTIONS, parse_policy
+from mstbucket.core.s3rules.policy_documents import ACTIONS, parse_policy
 from mstbucket.gateway.auth.decide import Caller, Wish, allowed
 from mstbucket.gateway.s3.needs import of_version
 from mstbucket.gateway.s3.table import OPERATIONS

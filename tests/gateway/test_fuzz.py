@@ -22,6 +22,7 @@ NAMES = sorted({need.partition("=")[0] for one in OPERATIONS for need in (*one.n
 HEADERS = sorted((KNOWN_HEADERS - {"x-amz-date", "x-amz-content-sha256", "x-amz-user-agent"}) | {
     "range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "content-type", "content-md5",
     "content-encoding", "expires", "cache-control", "x-amz-meta-a", "x-amz-new", "x-amz-grant-read", "x-amz-copy-source",
+    "x-mst-commit",
 })  # fmt: skip
 VALUES = [
     "", "0", "1", "2", "-1", "99999999999999999999", "abc", "null", "true", "COPY", "REPLACE", "STANDARD", "CRC32", "crc32c",

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -85,3 +86,54 @@ def test_a_form_is_never_a_conditional_put(gateway: Any, s3: Any, form: Any, buc
     s3.put_bucket_policy(Bucket=bucket_name, Policy=json.dumps({"Statement": deny}))
     assert send(gateway, bucket_name, form("k"), b"after", **{"If-None-Match": "*"})[0] == 403
     assert s3.get_object(Bucket=bucket_name, Key="k")["Body"].read() == b"before"
+
+
+@pytest.mark.parametrize(
+    ("field", "target", "joined"),
+    [
+        ("success_action_redirect", "https://a.example/done", "https://a.example/done?"),
+        ("success_action_redirect", "https://a.example/done?x=1", "https://a.example/done?x=1&"),
+        ("redirect", "http://a.example/", "http://a.example/?"),
+        ("success_action_redirect", "javascript:alert(1)", ""),
+        ("success_action_redirect", "//a.example/", ""),
+        ("success_action_redirect", "", ""),
+    ],
+)
+def test_a_browser_is_sent_where_the_form_says_or_told_nothing(
+    gateway: Any, s3: Any, form: Any, bucket_name: str, field: str, target: str, joined: str
+) -> None:
+    """[GW-60] With bucket, key and ETag; never to what is no page."""
+    given = {field: target, "success_action_status": "200"}
+    fields = form("a b/\u00e9&=", given, [{name: value} for name, value in given.items()])
+    status, headers, _ = send(gateway, bucket_name, fields, b"123")
+    etag = s3.head_object(Bucket=bucket_name, Key="a b/\u00e9&=")["ETag"]
+    if joined:
+        query = urlencode({"bucket": bucket_name, "key": "a b/\u00e9&=", "etag": etag})
+        assert (status, headers["location"]) == (303, joined + query)
+    else:
+        assert status == 200
+        assert "example" not in headers["location"]
+
+
+def test_a_form_sets_tags_or_is_refused(gateway: Any, s3: Any, form: Any, bucket_name: str) -> None:
+    """[GW-60] [GW-43] As XML; what is no set of tags stores nothing, and so does a form that may not set any."""
+
+    def tagged(tagging: str) -> tuple[int, bytes]:
+        status, _, told = send(gateway, bucket_name, form("k", {"tagging": tagging}, [{"tagging": tagging}]), b"123")
+        return status, told
+
+    def tags(*pairs: tuple[str, str]) -> str:
+        inside = "".join(f"<Tag><Key>{name}</Key><Value>{value}</Value></Tag>" for name, value in pairs)
+        return f"<Tagging><TagSet>{inside}</TagSet></Tagging>"
+
+    for wrong in ("a=b", "<Tagging>", tags(("a", "1"), ("a", "2")), tags(*((str(n), "x") for n in range(11))),
+                  "<!DOCTYPE a><Tagging><TagSet/></Tagging>", tags(("k" * 129, "v"))):  # fmt: skip
+        assert tagged(wrong)[0] == 400, wrong
+    assert s3.list_objects_v2(Bucket=bucket_name)["KeyCount"] == 0
+    assert tagged(tags(("a", "1 &amp; 2"), ("b", "")))[0] == 204
+    found = s3.get_object_tagging(Bucket=bucket_name, Key="k")["TagSet"]
+    assert found == [{"Key": "a", "Value": "1 & 2"}, {"Key": "b", "Value": ""}]
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectTagging", "Resource": f"arn:aws:s3:::{bucket_name}/*"}
+    s3.put_bucket_policy(Bucket=bucket_name, Policy=json.dumps({"Statement": deny}))
+    assert tagged(tags(("a", "3")))[0] == 403
+    assert send(gateway, bucket_name, form("k"), b"1234")[0] == 204

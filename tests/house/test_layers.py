@@ -30,7 +30,7 @@ LAYERS: list[list[str]] = [
 SURFACE = next(parts for parts in LAYERS if "api" in parts)  # one part: the public modules know each other
 
 # The rooms of `services`, from the bottom to the top: each may use those before it, and none behind it.
-ROOMS = ["blocks", "objects", "uploads", "tree", "policy", "past", "collection", "rebuild", "check", "upkeep"]
+ROOMS = ["blocks", "objects", "uploads", "tree", "policy", "past", "collection", "rebuild", "check", "upkeep", "remotes"]
 
 OWNERS: dict[str, tuple[str, ...]] = {
     "dag_cbor": ("mstbucket.core.dagcbor",),
@@ -44,7 +44,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "zstandard": ("mstbucket.packs.frames.zstd",),
     "boto3": ("mstbucket.remote",),
     "botocore": ("mstbucket.remote",),
-    "rich": ("mstbucket.cli",),
     "shtab": ("mstbucket.cli",),
     "argparse": ("mstbucket.cli",),
     "fsspec": ("mstbucket.fsspec",),

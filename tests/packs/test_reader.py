@@ -16,7 +16,8 @@ from mstbucket.core.cid import raw_cid, to_text
 from mstbucket.errors import HashMismatch, MissingBlock, StorageError
 from mstbucket.limits import KIB
 from mstbucket.packs import read as reader
-from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, read_blocks
 from mstbucket.packs.write import PackWriter
 
 ROOT = raw_cid(b"")
@@ -91,6 +92,9 @@ def test_whatever_is_asked_comes_back(data: st.DataObject) -> None:
     for _ in range(4):
         asked = data.draw(st.lists(st.sampled_from(cids), max_size=40))
         assert scan.get_many(asked) == {cid: packed.blocks[cid] for cid in asked}
+        questions, reads = len(packed.asked), len(packed.blobs.reads)
+        assert all(scan.near(cid) in (None, block) for cid, block in packed.blocks.items())
+        assert (questions, reads) == (len(packed.asked), len(packed.blobs.reads))
     located = [(cid, packed.index[cid]) for cid in asked if cid != cids[3]]
     assert read_blocks(packed.blobs, located) == {cid: packed.blocks[cid] for cid, _ in located}
     assert scan.get(cids[0]) == packed.blocks[cids[0]]
@@ -104,6 +108,19 @@ def test_a_pass_in_pack_order_asks_and_reads_little(packed: Packed) -> None:
         scan.get_many(cids[start : start + 50])
     assert sum(packed.asked) <= 200
     assert len(packed.blobs.reads) <= 4
+
+
+def test_a_pass_in_pack_order_finds_nearly_all_at_hand(packed: Packed) -> None:
+    """[PACK-5] a block is at hand when another was read beside it; damage there is not at hand"""
+    cids = list(packed.blocks)[:3_000]
+    packed.damage(cids[77])
+    scan = packed.scan()
+    assert scan.near(cids[0]) is None
+    far = [cid for cid in cids if scan.near(cid) is None and (cid == cids[77] or scan.get(cid))]
+    assert cids[77] in far
+    assert len(far) <= 4
+    with pytest.raises(HashMismatch):
+        scan.get(cids[77])
 
 
 def test_a_large_block_is_read_alone_and_exactly(packed: Packed) -> None:
@@ -175,8 +192,9 @@ def test_a_pack_that_is_cut_short_is_lost_data_where_it_is_cut(packed: Packed) -
     packed.blobs.blobs["packs/0"] = whole[: len(whole) // 2]
     scan = packed.scan()
     assert scan.get_many(cids[:1_000]) == {cid: packed.blocks[cid] for cid in cids[:1_000]}
-    with pytest.raises(MissingBlock, match=rf"pack packs/0 was cut to {len(whole) // 2} bytes.*{to_text(cids[-1])}"):
+    with pytest.raises(MissingBlock, match=rf"pack packs/0 was cut to {len(whole) // 2} bytes.*{to_text(cids[-1])}") as lost:
         scan.get_many(cids[-1:])
+    assert str(lost.value).count("restore the pack") == 1
 
 
 def test_a_block_that_the_index_does_not_know(packed: Packed) -> None:

@@ -627,6 +627,30 @@ def test_the_wait_at_the_limit_of_connections_ends(crowd: Crowd, monkeypatch: py
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_whoever_has_patience_gets_a_lock_as_soon_as_a_connection_can_be_spared(empty_database_url: str) -> None:
+    """[GC-17] [PG-24]: a program of many threads is not told that somebody else is at it."""
+    busy, ended = threading.Event(), threading.Event()
+
+    def use_connections(db: Database) -> None:
+        with db.reading(), db.reading(), db.reading():
+            busy.set()
+            ended.wait(60.0)
+
+    with Database(empty_database_url, pool_max=4) as db:
+        thread = threading.Thread(target=use_connections, args=(db,))
+        thread.start()
+        assert busy.wait(60.0)
+        with db.holding(7) as held:
+            assert not held
+        threading.Timer(0.05, ended.set).start()
+        with db.holding(7, patience=60.0) as held:
+            assert held
+        thread.join(60.0)
+    one, two = Database(empty_database_url), Database(empty_database_url)
+    with one, two, one.holding(7), two.holding(7, patience=60.0) as second:
+        assert not second  # for a lock that somebody has nobody waits
+
+
 def test_a_lock_that_is_held_leaves_half_of_the_connections(empty_database_url: str) -> None:
     """[PG-24]: however many hold one and need another, nobody waits for ever."""
     with Database(empty_database_url, pool_max=4) as db, contextlib.ExitStack() as stack:

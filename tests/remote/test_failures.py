@@ -275,5 +275,5 @@ def test_the_environments_configuration_may_be_wrong(monkeypatch: pytest.MonkeyP
 
 def test_without_the_library_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(Unsupported, match=r"pip install 'mstbucket\[s3\]'"):
+    with pytest.raises(Unsupported, match=r"pip install '\.\[s3\]'"):
         S3Bucket(parse_place("s3://bucket/"))

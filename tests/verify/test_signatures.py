@@ -100,6 +100,14 @@ def test_what_is_signed_passes_and_is_said_to_be(world: World) -> None:
     assert mstbucket.verify_car(io.BytesIO(world.cars[0])).signer is None
 
 
+def up_to_commit(proof: bytes) -> int:
+    """How many bytes of a proof its header, its statement and its commit take."""
+    sections = iter(CarReader(io.BytesIO(proof)))
+    next(sections)
+    _, block, offset = next(sections)
+    return offset + len(block)
+
+
 def test_an_import_and_a_proof_demand_it_too(world: World, store: mstbucket.Store) -> None:
     """[SIGN-4], [PROOF-8]"""
     with pytest.raises(WrongSignature):
@@ -107,8 +115,10 @@ def test_an_import_and_a_proof_demand_it_too(world: World, store: mstbucket.Stor
     assert store.list_buckets() == []
     assert store.import_car(io.BytesIO(world.cars[0]), trust=Trust(signer=world.did)).name == "things"
     assert mstbucket.check_proof(io.BytesIO(world.proof), trust=Trust(signer=world.did)).objects
-    with pytest.raises(WrongSignature):
-        mstbucket.check_proof(io.BytesIO(world.proof), trust=Trust(signer=world.other_did))
+    commit_alone = io.BytesIO(world.proof[: up_to_commit(world.proof)])
+    for proof in (io.BytesIO(world.proof), commit_alone):  # the commit is judged before anything behind it is read
+        with pytest.raises(WrongSignature):
+            mstbucket.check_proof(proof, trust=Trust(signer=world.other_did))
     with pytest.raises(InvalidInput, match="who has to have signed"):
         mstbucket.check_proof(io.BytesIO(world.proof))
 

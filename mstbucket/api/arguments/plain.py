@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import operator
 import os
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from mstbucket.errors import InvalidBucketName, InvalidCid, InvalidInput
 #: Takes the parameter's name and what was given for it; gives what the verb works with.
 Check = Callable[[str, Any], Any]
 
+_INT_MAX: Final = 2**63 - 1  # what the database and DAG-CBOR hold; of longer ones Python refuses to print some
 _RANGE: Final = "a text such as 'bytes=0-9', 'bytes=10-' or 'bytes=-10'"
 
 
@@ -82,14 +84,17 @@ def range_text(name: str, value: Any) -> str:
 
 def whole(name: str, value: Any) -> int:
     """A whole number: an int, or what stands for one exactly, as NumPy's integers do; never a bool."""
-    if type(value) is int:
-        return value
-    if not isinstance(value, bool):
+    found = value
+    if type(value) is not int:
         try:
-            return operator.index(value)
+            found = None if isinstance(value, bool) else operator.index(value)
         except TypeError:
-            pass
-    raise wrong(name, value, "a whole number (int)")
+            found = None
+        if found is None:
+            raise wrong(name, value, "a whole number (int)")
+    if not -_INT_MAX <= found <= _INT_MAX:  # [ARG-7]
+        raise InvalidInput(f"{name} has {found.bit_length()} bits; it has to be a whole number of at most 63")
+    return int(found)
 
 
 def truth(name: str, value: Any) -> bool:
@@ -123,6 +128,20 @@ def view(name: str, value: Any) -> Any:
     """What `Bucket.at` gives."""
     if not hasattr(value, "_view"):
         raise wrong(name, value, "a BucketView, such as bucket.at(7)")
+    return value
+
+
+def bucket_handle(name: str, value: Any) -> Any:
+    """What `Store.bucket` gives."""
+    if not (hasattr(value, "_context") and hasattr(value, "name")):
+        raise wrong(name, value, "a Bucket, such as store.bucket('photos')")
+    return value
+
+
+def store_handle(name: str, value: Any) -> Any:
+    """What `mstbucket.open` gives."""
+    if not (hasattr(value, "_context") and hasattr(value, "create_bucket")):
+        raise wrong(name, value, "an open Store, as mstbucket.open gives it")
     return value
 
 
@@ -177,28 +196,24 @@ def path(name: str, value: Any) -> Any:
 
 def path_or_reader(name: str, value: Any) -> Any:
     """A path, or a binary file open for reading."""
-    if callable(getattr(value, "read", None)):
-        return value
-    return path(name, value)
+    return reader(name, value) if callable(getattr(value, "read", None)) else path(name, value)
 
 
 def path_or_writer(name: str, value: Any) -> Any:
     """A path, or a binary file open for writing."""
-    if callable(getattr(value, "write", None)):
-        return value
-    return path(name, value)
+    return writer(name, value) if callable(getattr(value, "write", None)) else path(name, value)
 
 
 def reader(name: str, value: Any) -> Any:
     """A binary file open for reading."""
-    if callable(getattr(value, "read", None)):
+    if callable(getattr(value, "read", None)) and not isinstance(value, io.TextIOBase):
         return value
     raise wrong(name, value, "a binary file open for reading")
 
 
 def writer(name: str, value: Any) -> Any:
     """A binary file open for writing."""
-    if callable(getattr(value, "write", None)):
+    if callable(getattr(value, "write", None)) and not isinstance(value, io.TextIOBase):
         return value
     raise wrong(name, value, "a binary file open for writing")
 

@@ -10,19 +10,19 @@ from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
     from mstbucket.api.arguments.cors import cors_rules
-    from mstbucket.core.s3rules.access_policy import is_public
-    from mstbucket.model.access_policy import BucketAccess
+    from mstbucket.core.s3rules.policy_documents import is_public
+    from mstbucket.model.access_policy import BucketAccess, BucketLimits
     from mstbucket.model.cors import CorsRule, CorsRules
     from mstbucket.services.policy import access
 else:
     cors_rules = later("mstbucket.api.arguments.cors", "cors_rules")
-    is_public = later("mstbucket.core.s3rules.access_policy", "is_public")
+    is_public = later("mstbucket.core.s3rules.policy_documents", "is_public")
     access = later("mstbucket.services.policy.access")
 
 
 @verbs
 class BucketAccessRules:
-    """The verbs of a `Bucket` on its policy and its CORS rules.
+    """The verbs of a `Bucket` on its policy, its CORS rules and its limits.
 
     Gateways obey them, within seconds; whoever has the store open may do everything. They are of this store: they do not
     travel with an export.
@@ -98,6 +98,25 @@ class BucketAccessRules:
             NoSuchBucket: the bucket has gone.
         """
         access.remove(self._context, self.name, "cors")
+
+    def put_bucket_limits(self, limits: BucketLimits) -> None:
+        """Set what gateways take into the bucket from now on, durably; `BucketLimits()` takes all limits away.
+
+        What is there already stays, whatever it is.
+
+        Raises:
+            InvalidInput: a size or a content type that is none.
+            NoSuchBucket: the bucket has gone.
+        """
+        access.put_limits(self._context, self.name, limits)
+
+    def get_bucket_limits(self) -> BucketLimits:
+        """Return the bucket's limits; one without any has those of `BucketLimits()`.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+        """
+        return access.access_of(self._context, self.name).limits
 
     def get_access(self) -> BucketAccess:
         """Return all that a gateway decides by, as values: what is not set is None or empty there.

@@ -70,7 +70,14 @@ class StoreCare:
         return check_store(self._context, level, subset, executor, progress)
 
     def scrub_coverage(self, within: timedelta = SCRUB_EVERY) -> ScrubCoverage:
-        """Return how much of the packs was read and hashed within a time: by the scrub, by a check, or as it was written."""
+        """Return how much of the packs was read and hashed within a time: by the scrub, by a check, or as it was written.
+
+        Args:
+            within: until now; by default the time in which the background work reads every pack once.
+
+        Raises:
+            StorageError: the database failed. Repeat the call.
+        """
         return coverage_within(self._context, within)
 
     def doctor(self) -> list[Examined]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import continuing, replacing, writing
+from mstbucket.files.whole import continuing, replacing, written
 from mstbucket.later import later
 from mstbucket.model.objects import ExportReport
 from mstbucket.services.blocks.context import Context
@@ -36,14 +37,12 @@ else:
 
 
 @verbs
-class Exports:
+class Exports(ABC):
     """What `Bucket` does with its newest commit, and `BucketView` with its own."""
 
-    @contextmanager
-    def _held(self) -> Iterator[tuple[Context, str, Lease]]:
+    @abstractmethod
+    def _held(self) -> AbstractContextManager[tuple[Context, str, Lease]]:
         """The store, the name of the bucket, and a lease on the commit."""
-        raise NotImplementedError
-        yield
 
     def export_car(
         self,
@@ -72,7 +71,7 @@ class Exports:
             CorruptionError: a block is missing or damaged in this store; the file is not made.
             StorageError: the target cannot be written.
         """
-        with self._held() as (context, name, lease), writing(target) as file:
+        with self._held() as (context, name, lease), written(target) as file:
             return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
 
     def export_indexed(
@@ -80,8 +79,14 @@ class Exports:
     ) -> ExportReport:
         """Write a CARv2: the file of `export_car`, and an index by which tools of IPFS find each block in it.
 
-        Our own readers take the CARv1 in it, which `car extract` gives. Otherwise as `export_car`; a path is needed, since
-        the beginning is written last.
+        Our own readers take the CARv1 in it, which `car extract` gives. The beginning is written last, so it goes to a path.
+
+        Args:
+            path: of the file. It appears when it is complete and durable, and replaces what was there.
+            progress: as for `export_car`.
+
+        Raises:
+            NoSuchCommit, CorruptionError, StorageError: as `export_car`.
         """
         with self._held() as (context, name, lease), replacing(Path(path)) as file:
             return exporting.export_indexed(context, name, lease.commit.cid, file, lease.during(progress))
@@ -107,7 +112,7 @@ class Exports:
             InvalidInput: it is no earlier one.
             CorruptionError, StorageError: as `export_car`.
         """
-        with self._held() as (context, name, lease), writing(target) as file:
+        with self._held() as (context, name, lease), written(target) as file:
             row, held = views.hold_named(context, name, commit_name(base))
             with held:
                 if row.seq >= lease.commit.seq:  # [DELTA-3]
@@ -144,7 +149,7 @@ class Exports:
             InvalidInput: no key can begin so.
             CorruptionError, StorageError: as `export_car`.
         """
-        with self._held() as (context, name, lease), writing(target) as file:
+        with self._held() as (context, name, lease), written(target) as file:
             return export_part(context, name, lease.commit.cid, prefix, file, lease.during(progress))
 
 

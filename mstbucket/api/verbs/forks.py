@@ -77,5 +77,6 @@ class StoreForks:
             Unsupported: more than 50,000 keys changed.
             InvalidInput: another `prefer`, or one bucket twice.
             CorruptionError, StorageError: nothing was done.
+            OutcomeUnknown: it is merged, but the commit is not published in the blob store yet: flush the target.
         """
         return merging.merge(self._context, source_bucket, target_bucket, prefer, dry_run)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
 from mstbucket.api.bucket import Bucket
 from mstbucket.core.cid import CID, from_text
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.files.whole import Reading, reading
+from mstbucket.files.whole import opened
 from mstbucket.later import later
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
-    from mstbucket.api.trust import Trust, resolved
-    from mstbucket.core.commit import Commit
+    from mstbucket.api.trust import Demand, Trust
     from mstbucket.services.past.arriving import Arriving, look_at
     from mstbucket.services.past.follow import Accept, Progress, follows, import_delta, import_next
     from mstbucket.services.tree.import_car import import_car
-    from mstbucket.signing.trust import Checked
 else:
-    resolved = later("mstbucket.api.trust", "resolved")
+    Demand = later("mstbucket.api.trust", "Demand")
     look_at = later("mstbucket.services.past.arriving", "look_at")
     follows = later("mstbucket.services.past.follow", "follows")
     import_delta = later("mstbucket.services.past.follow", "import_delta")
@@ -76,18 +73,12 @@ class StoreImports:
                 (Or the connection died during the commit: then see whether it is there.)
         """
         expected = None if expect is None else from_text(expect)
-        demanded = resolved(trust)
-        checked: list[Checked] = []
-
-        def accept(cid: CID, commit: Commit) -> None:
-            checked.append(demanded.check(cid, commit))
-
+        demand = Demand(trust)
         if name is not None:
             check_bucket_name(name)
-        with ExitStack() as stack:
-            opened = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-            made = self._take(look_at(Reading(opened)), name, progress, expected, accept)
-        demanded.remember(checked[0])  # [SIGN-8]
+        with opened(source) as file:
+            made = self._take(look_at(file), name, progress, expected, demand.accept)
+        demand.remember()
         return Bucket(self._context, made)
 
     def _take(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
 from mstbucket.later import later
-from mstbucket.model.objects import ObjectChange
+from mstbucket.model.objects import CommitInfo, ObjectChange
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
     from mstbucket.services.past import restore as restoring
     from mstbucket.services.past import retention, snapshots, view
+    from mstbucket.services.past.resolve import resolve
 else:
     keep_policy = later("mstbucket.api.arguments.shapes", "keep_policy")
     BucketView = later("mstbucket.api.view", "BucketView")
@@ -30,6 +31,7 @@ else:
     retention = later("mstbucket.services.past.retention")
     snapshots = later("mstbucket.services.past.snapshots")
     view = later("mstbucket.services.past.view")
+    resolve = later("mstbucket.services.past.resolve", "resolve")
 
 
 @verbs
@@ -53,6 +55,18 @@ class BucketPast:
             CorruptionError: the block of the commit is missing or damaged.
         """
         return BucketView(view.open_view(self._context, self.name, commit_name(commit)))
+
+    def find_commit(self, commit: str | int | datetime) -> CommitInfo:
+        """Return the commit that is named, if it can be read now. Nothing keeps it; `at` does.
+
+        Args:
+            commit: as for `at`.
+
+        Raises:
+            NoSuchBucket, NoSuchCommit, InvalidInput: as `at`.
+        """
+        with self._context.db.reading() as connection:
+            return resolve(connection, self.name, commit_name(commit)).info()
 
     def diff(self, old: str | int | datetime, new: str | int | datetime, *, prefix: str = "") -> Iterator[ObjectChange]:
         """Iterate over what differs between two commits, in key order; `BucketView.diff` compares those of two buckets.
@@ -150,6 +164,7 @@ class BucketPast:
             Conflict: others flushed, or wrote, too much all the time. Nothing was done; repeat the call.
             CorruptionError: a block is missing or damaged; nothing was done.
             StorageError: the database or the blob store failed. Repeat the call.
+            OutcomeUnknown: it is restored, but the commit is not published in the blob store yet: flush the bucket.
             NoSuchBucket: the bucket has gone.
         """
         if key is not None and prefix is not None:

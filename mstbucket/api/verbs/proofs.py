@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
-from mstbucket.files.whole import writing
+from mstbucket.files.whole import written
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.services.blocks.context import Context
@@ -18,7 +18,7 @@ from mstbucket.services.blocks.context import Context
 if TYPE_CHECKING:
     from mstbucket.core.commit_names import commit_name
     from mstbucket.core.statement import KeyQuestion, PageQuestion, Question
-    from mstbucket.index.past import Kept
+    from mstbucket.index.leases import Kept
     from mstbucket.model.looks import Proved, TreePath
     from mstbucket.services.blocks.error_context import error_context
     from mstbucket.services.past import view as views
@@ -70,7 +70,9 @@ class BucketProofs:
             NoSuchCommit: the bucket was never flushed.
             NoSuchKey: bytes of an object are asked for that the commit does not hold.
             InvalidRange: it has no such bytes.
+            InvalidKey: no object can have that key.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
         """
         with self._newest() as (commit, blocks):
             wanted = None
@@ -98,6 +100,7 @@ class BucketProofs:
         Raises:
             NoSuchCommit: the bucket was never flushed.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
+            StorageError: the target cannot be written.
         """
         question = PageQuestion(prefix, delimiter or None, start_after or "", max_keys)
         with self._newest() as (commit, blocks):
@@ -125,7 +128,7 @@ class BucketProofs:
         with self._view(old) as was, self._view(new) as now, error_context(self._context, self.name):
             if was.row.seq >= now.row.seq:  # [PROOF-10]
                 raise InvalidInput(f"commit {was.row.seq} is no earlier one than {now.row.seq}: name the earlier one first")
-            with writing(target) as file:
+            with written(target) as file:
                 return proving.prove_changes(was.blocks, was.row.cid, now.blocks, now.row.cid, file)
 
     @contextmanager
@@ -144,5 +147,5 @@ class BucketProofs:
 def _prove(
     blocks: HeldBlocks, commit: Kept, question: Question, target: str | os.PathLike[str] | BinaryIO
 ) -> Proved:
-    with writing(target) as file:
+    with written(target) as file:
         return proving.prove(blocks, commit.cid, question, file)

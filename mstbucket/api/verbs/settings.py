@@ -10,7 +10,7 @@ from mstbucket.later import later
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
-    from mstbucket.model.settings import StoreSettings, Unflushed
+    from mstbucket.model.settings import StoreSettings, Unflushed, Usage
     from mstbucket.services.upkeep.settings import change
 else:
     change = later("mstbucket.services.upkeep.settings", "change")
@@ -37,9 +37,26 @@ class Settings:
         return change(self._context.db, setting, value)
 
     def settings(self) -> StoreSettings:
-        """Return what is set; None is the default."""
+        """Return the settings of the store, which count for every process that works with it; None is the default.
+
+        Raises:
+            StorageError: the database failed. Repeat the call.
+        """
         return settings.read(self._context.db)
 
     def unflushed(self) -> Unflushed:
-        """Return how much the database has that no commit has, and how old the oldest of it is. It would be lost with it."""
+        """Return how much is in the database and in no commit yet, and the age of the oldest of it.
+
+        With the database it would be lost: `Bucket.flush` brings it into a commit.
+
+        Raises:
+            StorageError: the database failed. Repeat the call.
+        """
         return settings.unflushed(self._context.db)
+
+    def usage(self) -> Usage:
+        """Return what the database takes on the server's disk, and what each bucket holds.
+
+        Every version of every object is counted, so it takes seconds where there are millions. What the blobs take: `space`.
+        """
+        return settings.usage(self._context.db)

@@ -69,6 +69,9 @@ class Upkeep:
         The key is forgotten by the first `reencode` that finds nothing encrypted any more. This object, and whoever has
         the store open, cannot write packs any more (`WrongKey`) until they open it again. Encryption can be switched on
         again when that `reencode` has ended. Repeating the call is harmless, as it is for a store that is not encrypted.
+
+        Raises:
+            StorageError: the database failed. Repeat the call.
         """
         stop_encryption(self._context.db)
 

@@ -1,6 +1,6 @@
 """Proofs that a key has a value in a tree, or is absent from it: the nodes from the root to the key's place.
 
-This makes them; `mstbucket.verify.proof` judges them, and shares no code with this.
+This makes them; `mstbucket.verify.key_path` judges them, and shares no code with this.
 """
 
 from __future__ import annotations

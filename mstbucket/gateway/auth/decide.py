@@ -22,10 +22,15 @@ _EXISTING_TAG: Final = "s3:ExistingObjectTag/"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the holder of a key, whom its policy limits; or anybody, where there is no id."""
+    """Who asks: the holder of a key, whom its policy limits; or anybody, where there is no id.
+
+    Attributes:
+        is_counted: what they send is counted, and bounded ([GW-64]).
+    """
 
     key_id: str | None
     policy: AccessPolicy | None = None
+    is_counted: bool = False
 
     @property
     def is_administrator(self) -> bool:

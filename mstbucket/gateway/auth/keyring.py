@@ -44,7 +44,7 @@ class Keyring:
         if seen is None or seen.key is None:
             raise Refused("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.",
                           AWSAccessKeyId=key_id)  # fmt: skip
-        return Caller(key_id, seen.key.policy)
+        return Caller(key_id, seen.key.policy, seen.key.bytes_max is not None)
 
     def secret_of(self, key_id: str) -> str | None:
         """The secret of a key that may be used now; None where there is none."""

@@ -14,6 +14,7 @@ from mstbucket.errors import InvalidBucketName, InvalidInput, MethodNotAllowed, 
 from mstbucket.gateway.auth.decide import Caller, Wish, allowed
 from mstbucket.gateway.auth.keyring import KNOWN_SECONDS
 from mstbucket.gateway.refusals import Refused
+from mstbucket.gateway.views import Views
 from mstbucket.gateway.wire.request import Request
 from mstbucket.model.access_policy import BucketAccess
 
@@ -24,8 +25,9 @@ _KNOWN_MAX: Final = 10_000
 class Known:
     """What buckets say of access, as this process last saw it; thread-safe."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, views: Views) -> None:
         self._store = store
+        self._views = views
         self._seen: dict[str, tuple[BucketAccess, float]] = {}
         self._lock = threading.Lock()
 
@@ -52,20 +54,29 @@ class Known:
         with self._lock:
             self._seen.pop(bucket, None)
 
-    def tags(self, bucket: str, key: str, version_id: str | None) -> Mapping[str, str]:
-        """The tags of an object; none where there is none."""
-        with suppress(NotFound, InvalidInput, MethodNotAllowed):
-            return self._store.bucket(bucket).get_object_tagging(key, version_id=version_id)
+    def tags(self, bucket: str, key: str, version_id: str | None, commit: str | None) -> Mapping[str, str]:
+        """The tags of an object, now or at a commit; none where there is none."""
+        with suppress(NotFound, InvalidInput, MethodNotAllowed, Refused):
+            handle = self._store.bucket(bucket)
+            if commit is None:
+                return handle.get_object_tagging(key, version_id=version_id)
+            with self._views.open(handle, commit) as held:
+                return held.view.get_object_tagging(key, version_id=version_id)
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What one caller may do by one request."""
+    """What one caller may do by one request.
+
+    Attributes:
+        commit: what names the state that the request reads; None for that of now.
+    """
 
     known: Known
     caller: Caller
     facts: Mapping[str, str]
+    commit: str | None = None
 
     def may(self, action: str, bucket: str, key: str, version_id: str | None = None) -> bool:
         """Whether the caller may do one thing."""
@@ -74,7 +85,7 @@ class Rights:
         if of_bucket is None and own is None:
             return self.caller.is_administrator
         needs_tags = (of_bucket is not None and of_bucket.needs_tags) or (own is not None and own.needs_tags)
-        tags = self.known.tags(bucket, key, version_id) if needs_tags and key else {}
+        tags = self.known.tags(bucket, key, version_id, self.commit) if needs_tags and key else {}
         return allowed(self.caller, of_bucket, Wish(action, bucket, key, self.facts, tags))
 
     def require(self, action: str, bucket: str, key: str, version_id: str | None = None) -> None:

@@ -208,11 +208,11 @@ def _check_time(claim: Claim, now: datetime) -> None:
 
 
 def _check_headers(request: Request, claim: Claim) -> None:
-    """[GW-10] Host and every `x-amz-…` that arrived are signed, but the hash of the body, which is signed by itself."""
+    """[GW-10] Host and every `x-amz-…` and `x-mst-…` that arrived are signed, but for the hash of the body."""
     listed = set(claim.headers)
     if len(listed) != len(claim.headers) or any(name not in request.headers for name in listed):
         raise Refused("AccessDenied", "SignedHeaders names a header twice, or one that did not come.")
-    arrived = {name for name in request.headers if name == "host" or name.startswith("x-amz-")} | {"host"}
+    arrived = {name for name in request.headers if name.startswith(("x-amz-", "x-mst-"))} | {"host"}
     unsigned = sorted(arrived - listed - {"x-amz-content-sha256"})
     if unsigned:
         raise Refused("AccessDenied", "There were headers present in the request which were not signed",

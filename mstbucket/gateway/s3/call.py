@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from mstbucket import Bucket, Store
+from mstbucket import Bucket, BucketView, Store
 from mstbucket.api.digests import check_digests
 from mstbucket.errors import InvalidRequest
 from mstbucket.gateway.auth.keyring import Keyring
 from mstbucket.gateway.auth.rights import Known, Rights
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3 import xml_in
+from mstbucket.gateway.s3.needs import PAST
+from mstbucket.gateway.views import Held, Views
 from mstbucket.gateway.wire.content import CHECKSUM, Content, trailer_names
 from mstbucket.gateway.wire.request import Request
 from mstbucket.limits import LIST_KEYS_MAX, XML_MAX
@@ -34,6 +36,7 @@ class Site:
     encrypts: bool
     known: Known
     keyring: Keyring
+    views: Views
     handles: dict[str, Bucket] = field(default_factory=dict)
 
     def bucket(self, name: str) -> Bucket:
@@ -55,6 +58,7 @@ class Call:
         bucket_name, key: what the path names.
         rights: what who calls may do.
         content: the body.
+        held: the view of a commit, once a handler has read from it.
     """
 
     site: Site
@@ -63,6 +67,7 @@ class Call:
     key: str
     rights: Rights
     content: Content
+    held: Held | None = None
 
     @property
     def store(self) -> Store:
@@ -73,6 +78,16 @@ class Call:
     def bucket(self) -> Bucket:
         """The bucket, which existed at some time."""
         return self.site.bucket(self.bucket_name)
+
+    @property
+    def reading(self) -> Bucket | BucketView:
+        """What a read reads from: the bucket, or its state at the commit that a header names ([GW-34])."""
+        named = self.header(PAST)
+        if named is None:
+            return self.bucket
+        if self.held is None:
+            self.held = self.site.views.open(self.bucket, named)
+        return self.held.view
 
     def require(self, action: str, bucket: str, key: str, version_id: str | None = None) -> None:
         """Raise unless the caller may do one more thing, such as read the source of a copy."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from mstbucket import Bucket, CommitInfo
+from mstbucket import Bucket, BucketView, CommitInfo
 from mstbucket.errors import NoSuchCommit
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3.call import Call
@@ -21,11 +21,17 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-")
 
 
 def get_commit(call: Call) -> Answer:
-    """The newest commit, as JSON. What was written since is not in it."""
-    commit = call.bucket.head_commit()
+    """The newest commit, or the one that is named, as JSON. What was written since is not in it."""
+    return _told(_commit_of(call))
+
+
+def _commit_of(call: Call) -> CommitInfo:
+    """The commit that is asked for: the newest, or the one that a header names ([GW-34])."""
+    reading = call.reading
+    commit = reading.commit if isinstance(reading, BucketView) else reading.head_commit()
     if commit is None:
         raise NoSuchCommit(f"bucket {call.bucket_name!r} has no commit yet: POST ?mst-flush")
-    return _told(commit)
+    return commit
 
 
 def flush(call: Call) -> Answer:
@@ -40,13 +46,13 @@ def _told(commit: CommitInfo) -> Answer:
 
 
 def export(call: Call) -> Answer:
-    """The newest commit and all it reaches as a CAR. `Range: bytes=N-` goes on where an earlier one of it was cut off."""
-    commit = call.bucket.head_commit()
-    if commit is None:
-        raise NoSuchCommit(f"bucket {call.bucket_name!r} has no commit yet: POST ?mst-flush")
+    """The newest commit, or the one that is named, and all it reaches as a CAR. `Range: bytes=N-` goes on where an earlier
+    one of it was cut off.
+    """
+    commit = _commit_of(call)
     expected = call.header("if-match")
     if expected is not None and expected.strip('"') != commit.cid:
-        raise Refused("PreconditionFailed", f"The newest commit is {commit.cid}.")
+        raise Refused("PreconditionFailed", f"The commit is {commit.cid}.")
     said = call.header("range")
     found = None if said is None else _RANGE.fullmatch(said)
     if said is not None and found is None:
@@ -55,20 +61,20 @@ def export(call: Call) -> Answer:
     skip = 0 if found is None else int(found[1])
     if found is not None:
         headers.append(("Content-Range", f"bytes {skip}-*/*"))
-    return Answer(200 if found is None else 206, headers, _Export(call.bucket, skip), unbounded=True)
+    return Answer(200 if found is None else 206, headers, _Export(call.reading, skip), unbounded=True)
 
 
 class _Export:
     """The bytes of an export as they are written: a thread writes into a pipe, which holds 64 KiB."""
 
-    def __init__(self, bucket: Bucket, skip: int) -> None:
+    def __init__(self, bucket: Bucket | BucketView, skip: int) -> None:
         self._skip = skip
         self._error: Exception | None = None
         self._reading, writing = os.pipe()
         self._thread = threading.Thread(target=self._write, args=(bucket, writing), name="export", daemon=True)
         self._thread.start()
 
-    def _write(self, bucket: Bucket, writing: int) -> None:
+    def _write(self, bucket: Bucket | BucketView, writing: int) -> None:
         with open(writing, "wb", buffering=MIB) as file:
             try:
                 bucket.export_car(file)

@@ -15,7 +15,7 @@ def list_objects(call: Call) -> Answer:
     encode = encoding(call)
     prefix, delimiter = call.query("prefix") or "", call.query("delimiter") or None
     marker, most = call.query("marker") or None, call.page("max-keys")
-    page = call.bucket.list_objects_v1(prefix, delimiter=delimiter, marker=marker, max_keys=most)
+    page = call.reading.list_objects_v1(prefix, delimiter=delimiter, marker=marker, max_keys=most)
     return Answer(200, [], document(
         "ListBucketResult",
         element("Name", call.bucket_name),
@@ -36,7 +36,7 @@ def list_objects_v2(call: Call) -> Answer:
     encode = encoding(call)
     prefix, delimiter = call.query("prefix") or "", call.query("delimiter") or None
     token, after, most = call.query("continuation-token"), call.query("start-after") or None, call.page("max-keys")
-    page = call.bucket.list_objects(
+    page = call.reading.list_objects(
         prefix, delimiter=delimiter, start_after=after, continuation_token=token, max_keys=most
     )
     owner = OWNER if call.query("fetch-owner") == "true" else ""
@@ -69,7 +69,7 @@ def list_object_versions(call: Call) -> Answer:
     encode = encoding(call)
     prefix, delimiter, most = call.query("prefix") or "", call.query("delimiter") or None, call.page("max-keys")
     key_marker, id_marker = call.query("key-marker") or None, call.query("version-id-marker") or None
-    page = call.bucket.list_object_versions(
+    page = call.reading.list_object_versions(
         prefix, delimiter=delimiter, key_marker=key_marker, version_id_marker=id_marker, max_keys=most
     )
     next_key = page.next_key_marker

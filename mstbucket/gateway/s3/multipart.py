@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mstbucket import Part
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import ALGORITHMS, Call
+from mstbucket.gateway.s3.limits import check_size, check_type, is_limited, largest, spending
 from mstbucket.gateway.s3.object_headers import described, encrypted, stored_headers, write_conditions
 from mstbucket.gateway.s3.service import OWNER
 from mstbucket.gateway.s3.write import body_of, copy_source
@@ -22,7 +24,7 @@ from mstbucket.gateway.s3.xml_out import (
     quoted,
 )
 from mstbucket.gateway.wire.answer import Answer, Headers
-from mstbucket.limits import COMPLETION_XML_MAX, PART_SIZE_MAX, PARTS_MAX
+from mstbucket.limits import COMPLETION_XML_MAX, OBJECT_SIZE_MAX, PART_SIZE_MAX, PARTS_MAX
 
 _INITIATOR = OWNER.replace("Owner>", "Initiator>")
 
@@ -30,6 +32,7 @@ _INITIATOR = OWNER.replace("Owner>", "Initiator>")
 def create_multipart_upload(call: Call) -> Answer:
     """Begin an upload."""
     algorithm, kind = call.header("x-amz-checksum-algorithm"), call.header("x-amz-checksum-type")
+    check_type(call, call.header("content-type"))
     upload = call.bucket.create_multipart_upload(
         call.key, checksum_algorithm=algorithm, checksum_type=kind, **described(call)
     )
@@ -53,7 +56,8 @@ def _part_number(call: Call) -> int:
 def upload_part(call: Call) -> Answer:
     """Store one part."""
     number = _part_number(call)
-    part = call.bucket.upload_part(call.key, call.query("uploadId") or "", number, **body_of(call, PART_SIZE_MAX))
+    with spending(call, call.content.length):
+        part = call.bucket.upload_part(call.key, call.query("uploadId") or "", number, **body_of(call, PART_SIZE_MAX))
     headers: Headers = [("ETag", quoted(part.etag)), *encrypted(call.site)]
     return Answer(200, headers + [(f"x-amz-checksum-{name}", value) for name, value in part.checksums.items()])
 
@@ -61,18 +65,27 @@ def upload_part(call: Call) -> Answer:
 def upload_part_copy(call: Call) -> Answer:
     """Store bytes of an object of this store as a part."""
     bucket, key, version_id = copy_source(call)
-    if any(name.startswith("x-amz-copy-source-if-") for name in call.request.headers):
-        source = call.site.bucket(bucket)
-        source.head_object(key, version_id=version_id, **_source_conditions(call))
-    part = call.bucket.upload_part_copy(
-        call.key, call.query("uploadId") or "", _part_number(call), key,
-        source_bucket=bucket, source_version_id=version_id, range=call.header("x-amz-copy-source-range"),
-    )  # fmt: skip
+    span, size = call.header("x-amz-copy-source-range"), 0
+    if is_limited(call) or any(name.startswith("x-amz-copy-source-if-") for name in call.request.headers):
+        source = call.site.bucket(bucket).head_object(key, version_id=version_id, **_source_conditions(call))
+        size = _length_of(span, source.size)
+    check_size(call, size)
+    with spending(call, size):
+        part = call.bucket.upload_part_copy(
+            call.key, call.query("uploadId") or "", _part_number(call), key,
+            source_bucket=bucket, source_version_id=version_id, range=span,
+        )  # fmt: skip
     headers = encrypted(call.site)
     if version_id is not None:
         headers.append(("x-amz-copy-source-version-id", version_id))
     when, etag = element("LastModified", moment(part.last_modified)), element("ETag", quoted(part.etag))
     return Answer(200, headers, document("CopyPartResult", when, etag, checksum_elements(part.checksums)))
+
+
+def _length_of(span: str | None, size: int) -> int:
+    """Bytes of a range of a source, as far as it is one: what is none is refused by the library."""
+    found = None if span is None else re.fullmatch(r"bytes=([0-9]{1,19})-([0-9]{1,19})", span)
+    return size if found is None else max(0, int(found[2]) - int(found[1]) + 1)
 
 
 def _source_conditions(call: Call) -> dict[str, Any]:
@@ -199,9 +212,11 @@ def complete_multipart_upload(call: Call) -> Answer:
 
 
 def _check_size(call: Call, upload_id: str, numbers: set[int]) -> None:
-    """Compare the size that a client expects the object to have with that of the parts it names."""
-    said = call.header("x-amz-mp-object-size")
-    if said is None:
+    """Compare the size of the parts that are named with what the bucket takes, and with what the client expects. They are
+    named with their ETags, so none of them is another one in the end.
+    """
+    said, most = call.header("x-amz-mp-object-size"), largest(call)
+    if said is None and most == OBJECT_SIZE_MAX:
         return
     size, marker = 0, 0
     while True:
@@ -210,7 +225,8 @@ def _check_size(call: Call, upload_id: str, numbers: set[int]) -> None:
         if page.next_part_number_marker is None:
             break
         marker = page.next_part_number_marker
-    if said != str(size):
+    check_size(call, size)
+    if said is not None and said != str(size):
         raise Refused("InvalidRequest", f"The parts have {size} bytes together, and x-amz-mp-object-size says {said[:20]}.")
 
 

@@ -12,6 +12,8 @@ _OF_VERSIONS: Final = frozenset(f"s3:{name}" for name in (
     "DeleteObject", "DeleteObjectTagging", "GetObject", "GetObjectAttributes", "GetObjectTagging", "PutObjectAcl",
     "PutObjectTagging",
 ))  # fmt: skip
+#: The header that asks for the state at a commit ([GW-34]).
+PAST: Final = "x-mst-commit"
 #: Rights that a header needs beside that to the operation.
 _OF_HEADERS: Final = (
     ("x-amz-tagging", "s3:PutObjectTagging"),
@@ -24,6 +26,8 @@ _OF_HEADERS: Final = (
 def needed(name: str, action: str, request: Request) -> Iterator[str]:
     """The actions that the caller has to be allowed, for the operation of this name and action."""
     version = request.query.get("versionId")
+    if PAST in request.headers:  # what was there once is an old version, whatever names it
+        version, action = version or PAST, "s3:ListBucketVersions" if action == "s3:ListBucket" else action
     yield of_version(action, version)
     if name == "GetObjectAttributes":
         yield of_version("s3:GetObject", version)

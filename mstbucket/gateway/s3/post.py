@@ -13,6 +13,7 @@ from mstbucket.gateway.auth.rights import Rights
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import Call
+from mstbucket.gateway.s3.limits import check_type, largest, spending
 from mstbucket.gateway.s3.needs import needed
 from mstbucket.gateway.s3.object_headers import KEPT, META, checksum_headers, described, stored_headers
 from mstbucket.gateway.s3.xml_out import document, element, quoted
@@ -33,7 +34,7 @@ def post_object(call: Call) -> Answer:
         raise Refused("InvalidArgument", "Bucket POST must contain a field named 'key'.", ArgumentName="key")
     key = fields["key"].replace("${filename}", form.filename)
     signer = post_policy.signer_of(fields, call.site.keyring.secret_of)
-    form.limit(0, PUT_SIZE_MAX)
+    form.limit(0, largest(call, PUT_SIZE_MAX))
     if signer is not None:
         checked = {**fields, "key": key, "bucket": call.bucket_name}
         span = post_policy.check(fields["policy"], checked, datetime.now(UTC))
@@ -45,8 +46,11 @@ def post_object(call: Call) -> Answer:
     for action in needed("PutObject", "s3:PutObject", request):
         rights.require(action, call.bucket_name, key)
     put = replace(call, request=request, key=key, rights=rights)
+    said = described(put)
+    check_type(put, said["content_type"])
     form.start()
-    result = call.bucket.put_object(key, form.stored(), checksums=put.checksums, **described(put))
+    with spending(put, form.length):
+        result = call.bucket.put_object(key, form.stored(), checksums=put.checksums, **said)
     headers = [*stored_headers(put, result), *checksum_headers(result)]
     return _told(fields, put, headers, quoted(result.etag))
 

@@ -22,7 +22,7 @@ def get_object(call: Call) -> Answer:
     """The object, one version of it, a range of its bytes, or one of its parts."""
     wanted = _wanted(call)
     try:
-        reader = call.bucket.get_object(call.key, range=_range(call), **wanted)
+        reader = call.reading.get_object(call.key, range=_range(call), **wanted)
     except NotModified:
         return _not_modified(call)
     except (NoSuchKey, MethodNotAllowed) as error:
@@ -38,10 +38,10 @@ def head_object(call: Call) -> Answer:
     span = _range(call)
     try:
         if span is None:
-            info = call.bucket.head_object(call.key, **wanted)
+            info = call.reading.head_object(call.key, **wanted)
             start, stop = info.part_range or (0, info.size)
         else:
-            with call.bucket.get_object(call.key, range=span, **wanted) as reader:  # reads no block
+            with call.reading.get_object(call.key, range=span, **wanted) as reader:  # reads no block
                 info, start, stop = reader.info, reader.start, reader.stop
     except NotModified:
         return _not_modified(call)
@@ -57,7 +57,7 @@ def get_object_attributes(call: Call) -> Answer:
     wanted = [name.strip() for name in (call.header("x-amz-object-attributes") or "").split(",")]
     if not all(name in _ATTRIBUTES for name in wanted):
         raise Refused("InvalidArgument", f"x-amz-object-attributes names some of {', '.join(_ATTRIBUTES)}.")
-    info = call.bucket.head_object(call.key, version_id=call.version_id)
+    info = call.reading.head_object(call.key, version_id=call.version_id)
     said = {
         "ETag": element("ETag", info.etag),
         "Checksum": _checksum(info),
@@ -149,7 +149,7 @@ def _marked(call: Call, error: NoSuchKey | MethodNotAllowed) -> Exception:
     if isinstance(error, MethodNotAllowed):
         headers = {"x-amz-delete-marker": "true", "x-amz-version-id": call.version_id or "", "Allow": "DELETE"}
         return Refused("MethodNotAllowed", str(error), headers=headers)
-    newest = next(iter(call.bucket.list_object_versions(call.key, max_keys=1).versions), None)
+    newest = next(iter(call.reading.list_object_versions(call.key, max_keys=1).versions), None)
     if newest is None or newest.key != call.key or not newest.delete_marker:
         return error
     headers = {"x-amz-delete-marker": "true", "x-amz-version-id": newest.version_id}
@@ -158,5 +158,5 @@ def _marked(call: Call, error: NoSuchKey | MethodNotAllowed) -> Exception:
 
 def _not_modified(call: Call) -> Answer:
     """304 with what RFC 9110 wants there."""
-    info = call.bucket.head_object(call.key, version_id=call.version_id)
+    info = call.reading.head_object(call.key, version_id=call.version_id)
     return Answer(304, [("ETag", quoted(info.etag)), ("Last-Modified", http_date(info.last_modified))])

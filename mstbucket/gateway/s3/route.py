@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from mstbucket.gateway.refusals import Refused
+from mstbucket.gateway.s3.needs import PAST
 from mstbucket.gateway.s3.object_headers import META
 from mstbucket.gateway.s3.service import ACCOUNT
 from mstbucket.gateway.s3.table import OPERATIONS, Operation, Scope
@@ -54,6 +55,7 @@ def route(request: Request, scope: Scope) -> Operation:
             needed = {need.partition("=")[0] for need in operation.needs}
             if names <= needed | set(operation.takes):
                 _check_headers(request)
+                _check_past(operation, request)
                 return operation
             names -= needed
             break
@@ -81,10 +83,16 @@ _ORDERED: Final[Mapping[tuple[str, str], list[Operation]]] = {
 }
 
 
+def _check_past(operation: Operation, request: Request) -> None:
+    """[GW-34] Refuse to do to an old state what is done to the present one only."""
+    if PAST in request.headers and not operation.past:
+        raise Refused("InvalidRequest", f"{operation.name} cannot be asked of an earlier commit: {PAST}")
+
+
 def _check_headers(request: Request) -> None:
     """[GW-22] Refuse a header that asks for what there is not."""
     for name, value in request.headers.items():
-        if not name.startswith(("x-amz-", "x-mst-")) or name.startswith(META):
+        if not name.startswith(("x-amz-", "x-mst-")) or name.startswith(META) or name == PAST:
             continue
         if name.startswith("x-amz-grant-") or (name == "x-amz-acl" and value not in _OWNERS):
             raise Refused("AccessControlListNotSupported", "The bucket does not allow ACLs")

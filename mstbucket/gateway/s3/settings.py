@@ -58,7 +58,7 @@ def _version(call: Call) -> Headers:
 
 def get_object_tagging(call: Call) -> Answer:
     """The tags of the object, or of one version."""
-    tags = call.bucket.get_object_tagging(call.key, version_id=call.version_id)
+    tags = call.reading.get_object_tagging(call.key, version_id=call.version_id)
     return Answer(200, _version(call), document("Tagging", tag_set(tags)))
 
 

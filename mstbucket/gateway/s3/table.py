@@ -38,6 +38,7 @@ class Operation:
         takes: parameters that it understands besides.
         header: the header that makes it this one.
         early: its answer may begin before it is done.
+        past: it may be asked of the state at a commit ([GW-34]).
     """
 
     name: str
@@ -49,6 +50,7 @@ class Operation:
     takes: tuple[str, ...] = ()
     header: str | None = None
     early: bool = False
+    past: bool = False
 
 
 _COPY: Final = "x-amz-copy-source"
@@ -111,11 +113,11 @@ _BUCKETS: Final = (
 
 _LISTINGS: Final = (
     Operation("ListObjects", "GET", "bucket", "s3:ListBucket", listing.list_objects,
-              takes=(*_PAGE, "marker", "max-keys", "list-type")),
+              takes=(*_PAGE, "marker", "max-keys", "list-type"), past=True),
     Operation("ListObjectsV2", "GET", "bucket", "s3:ListBucket", listing.list_objects_v2, ("list-type=2",),
-              (*_PAGE, "continuation-token", "start-after", "max-keys", "fetch-owner")),
+              (*_PAGE, "continuation-token", "start-after", "max-keys", "fetch-owner"), past=True),
     Operation("ListObjectVersions", "GET", "bucket", "s3:ListBucketVersions", listing.list_object_versions,
-              ("versions",), (*_PAGE, "key-marker", "version-id-marker", "max-keys")),
+              ("versions",), (*_PAGE, "key-marker", "version-id-marker", "max-keys"), past=True),
     Operation("ListMultipartUploads", "GET", "bucket", "s3:ListBucketMultipartUploads",
               multipart.list_multipart_uploads, ("uploads",), (*_PAGE, "key-marker", "upload-id-marker", "max-uploads")),
     Operation("DeleteObjects", "POST", "bucket", "s3:DeleteObject", write.delete_objects, ("delete",)),
@@ -123,14 +125,14 @@ _LISTINGS: Final = (
 
 _OBJECTS: Final = (
     Operation("PutObject", "PUT", "object", "s3:PutObject", write.put_object),
-    Operation("GetObject", "GET", "object", "s3:GetObject", read.get_object, takes=_READ),
-    Operation("HeadObject", "HEAD", "object", "s3:GetObject", read.head_object, takes=_READ),
+    Operation("GetObject", "GET", "object", "s3:GetObject", read.get_object, takes=_READ, past=True),
+    Operation("HeadObject", "HEAD", "object", "s3:GetObject", read.head_object, takes=_READ, past=True),
     Operation("DeleteObject", "DELETE", "object", "s3:DeleteObject", write.delete_object, takes=_VERSION),
     Operation("CopyObject", "PUT", "object", "s3:PutObject", write.copy_object, header=_COPY),
     Operation("GetObjectAttributes", "GET", "object", "s3:GetObjectAttributes", read.get_object_attributes,
-              ("attributes",), _VERSION),
+              ("attributes",), _VERSION, past=True),
     Operation("GetObjectTagging", "GET", "object", "s3:GetObjectTagging", settings.get_object_tagging, ("tagging",),
-              _VERSION),
+              _VERSION, past=True),
     Operation("PutObjectTagging", "PUT", "object", "s3:PutObjectTagging", settings.put_object_tagging, ("tagging",),
               _VERSION),
     Operation("DeleteObjectTagging", "DELETE", "object", "s3:DeleteObjectTagging", settings.delete_object_tagging,
@@ -159,9 +161,9 @@ _OBJECTS: Final = (
 
 #: What S3 does not have, and its clients do not see.
 EXTENSIONS: Final = (
-    Operation("MstGetCommit", "GET", "bucket", "mst:GetCommit", extensions.get_commit, ("mst-commit",)),
+    Operation("MstGetCommit", "GET", "bucket", "mst:GetCommit", extensions.get_commit, ("mst-commit",), past=True),
     Operation("MstFlush", "POST", "bucket", "mst:Flush", extensions.flush, ("mst-flush",)),
-    Operation("MstExport", "GET", "bucket", "mst:Export", extensions.export, ("mst-export",)),
+    Operation("MstExport", "GET", "bucket", "mst:Export", extensions.export, ("mst-export",), past=True),
 )
 
 #: Of S3, but for browsers: its clients' models do not have it.

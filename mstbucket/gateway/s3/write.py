@@ -6,10 +6,11 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from mstbucket import DeleteResult
-from mstbucket.errors import EntityTooLarge, InvalidInput, MstBucketError
+from mstbucket.errors import InvalidInput, MstBucketError
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import Call
+from mstbucket.gateway.s3.limits import check_size, check_type, is_limited, spending
 from mstbucket.gateway.s3.needs import of_version
 from mstbucket.gateway.s3.object_headers import (
     checksum_headers,
@@ -26,7 +27,9 @@ from mstbucket.limits import DELETE_KEYS_MAX, PUT_SIZE_MAX
 def put_object(call: Call) -> Answer:
     """Store the body under the key; it appears when all of it came and was what the request says of it."""
     said = {**described(call), **write_conditions(call)}
-    result = call.bucket.put_object(call.key, **body_of(call, PUT_SIZE_MAX), **said)
+    check_type(call, said["content_type"])
+    with spending(call, call.content.length):
+        result = call.bucket.put_object(call.key, **body_of(call, PUT_SIZE_MAX), **said)
     return Answer(200, [*stored_headers(call, result), *checksum_headers(result)])
 
 
@@ -35,8 +38,7 @@ def body_of(call: Call, most: int) -> dict[str, Any]:
     length = call.request.headers.get("content-length")
     if length is None and call.content.length == 0 and "x-amz-decoded-content-length" not in call.request.headers:
         raise Refused("MissingContentLength", "You must provide the Content-Length HTTP header.")
-    if call.content.length > most:
-        raise EntityTooLarge("Your proposed upload exceeds the maximum allowed object size.")
+    check_size(call, call.content.length, most)
     before, algorithm, behind = call.checksums, call.checksum_algorithm, call.checksums_behind()
     if call.content.awaited:
         call.store.bucket(call.bucket_name)  # [GW-7] seen before the client is told to send
@@ -84,10 +86,20 @@ def copy_object(call: Call) -> Answer:
         said["tags"] = {}
         _check_tags(call, bucket, key, version_id)
     _check_algorithm(call, bucket, key, version_id)
-    result = call.bucket.copy_object(
-        key, call.key, source_bucket=bucket, source_version_id=version_id, metadata_directive=directive,
-        tagging_directive=tagging, **said, **write_conditions(call), **source_conditions(call),
-    )  # fmt: skip
+    expected = source_conditions(call)
+    size = 0
+    if is_limited(call):
+        source = call.site.bucket(bucket).head_object(key, version_id=version_id)
+        size = source.size
+        check_size(call, size)
+        check_type(call, source.content_type if directive == "COPY" else said["content_type"])
+        if expected["copy_source_if_match"] is None and expected["copy_source_if_unmodified_since"] is None:
+            expected["copy_source_if_match"] = source.etag  # what is copied is what was looked at, as those two see to
+    with spending(call, size):
+        result = call.bucket.copy_object(
+            key, call.key, source_bucket=bucket, source_version_id=version_id, metadata_directive=directive,
+            tagging_directive=tagging, **said, **write_conditions(call), **expected,
+        )  # fmt: skip
     info = call.bucket.head_object(call.key, version_id=result.version_id)
     headers = stored_headers(call, result)
     if version_id is not None:

@@ -10,8 +10,9 @@ from typing import Final
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.wire.body import ArrivingBody
 from mstbucket.gateway.wire.chunked import ChunkedBody, ChunkSigner
+from mstbucket.gateway.wire.gather import Gathered
 from mstbucket.gateway.wire.request import Request
-from mstbucket.limits import KIB, MIB
+from mstbucket.limits import MIB
 from mstbucket.model.streams import Readable
 
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
@@ -22,7 +23,6 @@ CHUNKED: Final = (SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, UNSIGNED_CHUNKS_TRAILER)
 
 HELD_MAX: Final = MIB  # a body up to this is held in one piece: it can be stored in one statement, and stored again
 CHECKSUM: Final = "x-amz-checksum-"
-_PIECE: Final = 256 * KIB
 
 
 class Content:
@@ -71,14 +71,11 @@ class Content:
         """
         if self.length > most:
             raise Refused("MaxMessageLengthExceeded", f"Your request was too big: at most {most} bytes are taken here.")
-        pieces = []
-        while piece := self.read(_PIECE):
-            pieces.append(piece)
-        return b"".join(pieces)
+        return Gathered(self).read(most + 1)  # up to the end, where it is checked
 
     def stored(self) -> bytes | Readable:
-        """What to store: the bytes, where there are few, else this reader."""
-        return self.whole(HELD_MAX) if self.length <= HELD_MAX else self
+        """What to store: the bytes, where there are few, else a reader."""
+        return self.whole(HELD_MAX) if self.length <= HELD_MAX else Gathered(self)
 
     def checksums_behind(self) -> Mapping[str, str]:
         """The checksums that stood behind the body, base64 by algorithm; once it is at its end."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.wire.content import HELD_MAX, Content
+from mstbucket.gateway.wire.gather import Gathered
 from mstbucket.limits import FORM_FIELDS_MAX, KIB
+from mstbucket.model.streams import Readable
 
 _BOUNDARY: Final = re.compile(r'multipart/form-data\s*;.*?boundary=(?:"([^"\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?:;.*)?', re.I)
 _NAME: Final = re.compile(r'form-data\s*;\s*name="([^"\r\n]*)"(?:\s*;\s*filename="([^"\r\n]*)")?\s*', re.I)
@@ -136,11 +137,7 @@ class Form:
         """Look at what was read already: a short file is there."""
         self._find_end()
 
-    def pieces(self) -> Iterator[bytes]:
-        """The file, piece by piece."""
-        while piece := self.read(_PIECE):
-            yield piece
-
-    def stored(self) -> bytes | Form:
-        """What to store: the bytes, where there are few, else this reader."""
-        return b"".join(self.pieces()) if self.length <= HELD_MAX else self
+    def stored(self) -> bytes | Readable:
+        """What to store: the bytes, where there are few, else a reader."""
+        gathered = Gathered(self)
+        return gathered.read(self.length + 1) if self.length <= HELD_MAX else gathered  # up to the end, where it is checked

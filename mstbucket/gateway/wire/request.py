@@ -13,6 +13,7 @@ from mstbucket.gateway.refusals import Refused
 _ONCE: Final = frozenset({
     "host", "authorization", "content-length", "content-md5", "content-type", "expect", "if-match", "range",
     "transfer-encoding", "x-amz-content-sha256", "x-amz-copy-source", "x-amz-date", "x-amz-decoded-content-length",
+    "x-mst-commit",
 })  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def _aes(key: bytes) -> Any:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
-        raise Unsupported("encrypted stores need a library: install mstbucket[crypto]") from error
+        raise Unsupported("encrypted stores need a library: in your clone, run pip install '.[crypto]'") from error
     return AESGCM(key)
 
 

@@ -6,13 +6,14 @@ import threading
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from mstbucket.blobs.base import BlobInfo, BlobStore, whole
+from mstbucket.blobs.base import BlobInfo, BlobStore
 from mstbucket.blobs.names import Kind, framed
-from mstbucket.errors import BrokenFrame, MissingBlock, StorageError, WrongKey
+from mstbucket.errors import BrokenFrame, StorageError, WrongKey
 from mstbucket.limits import MIB
 from mstbucket.packs.frames.codec import Decoder, decoder
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.format import FOOT_SIZE, Frame, Segment, Trailer, decode_trailer, trailer_size
+from mstbucket.packs.ranges import read_range
 
 READ_MAX: Final = 4 * MIB  # stored bytes of neighbouring frames fetched at once, where a medium wants no more
 CACHE: Final = 4 * MIB  # plain bytes of frames that may be asked for again
@@ -129,22 +130,13 @@ class Packs:
         if len(run) == 1:
             # Nothing here holds what was read. With three buffers of 1 MiB at once the allocator would give memory back
             # and fetch it again for every chunk. That takes as long as everything else (bench_frames).
-            return {run[0].number: decode(run[0], self._read(name, start, length))}
-        data = memoryview(self._read(name, start, length))
+            return {run[0].number: decode(run[0], read_range(self._blobs, name, start, length))}
+        data = memoryview(read_range(self._blobs, name, start, length))
         plain: dict[int, bytes] = {}
         for frame in run:
             at = frame.stored_start - start
             plain[frame.number] = decode(frame, data[at : at + frame.stored_length])
         return plain
-
-    def _read(self, name: str, start: int, length: int) -> bytes:
-        try:
-            return whole(self._blobs.get_range(name, start, length), name, start, length)
-        except StorageError:
-            size = self._blobs.head(name).size
-            if size >= start + length:
-                raise
-            raise MissingBlock(f"pack {name} was cut to {size} bytes") from None
 
     def _keep(self, name: str, number: int, plain: bytes) -> None:
         """Keep a frame of which less than half was asked for: the next block asked for may be its neighbour."""

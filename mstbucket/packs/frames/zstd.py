@@ -93,5 +93,5 @@ def _library() -> Any:
     try:
         import zstandard
     except ImportError as error:
-        raise Unsupported("compressed packs need a library: install mstbucket[zstd]") from error
+        raise Unsupported("compressed packs need a library: in your clone, run pip install '.[zstd]'") from error
     return zstandard

@@ -10,7 +10,9 @@ from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, MissingBlock, NoSuchBlob, StorageError
 from mstbucket.index import blocks as rows
 from mstbucket.index import packs
-from mstbucket.packs.read import Location, PackScan, Ranges, checked, following, read_block, read_blocks
+from mstbucket.packs.fetch import Ranges, checked
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, following, read_block, read_blocks
 from mstbucket.packs.streams import read_pack
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.damage import record_damage

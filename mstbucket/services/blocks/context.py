@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,19 @@ from mstbucket.pg.database import Database
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.groups import Groups
 from mstbucket.signing.keys import Signer
+
+
+class Waiting:
+    """A sum of bytes; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.bytes = 0
+
+    def add(self, size: int) -> None:
+        """Add to it; a negative size takes away."""
+        with self._lock:
+            self.bytes += size
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,7 @@ class Context:
         origin: what the store was opened by.
         versioning: the state of versioning that this process last saw, by name of the bucket. It may be out of date.
         groups: the calls of several threads that leave together.
+        waiting: what all calls hold of blocks until the store is asked about them.
     """
 
     db: Database
@@ -52,3 +67,4 @@ class Context:
     origin: Origin = field(default=Origin(None, None), repr=False)
     versioning: dict[str, str | None] = field(default_factory=dict)
     groups: Groups[Any] = field(default_factory=Groups)
+    waiting: Waiting = field(default_factory=Waiting, repr=False)

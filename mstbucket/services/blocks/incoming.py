@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -19,12 +19,13 @@ from mstbucket.index import blocks
 from mstbucket.index.blocks import FoundBlock
 from mstbucket.index.tx import StoreTx
 from mstbucket.limits import CHUNK_SIZE, MIB
-from mstbucket.packs.read import Location
+from mstbucket.packs.plan import Location
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 
 ASK_BYTES: Final = 3 * MIB  # wait before the store is asked; with more, a body is not written as it arrives ([MPU-4])
 ASK_BLOCKS: Final = 4000
+TOGETHER: Final = 24 * MIB  # wait in all calls of a process; beyond it each asks once it has a chunk: most may stand still
 ATTEMPTS: Final = 5  # of a call. Each failed because a block was collected, or found damaged, meanwhile.
 
 _COUNTED: Final = 10_000  # rows per statement, as of a pack's own
@@ -37,7 +38,8 @@ class Incoming:
 
     Nothing happens before the first block, and `record` and `keep` do nothing without one.
 
-    Memory: ASK_BYTES of blocks, or one block more, and some 200 bytes for each block that passed through.
+    Memory: ASK_BYTES of blocks and what one call brings, and some 200 bytes for each block that passed through. All that are
+    under way in a process hold TOGETHER, and less than a chunk each beyond it.
     """
 
     def __init__(self, context: Context) -> None:
@@ -51,15 +53,30 @@ class Incoming:
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
         """Take a block. A block that was taken before changes nothing."""
-        if cid in self._seen:
-            return
-        self._seen.add(cid)
-        self._waiting[cid] = block
-        self._held += len(block)
+        self.add_all({cid: block})
+
+    def add_all(self, new: Mapping[bytes, bytes | memoryview]) -> None:
+        """As `add`, of several blocks, which count as one block more for the memory."""
+        if not self._seen.isdisjoint(new):
+            new = {cid: block for cid, block in new.items() if cid not in self._seen}
+        self._seen.update(new)
+        self._waiting.update(new)
+        self._hold(sum(map(len, new.values())))
         if self._pack is None and self._held >= CHUNK_SIZE:
             self._pack = PackInProgress(self._context)  # [PUT-2] [PUT-11]; for less, one round trip asks and registers
-        if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS:
+        crowded = self._held >= CHUNK_SIZE and self._context.waiting.bytes > TOGETHER
+        if self._held >= ASK_BYTES or len(self._waiting) >= ASK_BLOCKS or crowded:
             self._write_missing()
+
+    def count_on(self, cids: Iterable[bytes]) -> dict[bytes, int]:
+        """Count on those of *cids* that the store has, undamaged; the length of each. None of them is to be added."""
+        asked = [cid for cid in cids if cid not in self._waiting]
+        self._counted.difference_update(asked)  # who asks again has found one damaged
+        self._proven.difference_update(asked)
+        self._seen.difference_update(asked)
+        there = self._count_on(asked) if asked else {}
+        self._seen.update(there)
+        return there
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -141,26 +158,40 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._waiting.clear()
+        self._hold(-self._held)
         if self._pack is not None:
             self._pack.__exit__(kind, error, trace)
 
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._context.waiting.add(size)
+
     def _write_missing(self) -> None:
         """Ask the store which of the waiting blocks it has, and write the others."""
-        waiting, self._waiting, self._held = self._waiting, {}, 0
+        waiting, self._waiting = self._waiting, {}
+        self._hold(-self._held)
         if not waiting:
             return
+        there = self._count_on(list(waiting))
+        assert self._pack is not None
+        self._pack.add_all({cid: block for cid, block in waiting.items() if cid not in there} if there else waiting)
+
+    def _count_on(self, cids: list[bytes]) -> dict[bytes, int]:
         suspect: dict[bytes, Location] = {}
-        for one in self._find(list(waiting)):
+        there: dict[bytes, int] = {}
+        for one in self._find(cids):
+            there[one.cid] = one.length
             if one.damaged:
                 suspect[one.cid] = _location(one)
             else:
                 self._counted.add(one.cid)
         if suspect:  # [PUT-13]
-            self._proven |= self._context.blocks.sound(suspect)
-        assert self._pack is not None
-        for cid, block in waiting.items():
-            if cid not in self._counted and cid not in self._proven:
-                self._pack.add(cid, block)
+            sound = self._context.blocks.sound(suspect)
+            self._proven |= sound
+            for cid in suspect.keys() - sound:
+                del there[cid]
+        return there
 
     def _find(self, cids: list[bytes]) -> list[FoundBlock]:
         """Those of `cids` that are in packs, none of them stale."""

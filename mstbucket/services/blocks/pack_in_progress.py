@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import CID_SIZE, raw_cid
@@ -45,15 +45,26 @@ class PackInProgress(RegisteredPack):
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
         """Append a block, unless this pack holds it already."""
-        if cid in self.cids:
+        self.add_all({cid: block})
+
+    def add_all(self, blocks: Mapping[bytes, bytes | memoryview]) -> None:
+        """Append those of the blocks that this pack does not hold already, in their order."""
+        new = {cid: block for cid, block in blocks.items() if cid not in self.cids}
+        if not new:
             return
         if self._pack is None:
             self._pack = PackWriter(self.writer(), PACK_ROOT)
             self._root_at = self._pack.add(PACK_ROOT, b"")  # [PACK-2]; it has a row only if somebody stores the empty block
-        self.cids.add(cid)
-        self._order.append(cid)
-        self._offsets.append(self._root_at if cid == PACK_ROOT else self._pack.add(cid, block))
-        self._lengths.append(len(block))
+        self.cids.update(new)
+        if PACK_ROOT in new:
+            self._note((PACK_ROOT,), (self._root_at,), (0,))
+            del new[PACK_ROOT]
+        self._note(new, self._pack.add_all(new.items()), map(len, new.values()))
+
+    def _note(self, cids: Iterable[bytes], offsets: Iterable[int], lengths: Iterable[int]) -> None:
+        self._order.extend(cids)
+        self._offsets.extend(offsets)
+        self._lengths.extend(lengths)
 
     def seal(self) -> None:
         """Make the pack durable and complete; nothing can be added afterwards. Without a block there is nothing to do."""

@@ -6,24 +6,23 @@ blocks are in a pack that was hashed as it was written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import BinaryIO, Final
 
 from mstbucket.blobs.names import KEYS, REFS, is_key, parse_ref, parse_secret_ref
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError, WrongKey
-from mstbucket.index import scrubbed, sweep
+from mstbucket.index import check_rows, scrubbed
+from mstbucket.index.check_rows import PackRow
 from mstbucket.index.damage import clear_damaged
 from mstbucket.index.rules import damaged_bodies
-from mstbucket.index.sweep import PackRow
 from mstbucket.limits import FINDINGS_MAX
 from mstbucket.packs.frames.data_keys import read_key
 from mstbucket.packs.frames.format import unpack_lengths
 from mstbucket.packs.frames.read import Packs, TrailerIndex, read_trailer
-from mstbucket.packs.streams import read_pack
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part
+from mstbucket.services.tree.refs import read_ref
 from mstbucket.spill.seen import Seen
 
 _BATCH: Final = 10_000  # places of blocks asked for at once
@@ -81,7 +80,7 @@ def _read(context: Context, pack: PackRow, stream: BinaryIO) -> tuple[int, list[
     batch: list[tuple[CID, int, int]] = []
 
     def compare() -> int:
-        places = sweep.places_in(context.db, pack.id, [cid for cid, _, _ in batch])
+        places = check_rows.places_in(context.db, pack.id, [cid for cid, _, _ in batch])
         for cid, offset, length in batch:
             place = places.get(cid)
             if place is not None and place != (offset, length) and len(wrong) < FINDINGS_MAX:
@@ -96,7 +95,7 @@ def _read(context: Context, pack: PackRow, stream: BinaryIO) -> tuple[int, list[
             found += compare()
     found += compare() if batch else 0
     if wrong:  # a pack of another name may have taken the place of this one
-        now = sweep.pack_named(context.db, pack.name)
+        now = check_rows.pack_named(context.db, pack.name)
         if now is None or now.id != pack.id or now.state != "ready":
             wrong.clear()
     return found, wrong
@@ -113,8 +112,8 @@ def _find_elsewhere(context: Context, part: Part, pack: PackRow) -> None:
 
         if context.blocks.of_pack(pack.name, read) is None:
             return
-        stray = [cid for cid in sweep.blocks_of_pack(context.db, pack.id) if cid not in inside][:FINDINGS_MAX]
-    now = sweep.pack_named(context.db, pack.name)
+        stray = [cid for cid in check_rows.blocks_of_pack(context.db, pack.id) if cid not in inside][:FINDINGS_MAX]
+    now = check_rows.pack_named(context.db, pack.name)
     if now is None or now.id != pack.id or now.state != "ready":
         return
     for cid in stray:
@@ -126,7 +125,7 @@ def _damaged(context: Context, part: Part, pack: PackRow, error: Exception) -> N
     """Tell which blocks of a damaged pack cannot be read any more; of a pack that is gone the level before has told."""
     if not isinstance(error, NoSuchBlob):
         part.add("data.pack", f"pack {pack.name}: {error}", blob=pack.name)
-    for cid in sweep.blocks_of_pack(context.db, pack.id):
+    for cid in check_rows.blocks_of_pack(context.db, pack.id):
         try:
             context.blocks.get(cid)
         except (CorruptionError, FormatError, StorageError) as lost:
@@ -138,7 +137,7 @@ def _damaged(context: Context, part: Part, pack: PackRow, error: Exception) -> N
 
 def _check_frames(context: Context, part: Part, pack: PackRow) -> None:
     """Compare the frames of a pack in the index with the trailer in the blob, by which a lost database is made again."""
-    rows = sweep.frames_of(context.db, pack.id)
+    rows = check_rows.frames_of(context.db, pack.id)
     try:
         trailer = read_trailer(context.blobs, pack.name, context.encoding.key)
     except (CorruptionError, FormatError) as error:
@@ -160,7 +159,7 @@ def _check_frames(context: Context, part: Part, pack: PackRow) -> None:
         if said != [(entry.stored_length, entry.length) for entry in trailer.entries] or plain != pack.plain:
             raise BrokenFrame("the index has other frames than the blob")
     except BrokenFrame as error:
-        now = sweep.pack_named(context.db, pack.name)
+        now = check_rows.pack_named(context.db, pack.name)
         if now is not None and now.id == pack.id and now.state == "ready":
             part.add("data.frames", f"pack {pack.name}: {error}", blob=pack.name)
 
@@ -170,11 +169,10 @@ def check_small(context: Context) -> Part:
     part = Part()
     packs = Packs(context.blobs, TrailerIndex(context.blobs, context.encoding.key), context.encoding.key)
     for info in context.blobs.list(REFS):
-        ref = parse_ref(info.name)
-        if ref is None and parse_secret_ref(info.name) is None:
+        if parse_ref(info.name) is None and parse_secret_ref(info.name) is None:
             continue
         try:
-            _read_ref(packs, info.name, None if ref is None else ref[2])
+            read_ref(packs, context.encoding.key, info.name)
         except NoSuchBlob:
             continue
         except (CorruptionError, FormatError, WrongKey) as error:
@@ -190,16 +188,3 @@ def check_small(context: Context) -> Part:
         except (CorruptionError, FormatError) as error:
             part.add("data.key", f"{info.name}: {error}", blob=info.name)
     return part
-
-
-def _read_ref(packs: Packs, name: str, commit: str | None) -> None:
-    def read(stream: BinaryIO) -> Sequence[CID]:
-        reader = CarReader(stream)
-        held = [cid for cid, _, _ in reader]
-        if held != [reader.root] or (commit is not None and to_text(reader.root) != commit):
-            raise BrokenFrame(f"it does not hold the commit that its name tells, but {to_text(reader.root)}")
-        return held
-
-    read_pack(packs, name, read)
-
-

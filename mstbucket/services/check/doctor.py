@@ -65,7 +65,7 @@ def judge_server(state: ServerState) -> Iterator[Examined]:
     yield _said("max_connections", "ok" if enough else "warn", str(state.max_connections),
                 f"one process takes up to 16: set at least {CONNECTIONS_MIN}")  # fmt: skip
     same = state.schema == state.schema_known
-    yield _said("schema", "ok" if same else "warn", f"{state.schema} migrations, and {state.schema_known} are known here",
+    yield _said("schema", "ok" if same else "warn", f"migration {state.schema}, and here {state.schema_known} is the newest",
                 "run 'mstbucket store migrate', or use the newer program")  # fmt: skip
     yield _said("damaged packs", "ok" if not state.damaged else "bad", str(state.damaged),
                 "run 'mstbucket check --level data', then 'mstbucket repair blocks FROM'")  # fmt: skip

@@ -1,15 +1,20 @@
-"""What commits and changed rows reach, block by block, in no particular order; what cannot be had is told ([CHECK-5])."""
+"""What commits and changed rows reach, block by block, in no particular order; what cannot be had is told ([CHECK-5]).
+
+A collection marks too (`collection.mark`). It trusts what it reads, since a wrong block would only keep too much or end it.
+Here every block is judged at its place, and each that is wrong is told with the way to it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from types import TracebackType
+from typing import Final, NamedTuple, Self
 
 from mstbucket.core.cid import CID, RAW, codec, to_text
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import CorruptionError, FormatError, InvalidBlock
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part, Trail, shown_key
@@ -46,7 +51,7 @@ class Reached(NamedTuple):
 
 
 class Marker:
-    """Walks what the roots of one bucket reach, each block once.
+    """Walks what the roots of one bucket reach, each block once. A context manager.
 
     Args:
         part: what cannot be had goes there.
@@ -58,20 +63,27 @@ class Marker:
         context: Context,
         part: Part,
         bucket: str,
-        seen: Seen,
         targets: frozenset[CID] = frozenset(),
         found: Callable[[Reached, CID | None], object] | None = None,
     ) -> None:
         self._context = context
         self._part = part
         self._bucket = bucket
-        self._seen = seen
+        self._seen = Seen()
         self._targets = targets
         self._found = found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._seen.close()
 
     def tree(self, commit: CID, root: CID, versions: bool, is_kept: Callable[[], bool]) -> None:
         """Walk one of the two trees of a commit. Stops without a word where the commit is given up meanwhile."""
         check_node_cid(root)
+        if not is_kept():
+            return
         start = Reached(root, (root, None, b"", None), None, None, None, ((None, commit), root), versions)
         self._walk(start, commit, is_kept)
 
@@ -80,6 +92,13 @@ class Marker:
         self._walk(Reached(cid, None, size, body_height(size), key, (None, cid), False), None, is_kept)
 
     def _walk(self, start: Reached, commit: CID | None, is_kept: Callable[[], bool]) -> None:
+        if not self._walk_all(start, commit, is_kept):
+            # Some blocks were seen, and what they reach was not. Another commit may reach it too.
+            self._seen.close()
+            self._seen = Seen()
+
+    def _walk_all(self, start: Reached, commit: CID | None, is_kept: Callable[[], bool]) -> bool:
+        """Walk to the end; False where the root was given up meanwhile."""
         pending = [start]
         while pending:
             batch = pending[-_BATCH:] if len(pending) < _PENDING_MAX else pending[-1:]
@@ -92,7 +111,7 @@ class Marker:
                         self._found(one, commit)
             chunks = [one for one in fresh if codec(one.cid) == RAW]
             if not self._chunks(chunks, commit, is_kept):
-                return
+                return False
             inner = [one for one in fresh if codec(one.cid) != RAW]
             good, bad = fetch(self._context.blocks, [one.cid for one in inner])
             for one in inner:
@@ -104,8 +123,9 @@ class Marker:
                         error = wrong
                 if error is not None:
                     if not is_kept():
-                        return
+                        return False
                     self._lost(one, commit, error)
+        return True
 
     def _below(self, one: Reached, block: bytes) -> Iterator[Reached]:
         """What a block links to, which is right at its place; the block is read whole before the first is given."""
@@ -134,7 +154,7 @@ class Marker:
         """Look for the rows of chunks, whose bytes are not read; False where their root was given up."""
         if not chunks or self._found is not None:
             return True
-        lengths = sweep.lengths(self._context.db, [one.cid for one in chunks])
+        lengths = check_rows.lengths(self._context.db, [one.cid for one in chunks])
         for one in chunks:
             length = lengths.get(one.cid)
             if length == one.size and one.height == 0:
@@ -152,7 +172,7 @@ class Marker:
         if self._found is not None:
             return
         kind = kind_of(error)
-        if kind == "lost" and one.cid not in sweep.lengths(self._context.db, [one.cid]):
+        if kind == "lost" and one.cid not in check_rows.lengths(self._context.db, [one.cid]):
             kind = "unknown"
         self._tell(f"presence.block-{kind}", str(error), one, commit)
 
@@ -170,19 +190,17 @@ def _role(one: Reached) -> bytes:
 def mark_bucket(context: Context, number: int, bucket: str) -> Part:
     """Look at everything that the kept commits and the changed rows of a bucket reach."""
     part = Part()
-    with Seen() as seen:
-        walk_bucket(context, number, Marker(context, part, bucket, seen), part, bucket)
+    with Marker(context, part, bucket) as marker:
+        walk_bucket(context, number, marker, part, bucket)
     return part
 
 
 def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None, bucket: str) -> None:
     """Give every root of a bucket to a marker: the kept commits, newest first, then the changed bodies."""
-
-
     db = context.db
-    for kept in sweep.kept_commits(db, number):
+    for kept in check_rows.kept_commits(db, number):
         def is_kept(cid: CID = kept.cid) -> bool:
-            return sweep.is_kept(db, number, cid)
+            return check_rows.is_kept(db, number, cid)
 
         if part is not None:
             part.counts["commits"] += 1
@@ -190,9 +208,9 @@ def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None
         marker.tree(kept.cid, kept.tree, False, is_kept)
         if kept.versions is not None:
             marker.tree(kept.cid, kept.versions, True, is_kept)
-    for body in sweep.changed_bodies(db, number):
-        def has_body(body: sweep.Body = body) -> bool:
-            return sweep.has_body(db, number, body)
+    for body in check_rows.changed_bodies(db, number):
+        def has_body(body: check_rows.Body = body) -> bool:
+            return check_rows.has_body(db, number, body)
 
         key = f"{body.key}@{body.seq}" if body.seq else body.key
         marker.body(body.content, body.size, key, has_body)
@@ -201,17 +219,16 @@ def walk_bucket(context: Context, number: int, marker: Marker, part: Part | None
 def trace(context: Context, targets: frozenset[CID]) -> dict[CID, tuple[str, CID | None, str | None, Trail]]:
     """How blocks are reached: bucket, commit, key, way. One that nothing leads to is not in it."""
     ways: dict[CID, tuple[str, CID | None, str | None, Trail]] = {}
-    for number, bucket in sweep.buckets(context.db):
+    for number, bucket in check_rows.buckets(context.db):
         if len(ways) == len(targets):
             break
 
         def found(one: Reached, commit: CID | None, bucket: str = bucket) -> None:
             ways.setdefault(one.cid, (bucket, commit, one.key, one.trail))
 
-        with Seen() as seen:
-            marker = Marker(context, Part(), bucket, seen, targets, found)
+        with Marker(context, Part(), bucket, targets, found) as marker:
             walk_bucket(context, number, marker, None, bucket)
-            for kept in sweep.kept_commits(context.db, number):
+            for kept in check_rows.kept_commits(context.db, number):
                 if kept.cid in targets:
                     ways.setdefault(kept.cid, (bucket, kept.cid, None, (None, kept.cid)))
     return ways

@@ -14,8 +14,8 @@ from mstbucket.blobs.identity import read_identity
 from mstbucket.blobs.names import KEYS, PACKS, REFS, STORE, is_key, is_pack, parse_ref, parse_secret_ref
 from mstbucket.core.cid import to_text
 from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob
-from mstbucket.index import encoding, sweep
-from mstbucket.index.sweep import PackRow
+from mstbucket.index import check_rows, encoding
+from mstbucket.index.check_rows import PackRow
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part
 from mstbucket.services.tree.publish import ref_blob
@@ -79,7 +79,7 @@ def _check_packs(context: Context, part: Part) -> None:
 
 def _rows(context: Context) -> Iterator[PackRow]:
     after = ""
-    while page := sweep.packs_behind(context.db, after, _PAGE):
+    while page := check_rows.packs_behind(context.db, after, _PAGE):
         yield from page
         after = page[-1].name
 
@@ -88,7 +88,7 @@ def _check_row(context: Context, part: Part, row: PackRow, size: int | None) -> 
     if row.state != "ready" or size == row.size:
         return
     info = _head(context.blobs, row.name)  # a listing may be older than the row
-    now = sweep.pack_named(context.db, row.name)
+    now = check_rows.pack_named(context.db, row.name)
     if now is None or now.state != "ready":
         return
     if info is None:
@@ -100,7 +100,7 @@ def _check_row(context: Context, part: Part, row: PackRow, size: int | None) -> 
 
 def _check_unknown(context: Context, part: Part, name: str) -> None:
     """[PUT-2] A row comes before its blob, and [STO-4] goes after it: so the row is asked for first, then the blob."""
-    if sweep.pack_named(context.db, name) is None and _head(context.blobs, name) is not None:
+    if check_rows.pack_named(context.db, name) is None and _head(context.blobs, name) is not None:
         said = f"no row knows pack {name}: no object needs it, and nobody will remove it"
         part.add("presence.blob-unknown", said, blob=name)
 
@@ -108,7 +108,7 @@ def _check_unknown(context: Context, part: Part, name: str) -> None:
 def _check_refs(context: Context, part: Part) -> None:
     listed: set[str] = set()
     of: str | None = None
-    for bucket, identity, seq, cid in sweep.newest_published(context.db, REFS_KEPT):
+    for bucket, identity, seq, cid in check_rows.newest_published(context.db, REFS_KEPT):
         if identity != of:
             of, listed = identity, set()
             for info in context.blobs.list(f"{REFS}{identity}/"):
@@ -117,8 +117,8 @@ def _check_refs(context: Context, part: Part) -> None:
         names = set(_names(context, identity, seq, cid))
         if names & listed or any(_head(context.blobs, name) is not None for name in names):
             continue
-        newest = sweep.newest_number(context.db, identity)
-        if newest is not None and newest - REFS_KEPT < seq and sweep.is_published(context.db, identity, seq, cid):
+        newest = check_rows.newest_number(context.db, identity)
+        if newest is not None and newest - REFS_KEPT < seq and check_rows.is_published(context.db, identity, seq, cid):
             part.add("presence.ref-lost", f"commit {seq}, {to_text(cid)}, is not published any more", bucket=bucket,
                      commit=cid, blob=min(names))  # fmt: skip
 
@@ -133,7 +133,8 @@ def _names(context: Context, identity: str, seq: int, cid: bytes) -> Iterator[st
 
 def _check_ahead(context: Context, part: Part, identity: str, listed: set[str]) -> None:
     """A ref above every commit: the database is older than the blobs, as one that was restored from a copy is."""
-    newest = sweep.newest_number(context.db, identity)  # after the listing: [FLUSH-9] a commit is published when it stands
+    # After the listing: [FLUSH-9] a commit is published when it stands.
+    newest = check_rows.newest_number(context.db, identity)
     for name in listed:
         ref = parse_ref(name) or parse_secret_ref(name)
         if ref is not None and newest is not None and ref[1] > newest:

@@ -15,9 +15,9 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchBucket, NoSuchCommit, StorageError
-from mstbucket.index import sweep
-from mstbucket.index.past import Kept
-from mstbucket.index.sweep import KeptRow, Pair
+from mstbucket.index import check_rows
+from mstbucket.index.check_rows import KeptRow, Pair
+from mstbucket.index.leases import Kept
 from mstbucket.pg.database import Database
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part
@@ -32,8 +32,8 @@ _ABSENT, _CLEAN, _DIRTY = 0, 1, 2  # no manifest, and dirty; a manifest; a manif
 def check_proof(context: Context, number: int, bucket: str) -> Part:
     """Prove that the rows of a bucket are its manifests, and that these give its commit."""
     part = Part()
-    _check_rows(context.db, part, bucket, number, sweep.objects_page)
-    _check_rows(context.db, part, bucket, number, sweep.versions_page)
+    _check_rows(context.db, part, bucket, number, check_rows.objects_page)
+    _check_rows(context.db, part, bucket, number, check_rows.versions_page)
     _check_commit(context, part, number, bucket)
     return part
 
@@ -102,7 +102,7 @@ def _prove_commit(part: Part, db: Database, held: Kept, blocks: HeldBlocks) -> b
     bucket, head = held.name, held.cid
     objects, versions = _Aside(), _Aside()
     try:
-        now = sweep.read_state(
+        now = check_rows.read_state(
             db, held.bucket, lambda pair: objects.put(pair.key.encode(), pair),
             lambda pair: versions.put(version_key(pair.key.encode(), pair.seq), pair),
         )  # fmt: skip

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, from_text, to_text
 from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NotFound
 from mstbucket.files.whole import failed, reading
-from mstbucket.index import repairs, sweep
+from mstbucket.index import check_rows, repairs
 from mstbucket.index.damage import damaged_names, doom_healed
 from mstbucket.index.rules import broken
 from mstbucket.index.tx import enter_store
@@ -158,14 +158,13 @@ def repair_blocks(context: Context, finder: BlockFinder) -> RepairReport:
 
 def _empty(context: Context, name: str) -> None:
     """Lead the rows of a damaged pack to copies of its blocks, those that can be read: without rows the pack can go."""
-    pack = sweep.pack_named(context.db, name)
+    pack = check_rows.pack_named(context.db, name)
     if pack is not None:
         _write(context, _sound_of(context, pack.id))
 
 
 def _sound_of(context: Context, pack: int) -> Iterator[tuple[CID, bytes]]:
-    blocks = sweep.blocks_of_pack(context.db, pack)
-    while batch := list(islice(blocks, _BATCH)):
+    for batch in in_batches(check_rows.blocks_of_pack(context.db, pack), _BATCH):
         good, _ = fetch(context.blocks, batch)
         yield from good.items()
 
@@ -179,11 +178,11 @@ def unreadable(context: Context) -> set[CID]:
     blobs = check_blobs(context)
     names = {one.blob for one in blobs.findings if one.code in ("presence.pack-lost", "presence.pack-size")}
     for name in sorted({name for name in names if name is not None} | set(damaged_names(context.db))):
-        pack = sweep.pack_named(context.db, name)
+        pack = check_rows.pack_named(context.db, name)
         if pack is not None:
             wanted |= _unreadable_of(context, pack.id, WANTED_MAX - len(wanted))
     parts = [check_bodies(context)]
-    for number, bucket in sweep.buckets(context.db):
+    for number, bucket in check_rows.buckets(context.db):
         parts += [check_trees(context, number, bucket), mark_bucket(context, number, bucket)]
     for code in _BODIES:
         part = Part()
@@ -198,21 +197,11 @@ def unreadable(context: Context) -> set[CID]:
 
 def _unreadable_of(context: Context, pack: int, limit: int) -> set[CID]:
     bad: set[CID] = set()
-    batch: list[CID] = []
-
-    def look() -> None:
+    for batch in in_batches(check_rows.blocks_of_pack(context.db, pack), _BATCH):
         _, failures = fetch(context.blocks, batch)  # which records the damage
         bad.update(failures)
-        batch.clear()
-
-    for cid in sweep.blocks_of_pack(context.db, pack):
-        batch.append(cid)
-        if len(batch) >= _BATCH:
-            look()
-            if len(bad) >= limit:
-                return bad
-    if batch:
-        look()
+        if len(bad) >= limit:
+            break
     return bad
 
 

@@ -11,14 +11,15 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, dag_cbor_cid
 from mstbucket.core.keys import split_version_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import CommitMoved, InvalidInput, NoSuchCommit
-from mstbucket.index import repairs, sweep
+from mstbucket.index import check_rows, repairs
+from mstbucket.index.check_rows import KeptRow
 from mstbucket.index.commits import read_head
-from mstbucket.index.sweep import KeptRow
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import FINDINGS_MAX
 from mstbucket.model.repairs import Loss, RepairReport
@@ -75,8 +76,7 @@ def _repair(
     if lost and not accept_loss:
         return RepairReport(False, 0, lost)
     repaired = 0
-    wrong = _differences(context, number, tree, versions)
-    while page := list(islice(wrong, _PAGE)):
+    for page in in_batches(_differences(context, number, tree, versions), _PAGE):
         blocks = context.blocks.get_many([one.cid for one in page if one.cid is not None])
         made = {cid: manifests.decode(block) for cid, block in blocks.items()}
         with context.db.transaction() as connection:
@@ -140,7 +140,7 @@ def _version_places(entries: Iterable[tuple[bytes, CID]]) -> Iterator[tuple[Plac
 
 
 def _all_rows(context: Context, number: int, *, versions: bool) -> Iterator[KeptRow]:
-    page_of = sweep.versions_page if versions else sweep.objects_page
+    page_of = check_rows.versions_page if versions else check_rows.objects_page
     after = ("", 0)
     while page := page_of(context.db, number, after, _PAGE):
         yield from page

@@ -9,7 +9,7 @@ from mstbucket.core.cid import CID, RAW, codec, to_text
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import CorruptionError, FormatError
-from mstbucket.index import repairs, sweep
+from mstbucket.index import check_rows, repairs
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.tx import enter
 from mstbucket.limits import FINDINGS_MAX
@@ -20,7 +20,6 @@ from mstbucket.services.check.marking import Marker
 from mstbucket.services.check.nodes import fetch
 from mstbucket.services.check.repair_blocks import unreadable
 from mstbucket.services.check.trees import read_commit
-from mstbucket.spill.seen import Seen
 
 _PAGE: Final = 500
 
@@ -68,14 +67,14 @@ def repair_lost(context: Context, bucket: str, accept_loss: bool) -> RepairRepor
 
 def _gone(context: Context, number: int, bad: set[CID]) -> Iterator[_Gone]:
     whole = _Bodies(context, bad)
-    for page_of in (sweep.versions_page, sweep.objects_page):
+    for page_of in (check_rows.versions_page, check_rows.objects_page):
         after = ("", 0)
         while page := page_of(context.db, number, after, _PAGE):
             after = (page[-1].key, page[-1].seq)
             for row in page:
                 content, size = row.manifest.content, row.manifest.size
                 if content is not None and size is not None and not whole.is_whole(content, size):
-                    yield _Gone(row.key, row.seq if page_of is sweep.versions_page else None, content)
+                    yield _Gone(row.key, row.seq if page_of is check_rows.versions_page else None, content)
 
 
 class _Bodies:
@@ -92,7 +91,7 @@ class _Bodies:
             if any(cid in self._bad for cid, _, _ in batch):
                 return False
             chunks = [cid for cid, _, _ in batch if codec(cid) == RAW]
-            if len(sweep.lengths(self._context.db, chunks)) != len(set(chunks)):
+            if len(check_rows.lengths(self._context.db, chunks)) != len(set(chunks)):
                 return False
             inner = [one for one in batch if codec(one[0]) != RAW]
             good, failures = fetch(self._context.blocks, [cid for cid, _, _ in inner])
@@ -109,25 +108,24 @@ class _Bodies:
         return True
 
 
-def _unreadable_commits(context: Context, number: int, bucket: str, bad: set[CID]) -> Iterator[sweep.KeptCommit]:
+def _unreadable_commits(context: Context, number: int, bucket: str, bad: set[CID]) -> Iterator[check_rows.KeptCommit]:
     """Commits before the newest that reach what cannot be read."""
     newest = None
-    for kept in sweep.kept_commits(context.db, number):
+    for kept in check_rows.kept_commits(context.db, number):
         newest = kept.seq if newest is None else newest
         if kept.seq != newest and not _is_readable(context, number, bucket, kept, frozenset(bad)):
             yield kept
 
 
-def _is_readable(context: Context, number: int, bucket: str, kept: sweep.KeptCommit, bad: frozenset[CID]) -> bool:
+def _is_readable(context: Context, number: int, bucket: str, kept: check_rows.KeptCommit, bad: frozenset[CID]) -> bool:
     part = Part()
     if read_commit(context, part, "presence", number, bucket, None, kept) is None:
         return False
     met: list[CID] = []
     roots = [(kept.tree, False)] + ([] if kept.versions is None else [(kept.versions, True)])
     for root, versions in roots:
-        with Seen() as seen:
-            Marker(context, part, bucket, seen).tree(kept.cid, root, versions, lambda: True)
-        with Seen() as seen:
-            looking = Marker(context, part, bucket, seen, bad, lambda one, _: met.append(one.cid))
-            looking.tree(kept.cid, root, versions, lambda: True)
+        with Marker(context, part, bucket) as marker:
+            marker.tree(kept.cid, root, versions, lambda: True)
+        with Marker(context, part, bucket, bad, lambda one, _: met.append(one.cid)) as marker:
+            marker.tree(kept.cid, root, versions, lambda: True)
     return not met and not any(one.code.startswith("presence.block") for one in part.findings)

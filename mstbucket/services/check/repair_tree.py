@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, CID_SIZE, dag_cbor_cid, to_text
 from mstbucket.core.keys import split_version_key, version_key
 from mstbucket.core.mst.build import build
@@ -25,7 +26,7 @@ from mstbucket.model.repairs import Loss, RepairReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import shown_key
 from mstbucket.services.check.nodes import Hole, fetch, in_order
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.staged_blocks import Staged
 
@@ -53,7 +54,7 @@ def repair_tree(context: Context, bucket: str, accept_loss: bool) -> RepairRepor
                 raise
             continue
         if report.applied:
-            publish_refs(context, bucket)
+            publish_made(context, bucket, f"the tree of bucket {bucket!r} is made")
         return report
     raise AssertionError("the last attempt returns or raises")
 
@@ -162,13 +163,7 @@ def _lost(context: Context, head: Head, root: CID | None, aside: _Aside, key_max
 def _look_at_manifests(context: Context, asides: tuple[_Aside, ...]) -> None:
     """Read the manifests that are in the store, so that the packs which have lost one are recorded as damaged ([PUT-13])."""
     for aside in asides:
-        batch: list[CID] = []
-        for _, cid in aside.pairs():
-            batch.append(cid)
-            if len(batch) >= _BATCH:
-                fetch(context.blocks, batch)
-                batch.clear()
-        if batch:
+        for batch in in_batches((cid for _, cid in aside.pairs()), _BATCH):
             fetch(context.blocks, batch)
 
 
@@ -215,7 +210,7 @@ def _switch(
     """Move the commit, as a flush does ([FLUSH-5] to [FLUSH-7])."""
     with context.db.transaction() as connection:
         tx = enter(connection, head.name)
-        if tx.bucket != head.bucket or not commit_rows.advance(tx, head, cid):
+        if tx.bucket != head.bucket or not commit_rows.advance(tx, head, cid, commit.seq):
             raise CommitMoved(f"somebody else flushed bucket {head.name!r} meanwhile")
         commit_rows.insert(tx, cid, commit, whole=True)
         staged.withdraw(tx)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import CID, from_text, to_text
 from mstbucket.errors import InvalidInput, MstBucketError, StorageError
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
+from mstbucket.index.check_rows import PackRow
 from mstbucket.index.rules import RULES, broken
-from mstbucket.index.sweep import PackRow
 from mstbucket.limits import FINDINGS_MAX, MIB
 from mstbucket.model.findings import LEVELS, Finding, StoreReport
 from mstbucket.services.blocks.context import Context
@@ -96,7 +96,7 @@ def _cid(cid: bytes | None) -> CID | None:
 
 
 def _pieces(context: Context, level: int, share: tuple[int, int]) -> Iterator[Piece]:
-    buckets = sweep.buckets(context.db)
+    buckets = check_rows.buckets(context.db)
     if level >= LEVELS.index("tree"):
         yield from (Piece("trees", number, name) for number, name in buckets)
     if level >= LEVELS.index("presence"):
@@ -111,11 +111,11 @@ def _pieces(context: Context, level: int, share: tuple[int, int]) -> Iterator[Pi
 
 
 def _packs(context: Context, share: tuple[int, int]) -> Iterator[Piece]:
-    rows = sweep.rows_by_pack(context.db)
+    rows = check_rows.rows_by_pack(context.db)
     nth, of = share
     held: list[tuple[PackRow, int]] = []
     size, after = 0, ""
-    while page := sweep.packs_behind(context.db, after, 1000):
+    while page := check_rows.packs_behind(context.db, after, 1000):
         after = page[-1].name
         for pack in page:
             if pack.state != "ready" or pack.id % of != nth - 1:
@@ -223,5 +223,5 @@ def _without_way(finding: Finding) -> CID | None:
 
 def _owners(context: Context, cids: list[CID]) -> dict[CID, tuple[str, str]]:
     """Bucket and key of blocks that no commit has yet."""
-    owners = ((cid, sweep.owner_of(context.db, cid)) for cid in cids)
+    owners = ((cid, check_rows.owner_of(context.db, cid)) for cid in cids)
     return {cid: owner for cid, owner in owners if owner is not None}

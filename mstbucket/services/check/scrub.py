@@ -11,7 +11,7 @@ from mstbucket.core.car import CarReader
 from mstbucket.core.times import moment
 from mstbucket.errors import CorruptionError, FormatError, NotFound, StorageError
 from mstbucket.index import scrubbed
-from mstbucket.index.sweep import PackRow
+from mstbucket.index.check_rows import PackRow
 from mstbucket.limits import MIB
 from mstbucket.model.examined import ScrubCoverage
 from mstbucket.services.blocks.context import Context

@@ -8,10 +8,10 @@ from typing import Final
 from mstbucket.core import commit as commits
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import CorruptionError, FormatError, NoSuchBucket, StorageError, Unsupported
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
+from mstbucket.index.check_rows import KeptCommit
 from mstbucket.index.commits import Head, read_head
 from mstbucket.index.dirty import Place
-from mstbucket.index.sweep import KeptCommit
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part, shown_key
@@ -41,7 +41,7 @@ def check_trees(context: Context, number: int, bucket: str) -> Part:
 
 def _check_head(context: Context, part: Part, head: Head) -> None:
     assert head.commit is not None and head.tree is not None
-    kept = next((one for one in sweep.kept_commits(context.db, head.bucket) if one.cid == head.commit), None)
+    kept = next((one for one in check_rows.kept_commits(context.db, head.bucket) if one.cid == head.commit), None)
     if kept is None:
         return
     commit = read_commit(context, part, "tree", head.bucket, head.name, head.identity, kept)
@@ -64,7 +64,7 @@ def read_commit(
             raise
         if isinstance(error, Unsupported):
             raise
-        if sweep.is_kept(context.db, number, kept.cid):
+        if check_rows.is_kept(context.db, number, kept.cid):
             code = f"{level}.commit-lost" if kind_of(error) == "lost" else f"{level}.commit-damaged"
             part.add(code, str(error), bucket=bucket, commit=kept.cid, cid=kept.cid, trail=(None, kept.cid))
         return None
@@ -143,7 +143,7 @@ class _Comparison:
         self._entry = next(self._entries, None)
         if isinstance(self._entry, Hole):
             hole = self._entry
-            if self._root is not None and not sweep.is_kept(self._context.db, self._number, self._root):
+            if self._root is not None and not check_rows.is_kept(self._context.db, self._number, self._root):
                 raise _GivenUp
             self._part.add(
                 f"tree.node-{kind_of(hole.error)}", f"{hole.error}; {_between(hole, self._is_versions)}",

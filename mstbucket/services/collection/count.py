@@ -55,8 +55,8 @@ def count_rows(
 ) -> Count:
     """Look at every row; *packs* is told of all of them. No transaction is open between two pages.
 
-    A row that was there when the cycle began and is there at the end is seen once. Others do not matter: a row that comes
-    later is too young to go, and leads to a pack that was not ready then.
+    A row that stays from the beginning of the cycle to its end is seen once. Other rows do not matter: one that comes later
+    is too young to go, and leads to a pack that was not ready at the beginning.
     """
     counted = Count(spool(stack, _SPOOL))
     last = b""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed
 from mstbucket.limits import COLLECT_PERCENT_MAX
 from mstbucket.model.collection import Amount, CollectReport
+from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.registered import remove_doomed
 from mstbucket.services.collection.count import Count, count_rows
@@ -56,10 +58,12 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         grace: in ms.
         check: called now and then; what it raises ends the cycle.
     """
-    # For thrift, not for safety: of two that did, one would be overtaken.
-    with context.db.holding(_LOCK) as alone, ExitStack() as stack:
+    # This saves work. It is not needed for safety: of two cycles at once, the later one stops the other ([GC-11]).
+    with context.db.holding(_LOCK, patience=PATIENCE) as alone, ExitStack() as stack:
         if not alone:
-            raise Conflict("another process is collecting: repeat the call when it has ended")
+            raise Conflict(
+                "another process is collecting, or this one has no connection to spare: repeat the call later"
+            )
         if not force and collection.is_damage_known(context.db):  # [GC-12]
             raise CollectionRefused(
                 "damage was found in packs of the store, so nothing is collected: restore them, or write their objects "
@@ -83,14 +87,23 @@ def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: C
         sweep = Sweep(context, start, packs, grace)
         sweep.run(counted, check)
         context.blobs.delete_many(old)
-    until = collection.last(context.db)
+    if not strays and not thin and not sweep.left.blocks:
+        collection.note_done(context.db, start)
     return Cycle(
         replace(
             report, freed=sweep.freed, packs=sweep.packs, packs_bytes=sweep.packs_bytes, strays_removed=len(old),
-            undo_until=None if until is None or until.until is None else moment(until.until),
+            undo_until=_undo_until(context, sweep),
         ),
         thin,
     )  # fmt: skip
+
+
+def _undo_until(context: Context, sweep: Sweep) -> datetime | None:
+    """Until when what this cycle removed can be brought back; None where it removed nothing, or for good."""
+    if not sweep.freed.blocks and not sweep.packs:
+        return None
+    last = collection.last(context.db)
+    return None if last is None or last.until is None else moment(last.until)
 
 
 class Sweep:
@@ -101,7 +114,7 @@ class Sweep:
         self._start = start
         self._packs = packs
         self._grace = grace
-        self.freed = Amount()
+        self.freed = self.left = Amount()
         self.packs = self.packs_bytes = 0
 
     def run(self, counted: Count, check: Callable[[], object]) -> None:
@@ -118,8 +131,8 @@ class Sweep:
         empty = self._packs.empty()
         for at in range(0, len(empty), _DOOMED):
             self._note([], db.run(partial(self._doom, empty[at : at + _DOOMED])))
-        left = counted.spared + Amount(counted.dead.blocks - self.freed.blocks, counted.dead.bytes - self.freed.bytes)
-        live, freed = counted.live, self.freed
+        live, freed, dead = counted.live, self.freed, counted.dead
+        self.left = left = counted.spared + Amount(dead.blocks - freed.blocks, dead.bytes - freed.bytes)
         collection.end(
             db, self._start.epoch, (live.blocks, live.bytes), (left.blocks, left.bytes),
             (freed.blocks, freed.bytes, self.packs), self._grace,

@@ -1,7 +1,7 @@
 """Marking: what the roots reach, by CID, as many as the disk has room for ([GC-3]).
 
-A block that was marked once is not read again. So of many commits each distinct node is read once. Chunks are never read,
-nor is what a row says already. Blocks are read some hundred at a time, and each time in the order of their packs.
+A marked block is not read again, so many commits cost each distinct node once. Chunks are never read, and neither are
+manifests whose row says the same. Blocks are read some hundred at a time, in the order of their packs.
 """
 
 from __future__ import annotations

@@ -11,13 +11,14 @@ from mstbucket.core.cid import CID_SIZE
 from mstbucket.index.collection import ReadyPack, Removed
 
 SECTION: Final = CID_SIZE + 2  # bytes of a pack beside a block: its CID and its length
+BEGINNING: Final = 59 + SECTION  # bytes of a pack without blocks: the header, and the empty block that it names ([PACK-1])
 
 
 class Packs:
     """The packs that were ready when a cycle began, in 48 bytes each: rows that lead to each, and how many went.
 
-    A pack that is ready never gets another row, but by an undo. So once all rows that were counted are removed, none is
-    left. Where others removed or moved some, the pack waits for the next cycle.
+    Only an undo gives a ready pack another row. So once all counted rows are removed, none is left. Where others removed or
+    moved some of them, the pack waits for the next cycle.
     """
 
     def __init__(self, ready: Iterable[ReadyPack]) -> None:
@@ -69,9 +70,12 @@ class Packs:
         return sum(rows == dead for rows, dead in zip(self._rows, self._dead, strict=True))
 
     def thin(self) -> Iterator[int]:
-        """The packs of which less than half lives, but some."""
+        """The packs of which less than half lives, but some.
+
+        What begins every pack counts as alive: else one small block would be written again by each cycle, for ever.
+        """
         for at, live in enumerate(self._live):
-            if 0 < 2 * live < self._plain[at]:
+            if live > 0 and 2 * (live + BEGINNING) < self._plain[at]:
                 yield self._ids[at]
 
     def _find(self, pack: int) -> int | None:

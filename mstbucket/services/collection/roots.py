@@ -23,8 +23,10 @@ from mstbucket.spill.seen import Seen
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-#: Writers are short. Who waits longer for the barrier stops all writers for as long; so it lets go, and tries again.
-BARRIER_WAIT: Final = "1s"
+#: Whoever waits for the barrier stops all writers meanwhile. Writers are short: so it gives up after this, and tries again.
+#: Most are out within the first time; a flush of many keys takes a second.
+BARRIER_WAITS: Final = ("20ms", "20ms", "50ms", "100ms", "200ms", "500ms")
+BARRIER_WAIT: Final = "1s"  # after these
 ATTEMPTS: Final = 30
 
 _SPOOL: Final = 4 * MIB  # of CIDs held in memory
@@ -81,7 +83,8 @@ def _begin(context: Context) -> Iterator[tuple[Connection, Start]]:
     with ExitStack() as stack:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                begun = stack.enter_context(collection.begin_epoch(context.db, BARRIER_WAIT))
+                wait = BARRIER_WAITS[attempt - 1] if attempt <= len(BARRIER_WAITS) else BARRIER_WAIT
+                begun = stack.enter_context(collection.begin_epoch(context.db, wait))
                 break
             except Conflict:
                 if attempt == ATTEMPTS:

@@ -1,7 +1,7 @@
 """Blobs under `packs/` that no row names ([GC-14]).
 
-A pack has a row before its first byte, and its blob goes before the row. So such a blob came behind its own deletion, or the
-database is an older one, or another store's. The first is harmless; for the others' sake it is left alone for days.
+A pack has a row before its first byte, and its blob goes before the row. So there are three causes. The blob came after its
+own deletion, the database is an older copy, or the blobs are another store's. Because of the last two it stays for days.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DAY_MS: Final = 86_400_000
 
 
 def find_strays(context: Context) -> tuple[tuple[str, ...], list[str]]:
-    """Blobs that no row names, the first 1,000 of them; and those of all that have been so for days, which are to go."""
+    """The first 1,000 blobs that no row names; and of all such blobs those that are to go, after days without a row."""
     names = (info.name for info in context.blobs.list(PACKS) if is_pack(info.name))
     strays: list[str] = []
     # The question comes after the listing: a blob that is there has its row before.

@@ -147,9 +147,8 @@ class _Batch:
     def _put_batch(self) -> list[_Made]:
         if self._pack is not None or sum(map(len, self._small.values())) >= PACK_BYTES:
             pack = self._open_pack()
-            for content, body in self._small.items():
-                pack.add(content, body)
-            self._small.clear()
+            pack.add_all(self._small)  # all in memory already
+            self._small = {}
             pack.seal()
         if self._pack is None:
             return inside(self._context.db, self._bucket, self._record)

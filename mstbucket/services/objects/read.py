@@ -109,10 +109,10 @@ class ObjectReader(io.RawIOBase):
         self._check_open()
         bases = {os.SEEK_SET: self.start, os.SEEK_CUR: self._at, os.SEEK_END: self.stop}
         if whence not in bases:
-            raise InvalidInput(f"whence is {whence}; it has to be 0 (start), 1 (here) or 2 (end)")
+            raise InvalidInput("whence is another number: it has to be 0 (start), 1 (here) or 2 (end)")
         at = bases[whence] + offset
         if at < self.start:
-            raise InvalidInput(f"position {at - self.start} lies before the start")
+            raise InvalidInput("the position lies before the start of what is read")
         ahead = at - self._at
         if 0 <= ahead <= len(self._rest):
             self._rest = self._rest[ahead:]

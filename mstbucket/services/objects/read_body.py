@@ -94,9 +94,13 @@ def _read_stream(
         return _small(start, algorithms)
 
     def stream() -> Iterator[bytes]:
-        yield start + b"".join(_pieces(read, CHUNK_SIZE - len(start) % CHUNK_SIZE))
+        nonlocal start
+        first, start = start, b""
+        yield first + b"".join(_pieces(read, CHUNK_SIZE - len(first) % CHUNK_SIZE))
+        del first
         while piece := b"".join(_pieces(read, CHUNK_SIZE)):
             yield piece
+            del piece  # the next one may not come for long: nobody holds this one until then
 
     return _large(stream(), open_pack(), algorithms)
 
@@ -138,6 +142,8 @@ def _large(stream: Iterator[bytes], pack: Sink, algorithms: Collection[str]) -> 
                 one.update(data)
             for cid, block in builder.feed(data):
                 pack.add(cid, block)
+                del block
+            del data
         body = builder.finish()
         for cid, block in body.blocks:
             pack.add(cid, block)
@@ -169,6 +175,7 @@ class _Beside:
     def _work(self) -> None:
         while (data := self._queue.get()) is not None:
             self._hasher.update(data)
+            del data
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What comes in as a file: a look at its first block, which says what the file is, before it is read."""
+"""What comes in as a file: its first block says what the file is, before the rest is read."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Arriving:
 
     Attributes:
         stream: the file from its beginning.
-        delta: the statement, where it is a delta.
-        commit: where it is an export. With neither, whoever reads the file will say what is wrong with it.
+        delta: its statement, where it is a delta.
+        commit: its commit, where it is an export. Where both are None, the reader of the file says what is wrong with it.
     """
 
     stream: Readable
@@ -36,20 +36,20 @@ def look_at(stream: Readable) -> Arriving:
     Raises:
         Unsupported: a delta of a newer program.
     """
-    kept = _Kept(stream)
+    file = _Rewindable(stream)
     delta = commit = None
     with suppress(FormatError, CorruptionError):
-        reader = CarReader(kept)
+        reader = CarReader(file)
         cid, block, _ = next(iter(reader), (b"", b"", 0))
         if cid == reader.root:
             delta = deltas.decode(block)
             with suppress(Unsupported):
                 commit = commits.decode(block) if delta is None else None
-    return Arriving(kept.again(), delta, commit)
+    return Arriving(file.again(), delta, commit)
 
 
-class _Kept:
-    """A stream of which what was read can be read again, once."""
+class _Rewindable:
+    """A stream that can be read again from its beginning, once."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream

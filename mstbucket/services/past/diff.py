@@ -1,11 +1,11 @@
-"""What differs between two commits: exact keys, with what each of them held ([PAST-36])."""
+"""What differs between two commits: each key that does, with what either commit holds under it ([PAST-36])."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.keys import check_text, prefix_end
 from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.s3rules.retention import UNLOCKED
@@ -25,7 +25,7 @@ def diff(old: View, new: View, prefix: str) -> Iterator[ObjectChange]:
 def _described(
     old: View, new: View, found: Iterator[tuple[bytes, bytes | None, bytes | None]]
 ) -> Iterator[ObjectChange]:
-    while batch := list(islice(found, MANIFESTS)):
+    for batch in in_batches(found, MANIFESTS):
         keys = [key.decode() for key, _, _ in batch]
         was = _infos(old, keys, [cid for _, cid, _ in batch])
         now = _infos(new, keys, [cid for _, _, cid in batch])

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core import car
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
+from mstbucket.core.batches import in_batches
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.closure import closure
@@ -38,7 +38,7 @@ from mstbucket.services.past.arriving import Pieces
 from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.services.tree.import_rows import Spool
 from mstbucket.services.tree.leases import Lease, hold_newest
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.spill.seen import Seen
 from mstbucket.verify.replay import Replay
@@ -53,7 +53,7 @@ _EVERY: Final = 4096  # blocks between two calls of `progress`, and two looks at
 _MANIFESTS: Final = 128  # read at a time
 
 
-class _To(NamedTuple):
+class To(NamedTuple):
     """Where the bucket goes."""
 
     cid: CID
@@ -89,12 +89,9 @@ def import_delta(
         blocks.seal()
         blocks.record()
         _check_delta(context, statement, order, lease)
-        sections = _said(lease, closure(context.blocks.scan(), to.cid, stack.enter_context(Seen())))
-        whole = Pieces(piece for one in (iter([car.header(to.cid)]), sections) for piece in one)
-        for _ in stack.enter_context(Replay(whole)):  # [DELTA-7]
-            pass
-        _advance(context, head, lease, to, blocks)
-    publish_refs(context, name)
+        replay_stored(context, to.cid, lease)
+        advance(context, head, lease, to, blocks)
+    publish_made(context, name, f"bucket {name!r} has followed")
     return name
 
 
@@ -106,7 +103,7 @@ def import_next(
         head, lease = hold_newest(context, name)
         stack.enter_context(lease)
         replay = stack.enter_context(Replay(stream, expected))
-        to = _To(replay.root, replay.commit)
+        to = To(replay.root, replay.commit)
         accept(*to)
         if (head.identity, head.commit) != (to.commit.bucket, to.commit.prev):
             raise CommitMoved(f"somebody else flushed bucket {name!r} meanwhile: it has gone its own way").about(bucket=name)
@@ -120,8 +117,8 @@ def import_next(
                 said(replay.offset)
         blocks.seal()
         blocks.record()
-        _advance(context, head, lease, to, blocks)
-    publish_refs(context, name)
+        advance(context, head, lease, to, blocks)
+    publish_made(context, name, f"bucket {name!r} has followed")
     return name
 
 
@@ -129,7 +126,7 @@ def import_next(
 
 
 def _bucket_at(context: Context, statement: DeltaStatement, name: str | None) -> str:
-    """The bucket that a delta is for: the one that is named, or the only one that is at its base, or at its commit."""
+    """The bucket that a delta is for: the named one; else the only one at its base, or at its commit."""
     if name is not None and buckets.exists(context.db, name):
         return name
     for cid in (statement.base, statement.commit) if name is None else ():
@@ -186,7 +183,7 @@ def _stage_delta(
     order: _Order,
     said: Progress,
     accept: Accept,
-) -> _To:
+) -> To:
     """Stage all blocks of a delta but the statement; return where it leads, which was accepted before the rest was read."""
     sections = iter(CarReader(stream))
     next(sections)  # the statement
@@ -204,7 +201,7 @@ def _stage_delta(
         if number % _EVERY == 0:
             blocks.say_alive()
             said(offset)
-    return _To(cid, commit)
+    return To(cid, commit)
 
 
 def _check_delta(context: Context, statement: DeltaStatement, order: _Order, lease: Lease) -> None:
@@ -225,6 +222,16 @@ def _check_delta(context: Context, statement: DeltaStatement, order: _Order, lea
         raise ExtraBlock(f"block {to_text(cid)} is no part of the delta").about(cid=cid)
 
 
+def replay_stored(context: Context, commit: CID, lease: Lease) -> None:
+    """[DELTA-7] Judge all that a commit reaches, whose blocks have their rows, as an import judges a file."""
+    with Seen() as seen:
+        sections = _said(lease, closure(context.blocks.scan(), commit, seen))
+        whole = Pieces(piece for one in (iter([car.header(commit)]), sections) for piece in one)
+        with Replay(whole) as replay:
+            for _ in replay:
+                pass
+
+
 def _said(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
     for cid, block in found:
         lease.renew()
@@ -234,8 +241,12 @@ def _said(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
 # --- the switch -------------------------------------------------------------------------------------------------------
 
 
-def _advance(context: Context, head: Head, lease: Lease, to: _To, blocks: Staged) -> None:
-    """Steps 3 and 4: the rows that differ, and the commit."""
+def advance(context: Context, head: Head, lease: Lease, to: To, blocks: Staged) -> None:
+    """Steps 3 and 4: the rows that differ, and the commit. All blocks have their rows, and were judged.
+
+    Raises:
+        CommitMoved, Conflict, Unsupported: the bucket has gone its own way, or has object lock. Nothing has changed.
+    """
     with closing(Spool()) as changed, closing(Spool()) as objects, closing(Spool()) as versions:
         _fill_objects(context, head, lease, to.commit, changed, objects)
         _fill_versions(context, head, lease, to.commit, changed, versions)
@@ -246,7 +257,7 @@ def _advance(context: Context, head: Head, lease: Lease, to: _To, blocks: Staged
             _switch(connection, head, to, blocks)
 
 
-def _switch(connection: Connection, head: Head, to: _To, blocks: Staged) -> None:
+def _switch(connection: Connection, head: Head, to: To, blocks: Staged) -> None:
     tx = enter_alone(connection, head.name)
     here = read_head(connection, head.name)
     if (here.bucket, here.commit) != (head.bucket, head.commit):
@@ -286,10 +297,10 @@ def _fill_versions(
 
 
 def _changed(context: Context, lease: Lease, old: CID, new: CID) -> Iterator[tuple[bytes, CID | None, bytes]]:
-    """The keys whose values differ, with the new value and its block, or None and no bytes where it has gone."""
+    """The keys whose values differ, each with its new value and that block; None and no bytes where the key has gone."""
     source = WithEmptyTree(context.blocks)
     found: Iterator[Change] = changes(Tree(source, old), Tree(source, new))
-    while batch := list(islice(found, _MANIFESTS)):
+    for batch in in_batches(found, _MANIFESTS):
         lease.renew()
         blocks = context.blocks.get_many({cid for _, _, cid in batch if cid is not None})
         for key, _, cid in batch:

@@ -20,7 +20,7 @@ from mstbucket.core.commit import Commit, bucket_id
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
+from mstbucket.errors import BucketAlreadyExists
 from mstbucket.index import buckets, forking
 from mstbucket.index import commits as rows
 from mstbucket.services.blocks.context import Context
@@ -29,7 +29,7 @@ from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.past.snapshots import find_commit
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import Lease, hold
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.sealing import seal
 
 if TYPE_CHECKING:
@@ -52,21 +52,17 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
             pack.seal()
             number = buckets.reserve_number(context.db)
             with context.db.transaction() as connection:
-                _fill(context, connection, lease, number)
+                fill(context, connection, lease, number)
                 lease.confirm()  # [PAST-41] what follows takes less than a lease lasts
                 tx = buckets.insert_imported(connection, number, name, cid, made)
                 rows.insert(tx, cid, made, whole=True)
                 pack.record(tx)
             pack.keep()
-    try:
-        publish_refs(context, name)
-    except (StorageError, CorruptionError) as error:
-        raise OutcomeUnknown(f"bucket {name!r} is made, whole and durable, but its commit could not be published in the "
-                             f"blob store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
+    publish_made(context, name, f"bucket {name!r} is made")
 
 
 def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
-    """The state of the held commit as the first of another bucket ([COM-21]). Who signed that one has not signed this."""
+    """The first commit of the new bucket: the state of the held one, without its signature ([COM-21])."""
     return replace(
         commits.decode(context.blocks.get(lease.commit.cid)),
         bucket=bucket_id(secrets.token_bytes(16)),
@@ -81,8 +77,8 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
     )
 
 
-def _fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
-    """Take the rows of the two trees: the source's where they are the same, the others from their manifests."""
+def fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
+    """Take the rows of the two trees: from the source's rows where they are the same, else from the manifests."""
     held = lease.commit
     objects = _watched(lease, walk(context.blocks, held.tree))
     versions = () if held.versions is None else _watched(lease, walk(context.blocks, held.versions))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import check_text, prefix_end, split_version_key, version_key
 from mstbucket.core.mst.cursor import Cursor
@@ -36,8 +37,7 @@ def _past(folder: str) -> bytes:
 
 def _read(view: View, cids: Sequence[bytes]) -> Iterator[dict[str, Any]]:
     """What the manifests say, in their order."""
-    rest = iter(cids)
-    while batch := list(islice(rest, MANIFESTS)):
+    for batch in in_batches(cids, MANIFESTS):
         found = view.blocks.get_many(set(batch))
         yield from (decode_fast(found[cid]) for cid in batch)
 
@@ -73,7 +73,7 @@ def contents(view: View, prefix: str) -> Iterator[ObjectContent]:
     """Every object whose key has the prefix, in order, with the CID of its body."""
     check_text("prefix", prefix)
     pairs = walk_prefix(view.blocks, view.row.tree, prefix.encode())
-    while batch := list(islice(pairs, MANIFESTS)):
+    for batch in in_batches(pairs, MANIFESTS):
         for (key, _), m in zip(batch, _read(view, [cid for _, cid in batch]), strict=True):
             yield ObjectContent(key.decode(), m["size"], m["modified"], m["etag"], m["content"])
 
@@ -108,8 +108,7 @@ class TreeVersions:
 
     def place(self, key: str, version_id: str | None) -> int | None:
         """The place of a version of a key by its stored id; None where there is none."""
-        everything = self._behind(key, SEQ_MAX)
-        while batch := list(islice(everything, MANIFESTS)):
+        for batch in in_batches(self._behind(key, SEQ_MAX), MANIFESTS):
             for row in self._described(batch):
                 if row.version_id == version_id:
                     return row.seq

@@ -2,7 +2,7 @@
 
     1. Both buckets are flushed. Leases hold their newest commits, and the one where the two parted or met last.
     2. The changes from there to either side are walked side by side. What only the other side changed is to come in.
-    3. One transaction is alone in the bucket. It changes the rows as puts and deletes do, folds them, and moves the commit.
+    3. One transaction changes the keys and moves the commit (`change_keys`).
 
 A crash before 3 ends leaves a pending pack, and nothing has changed.
 """
@@ -12,30 +12,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.mst.diff import Change
 from mstbucket.errors import BlocksMoved, CommitMoved, Conflict, InvalidInput, NoSuchCommit, Unsupported
 from mstbucket.index import merging, restoring
-from mstbucket.index.commits import Head, read_head
-from mstbucket.index.past import Kept
-from mstbucket.index.tx import enter_alone
+from mstbucket.index.commits import Head
+from mstbucket.index.leases import Kept
 from mstbucket.limits import RESTORE_KEYS
 from mstbucket.model.past import MergeConflict, MergeReport, RestoreChange
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
-from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.past.restore import Wanted, fold_all_in, load, untold, write
+from mstbucket.services.past.change_keys import Wanted, change_keys, load, without_version
 from mstbucket.services.tree.flush import flush
 from mstbucket.services.tree.leases import Lease, hold, hold_newest
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
 
+if TYPE_CHECKING:
+    from mstbucket.pg.pool import Connection
+
 _SIDES: Final = ("ours", "theirs")
+_ADVICE: Final = "copy what you want of it, part by part"
 _SHOWN: Final = 20  # conflicts in one message
 _BATCH: Final = 128  # keys whose manifests are compared at a time
 
@@ -57,7 +59,7 @@ def merge(context: Context, source: str, target: str, prefer: str | None, dry_ru
         except (CommitMoved, BlocksMoved):
             if attempt == FLUSH_ATTEMPTS:
                 raise
-    publish_refs(context, target)
+    publish_made(context, target, f"bucket {source!r} is merged into {target!r}")
     return report
 
 
@@ -69,7 +71,8 @@ def _merge(context: Context, source: str, target: str, prefer: str | None, dry_r
         base = stack.enter_context(hold(context, _common(context, theirs.commit, ours.commit)))
         stack.enter_context(error_context(context, target))
         incoming, conflicts = _split(context, base.commit, ours.commit, theirs.commit)
-        _renew(ours, theirs, base)
+        for lease in (ours, theirs, base):
+            lease.confirm()
         report = MergeReport(
             to_text(base.commit.cid), to_text(theirs.commit.cid), to_text(ours.commit.cid), (),
             tuple(MergeConflict(key.decode(), *map(_text, values)) for key, *values in conflicts),
@@ -82,7 +85,8 @@ def _merge(context: Context, source: str, target: str, prefer: str | None, dry_r
         if conflicts and prefer is None:
             raise _in_conflict(source, target, report)
         with turn(context, ours.commit.bucket):
-            return _bring_in(context, head, theirs, load(context, [(key.decode(), cid) for key, _, cid in incoming]), report)
+            wanted = load(context, [(key.decode(), cid) for key, _, cid in incoming], _ADVICE)
+            return _bring_in(context, head, theirs, wanted, report)
 
 
 def _common(context: Context, source: Kept, target: Kept) -> Kept:
@@ -109,7 +113,8 @@ def _split(context: Context, base: Kept, ours: Kept, theirs: Kept) -> tuple[list
         elif mine[2] != new:
             conflicts.append((key, was, mine[2], new))
         if len(incoming) + len(conflicts) > RESTORE_KEYS:  # [PAST-64]
-            raise Unsupported(f"more than {RESTORE_KEYS:,} keys changed there, which is what one merge brings in at once")
+            raise Unsupported(f"more than {RESTORE_KEYS:,} keys changed there, which is what one merge brings in at once: "
+                              f"{_ADVICE}")  # fmt: skip
     apart: list[_Both] = []
     for one, (before, at_ours, at_theirs) in _loaded(context, conflicts):
         if at_ours == before:
@@ -121,11 +126,10 @@ def _split(context: Context, base: Kept, ours: Kept, theirs: Kept) -> tuple[list
 
 def _loaded(context: Context, both: list[_Both]) -> Iterator[tuple[_Both, list[Manifest | None]]]:
     """The keys that both changed, each with its three objects; times and version ids are no part of them ([PAST-62])."""
-    rest = iter(both)
-    while batch := list(islice(rest, _BATCH)):
-        sides = [load(context, [(one[0].decode(), one[side]) for one in batch]) for side in (1, 2, 3)]
+    for batch in in_batches(both, _BATCH):
+        sides = [load(context, [(one[0].decode(), one[side]) for one in batch], _ADVICE) for side in (1, 2, 3)]
         for one, *objects in zip(batch, *sides, strict=True):
-            yield one, [None if it.manifest is None else untold(it.manifest) for it in objects]
+            yield one, [None if it.manifest is None else without_version(it.manifest) for it in objects]
 
 
 def _in_conflict(source: str, target: str, report: MergeReport) -> Conflict:
@@ -137,26 +141,17 @@ def _in_conflict(source: str, target: str, report: MergeReport) -> Conflict:
 
 def _bring_in(context: Context, head: Head, theirs: Lease, wanted: list[Wanted], report: MergeReport) -> MergeReport:
     keys = {one.key for one in wanted}
-    with PackInProgress(context) as pack:
-        with context.db.transaction() as connection:
-            tx = enter_alone(connection, head.name)  # [PAST-63]
-            here = read_head(connection, head.name)
-            if (here.bucket, here.commit) != (head.bucket, head.commit):
-                raise CommitMoved(f"somebody else flushed bucket {head.name!r} meanwhile")
-            late = restoring.dirty_keys(connection, here.bucket, "", RESTORE_KEYS + 1)
-            if len(late) > RESTORE_KEYS or not keys.isdisjoint(late):
-                raise CommitMoved(f"somebody else wrote to bucket {head.name!r} meanwhile: repeat the call")
-            made = write(tx, here, wanted)
-            if not made:
-                return report
-            cid = fold_all_in(context, tx, here, pack, theirs.commit.cid)  # [COM-22]
-        pack.keep()
-    return replace(report, commit=to_text(cid), changes=tuple(made))
 
+    def find_wanted(connection: Connection) -> list[Wanted]:
+        late = restoring.dirty_keys(connection, head.bucket, "", RESTORE_KEYS + 1)
+        if len(late) > RESTORE_KEYS or not keys.isdisjoint(late):  # [PAST-63]
+            raise CommitMoved(f"somebody else wrote to bucket {head.name!r} meanwhile: repeat the call")
+        return wanted
 
-def _renew(*leases: Lease) -> None:
-    for lease in leases:
-        lease.confirm()
+    # [RMT-8] Of two stores that have the same bucket, each learns by the commit how far the other has come.
+    apart = theirs.commit.identity == head.identity and report.base != report.merged
+    made, commit = change_keys(context, head, find_wanted, theirs.commit, always=apart)
+    return report if commit is None else replace(report, commit=to_text(commit), changes=tuple(made))
 
 
 def _text(cid: CID | None) -> str | None:

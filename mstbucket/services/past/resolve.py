@@ -1,4 +1,4 @@
-"""From what names a commit to the commit; where it names none, the error says what there is ([PAST-22])."""
+"""What a name of a commit means. Where it means none, the error says which commits there are ([PAST-22])."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES: Final = 5  # of snapshots, in one message
 def resolve(connection: Connection, bucket: str, named: CommitName) -> CommitRow:
     """The commit of the bucket of that name. `core.commit_names.commit_name` makes `named` of what a user gave.
 
-    Nothing holds the commit: in another transaction it may have been given up. Who goes on to read it takes a lease.
+    Nothing holds the commit: it may be given up as soon as this transaction ends. A reader takes a lease.
 
     Raises:
         NoSuchBucket: there is no such bucket.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from mstbucket.core.kept import DEFAULT, Keeper, Rules
+from mstbucket.core.keep_rules import DEFAULT, Keeper, Rules
 from mstbucket.errors import InvalidInput
-from mstbucket.index import kept, past
+from mstbucket.index import kept, leases
 from mstbucket.index.kept import Judged
 from mstbucket.limits import KEEP_MAX
 from mstbucket.model.past import DEFAULT_KEEP, KeepPolicy
@@ -52,7 +52,7 @@ def expire(context: Context) -> int:
 
     A collection calls this first. Repeatable; ended anywhere, the next call does the rest. Leases that have run out go too.
     """
-    past.delete_old_leases(context.db)
+    leases.delete_old_leases(context.db)
     count = 0
     for judged in kept.all_rules(context.db):
         gone = _expire(context, judged)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mstbucket.core.commit_names import CommitName, check_snapshot_name
 from mstbucket.errors import NoSuchCommit, NoSuchSnapshot, SnapshotExists, Unsupported
 from mstbucket.index import kept
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.limits import SNAPSHOTS_MAX
 from mstbucket.model.past import SnapshotInfo
 from mstbucket.services.blocks.context import Context

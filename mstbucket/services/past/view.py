@@ -20,7 +20,7 @@ from mstbucket.core.s3rules.versions import stored_id
 from mstbucket.errors import MethodNotAllowed, NoSuchCommit, NoSuchKey, NoSuchVersion
 from mstbucket.index.commits import CommitRow
 from mstbucket.index.find import Described
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past.resolve import resolve
 from mstbucket.services.tree.held import HeldBlocks

@@ -9,7 +9,7 @@ from base64 import b32encode
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.core.s3rules.access_policy import parse_policy
+from mstbucket.core.s3rules.policy_documents import parse_policy
 from mstbucket.core.times import EPOCH
 from mstbucket.errors import InvalidInput, NoSuchAccessKey, WrongKey
 from mstbucket.index import access_keys as rows
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 NAME_MAX: Final = 255  # characters
+KEY_BYTES_MAX: Final = 2**62  # of a limit: with it no sum of bytes leaves Postgres's bigint
 _LETTERS: Final = string.ascii_letters + string.digits  # nothing that a shell or a config file has to have quoted
 _SECRET_LENGTH: Final = 40  # as AWS's have: 238 bits
 _FIRST: Final = "administrator"
@@ -61,7 +62,7 @@ def _add(context: Context, connection: Connection, name: str, expires: datetime 
 
 def find(context: Context, key_id: str) -> tuple[AccessKey, str] | None:
     """A key with its secret; None where there is none of that id."""
-    if not key_id or "\x00" in key_id or any("\ud800" <= c <= "\udfff" for c in key_id):
+    if not _may_be(key_id):
         return None
     found = rows.find(context.db, key_id)
     return None if found is None else (found[0], _opened(context, key_id, found[1]))
@@ -75,11 +76,13 @@ def list_all(context: Context) -> list[AccessKey]:
 def rotate(context: Context, key_id: str) -> NewAccessKey:
     """Give a key a new secret; the old one does not count any more."""
     secret = _new_secret()
+    _check(key_id)
     return NewAccessKey(_there(rows.set_secret(context.db, key_id, _sealed(context, key_id, secret)), key_id), secret)
 
 
 def set_disabled(context: Context, key_id: str, disabled: bool) -> AccessKey:
     """Disable or enable a key."""
+    _check(key_id)
     return _there(rows.set_disabled(context.db, key_id, disabled), key_id)
 
 
@@ -87,11 +90,25 @@ def set_policy(context: Context, key_id: str, policy: str | None) -> AccessKey:
     """Limit the holder of a key; see `AccessKeys.set_policy`."""
     if policy is not None:
         parse_policy(policy, None)
+    _check(key_id)
     return _there(rows.set_policy(context.db, key_id, policy), key_id)
+
+
+def set_limit(context: Context, key_id: str, size: int | None) -> AccessKey:
+    """Bound what the holder of a key may send; see `AccessKeys.set_limit`."""
+    if size is not None and not 0 <= size <= KEY_BYTES_MAX:
+        raise InvalidInput(f"the holder of a key may send from 0 to {KEY_BYTES_MAX} bytes, not {size}; None is any number")
+    return _there(rows.set_limit(context.db, key_id, size), key_id)
+
+
+def spend(context: Context, key_id: str, size: int) -> bool:
+    """Count bytes that the holder of a key sends; see `AccessKeys.spend`."""
+    return rows.spend(context.db, key_id, size)
 
 
 def remove(context: Context, key_id: str) -> None:
     """Remove a key."""
+    _check(key_id)
     if not rows.remove(context.db, key_id):
         raise _none(key_id)
 
@@ -126,6 +143,16 @@ def _opened(context: Context, key_id: str, secret: Secret) -> str:
     if key is None or key.id != secret.sealed:
         raise WrongKey(f"the secret of access key {key_id} is sealed with a key that this store was not opened with")
     return key.open_secret(key_id.encode(), secret.kept).decode()
+
+
+def _may_be(key_id: str) -> bool:
+    """Whether the database can be asked for it."""
+    return bool(key_id) and not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in key_id)
+
+
+def _check(key_id: str) -> None:
+    if not _may_be(key_id):
+        raise _none(key_id)
 
 
 def _there(key: AccessKey | None, key_id: str) -> AccessKey:

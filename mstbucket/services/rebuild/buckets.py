@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import to_text
 from mstbucket.errors import CorruptionError, FormatError, Untrue
 from mstbucket.index import buckets, commits, rebuild, recovered, staging
@@ -129,13 +130,7 @@ def _take_rows(connection: Connection, number: int, rows: TreeRows) -> None:
 
 
 def _joined(rows: Iterator[bytes]) -> Iterator[bytes]:
-    held: list[bytes] = []
-    for row in rows:
-        held.append(row)
-        if len(held) == _JOINED:
-            yield b"".join(held)
-            held.clear()
-    yield b"".join(held)
+    return map(b"".join, in_batches(rows, _JOINED))
 
 
 def free_name(named: str, taken: set[str]) -> str:

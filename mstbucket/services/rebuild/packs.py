@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.blobs.names import PACKS, Kind, framed, is_pack
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, verify_block
 from mstbucket.errors import CorruptionError, NoSuchBlob
 from mstbucket.index import frames, rebuild
@@ -64,19 +65,10 @@ def restore_commits(context: Context, commits: Iterable[tuple[CID, bytes]]) -> N
 
 def _new_packs(context: Context) -> Iterator[list[str]]:
     """The names of the packs that have no row, some at a time."""
-    names: list[str] = []
-    for info in context.blobs.list(PACKS):
-        if is_pack(info.name):
-            names.append(info.name)
-        if len(names) == _LISTED:
-            yield _without_row(context, names)
-            names = []
-    yield _without_row(context, names)
-
-
-def _without_row(context: Context, names: list[str]) -> list[str]:
-    known = rebuild.known_packs(context.db, names)
-    return [name for name in names if name not in known]
+    packs = (info.name for info in context.blobs.list(PACKS) if is_pack(info.name))
+    for names in in_batches(packs, _LISTED):
+        known = rebuild.known_packs(context.db, names)
+        yield [name for name in names if name not in known]
 
 
 def _take(context: Context, connection: Connection, names: list[str], hashing: bool) -> tuple[int, dict[str, str]]:
@@ -98,7 +90,6 @@ def _take(context: Context, connection: Connection, names: list[str], hashing: b
 
 
 def _kind(name: str) -> Kind:
-
     form = framed(name)
     return Kind.PLAIN if form is None else form[0]
 

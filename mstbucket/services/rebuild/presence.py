@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, RAW, codec
 from mstbucket.core.closure import commit_links, links_of
 from mstbucket.errors import CorruptionError, FormatError
@@ -16,15 +16,6 @@ from mstbucket.spill.seen import Seen
 
 _ASKED: Final = 1000  # nodes and manifests read by one question
 _LOOKED_UP: Final = 10_000  # chunks looked up by one question
-
-_Item = TypeVar("_Item")
-
-
-def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """The items, in lists of *size*."""
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
 
 
 class Presence:

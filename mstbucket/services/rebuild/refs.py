@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mstbucket.blobs.base import BlobStore
-from mstbucket.blobs.names import REFS, framed, parse_ref, parse_secret_ref
+from mstbucket.blobs.names import REFS, parse_ref, parse_secret_ref
 from mstbucket.core import commit as commits
-from mstbucket.core.car import CarReader
-from mstbucket.core.cid import to_text
 from mstbucket.core.commit import Commit
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, Unsupported
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.read import Packs, TrailerIndex
-from mstbucket.packs.streams import read_pack
+from mstbucket.services.tree.refs import read_ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +62,10 @@ def read_refs(blobs: BlobStore, key: DataKey | None) -> Refs:
 
 
 def _read_ref(packs: Packs, key: DataKey | None, name: str) -> Ref:
-    sections = read_pack(packs, name, lambda stream: list(CarReader(stream)))
-    if len(sections) != 1:
-        raise BrokenFrame(f"it holds {len(sections)} blocks instead of one commit")
-    cid, block, _ = sections[0]
+    cid, block = read_ref(packs, key, name)
     commit = commits.decode(block)
-    plain, secret = parse_ref(name), parse_secret_ref(name)
-    if plain is not None:
-        told: tuple[str, int, object] = plain
-        is_named = plain[2] == to_text(cid)
-    else:
-        assert secret is not None and framed(name) is not None
-        told = secret
-        is_named = key is not None and secret[2] == key.pseudonym(cid)
-    if not is_named or (told[0], told[1]) != (commit.bucket, commit.seq):
+    told = parse_ref(name) or parse_secret_ref(name)
+    if told is None or (told[0], told[1]) != (commit.bucket, commit.seq):
         raise BrokenFrame(f"it holds commit {commit.seq} of bucket {commit.bucket}, and not what its name tells")
     commits.check_followed(commit)
     return Ref(name, cid, block, commit)
@@ -101,7 +89,7 @@ def heads(refs: list[Ref]) -> list[Ref]:
 
 
 def branch(head: Ref, refs: list[Ref]) -> Iterator[Ref]:
-    """The commits before `head` on its branch, the newest first, `head` among them. Across a gap, by numbers.
+    """The commits of the branch that ends in `head`, the newest first, `head` included. Numbers lead across a gap.
 
     Of several commits of one number, where no link says which is meant, the one that is first by `_age` is taken.
     """

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.batches import in_batches
+from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import split_version_key
 from mstbucket.errors import Untrue
 from mstbucket.index import staging
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.rebuild.presence import Presence, in_batches
+from mstbucket.services.rebuild.presence import Presence
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.tree import verified_nodes
 
@@ -97,8 +98,3 @@ class TreeRows:
     @staticmethod
     def _show_version(stored: bytes, version_id: str | None) -> str:
         return f"{split_version_key(stored)[0].decode()}?versionId={version_id or 'null'}"
-
-
-def what(cid: CID, error: Exception) -> str:
-    """A commit and what is wrong with it, for people."""
-    return f"{to_text(cid)}: {error}"

@@ -42,12 +42,18 @@ def export(
     """Write the closure of commit `root` of `bucket` to `target`, with a lease on it; see `Bucket.export_car`."""
     if offset < 0:
         raise InvalidInput(f"an offset of {offset} bytes: the first byte of a file has offset 0")
-    source = context.blocks.scan() if executor is None else WorkersBlocks(context, executor)
     out = CarFile(root, target, offset, progress)
     with Seen() as seen, error_context(context, bucket):
-        for cid, block in closure(source, root, seen):
-            out.add(cid, block)
+        if executor is None:
+            out.add_all(_closure(context, root, seen))
+        else:
+            out.add_all(closure(WorkersBlocks(context, executor), root, seen))
     return out.end()
+
+
+def _closure(context: Context, root: bytes, seen: Seen) -> Iterator[tuple[bytes, bytes]]:
+    scan = context.blocks.scan()
+    return closure(scan, root, seen, near=scan.near)
 
 
 def resume(context: Context, bucket: str, root: bytes, file: BinaryIO, progress: Progress | None) -> ExportReport:
@@ -65,8 +71,7 @@ def resume(context: Context, bucket: str, root: bytes, file: BinaryIO, progress:
             stack, out = [(root, 0)], CarFile(root, file, 0, progress)
         file.seek(there)
         file.truncate()
-        for cid, block in _rest(context, root, stack, seen):
-            out.add(cid, block)
+        out.add_all(_rest(context, root, stack, seen))
     report = out.end()
     file.flush()
     os.fsync(file.fileno())
@@ -106,8 +111,10 @@ def _sound(file: BinaryIO) -> Iterator[Section]:
 
 
 def _rest(context: Context, root: bytes, stack: list[Link], seen: Seen) -> Iterator[tuple[bytes, bytes]]:
-    blocks = context.blocks.scan()
-    return closure(blocks, root, seen) if stack == [(root, 0)] else go_on(blocks, stack, seen)
+    if stack == [(root, 0)]:
+        return _closure(context, root, seen)
+    scan = context.blocks.scan()
+    return go_on(scan, stack, seen, near=scan.near)
 
 
 def export_indexed(context: Context, bucket: str, root: bytes, file: BinaryIO, progress: Progress | None) -> ExportReport:
@@ -115,7 +122,7 @@ def export_indexed(context: Context, bucket: str, root: bytes, file: BinaryIO, p
     file.write(car2.header(0))  # [CAR-20] in its final form at the end, when the size is known
     out = CarFile(root, file, 0, progress)
     with Seen() as seen, SortedRecords(car2.ENTRY_SIZE) as index, error_context(context, bucket):
-        for cid, block in closure(context.blocks.scan(), root, seen):
+        for cid, block in _closure(context, root, seen):
             index.add(car2.index_entry(cid, out.length))
             out.add(cid, block)
         payload = out.end()

@@ -13,6 +13,7 @@ flush publishes.
 
 from __future__ import annotations
 
+from mstbucket.core.batches import in_batches
 from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
 from mstbucket.index import commits, dirty, space
 from mstbucket.index.commits import read_head
@@ -22,7 +23,7 @@ from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.tree.fold import Folded, batches, fold, write_pack
+from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
@@ -110,7 +111,7 @@ def _check_bucket(tx: Tx, snapshot: Snapshot) -> None:
 
 def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     """Move the commit from the one in the snapshot, or do nothing at all ([FLUSH-5])."""
-    if not commits.advance(tx, snapshot.head, folded.cid):
+    if not commits.advance(tx, snapshot.head, folded.cid, folded.commit.seq):
         raise CommitMoved(f"somebody else flushed bucket {snapshot.head.name!r} meanwhile")
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
 
@@ -121,7 +122,7 @@ def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
     A key may have been overwritten since the snapshot, and its old body collected. The bodies in this pack are safe.
     """
     named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
-    for batch in batches(sorted(named - pack.cids)):
+    for batch in in_batches(sorted(named - pack.cids), ASKED):
         if tx.touch(batch) != len(batch):
             raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from mstbucket.core import commit as commits
+from mstbucket.core.batches import in_batches
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
+from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
 from mstbucket.signing.keys import Signer
 
-_BATCH: Final = 1000  # blocks asked for at a time
-_Item = TypeVar("_Item")
+ASKED: Final = 1000  # blocks or rows asked for by one question
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,11 @@ class Folded:
     versions: Applied
 
 
-def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: bytes | None = None) -> Folded:
+def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: Kept | None = None) -> Folded:
     """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written.
 
-    With *merged* the changes come from that commit, of another bucket ([COM-22]).
+    With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
+    new commit is a later one than that, too ([RMT-8]).
     """
     source = WithEmptyTree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
@@ -51,10 +52,11 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
     if head.commit is None and objects.root == EMPTY_ROOT:
         objects.created[EMPTY_ROOT] = EMPTY_BLOCK
     new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
+    before = head.seq if merged is None or merged.identity != head.identity else max(head.seq, merged.seq)
     commit = commits.Commit(
         bucket=head.identity,
         name=head.name,
-        seq=head.seq + 1,
+        seq=before + 1,
         tree=objects.root,
         versions=None if versions.root == EMPTY_ROOT else versions.root,  # [COM-7]
         prev=head.commit,
@@ -63,7 +65,7 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
         bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
         tags=head.tags or {},
         config=commits.config(head.versioning),
-        merged=merged,
+        merged=None if merged is None else merged.cid,
     )
     commit, cid, block = seal(commit, signer)
     return Folded(commit, cid, block, objects, versions)
@@ -87,7 +89,7 @@ class WithEmptyTree:
 def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
     """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
     total = 0
-    for batch in batches(replaced):
+    for batch in in_batches(replaced, ASKED):
         found = blocks.get_many(set(batch))
         total += sum(decode_fast(found[cid])["size"] for cid in batch)
     return total
@@ -102,14 +104,16 @@ def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, fo
     # A manifest that moves from one tree to the other is in the store already.
     known = {*folded.objects.replaced, *folded.versions.replaced}
     new = [*_in_export_order(snapshot, folded.objects, known), *_in_export_order(snapshot, folded.versions, known)]
-    for batch in batches(new):
+    for batch in in_batches(new, ASKED):
         manifests_here = [snapshot.blocks[cid] for cid, _ in batch if cid in snapshot.blocks]
         bodies = blocks.inline_bodies({content for _, content, _ in manifests_here if content is not None})
+        together: dict[bytes, bytes] = {}
         for cid, block in batch:
-            pack.add(cid, block)
+            together.setdefault(cid, block)
             content = snapshot.blocks[cid].content if cid in snapshot.blocks else None
             if content is not None and content in bodies:
-                pack.add(content, bodies[content])
+                together.setdefault(content, bodies[content])
+        pack.add_all(together)
     pack.seal()
 
 
@@ -124,10 +128,3 @@ def _in_export_order(snapshot: Snapshot, applied: Applied, known: set[bytes]) ->
             stack.extend(link for link, _ in reversed(links_of(cid, node)))
         elif cid in snapshot.blocks and cid not in known:
             yield cid, snapshot.blocks[cid].block
-
-
-def batches(items: Sequence[_Item]) -> Iterator[list[_Item]]:
-    """The items, in lists of the size of one question to the database."""
-    rest = iter(items)
-    while batch := list(islice(rest, _BATCH)):
-        yield batch

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 from mstbucket.core.cid import CID
 from mstbucket.errors import InvalidInput
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.tree.leases import Lease, hold_newest

@@ -13,7 +13,6 @@ nothing leads to; another import of the file counts on them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
@@ -21,60 +20,53 @@ from typing import Final
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import BucketAlreadyExists, CorruptionError, OutcomeUnknown, StorageError
-from mstbucket.files.whole import Reading, reading
+from mstbucket.errors import BucketAlreadyExists
 from mstbucket.index import buckets, commits, staging
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.tree.import_rows import ImportRows
-from mstbucket.services.tree.publish import publish_refs
+from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.verify.replay import Kind, Replay
 
 _EVERY: Final = 4096  # events between two calls of `progress`
+_OBJECT: Final = Kind.OBJECT
 
 
 def import_car(
     context: Context,
-    source: str | os.PathLike[str] | Readable,
+    stream: Readable,
     name: str | None,
     progress: Callable[[int], object] | None,
-    expected: CID | None = None,
-    accept: Callable[[CID, Commit], object] | None = None,
+    expected: CID | None,
+    accept: Callable[[CID, Commit], object],
+    staged: Staged | None = None,
 ) -> str:
-    """Make a bucket of a CAR and return its name; see `Store.import_car`."""
+    """Make a bucket of a CAR and return its name; see `Store.import_car`. The caller ends *staged*, if it gives one."""
     if name is not None:
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
-        stream = stack.enter_context(reading(source)) if isinstance(source, (str, os.PathLike)) else source
-        replay = stack.enter_context(Replay(Reading(stream), expected))
-        if accept is not None:
-            accept(replay.root, replay.commit)
+        replay = stack.enter_context(Replay(stream, expected))
+        accept(replay.root, replay.commit)
         name = replay.commit.name if name is None else name
         _check_name(context, name)
         rows = stack.enter_context(ImportRows(buckets.reserve_number(context.db)))
-        blocks = stack.enter_context(Staged(context))
+        blocks = stack.enter_context(Staged(context)) if staged is None else staged
         for number, (kind, cid, block, _, key) in enumerate(replay):
             if block is not None:
                 blocks.add(cid, block)
-            if kind is Kind.OBJECT:
-                assert key is not None
-                rows.add_object(key, cid, block)
-            elif kind is Kind.VERSION:
-                assert key is not None
-                rows.add_version(key, cid, block)
+            if key is not None:
+                if kind is _OBJECT:
+                    rows.add_object(key, cid, block)
+                else:
+                    rows.add_version(key, cid, block)
             if number % _EVERY == 0:
                 blocks.say_alive()
                 if progress is not None:
                     progress(replay.offset)
         blocks.seal()
         _switch(context, blocks, replay.root, replay.commit, name, rows)
-    try:
-        publish_refs(context, name)
-    except (StorageError, CorruptionError) as error:
-        # [IMP-4] it must not look as if nothing had happened
-        raise OutcomeUnknown(f"bucket {name!r} is imported, whole and durable, but its commit could not be published in the "
-                             f"blob store: flush the bucket, which repeats that ({error})") from error  # fmt: skip
+    publish_made(context, name, f"bucket {name!r} is imported")  # [IMP-4]
     return name
 
 

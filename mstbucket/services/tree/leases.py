@@ -19,9 +19,9 @@ from typing import Final, Self
 
 from mstbucket.core.cid import to_text
 from mstbucket.errors import LeaseLost, NoSuchCommit, StorageError
-from mstbucket.index import past
+from mstbucket.index import leases
 from mstbucket.index.commits import Head, read_head
-from mstbucket.index.past import Kept
+from mstbucket.index.leases import Kept
 from mstbucket.limits import LEASE_SECONDS
 from mstbucket.services.blocks.context import Context
 
@@ -59,12 +59,12 @@ class Lease:
             LeaseLost: as `renew`.
             StorageError: the database could not be asked.
         """
-        stands = past.renew_lease(self._context.db, self._number, _LENGTH)
+        stands = leases.renew_lease(self._context.db, self._number, _LENGTH)
         self._next = time.monotonic() + RENEW_SECONDS
         if stands:
             return
         # As long as the commit has its row, nothing that it reaches was freed, with or without a lease ([PAST-4]).
-        number = self._context.db.run(lambda connection: past.take_lease(connection, self.commit, _LENGTH))
+        number = self._context.db.run(lambda connection: leases.take_lease(connection, self.commit, _LENGTH))
         if number is None:
             raise LeaseLost(
                 f"commit {to_text(self.commit.cid)} was given up while its reader stood still for more than "
@@ -87,7 +87,7 @@ class Lease:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with suppress(StorageError):  # it runs out by itself
-            past.give_lease_back(self._context.db, self._number)
+            leases.give_lease_back(self._context.db, self._number)
 
 
 def hold(context: Context, commit: Kept) -> Lease:
@@ -96,7 +96,7 @@ def hold(context: Context, commit: Kept) -> Lease:
     Raises:
         NoSuchCommit: it was given up, or its bucket removed, since it was found.
     """
-    number = context.db.run(lambda connection: past.take_lease(connection, commit, _LENGTH))
+    number = context.db.run(lambda connection: leases.take_lease(connection, commit, _LENGTH))
     if number is None:
         raise NoSuchCommit(
             f"commit {commit.seq} of bucket {commit.name!r}, {to_text(commit.cid)}, was given up meanwhile"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mstbucket.blobs.names import Kind, ref_name, secret_ref_name
 from mstbucket.core import car
 from mstbucket.core.cid import to_text
-from mstbucket.errors import BlobExists, HashMismatch
+from mstbucket.errors import BlobExists, CorruptionError, HashMismatch, OutcomeUnknown, StorageError
 from mstbucket.index.commits import mark_published, unpublished
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.state import publish_state
@@ -33,6 +33,21 @@ def publish_refs(context: Context, bucket: str) -> None:
                 "damaged, remove it and flush again"
             ).about(bucket=bucket, cid=cid, pack=name) from error
         mark_published(context.db, commit)
+
+
+def publish_made(context: Context, bucket: str, done: str) -> None:
+    """As `publish_refs`, for a commit that was made by something else than a flush: *done* says what stands by now.
+
+    Raises:
+        OutcomeUnknown: the commit stands, and is not published. It must not look as if nothing had happened ([FLUSH-13]).
+    """
+    try:
+        publish_refs(context, bucket)
+    except (StorageError, CorruptionError) as error:
+        raise OutcomeUnknown(
+            f"{done}, whole and durable, but its commit could not be published in the blob store: flush the bucket, which "
+            f"repeats that ({error})"
+        ) from error
 
 
 def ref_blob(context: Context, identity: str, seq: int, cid: bytes, data: bytes) -> tuple[str, bytes]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import BinaryIO, Final
 
 from mstbucket.blobs.names import REFS, Kind, framed, parse_ref, parse_secret_ref
 from mstbucket.core import car
 from mstbucket.core.car import CarReader
-from mstbucket.core.cid import to_text
+from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob
 from mstbucket.index import commits
+from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.read import Packs, TrailerIndex
 from mstbucket.packs.streams import read_pack
 from mstbucket.services.blocks.context import Context
@@ -83,13 +84,7 @@ def reencode_refs(context: Context) -> dict[str, str]:
             continue
         identity, seq, _ = ref
         try:
-            sections = read_pack(packs, info.name, lambda stream: list(CarReader(stream)))
-            if len(sections) != 1:
-                raise BrokenFrame(f"it holds {len(sections)} blocks instead of one commit")
-            cid, block, _ = sections[0]
-            named = parse_ref(info.name)
-            if named is not None and named[2] != to_text(cid):
-                raise BrokenFrame(f"it does not hold the commit that its name tells, but {to_text(cid)}")
+            cid, block = read_ref(packs, key, info.name)
         except NoSuchBlob:
             continue
         except (FormatError, CorruptionError) as error:
@@ -98,3 +93,32 @@ def reencode_refs(context: Context) -> dict[str, str]:
         context.blobs.put(*ref_blob(context, identity, seq, cid, car.header(cid) + car.section(cid, block)))
         context.blobs.delete(info.name)
     return damaged
+
+
+def read_ref(packs: Packs, key: DataKey | None, name: str) -> tuple[CID, bytes]:
+    """The commit that the blob *name* publishes, and its block, which is hashed.
+
+    Raises:
+        CorruptionError, FormatError: the blob is damaged, or does not hold the one commit that its name tells.
+        NoSuchBlob: it has gone.
+        WrongKey: it is encrypted, and the key is not that.
+    """
+
+    def read(stream: BinaryIO) -> tuple[CID, bytes]:
+        reader = CarReader(stream)
+        sections = list(reader)
+        if len(sections) != 1:
+            raise BrokenFrame(f"it holds {len(sections)} blocks instead of one commit")
+        cid, block, _ = sections[0]
+        if cid != reader.root or not _is_named(name, cid, key):
+            raise BrokenFrame(f"it does not hold the commit that its name tells, but {to_text(cid)}")
+        return cid, block
+
+    return read_pack(packs, name, read)
+
+
+def _is_named(name: str, cid: CID, key: DataKey | None) -> bool:
+    plain, secret = parse_ref(name), parse_secret_ref(name)
+    if plain is not None:
+        return plain[2] == to_text(cid)
+    return secret is not None and key is not None and secret[2] == key.pseudonym(cid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: some 0.3 s, as of a compacted one
 
+_BATCH: Final = 500  # blocks passed on at a time, since each of the calls below costs as much as a block
 _SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
 _SIZES: Final = struct.Struct("<QQQ")
 
@@ -35,15 +37,27 @@ class Staged:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._claim = RegisteredPack(context)
-        self._current = Incoming(context)
+        self._current, self._room = Incoming(context), STAGED_BLOCKS
+        self._batch: dict[bytes, bytes] = {}
+        self._held = 0
         self._sealed: list[Incoming] = []
         self._places: Any = SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-")  # noqa: SIM115 - closed by `__exit__`
 
     def add(self, cid: bytes, block: bytes) -> None:
         """Take a block."""
-        self._current.add(cid, block)
+        self._batch[cid] = block
+        self._held += len(block)
+        if len(self._batch) == _BATCH or len(self._batch) == self._room or self._held >= MIB:
+            self._pass_on()
+            if not self._room:
+                self.seal()
+
+    def count_on(self, cids: Iterable[bytes]) -> dict[bytes, int]:
+        """Count on those of *cids* that the store has, undamaged; the length of each."""
+        there = self._current.count_on(cids)
         if len(self._current) >= STAGED_BLOCKS:
             self.seal()
+        return there
 
     def say_alive(self) -> None:
         """Say now and then that the call lives ([STO-9])."""
@@ -53,7 +67,8 @@ class Staged:
 
     def seal(self) -> None:
         """Make durable what was taken so far."""
-        one, self._current = self._current, Incoming(self._context)
+        self._pass_on()
+        one, self._current, self._room = self._current, Incoming(self._context), STAGED_BLOCKS
         self._sealed.append(one)
         one.seal()
         dumped = one.dump_places()
@@ -61,6 +76,11 @@ class Staged:
             self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
         except OSError as error:
             raise failed("the temporary directory cannot hold the places of the blocks", error) from error
+
+    def _pass_on(self) -> None:
+        self._current.add_all(self._batch)
+        self._room -= len(self._batch)
+        self._batch, self._held = {}, 0
 
     def record(self) -> None:
         """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows."""
@@ -76,6 +96,8 @@ class Staged:
             del self._sealed[0]
             one.__exit__(None, None, None)
             self.say_alive()
+        self._places.seek(0)
+        self._places.truncate()  # more may be sealed, and recorded then
 
     def withdraw(self, tx: Tx) -> None:
         """Withdraw the pending row, inside the transaction that makes the rows which hold the blocks from now on.

@@ -9,7 +9,7 @@ from typing import Final
 
 from mstbucket.errors import CollectionRefused, InvalidInput
 from mstbucket.index import collection, space
-from mstbucket.limits import COLLECT_HOURS, MIB, UNDO_SECONDS
+from mstbucket.limits import COLLECT_HOURS, COLLECT_PAUSE_SECONDS, COLLECT_PERCENT, MIB, UNDO_SECONDS
 from mstbucket.model.collection import CollectReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.cycle import run_cycle
@@ -33,18 +33,36 @@ def collect(
     cycle = run_cycle(context, dry_run, force, grace * 1000, check)
     if dry_run:
         return cycle.report
-    written = Compactor(context).rewrite(cycle.thin)
+    written = Compactor(context).rewrite(cycle.thin, check)
     remove_leftovers(context)
     space.give_back(context.db)
     return replace(cycle.report, rewritten=written.packs, damaged=written.damaged)
 
 
+class Pace:
+    """Sleeps in proportion to the work since the last call, so that who writes meanwhile hardly feels it ([GC-17]).
+
+    What counts is the time on the clock, since the server works for it as well.
+    """
+
+    def __init__(self, wait: Callable[[float], object]) -> None:
+        self._wait = wait
+        self._since = time.monotonic()
+
+    def __call__(self) -> None:
+        """Sleep for the work since the last call, or since it was made."""
+        worked = time.monotonic() - self._since
+        self._wait(min(worked * (100 / COLLECT_PERCENT - 1), COLLECT_PAUSE_SECONDS))
+        self._since = time.monotonic()
+
+
 class Collector:
     """Collects now and then: what the background does ([GC-15])."""
 
-    def __init__(self, context: Context, check: Callable[[], object]) -> None:
+    def __init__(self, context: Context, wait: Callable[[float], object]) -> None:
+        """*wait* sleeps for some seconds, and may raise what ends the collection."""
         self._context = context
-        self._check = check
+        self._wait = wait
         self._next = time.monotonic() + LOOK_SECONDS
 
     def look(self) -> None:
@@ -55,7 +73,7 @@ class Collector:
         if not is_due(self._context):
             return
         try:
-            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=self._check)
+            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=Pace(self._wait))
         except CollectionRefused:  # somebody has to look at it: not every few minutes
             self._next = time.monotonic() + COLLECT_HOURS * 3600
             raise
@@ -68,6 +86,6 @@ def is_due(context: Context) -> bool:
         return False
     since = stored.oldest if last is None or last.ended is None else last.ended
     if context.db.now_ms() - since >= COLLECT_HOURS * _HOUR_MS:
-        return True
+        return collection.may_have_died(context.db)  # [GC-18]
     at_last, live = (0, 0) if last is None else (last.stored or 0, last.live_bytes or 0)
     return stored.ready - at_last >= max(GROWN_BYTES, GROWN_SHARE * live)

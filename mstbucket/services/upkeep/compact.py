@@ -11,7 +11,7 @@ A crash before 2 leaves a pending pack, and a crash after 2 leaves doomed ones. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,6 +25,7 @@ from mstbucket.index.damage import doom_healed
 from mstbucket.index.packs import Doomed, Pack
 from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
+from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.blocks.registered import PackMoved, remove_doomed
@@ -111,7 +112,7 @@ class Compactor:
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether nobody else compacts. For thrift, not for safety: of two that did, one would work in vain."""
-        with self._context.db.holding(_LOCK) as alone:
+        with self._context.db.holding(_LOCK, patience=PATIENCE) as alone:
             yield alone
 
     def _due(self, least: int) -> list[Pack]:
@@ -122,8 +123,11 @@ class Compactor:
                 return found
         return []
 
-    def rewrite(self, thin: Sequence[int]) -> CompactReport:
-        """Write packs again of which less than half lives, by their row numbers; see `run` for the rest ([GC-9])."""
+    def rewrite(self, thin: Sequence[int], check: Callable[[], object] = lambda: None) -> CompactReport:
+        """Write packs again of which less than half lives, by their row numbers; see `run` for the rest ([GC-9]).
+
+        *check* is called between two packs; what it raises ends this, and what was done stays.
+        """
         report = CompactReport()
         with self._alone() as alone:
             if not alone:
@@ -135,7 +139,9 @@ class Compactor:
                         small.append(pack)
                     elif rewrite_large(self._context, pack, report):
                         report.packs += 1
+                    check()
                 while small:
+                    check()
                     small = small[self._compact(small, report, 1) :]
         return report
 

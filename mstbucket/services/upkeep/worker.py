@@ -85,12 +85,12 @@ class Worker:
         self._scrubbed = scrub(self._context, age, self._stop.is_set)
 
     def _collect(self) -> None:
-        collector = Collector(self._context, self._go_on)
+        collector = Collector(self._context, self._pause)
         while not self._stop.wait(POLL_SECONDS):
             self._attempt("the collection", collector.look)
 
-    def _go_on(self) -> None:
-        if self._stop.is_set():
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
             raise Conflict("the store is being closed")
 
     def _look(self) -> None:

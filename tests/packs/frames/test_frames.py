@@ -42,7 +42,8 @@ from mstbucket.packs.frames.format import Entry, Segment, Trailer, decode_traile
 from mstbucket.packs.frames.read import Packs, TrailerIndex, read_trailer
 from mstbucket.packs.frames.write import FrameWriter
 from mstbucket.packs.frames.zstd import Compressor, decompress, parse_compression, stored
-from mstbucket.packs.read import Location, PackScan, read_blocks
+from mstbucket.packs.plan import Location
+from mstbucket.packs.read import PackScan, read_blocks
 
 FIXTURE = Path(__file__).parents[3] / "fixtures" / "frames.json"
 KEY = DataKey(bytes(range(32)))

@@ -226,6 +226,39 @@ def test_an_import_whose_commit_cannot_be_published_says_that_the_bucket_is_ther
     assert [name for name in medium.blobs if name.startswith("refs/") and commit.cid in name]
 
 
+def _restore(store: mstbucket.Store) -> None:
+    store.bucket("things").restore(1)
+
+
+@pytest.mark.parametrize(
+    ("work", "seen"),
+    [
+        pytest.param(_restore, b"old", id="a restore"),
+        pytest.param(lambda store: store.merge("forked", "things", prefer="theirs"), b"of the fork", id="a merge"),
+        pytest.param(lambda store: store.repair_tree("things"), b"new", id="a repair of the tree"),
+    ],
+)
+def test_what_is_done_but_not_published_does_not_look_as_if_nothing_had_happened(
+    store: mstbucket.Store, medium: Refusing, work: Callable[[mstbucket.Store], object], seen: bytes
+) -> None:
+    """[FLUSH-13]: a kill at each step found that a merge which was done said that nothing was."""
+    bucket = store.create_bucket("things")
+    bucket.put_object("key", b"old")
+    bucket.flush()
+    forked = store.fork("things", "forked")
+    forked.put_object("key", b"of the fork")
+    forked.flush()
+    bucket.put_object("key", b"new")
+    bucket.flush()
+    medium.rule = refuse_refs
+    with pytest.raises(OutcomeUnknown, match=r", whole and durable.*flush the bucket.*refs/"):
+        work(store)
+    assert bucket.get_object("key").read() == seen
+    medium.rule = lambda operation, name: False
+    commit = bucket.flush()
+    assert [name for name in medium.blobs if name.startswith("refs/") and commit.cid in name]
+
+
 def test_a_repeat_whose_look_at_the_blob_is_cut_short_is_no_conflict(medium: Refusing) -> None:
     """[BLOB-2] [BLOB-7]"""
     medium.put("refs/a", b"commit")

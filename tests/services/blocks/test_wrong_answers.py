@@ -105,16 +105,29 @@ READS: dict[str, Callable[[mstbucket.Bucket], object]] = {
     "a flush": lambda bucket: change_and_flush(bucket) or True,
     "compaction": lambda bucket: compacted(bucket) == {},
     "writing packs again": lambda bucket: reencoded(bucket) == {},
+    "a check": lambda bucket: of_store(bucket).check("proof").findings == (),
+    "a collection": lambda bucket: of_store(bucket).collect(force=True, grace=0).damaged == {},
+    "a fork": lambda bucket: forked(bucket),
     "a scrub": lambda bucket: scrub(bucket._context.blobs, bucket._context.encoding.key).damaged == (),
 }
 
 
+def of_store(bucket: mstbucket.Bucket) -> mstbucket.Store:
+    return mstbucket.Store(bucket._context, None, False)
+
+
+def forked(bucket: mstbucket.Bucket) -> bool:
+    store = of_store(bucket)
+    name = f"fork-{len(store.list_buckets())}"
+    return len(list(store.fork("things", name, commit=1).objects())) == 42
+
+
 def compacted(bucket: mstbucket.Bucket) -> dict[str, str]:
-    return mstbucket.Store(bucket._context, None, False).compact().damaged
+    return of_store(bucket).compact().damaged
 
 
 def reencoded(bucket: mstbucket.Bucket) -> dict[str, str]:
-    return mstbucket.Store(bucket._context, None, False).reencode().damaged
+    return of_store(bucket).reencode().damaged
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["as it is", "cached"])

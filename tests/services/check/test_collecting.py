@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from racing import repeating
 
 import mstbucket
 from mstbucket import KeepPolicy, Store
-from mstbucket.errors import Conflict, NotFound
-from mstbucket.index import sweep
+from mstbucket.index import check_rows
 from mstbucket.services.check import data
 from mstbucket.services.upkeep.compact import Compactor, CompactReport
 
@@ -41,19 +40,6 @@ def test_racing_collections_and_retention_give_no_finding(open_store: Callable[[
         bucket.put_retention(KeepPolicy(last=1))
         bucket.put_objects(mstbucket.PutRequest(f"{n}", b"%d" % n) for n in range(40))
         bucket.flush()
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def repeat(seed: int, step: Callable[[random.Random], object]) -> None:
-        numbers = random.Random(seed)
-        try:
-            while not stop.is_set():
-                try:
-                    step(numbers)
-                except (Conflict, NotFound):
-                    continue
-        except BaseException as error:
-            failed.append(error)
 
     def write(numbers: random.Random) -> None:
         bucket = writer.bucket(numbers.choice(("one", "two")))
@@ -72,16 +58,8 @@ def test_racing_collections_and_retention_give_no_finding(open_store: Callable[[
             collector.collect(force=True, grace=numbers.choice((0, 0, 3600)))
 
     writer, collector = open_store(), open_store()
-    threads = [threading.Thread(target=repeat, args=(n, step)) for n, step in enumerate((write, collect))]
-    for thread in threads:
-        thread.start()
-    try:
+    with repeating(write, collect):
         reports = [store.check("proof") for _ in range(ROUNDS)]
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failed, failed
     for report in reports:
         assert_clean(report)
     assert_clean(store.check("proof"))
@@ -134,7 +112,7 @@ def test_commits_that_are_given_up_while_they_are_proved_are_proved_to_the_end(
 ) -> None:
     """[CHECK-9] [PAST-3]: the commit stays by a lease, once its rows were read."""
     done: list[str] = []
-    real = sweep.read_state
+    real = check_rows.read_state
 
     def read_state(*arguments: Any) -> Any:
         found = real(*arguments)
@@ -148,7 +126,7 @@ def test_commits_that_are_given_up_while_they_are_proved_are_proved_to_the_end(
             done.append("")
         return found
 
-    monkeypatch.setattr(sweep, "read_state", read_state)
+    monkeypatch.setattr(check_rows, "read_state", read_state)
     assert_clean(full.check("proof"))
     assert len(done) > 1
 

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.core.cid import from_text, raw_cid
+from mstbucket.core.cid import from_text, raw_cid, to_text
 from mstbucket.core.mst.node import read_node
+from mstbucket.index import check_rows
 from mstbucket.model.findings import LEVELS
+from mstbucket.services.check.found import Part
+from mstbucket.services.check.marking import Marker
 
 Sql = Callable[..., list[Any]]
 Packs = Callable[[], list[Path]]
@@ -378,3 +381,19 @@ def test_an_encrypted_store_is_clean_and_its_damage_is_found(
         flip(path, path.stat().st_size - 30)
         assert codes(store, "presence") == set()
         assert codes(store, "data") == {"data.trailer"}
+
+
+def test_what_a_given_up_commit_shares_with_others_is_looked_at_again(full: mstbucket.Store, sql: Sql) -> None:
+    """[CHECK-5] A walk that ended in the middle has seen blocks whose links it did not follow."""
+    (lost,) = sql(f"SELECT manifest FROM objects WHERE bucket = {PLAIN} AND key = 'k/050'")[0]
+    sql("DELETE FROM blocks WHERE cid = %s", lost)
+    context = full._context
+    number = next(number for number, name in check_rows.buckets(context.db) if name == "plain")
+    commit = next(iter(check_rows.kept_commits(context.db, number)))
+    part = Part()
+    with Marker(context, part, "plain") as marker:
+        answers = iter([True, False])  # it is given up between the first look and the second
+        marker.tree(commit.cid, commit.tree, False, lambda: next(answers))
+        assert part.findings == []
+        marker.tree(commit.cid, commit.tree, False, lambda: True)
+    assert [(one.code, one.cid) for one in part.findings] == [("presence.block-unknown", to_text(lost))]

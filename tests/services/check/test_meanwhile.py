@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from racing import repeating
 
 import mstbucket
-from mstbucket.errors import Conflict, NotFound
 from mstbucket.pg.database import Database
 from mstbucket.services.check import data, proof
 
@@ -26,19 +25,6 @@ def test_racing_writers_flushes_and_compactions_give_no_finding(open_store: Call
         bucket = store.create_bucket(name, object_lock=lock)
         bucket.put_objects(mstbucket.PutRequest(f"{n}", b"%d" % n) for n in range(40))
         bucket.flush()
-    stop = threading.Event()
-    failed: list[BaseException] = []
-
-    def repeat(seed: int, step: Callable[[random.Random], object]) -> None:
-        numbers = random.Random(seed)
-        try:
-            while not stop.is_set():
-                try:
-                    step(numbers)
-                except (Conflict, NotFound):
-                    continue
-        except BaseException as error:
-            failed.append(error)
 
     def write(numbers: random.Random) -> None:
         bucket = other.bucket(numbers.choice(("one", "two")))
@@ -55,16 +41,8 @@ def test_racing_writers_flushes_and_compactions_give_no_finding(open_store: Call
             third.compact()
 
     other, third = open_store(), open_store()
-    threads = [threading.Thread(target=repeat, args=(n, step)) for n, step in enumerate((write, write, tidy))]
-    for thread in threads:
-        thread.start()
-    try:
+    with repeating(write, write, tidy):
         reports = [store.check("proof") for _ in range(ROUNDS)]
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failed, failed
     assert [(report.findings, report.incomplete) for report in reports] == [((), ())] * ROUNDS
     assert store.check("proof").clean
 

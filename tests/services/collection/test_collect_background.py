@@ -67,6 +67,8 @@ def test_a_cycle_is_due_after_a_day_or_when_much_was_written(
     assert is_due(context)
     store.collect()
     assert not is_due(context)
+    bucket.put_object("d", b"[GC-18]: something may have died")
+    assert not is_due(context)
     ask(store, "UPDATE collections SET ended = ended - 24 * 3600000")
     assert is_due(context)
 

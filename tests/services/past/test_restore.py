@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket import PutRequest
 from mstbucket.errors import AccessDenied, InvalidInput, NoSuchCommit, StorageError, Unsupported
+from mstbucket.services.past import change_keys
 from mstbucket.services.past import restore as restoring
 
 Rows = Callable[..., list[tuple[Any, ...]]]
@@ -159,7 +160,7 @@ def test_a_restore_that_breaks_off_leaves_everything(
     def broken(*_: object) -> None:
         raise StorageError("no room")
 
-    monkeypatch.setattr(restoring, "record_fold", broken)
+    monkeypatch.setattr(change_keys, "record_fold", broken)
     packs = rows("SELECT name FROM packs")
     with pytest.raises(StorageError):
         bucket.restore(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket import Bucket, DefaultRetention, LifecycleRule, Retention, Store, errors
+from mstbucket import Bucket, BucketLimits, CorsRule, DefaultRetention, LifecycleRule, Retention, Store, errors
+from mstbucket.model.access_policy import BucketAccess
 
 Lose = Callable[..., tuple[Store, mstbucket.RebuildReport]]
 LATER = datetime(2099, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -53,6 +55,31 @@ def test_locks_of_every_kind_come_back(store: Store, locked: Bucket, lose: Lose)
     again, _ = lose(again)  # what is changed after a rebuild is newer than all that was
     assert again.bucket("locked").get_object_legal_hold("a", version_id=b) is False
     assert again.bucket("locked").get_object_retention("a", version_id=a) == Retention("COMPLIANCE", LATER)
+
+
+def test_what_a_gateway_decides_by_comes_back(store: Store, lose: Lose) -> None:
+    """[REB-21] [REB-27] Policy, CORS rules and limits; each put, one taken away again, and a change after the rebuild."""
+    arn = "arn:aws:s3:::shown/*"
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    cors = [CorsRule(allowed_methods=("GET",), allowed_origins=("https://a.example",))]
+    limits = BucketLimits(5, ("image/*",))
+    shown, plain = store.create_bucket("shown"), store.create_bucket("plain")
+    shown.put_bucket_policy(policy)
+    shown.put_bucket_cors(cors)
+    shown.put_bucket_limits(limits)
+    plain.put_bucket_limits(limits)
+    plain.put_bucket_limits(BucketLimits())
+    again, _ = lose(store)
+    bucket = again.bucket("shown")
+    assert (bucket.get_bucket_policy(), bucket.get_bucket_cors(), bucket.get_bucket_limits()) == (policy, cors, limits)
+    assert again.bucket("plain").get_access() == BucketAccess()
+    bucket.delete_bucket_policy()
+    bucket.put_bucket_limits(BucketLimits(6))
+    again, _ = lose(again)
+    with pytest.raises(errors.NoSuchBucketPolicy):
+        again.bucket("shown").get_bucket_policy()
+    assert again.bucket("shown").get_bucket_limits() == BucketLimits(6)
 
 
 def test_rules_names_and_buckets_never_flushed_come_back(store: Store, lose: Lose) -> None:

@@ -296,3 +296,11 @@ CREATE TABLE lifecycle_passes (
     key      text COLLATE "C" NOT NULL,
     seq      bigint NOT NULL
 );
+
+-- Documents about a bucket, as they were given: its policy, its CORS rules, its limits.
+CREATE TABLE bucket_documents (
+    bucket   bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
+    kind     text COLLATE "C" NOT NULL,
+    document text NOT NULL,
+    PRIMARY KEY (bucket, kind)
+);

@@ -50,6 +50,7 @@ BEGIN
         WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
             AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
             AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
+            AND NOT EXISTS (SELECT FROM remote_commits r WHERE r.bucket = c.bucket AND r.seq = c.seq)
             AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;
@@ -69,3 +70,32 @@ BEGIN
     END IF;
     SELECT c.epoch INTO epoch FROM collector c;
 END $$;
+
+-- --- remotes (spec/store/34-remotes.md) -----------------------------------------------------------------------------------
+
+-- Other stores that have a name in this one. No credentials are here ([RMT-11]).
+CREATE TABLE remotes (
+    name  text COLLATE "C" PRIMARY KEY,
+    place text NOT NULL,
+    blobs text                                  -- with a database: where its packs are
+);
+
+-- The newest commit of each bucket that was accepted from there: an older one is not accepted any more ([RMT-12]).
+CREATE TABLE remote_heads (
+    remote   text COLLATE "C" NOT NULL REFERENCES remotes ON DELETE CASCADE,
+    identity text NOT NULL,
+    seq      bigint NOT NULL,
+    commit   bytea NOT NULL,
+    PRIMARY KEY (remote, identity)
+);
+
+-- The commit at which a bucket was the same here and there last. It stays: the next pull or push starts from it ([RMT-13]).
+CREATE TABLE remote_commits (
+    bucket bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
+    remote text COLLATE "C" NOT NULL REFERENCES remotes ON DELETE CASCADE,
+    seq    bigint NOT NULL,
+    PRIMARY KEY (bucket, remote),
+    FOREIGN KEY (bucket, seq) REFERENCES commits ON DELETE CASCADE
+);
+
+CREATE INDEX remote_commits_by_commit ON remote_commits (bucket, seq);

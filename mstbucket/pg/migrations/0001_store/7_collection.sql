@@ -23,7 +23,8 @@ CREATE TABLE collections (
     freed_blocks bigint,
     freed_bytes  bigint,
     freed_packs  bigint,
-    stored       bigint
+    stored       bigint,
+    sign         text                           -- of the roots, where nothing was left to do; see `roots_sign` ([GC-18])
 );
 
 -- Rows of `blocks` that a cycle removed, as they were, until they cannot be brought back any more.
@@ -44,6 +45,18 @@ CREATE TABLE strays (
     name text COLLATE "C" PRIMARY KEY,
     seen bigint NOT NULL
 );
+
+-- Changes whenever anything may have died: every put, delete and part draws a generation, every new commit has a pack, and the
+-- others are counted. NULL: somebody reads a commit, and may let go of it without a trace. Of a moment with nobody inside. [GC-18]
+CREATE FUNCTION roots_sign() RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF EXISTS (SELECT FROM leases) THEN
+        RETURN NULL;
+    END IF;
+    RETURN concat_ws(' ', (SELECT concat(last_value, is_called) FROM generation),
+        (SELECT concat(last_value, is_called) FROM packs_id_seq), (SELECT count(*) FROM commits),
+        (SELECT count(*) FROM parts), (SELECT undos FROM collector));
+END $$;
 
 -- Stops all who come, waits for the writers inside, and gives up after a while. [GC-1]
 CREATE FUNCTION close_barrier(p_wait text) RETURNS void LANGUAGE plpgsql AS $$

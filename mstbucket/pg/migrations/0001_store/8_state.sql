@@ -34,7 +34,7 @@ CREATE TABLE rebuild_buckets (
 
 -- --- service state, kept in blobs too ([REB-20] to [REB-27]) -----------------------------------------------------------
 
--- What a bucket has beside its commits: object lock, lifecycle rules, retention of commits, named commits. `version` counts its
+-- What a bucket has beside its commits: object lock, lifecycle rules, retention of commits, named commits, documents. `version` counts its
 -- changes, under this row's lock, so that a version is one state and a higher one is newer; `published` is the newest that a blob
 -- has. `id` tells the bucket from all others, also from those with its identity. `exact`: other buckets may have the identity, so
 -- each commit is a change, and the state says which commit is the bucket's.
@@ -98,7 +98,7 @@ END $$;
 DO $$
 DECLARE t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['lifecycle_rules', 'retention', 'snapshots'] LOOP
+    FOREACH t IN ARRAY ARRAY['lifecycle_rules', 'retention', 'snapshots', 'bucket_documents'] LOOP
         EXECUTE format('CREATE TRIGGER state_added AFTER INSERT ON %I REFERENCING NEW TABLE AS changed
             FOR EACH STATEMENT EXECUTE FUNCTION state_changed()', t);
         EXECUTE format('CREATE TRIGGER state_updated AFTER UPDATE ON %I REFERENCING NEW TABLE AS changed
@@ -148,7 +148,9 @@ CREATE FUNCTION state_of(p_bucket bigint) RETURNS jsonb LANGUAGE sql STABLE AS $
                   WHERE r.bucket = b.id),
         'retention', (SELECT to_jsonb(r) - 'bucket' FROM retention r WHERE r.bucket = b.id),
         'snapshots', (SELECT coalesce(jsonb_agg(to_jsonb(n) - 'bucket' ORDER BY n.name), '[]') FROM snapshots n
-                      WHERE n.bucket = b.id))
+                      WHERE n.bucket = b.id),
+        'documents', (SELECT coalesce(jsonb_agg(to_jsonb(d) - 'bucket' ORDER BY d.kind), '[]') FROM bucket_documents d
+                      WHERE d.bucket = b.id))
     FROM buckets b JOIN bucket_state s ON s.bucket = b.id WHERE b.id = p_bucket
 $$;
 

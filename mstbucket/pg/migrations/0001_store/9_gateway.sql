@@ -10,13 +10,7 @@ CREATE TABLE access_keys (
     created  bigint NOT NULL,                   -- ms since 1970
     expires  bigint,
     disabled boolean NOT NULL DEFAULT false,
-    policy   text                               -- what its holder may do; NULL for everything
-);
-
--- Documents about a bucket, as they were given: its policy, its CORS rules.
-CREATE TABLE bucket_documents (
-    bucket   bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
-    kind     text COLLATE "C" NOT NULL,
-    document text NOT NULL,
-    PRIMARY KEY (bucket, kind)
+    policy   text,                              -- what its holder may do; NULL for everything
+    bytes_max  bigint,                          -- of bodies that its holder may send; NULL for any number
+    bytes_sent bigint NOT NULL DEFAULT 0        -- since that was set
 );

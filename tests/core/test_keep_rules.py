@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstbucket.core import kept
-from mstbucket.core.kept import DEFAULT, Rules, judge
+from mstbucket.core import keep_rules
+from mstbucket.core.keep_rules import DEFAULT, Rules, judge
 from mstbucket.core.times import DAY_MS, EPOCH
 
 HOUR = 3_600_000
@@ -72,7 +72,7 @@ def test_what_was_given_up_once_would_not_be_kept_later(gaps: list[int], rules: 
 def test_periods_are_those_of_pythons_calendar(ms: int) -> None:
     """[PAST-10]"""
     for name in ("hour", "day", "week", "month"):
-        period, theirs = getattr(kept, name), PERIODS[{"day": "daily"}.get(name, f"{name}ly")]
+        period, theirs = getattr(keep_rules, name), PERIODS[{"day": "daily"}.get(name, f"{name}ly")]
         for other in (ms + HOUR, ms + DAY_MS, ms + 7 * DAY_MS, ms + 31 * DAY_MS, ms - 1):
             here, there = (EPOCH + timedelta(milliseconds=t) for t in (ms, other))
             assert (period(ms) == period(other)) == (theirs(here) == theirs(there))
@@ -81,7 +81,7 @@ def test_periods_are_those_of_pythons_calendar(ms: int) -> None:
 @pytest.mark.parametrize("ms", [0, -1, 2**63 - 1, -(2**63)])
 def test_times_that_no_calendar_has_are_in_some_month(ms: int) -> None:
     """[PAST-10]: a commit that came by an import may state any time."""
-    assert kept.month(ms) <= kept.month(ms + 31 * DAY_MS) <= kept.month(ms) + 2
+    assert keep_rules.month(ms) <= keep_rules.month(ms + 31 * DAY_MS) <= keep_rules.month(ms) + 2
 
 
 def test_the_default_keeps_a_day_whole_and_the_last_of_each_day_for_thirty_days() -> None:

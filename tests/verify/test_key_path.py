@@ -13,7 +13,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.mst.proof import prove
 from mstbucket.errors import HashMismatch, InvalidBlock, InvalidInput, MissingBlock, MstBucketError, Untrue
 from mstbucket.limits import VERSION_KEY_MAX
-from mstbucket.verify.proof import verify_proof
+from mstbucket.verify.key_path import verify_proof
 
 NAMES = [b"%03d" % n for n in range(0, 40, 2)]
 

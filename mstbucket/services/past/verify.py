@@ -1,4 +1,4 @@
-"""The verification of a view."""
+"""A view verified: its commit against the blocks of the store."""
 
 from __future__ import annotations
 

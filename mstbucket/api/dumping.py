@@ -1,0 +1,173 @@
+"""A backup of a whole store in one directory, database and blobs, and a new store made of it ([CLI-153], [CLI-154])."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Final
+
+from mstbucket.api.servers import POSTGRES, database_of
+from mstbucket.blobs.media.copy import copy_blobs
+from mstbucket.blobs.media.places import open_blobs, open_existing_blobs
+from mstbucket.errors import Conflict, FormatError, HashMismatch, InvalidInput, NotFound, StorageError
+from mstbucket.index import store as store_row
+from mstbucket.pg.database import outlast
+from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.pg.psql import Programs, run_dump, run_restore
+from mstbucket.services.blocks.identity import require_store
+
+DATABASE: Final = "database.dump"
+BLOBS: Final = "blobs"
+ABOUT: Final = "dump.json"
+_PARTIAL: Final = ".partial"
+
+Tell = Callable[[int], object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DumpReport:
+    """A backup that was made.
+
+    Attributes:
+        identity: of the store.
+        database: bytes of the dump; `sha256` is its digest.
+        copied, bytes, present: blobs that were copied, their bytes, and how many the backup had already.
+    """
+
+    identity: str
+    database: int
+    sha256: str
+    copied: int
+    bytes: int
+    present: int
+
+
+def dump_store(
+    path: Path | None, database: str | None, postgres_bin: Programs, blobs: str | Path, target: Path, tell: Tell = None
+) -> DumpReport:
+    """Write a backup of a store, which may be in use, into the directory *target*; repeated, it copies only new blobs.
+
+    The database comes first, as one snapshot has it. Blobs are written once and never changed, so those that are copied
+    after it are all that it names. Until the end the backup before stays whole; ended at any moment, call it again.
+
+    Args:
+        path, database, postgres_bin, blobs: where the store is, as for `mstbucket.open`.
+        target: made if it is not there.
+        tell: called now and then with the bytes of blobs that were copied.
+
+    Raises:
+        NotFound: there is no store.
+        Conflict: *target* is the backup of another store, or holds something else.
+        Unsupported: there is no `pg_dump`.
+        StorageError: the database, the blobs or the target failed; repeat the call.
+    """
+    db, server = database_of(path, database, postgres_bin)
+    try:
+        with db:
+            outlast(lambda: require_store(db))
+            identity = store_row.read(db).identity
+            assert identity is not None  # `require_store` has seen it
+            _require_place(target, identity)
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (target / BLOBS).mkdir(mode=0o700, exist_ok=True)
+            partial = target / (DATABASE + _PARTIAL)
+            os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))  # the secrets of access keys will be in it
+            run_dump(db.conninfo(), postgres_bin, partial)
+    finally:
+        if server is not None:
+            server.close()
+    done = copy_blobs(open_existing_blobs(blobs), open_blobs(target / BLOBS), tell)
+    digest = _digest(partial)
+    report = DumpReport(identity, partial.stat().st_size, digest, done.copied, done.bytes, done.present)
+    _sync(partial)
+    os.replace(partial, target / DATABASE)
+    about = target / (ABOUT + _PARTIAL)
+    about.write_text(json.dumps({"format": 1, **asdict(report)}) + "\n", encoding="utf-8")
+    _sync(about)
+    os.replace(about, target / ABOUT)
+    _sync(target)
+    return report
+
+
+def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell = None) -> DumpReport:
+    """Make a new embedded store in *target*, which is not there or empty, of the backup in *source*.
+
+    The store appears there when it is whole, and not before; ended at any moment, call it again.
+
+    Raises:
+        NotFound: there is no backup in *source*.
+        Conflict: there is something in *target*; nothing was touched.
+        FormatError, HashMismatch: the backup is damaged, or not of this form.
+        Unsupported: there is no `pg_restore`.
+        StorageError: the backup or the target failed, or the dump is of a newer Postgres than `pg_restore` reads.
+    """
+    report = _read(source)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Conflict(f"{target} is not empty, and a backup is restored into a new store only: name another directory")
+    if _digest(source / DATABASE) != report.sha256:
+        raise HashMismatch(f"{source / DATABASE} is damaged, or was left by a backup that was ended: take another backup")
+    target = Path(os.path.abspath(target))
+    begun = target.with_name(f".{target.name}{_PARTIAL}")
+    shutil.rmtree(begun, ignore_errors=True)  # of a restore that was ended
+    begun.mkdir(mode=0o700, parents=True)
+    server = EmbeddedPostgres(begun / POSTGRES, programs=postgres_bin, top=begun)
+    try:
+        server.start()
+        run_restore(server.conninfo(), postgres_bin, source / DATABASE)
+    finally:
+        server.close()
+        server.await_stopped()
+    (begun / BLOBS).mkdir(mode=0o700)
+    copy_blobs(open_existing_blobs(source / BLOBS), open_blobs(begun / BLOBS), tell)
+    with suppress(FileNotFoundError):
+        target.rmdir()
+    os.replace(begun, target)
+    _sync(target.parent)
+    return report
+
+
+def _require_place(target: Path, identity: str) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InvalidInput(f"{target} is no directory: name one for the backup")
+    with suppress(NotFound):
+        if _read(target).identity != identity:
+            raise Conflict(f"{target} is the backup of another store: name another directory")
+        return
+    if any(name.name not in (BLOBS, DATABASE + _PARTIAL) for name in target.iterdir()):
+        raise Conflict(f"{target} is not empty and holds no backup: name another directory")
+
+
+def _read(source: Path) -> DumpReport:
+    try:
+        found = json.loads((source / ABOUT).read_text(encoding="utf-8"))
+        if found.pop("format") != 1:
+            raise FormatError(f"{source / ABOUT} is of a newer version of this program")
+        return DumpReport(**found)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"there is no backup in {source}: 'store dump' makes one") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FormatError(f"{source / ABOUT} is damaged: {error}") from error
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

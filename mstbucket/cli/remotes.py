@@ -1,0 +1,116 @@
+"""`remote`, `fetch`, `pull` and `push`: a bucket kept in step with another store."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mstbucket.cli import progress
+from mstbucket.cli.address import SCHEME, parse_bucket
+from mstbucket.cli.exits import about, one_line
+from mstbucket.cli.output import Output, count
+from mstbucket.cli.stores import is_store, open_or_make_store, open_store
+from mstbucket.cli.transfer import trust_of
+from mstbucket.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from mstbucket import PullReport, Remote, Store
+
+def add(arguments: argparse.Namespace, out: Output) -> None:
+    """Give another store a name."""
+    with open_or_make_store(arguments) as store:
+        made = store.add_remote(arguments.name, arguments.place, blobs=arguments.blobs)
+    out.emit(asdict(made), _line(made))
+
+
+def show(arguments: argparse.Namespace, out: Output) -> None:
+    """List the names."""
+    with open_store(arguments) as store:
+        for one in store.list_remotes():
+            out.emit(asdict(one), _line(one))
+
+
+def remove(arguments: argparse.Namespace, out: Output) -> None:
+    """Forget a name."""
+    with open_store(arguments) as store:
+        store.remove_remote(arguments.name)
+    out.emit({"action": "remote rm", "name": arguments.name}, f"removed remote {one_line(arguments.name)}")
+
+
+def fetch(arguments: argparse.Namespace, out: Output) -> None:
+    """Bring the other store's state beside the bucket."""
+    name, trust = parse_bucket(arguments.bucket), trust_of(arguments)
+    with _both(arguments) as (store, other), progress.bar(f"fetch {name}", quiet=out.quiet) as tell, about(arguments.name):
+        report = store.fetch(other.bucket(name), arguments.name, name, trust=trust, progress=tell)
+    _tell("fetch", arguments.name, report, out)
+
+
+def pull(arguments: argparse.Namespace, out: Output) -> None:
+    """Bring a bucket to the other store's state."""
+    name, trust = parse_bucket(arguments.bucket), trust_of(arguments)
+    if arguments.prefer is not None and not arguments.merge:
+        raise InvalidInput("--ours and --theirs go with --merge")
+    merged = None
+    with _both(arguments) as (store, other), progress.bar(f"pull {name}", quiet=out.quiet) as tell, about(arguments.name):
+        there = other.bucket(name)
+        if arguments.merge:
+            report, merged = store.pull_and_merge(
+                there, arguments.name, name, prefer=arguments.prefer, trust=trust, progress=tell
+            )
+        else:
+            report = store.pull(there, name, remote=arguments.name, trust=trust, progress=tell)
+    _tell("pull", arguments.name, report, out)
+    if merged is not None:
+        record = {
+            "action": "merge", "source": report.bucket, "bucket": name, "base": merged.base, "merged": merged.merged,
+            "commit": merged.commit, "changed": len(merged.changes), "conflicts": len(merged.conflicts),
+        }  # fmt: skip
+        out.emit(record, f"merged {SCHEME}{report.bucket}: {count(len(merged.changes), 'key')} changed, "
+                 f"{count(len(merged.conflicts), 'conflict')}, commit {merged.commit}")  # fmt: skip
+
+
+def push(arguments: argparse.Namespace, out: Output) -> None:
+    """Bring the other store's bucket to the state of this one."""
+    name = parse_bucket(arguments.bucket)
+    with _both(arguments) as (store, other), progress.bar(f"push {name}", quiet=out.quiet) as tell, about(arguments.name):
+        report = store.bucket(name).push(other, remote=arguments.name, progress=tell)
+    _tell("push", arguments.name, report, out)
+
+
+@contextmanager
+def _both(arguments: argparse.Namespace) -> Iterator[tuple[Store, Store]]:
+    """The store of the command, and the one that it names."""
+    with open_store(arguments) as store, _opened(store.find_remote(arguments.name)) as other:
+        yield store, other
+
+
+def _opened(remote: Remote) -> Store:
+    """[CLI-182] A mistyped place is an error, and no new store."""
+    import mstbucket
+
+    if remote.blobs is not None:
+        return mstbucket.open(database=remote.place, blobs=remote.blobs, background=False, create=False)
+    if not is_store(Path(remote.place)):
+        raise NotFound(f"there is no store at {remote.place}, the place of remote {remote.name!r}: make one there with "
+                       "'mstbucket mb', or remove the remote and add it again")  # fmt: skip
+    return mstbucket.open(remote.place, background=False, create=False)
+
+
+def _line(remote: Remote) -> str:
+    return one_line(f"{remote.name}  {remote.place}" + ("" if remote.blobs is None else f"  blobs {remote.blobs}"))
+
+
+def _tell(action: str, remote: str, report: PullReport, out: Output) -> None:
+    said = {
+        "same": "nothing to do, both are at one commit",
+        "ahead": "nothing to do, this store has all of it and more",
+        "made": "made",
+        "moved": "moved",
+    }[report.outcome]
+    copied = f", {count(report.blocks, 'block')} of {count(report.bytes, 'byte')} in {count(report.requests, 'request')}"
+    record = {"action": action, "remote": remote, **asdict(report)}
+    out.emit(record, f"{action}: {SCHEME}{report.bucket}: {said}: commit {report.seq}, {report.commit}{copied}")

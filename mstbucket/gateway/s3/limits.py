@@ -1,0 +1,60 @@
+"""What may come into a bucket: its limits, and the bytes that the holder of a key may send ([GW-63], [GW-64])."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from mstbucket import BucketLimits
+from mstbucket.errors import EntityTooLarge
+from mstbucket.gateway.refusals import Refused
+from mstbucket.gateway.s3.call import Call
+from mstbucket.limits import OBJECT_SIZE_MAX
+
+_DEFAULT_TYPE: Final = "binary/octet-stream"
+_ANY: Final = BucketLimits()
+
+
+def is_limited(call: Call) -> bool:
+    """Whether there is any bound on what comes into the bucket by this request."""
+    return call.rights.caller.is_counted or call.site.known.of(call.bucket_name).limits != _ANY
+
+
+def largest(call: Call, most: int = OBJECT_SIZE_MAX) -> int:
+    """Bytes that an object of the bucket may have, `most` at most."""
+    limit = call.site.known.of(call.bucket_name).limits.object_size
+    return most if limit is None else min(most, limit)
+
+
+def check_size(call: Call, size: int, most: int = OBJECT_SIZE_MAX) -> None:
+    """Raise unless an object of the bucket may have so many bytes."""
+    allowed = largest(call, most)
+    if size > allowed:
+        raise EntityTooLarge(f"Your proposed upload exceeds the maximum allowed object size: {allowed} bytes.")
+
+
+def check_type(call: Call, content_type: str | None) -> None:
+    """Raise unless an object of the bucket may have this content type; None is that of an object that names none."""
+    limits = call.site.known.of(call.bucket_name).limits
+    said = content_type or _DEFAULT_TYPE
+    if not limits.takes_type(said):
+        taken = ", ".join(limits.content_types)
+        raise Refused("InvalidRequest", f"The bucket does not take the content type {said[:100]!r}, but only {taken}.")
+
+
+@contextmanager
+def spending(call: Call, size: int) -> Iterator[None]:
+    """Count bytes against the bound of the caller's key; they are given back where the request fails."""
+    caller = call.rights.caller
+    if caller.key_id is None or not caller.is_counted:
+        yield
+        return
+    keys = call.store.access_keys
+    if not keys.spend(caller.key_id, size):
+        raise Refused("QuotaExceeded", "The holder of this access key may not send so many bytes any more.")
+    try:
+        yield
+    except BaseException:
+        keys.spend(caller.key_id, -size)
+        raise

@@ -1,0 +1,58 @@
+"""Verify that a tree holds a key, and what, or that it does not: from the nodes on the key's path alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from mstbucket.core.cid import CID, to_text, verify_block
+from mstbucket.errors import InvalidInput, MissingBlock, Untrue
+from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
+from mstbucket.verify.node import judge
+from mstbucket.verify.tree import check_node_cid
+
+
+def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int = KEY_MAX) -> CID | None:
+    """Return the value that *nodes* prove *key* to have in the tree *root*, or None where they prove it is absent.
+
+    Holds for a tree that is good as a whole. Nodes away from the path are not here and so are not checked: that nobody
+    hid the key at another place than its own is for `verify_tree`, by whoever has the tree. The caller knows from
+    elsewhere that *root* is the one it wants to know about.
+
+    Args:
+        nodes: the blocks of the nodes on the path, root first, and none besides: down to the one that holds the key,
+            or to the one that has no subtree where the key would be.
+        key_max: `KEY_MAX` for a tree of objects, `VERSION_KEY_MAX` for a tree of versions.
+
+    Raises:
+        InvalidBlock, HashMismatch, Untrue: a node is not good at its place, or not on the path.
+        MissingBlock: the path goes on after the last node.
+    """
+    if key_max not in (KEY_MAX, VERSION_KEY_MAX):
+        raise InvalidInput(f"trees have keys of at most {KEY_MAX} or {VERSION_KEY_MAX} bytes, not {key_max}")
+    check_node_cid(root)
+    wanted: CID | None = root
+    height: int | None = None
+    low: bytes = b""
+    high: bytes | None = None
+    value: CID | None = None
+    for number, block in enumerate(nodes):
+        # [VER-14] nothing after the answer
+        if wanted is None:
+            raise Untrue(f"the proof has {len(nodes)} nodes, and {number} of them give the answer: remove the rest")
+        # [VER-13] each node is what the link before names, and good at its place
+        verify_block(wanted, block)
+        node = judge(block, (wanted, height, low, high), key_max)
+        at = bisect_left(node.keys, key)
+        if at < len(node.keys) and node.keys[at] == key:
+            value, wanted = node.values[at], None
+            continue
+        wanted, height = node.links[at], node.height - 1
+        low = node.keys[at - 1] if at else low
+        high = node.keys[at] if at < len(node.keys) else high
+    if wanted is not None:
+        # [VER-14] nothing missing
+        raise MissingBlock(
+            f"the proof ends before node {to_text(wanted)}: ask for it, nothing is proved without"
+        ).about(cid=wanted)
+    return value

@@ -1,0 +1,48 @@
+"""`log --graph` of a bucket with a fork that came back, and how lines with a CID are broken on a terminal."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from mstbucket.cli.output import fold
+
+CID = "bafyreiblfovcanc6ijsjgcabubyeutywp66x7vzzvs6qljp5ap6gjavd5m"
+
+
+def test_forks_and_merges_are_drawn(cli: Any, bucket: str) -> None:
+    """[CLI-157]"""
+    fork = f"{bucket}-fork"
+    assert cli("cp", "-", f"mst://{bucket}/a", stdin=b"1").code == 0
+    assert cli("snapshot", "create", bucket, "v1").code == 0
+    assert cli("fork", bucket, fork).code == 0
+    assert cli("cp", "-", f"mst://{fork}/b", stdin=b"2").code == 0
+    assert cli("flush", fork).code == 0
+    assert cli("merge", fork, bucket).code == 0
+    shown = [re.sub(r"\d{4}-\S+ \S+,", "TIME,", line) for line in cli("log", "--graph", bucket).lines]
+    commits = {record["seq"]: record["commit"] for record in cli("log", bucket, "--json").records}
+    theirs = {record["seq"]: record["commit"] for record in cli("log", fork, "--json").records}
+    assert shown == [
+        "*  commit 2, TIME, 2 objects", f"|  {commits[2]}",
+        "|\\", f"| o merged from mst://{fork}, commit 2", f"| | {theirs[2]}", "|/",
+        "*  commit 1, TIME, 1 object  (v1)", f"|\\ forked to mst://{fork}", f"|  {commits[1]}",
+    ]  # fmt: skip
+    assert cli("log", "--graph", fork).lines[-2:] == [f"o  forked from mst://{bucket}, commit 1", f"   {commits[1]}"]
+    assert cli("log", "--graph", "--json", fork).code == 2
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 120])
+def test_a_cid_is_never_broken_on_a_terminal(columns: int) -> None:
+    """[CLI-158]"""
+    line = f"flush: mst://photos is at commit 1 {CID}, 2 objects, 277,788 bytes"
+    lines = fold(line, columns).split("\n")
+    assert any(CID in one for one in lines)
+    assert " ".join(one.strip() for one in lines) == line
+    assert all(len(one) <= columns or CID in one for one in lines)
+
+
+def test_other_lines_stay_as_they_are() -> None:
+    assert fold("a key " + "x " * 200, 80) == "a key " + "x " * 200
+    assert fold(f"{CID} fits", 80) == f"{CID} fits"

@@ -1,0 +1,78 @@
+"""Two stores kept in step from a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mstbucket
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of a second store, whose server runs as long as the module's tests."""
+    path = tmp_path_factory.mktemp("mirror") / "store"
+    with mstbucket.open(path, background=False):
+        yield path
+
+
+def test_names_are_added_listed_and_removed(cli: Any) -> None:
+    """[CLI-180]"""
+    assert cli("remote", "add", "disk", "/mnt/disk").code == 0
+    (record,) = cli("remote", "ls", "--json").records
+    assert record == {"name": "disk", "place": "/mnt/disk", "blobs": None}
+    refused = cli("remote", "add", "db", "postgresql://me:geheim@host/db", "--blobs", "/b")
+    assert refused.code == 2
+    assert "password" in refused.error
+    assert "geheim" not in refused.err
+    assert cli("remote", "rm", "disk").code == 0
+    assert cli("remote", "ls").out == b""
+    assert cli("remote", "rm", "disk").code == 3
+
+
+def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror: Path) -> None:
+    """[CLI-181]: what is no fast-forward ends with 4, and --merge brings the two together."""
+    name, place = f"r{next(_NUMBERS)}", f"mst://{bucket}"
+    cli("remote", "add", name, mirror)
+    cli("cp", "-", f"{place}/k", stdin=b"one")
+    (made,) = cli("push", place, name, "--json").records
+    assert (made["action"], made["outcome"], made["bucket"]) == ("push", "made", bucket)
+    assert b"both are at one commit" in cli("pull", place, name).out
+    there = ("--store", str(mirror))
+    assert cli(*there, "cat", f"{place}/k").out == b"one"
+    cli(*there, "cp", "-", f"{place}/k", stdin=b"theirs")
+    cli(*there, "flush", place)
+    cli("cp", "-", f"{place}/mine", stdin=b"mine")
+    assert cli("pull", place, name).code == 4  # [RMT-9]
+    cli("flush", place)
+    refused = cli("push", place, name)
+    assert refused.code == 4
+    assert "fetch first" in refused.error
+    assert cli("fetch", place, name, "--json").records[0]["bucket"] == f"{bucket}.{name}"
+    assert cli("cat", f"{place}.{name}/k").out == b"theirs"
+    assert cli("pull", place, name, "--ours").code == 2
+    records = cli("pull", place, name, "--merge", "--json").records
+    assert [one["action"] for one in records] == ["pull", "merge"]
+    assert cli("push", place, name).code == 0
+    heads = [cli(*where, "log", place, "--json").records[0]["commit"] for where in ((), there)]
+    assert heads[0] == heads[1]
+    assert cli(*there, "cat", f"{place}/mine").out == b"mine"
+    assert cli("verify", place).code == cli(*there, "verify", place).code == 0
+
+
+def test_no_store_is_made_at_a_mistyped_place(cli: Any, bucket: str, tmp_path: Path) -> None:
+    """[CLI-182]"""
+    cli("remote", "add", "nowhere", tmp_path / "nothing")
+    cli("cp", "-", f"mst://{bucket}/k", stdin=b"one")
+    ran = cli("push", f"mst://{bucket}", "nowhere")
+    assert ran.code == 3
+    assert "nothing" in ran.error
+    assert not (tmp_path / "nothing").exists()
+    assert cli("fetch", f"mst://{bucket}").code == 3  # there is no origin
+    cli("remote", "rm", "nowhere")
