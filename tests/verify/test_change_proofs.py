@@ -218,6 +218,8 @@ CHANGED_LISTS: dict[str, Any] = {
     "a removal of a key that is there": lambda objects: sorted([*objects, (KEYS[6], VALUES[0], None)]),
     "another old value": lambda objects: [(objects[0][0], VALUES[2], None), *objects[1:]],
     "another new value": lambda objects: [*objects[:-1], (objects[-1][0], None, VALUES[0])],
+    "a removal stated as a change": lambda objects: [(objects[0][0], VALUES[0], VALUES[1]), *objects[1:]],
+    "a change stated as a removal": lambda objects: [*objects[:2], (KEYS[4], VALUES[0], None), objects[3]],
     "an old value where there was none": lambda objects: [*objects[:-1], (objects[-1][0], VALUES[0], objects[-1][2])],
     "no old value where there was one": lambda objects: [objects[0], objects[1], (KEYS[4], None, VALUES[1]), objects[3]],
     "a change for another key": lambda objects: [*objects[:-1], (KEYS[-1] + b"x", None, VALUES[2])],
