@@ -51,7 +51,8 @@ def commits(add: Adder) -> None:
 
     command = add(
         "export", "exporting:export", "flush a bucket and write it as one CAR file",
-        "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both.",
+        "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both. "
+        "With --files it is a folder for tools of IPFS, of keys and bodies alone: no metadata, versions or delete markers.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET[@COMMIT]")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output; or s3://BUCKET/KEY")
@@ -61,6 +62,7 @@ def commits(add: Adder) -> None:
     command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
     text = "only what is under these keys, as a proof that it is all of it, for 'check-proof'"
     command.add_argument("--prefix", metavar="PREFIX", help=text)
+    command.add_argument("--files", action="store_true", help="a folder of files, as IPFS has it; 'import' does not take it")
     text = "2: with an index for tools of IPFS; 'import' takes version 1"
     command.add_argument("--car-version", type=int, choices=[1, 2], default=1, help=text)
 

@@ -9,7 +9,7 @@ from mstbucket.core import statement
 from mstbucket.core.cid import CID, dag_cbor_cid
 from mstbucket.core.statement import PartQuestion, Statement
 from mstbucket.files.car_file import CarFile
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.verify.answer import accept_any, answer
