@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.exports import ExportReport, FilesReport
     from mstbucket.model.findings import Finding, StoreReport
-    from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
+    from mstbucket.model.looks import PathNode, Proved, ProvedChange, ProvedChanges, ProvedObject, ProvedPart, TreePath
     from mstbucket.model.maintained import MaintainReport
     from mstbucket.model.objects import (
         BucketInfo,
@@ -109,7 +109,10 @@ __all__ = [
     "PartsPage",
     "PathNode",
     "Proved",
+    "ProvedChange",
+    "ProvedChanges",
     "ProvedObject",
+    "ProvedPart",
     "PullReport",
     "PutRequest",
     "PutResult",
@@ -169,7 +172,10 @@ _HOME: Final = {
     "NewAccessKey": "mstbucket.model.access",
     "ObjectReader": "mstbucket.services.objects.read",
     "Retention": "mstbucket.model.policies",
-    **dict.fromkeys(("PathNode", "Proved", "ProvedObject", "TreePath"), "mstbucket.model.looks"),
+    **dict.fromkeys(
+        ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "ProvedPart", "TreePath"),
+        "mstbucket.model.looks",
+    ),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
     **dict.fromkeys(("PullReport", "Remote"), "mstbucket.model.remotes"),
     "RebuildReport": "mstbucket.model.rebuild",

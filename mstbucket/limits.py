@@ -33,6 +33,7 @@ COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 
 COMMIT_SEQ_MAX: Final = 2**53 - 1  # exact in every JSON reader; a flush each microsecond gets there in 285 years
 COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other stores' names fit
 STATEMENT_BLOCK_MAX: Final = 16 * KIB  # of a proof: two texts as long as keys and a delimiter, and room
+CHANGES_STATEMENT_MAX: Final = 1 * MIB  # of a change proof: 8,000 changes of usual keys; every IPFS peer takes the block
 ENDORSEMENT_BLOCK_MAX: Final = 1 * KIB  # of a signature or a succession that stands apart; they take 200 bytes
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---

@@ -60,6 +60,8 @@ def commits(add: Adder) -> None:
     command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
     command.add_argument("--resume", action="store_true", help="write the file in place, and continue it if it was begun")
     command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
+    text = "only what is under these keys, as a proof that it is all of it, for 'check-proof'"
+    command.add_argument("--prefix", metavar="PREFIX", help=text)
     command.add_argument("--files", action="store_true", help="a folder of files, as IPFS has it; 'import' does not take it")
     text = "2: with an index for tools of IPFS; 'import' takes version 1"
     command.add_argument("--car-version", type=int, choices=[1, 2], default=1, help=text)
@@ -83,8 +85,9 @@ def commits(add: Adder) -> None:
     expect(command)
 
     command = add(
-        "prove", "proving:prove", "write a proof of what a commit says about a key, or about a page of a listing",
-        "The newest commit is proved: flush before. Anybody checks FILE with 'check-proof' and the commit's CID alone.",
+        "prove", "proving:prove", "write a proof of what a commit says about a key or a page of a listing, or what changed",
+        "The newest commit is proved, so flush before; with --changes the later of the two. Anybody checks FILE with "
+        "'check-proof' and the commit's CID alone.",
     )  # fmt: skip
     command.add_argument("target", metavar="mst://BUCKET/KEY|mst://BUCKET")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output")
@@ -95,10 +98,13 @@ def commits(add: Adder) -> None:
     command.add_argument("--delimiter", metavar="TEXT", help="with --prefix: keys below a folder count as one, as in 'ls'")
     command.add_argument("--start-after", metavar="KEY", help="with --prefix: only keys behind this one")
     command.add_argument("--max-keys", type=whole_number, metavar="N", help="with --prefix: at most so many (1000)")
+    text = "that these keys differ between two commits, and no others; each a number, a CID, a time or a snapshot"
+    command.add_argument("--changes", nargs=2, metavar=("OLD", "NEW"), help=text)
 
     command = add("check-proof", "proving:check", "check a proof against a commit (no store is needed)")
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
     command.add_argument("--commit", metavar="CID", help="that you know from somebody you trust; or name a signer")
+    command.add_argument("--since", metavar="CID", help="of changes: the earlier commit that you know")
     trust(command)
     command.add_argument("--output", metavar="FILE", help="the proved bytes of the body go there")
     command.add_argument("--force", action="store_true", help="replace that file if it is there")

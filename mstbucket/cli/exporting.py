@@ -38,7 +38,8 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
             source = _begun(source, target)
         if source.commit is None and not arguments.no_flush:  # [CLI-22] [CLI-56]
             store.bucket(source.bucket).flush()
-        if (arguments.resume or arguments.since is not None) and source.commit is None:  # a view is of one commit
+        of_view = arguments.resume or arguments.since is not None or arguments.prefix is not None
+        if of_view and source.commit is None:  # a view is of one commit
             newest = store.bucket(source.bucket).head_commit()
             source = source if newest is None else replace(source, commit=newest.cid)
         with opened(store, source) as bucket, progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
@@ -53,8 +54,8 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
         "action": "export", "bucket": source.bucket, "target": target, "commit": report.root, "blocks": report.blocks,
         "bytes": report.bytes, "sha256": report.sha256,
     }  # fmt: skip
-    if isinstance(bucket, BucketView) and arguments.since is not None:
-        record |= {"commit": bucket.commit.cid, "delta": report.root}
+    if isinstance(bucket, BucketView) and (arguments.since is not None or arguments.prefix is not None):
+        record |= {"commit": bucket.commit.cid, "delta" if arguments.since is not None else "part": report.root}
     out.emit(record, f"export: {source.root} to {target}: {record['commit']}, {count(report.blocks, 'block')}, "
              f"{count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
 
@@ -97,9 +98,12 @@ def join(arguments: argparse.Namespace, out: Output) -> None:
 def _check(arguments: argparse.Namespace, out: Output) -> None:
     """Refuse what cannot be done, before any work is done."""
     target: str = arguments.file
-    given = [arguments.resume, arguments.since is not None, arguments.car_version == 2, arguments.files]
+    given = [
+        arguments.resume, arguments.since is not None, arguments.car_version == 2, arguments.files,
+        arguments.prefix is not None,
+    ]  # fmt: skip
     if sum(given) > 1:
-        raise InvalidInput("--resume, --since, --car-version 2 and --files do not go together")
+        raise InvalidInput("--resume, --since, --prefix, --car-version 2 and --files do not go together")
     if (given[0] or given[2]) and (target == STREAM or target.startswith(_S3)):
         raise InvalidInput("--resume and --car-version 2 need a file: their beginning is read or written again")
     if not target.startswith(_S3):
@@ -140,6 +144,8 @@ def _write(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: A
         return bucket.export_files(target, progress=tell)
     if arguments.since is not None:
         return bucket.export_delta(arguments.since, target, progress=tell)
+    if arguments.prefix is not None:
+        return bucket.export_part(arguments.prefix, target, progress=tell)
     return bucket.export_car(target, progress=tell)
 
 

@@ -157,6 +157,14 @@ def check_followed(commit: Commit) -> None:
         raise Unsupported(f"the bucket's {len(commit.tags)} tags leave no room for another commit: {advice}")
 
 
+def check_later(base: Commit, commit: Commit) -> None:
+    """Raise `Untrue` unless the one can be a later state of the bucket of the other ([DELTA-3], [PROOF-10])."""
+    if base.bucket != commit.bucket:
+        raise Untrue(f"the earlier commit is of bucket {base.bucket}, and the later one of another, {commit.bucket}")
+    if base.seq >= commit.seq:
+        raise Untrue(f"the earlier commit has number {base.seq}, and the later one {commit.seq}, which is no later one")
+
+
 def tags_size(tags: Mapping[str, str]) -> int:
     """Bytes of UTF-8 of all names and values."""
     return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())

@@ -10,11 +10,11 @@ from mstbucket.core import dagcbor
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, DAG_PB, codec, from_text, to_text
 from mstbucket.core.closure import AHEAD_WIDTH, SeenSet, closure, links_of
-from mstbucket.core.commit import Commit
+from mstbucket.core.commit import Commit, check_later
 from mstbucket.core.commit import decode as decode_commit
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.mst.diff import Diff, diff
-from mstbucket.errors import InvalidBlock, InvalidCid, Unsupported, Untrue
+from mstbucket.errors import InvalidBlock, InvalidCid, Unsupported
 from mstbucket.limits import STATEMENT_BLOCK_MAX
 
 DELTA_VERSION: Final = 1
@@ -69,14 +69,6 @@ def _from_value(value: dict[str, Any]) -> DeltaStatement:
     return statement
 
 
-def check_follows(base: Commit, commit: Commit) -> None:
-    """Raise `Untrue` unless the one can be a later state of the bucket of the other ([DELTA-3])."""
-    if base.bucket != commit.bucket:
-        raise Untrue(f"the delta leads from bucket {base.bucket} to another one, {commit.bucket}")
-    if base.seq >= commit.seq:
-        raise Untrue(f"the delta leads from commit {base.seq} to {commit.seq}, which is no later one")
-
-
 def tree_diffs(blocks: BlockSource, base: Commit, commit: Commit) -> tuple[Diff, Diff | None]:
     """How the two trees differ: of objects, and of versions where both commits have one.
 
@@ -121,7 +113,7 @@ def delta(blocks: BlockSource, statement: DeltaStatement, seen: SeenSet) -> Iter
         Untrue: the one commit is no later state of the bucket of the other.
     """
     base, commit = (decode_commit(blocks.get(cid)) for cid in (statement.base, statement.commit))
-    check_follows(base, commit)
+    check_later(base, commit)
     learn(blocks, base, commit, seen)
     yield from closure(blocks, statement.commit, seen, AHEAD_WIDTH)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mstbucket.core import dagcbor
+from mstbucket.core.change_statement import ChangesQuestion, changes_from_value, encode_changes
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.keys import check_text, encode_key
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
-from mstbucket.limits import LIST_KEYS_MAX, OBJECT_SIZE_MAX, STATEMENT_BLOCK_MAX
+from mstbucket.limits import CHANGES_STATEMENT_MAX, LIST_KEYS_MAX, OBJECT_SIZE_MAX, STATEMENT_BLOCK_MAX
 
 PROOF_VERSION: Final = 1
 
@@ -45,11 +46,21 @@ class PageQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class PartQuestion:
+    """Everything that the bucket holds under the keys that begin with *part*."""
+
+    part: str
+
+
+Question = KeyQuestion | PageQuestion | PartQuestion | ChangesQuestion
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """A question about the state of a bucket that *commit* names."""
 
     commit: CID
-    question: KeyQuestion | PageQuestion
+    question: Question
 
 
 def encode(statement: Statement) -> bytes:
@@ -59,6 +70,8 @@ def encode(statement: Statement) -> bytes:
         InvalidInput: a key or text that no object can have, a range or a number out of bounds.
     """
     question = statement.question
+    if isinstance(question, ChangesQuestion):
+        return encode_changes(statement.commit, question)
     value: dict[str, Any] = {"proof": PROOF_VERSION, "commit": Link(statement.commit)}
     if isinstance(question, KeyQuestion):
         encode_key(question.key)  # which refuses what is none
@@ -68,6 +81,10 @@ def encode(statement: Statement) -> bytes:
             if not 0 <= start <= end <= OBJECT_SIZE_MAX:
                 raise InvalidInput(f"bytes {start} to {end} are no range of an object")
             value["body"] = [start, end]
+        return _bounded(dagcbor.encode(value))
+    if isinstance(question, PartQuestion):
+        check_text("prefix", question.part)
+        value["part"] = question.part
         return _bounded(dagcbor.encode(value))
     check_text("prefix", question.prefix)
     check_text("start_after", question.start_after)
@@ -97,15 +114,21 @@ def decode(block: bytes) -> Statement:
         Unsupported: a newer program wrote it: update this one.
         InvalidBlock: anything that `encode` does not write.
     """
-    if len(block) > STATEMENT_BLOCK_MAX:  # [PROOF-3] before anything is read
-        raise InvalidBlock(f"a statement has {len(block)} bytes, more than {STATEMENT_BLOCK_MAX}")
-    value = dagcbor.decode(block)
+    if len(block) > CHANGES_STATEMENT_MAX:  # [PROOF-9] before anything is read
+        raise InvalidBlock(f"a statement has {len(block)} bytes, more than {CHANGES_STATEMENT_MAX}")
+    # A link is mere bytes here. What is written from it below has to be the block, and so settles that.
+    value = dagcbor.decode_fast(block)
+    of_changes = isinstance(value, dict) and "since" in value
+    if not of_changes:
+        if len(block) > STATEMENT_BLOCK_MAX:  # [PROOF-3]
+            raise InvalidBlock(f"a statement has {len(block)} bytes, more than {STATEMENT_BLOCK_MAX}")
+        value = dagcbor.decode(block)
     if not isinstance(value, dict) or type(value.get("proof")) is not int:
         raise InvalidBlock("the first block is no statement: this is no proof")
     if value["proof"] != PROOF_VERSION:
         raise Unsupported(f"the proof has version {value['proof']}; this program reads {PROOF_VERSION}")
     try:
-        statement = _from_value(value)
+        statement = Statement(*changes_from_value(value)) if of_changes else _from_value(value)
         again = encode(statement)
     except (InvalidInput, TypeError, ValueError, LookupError, AttributeError) as error:
         raise InvalidBlock(f"the statement of the proof is none: {error}") from error
@@ -122,6 +145,8 @@ def _from_value(value: dict[str, Any]) -> Statement:
         body = value.get("body")
         start_end = None if body is None else (_whole(body[0]), _whole(body[1]))
         return Statement(commit, KeyQuestion(_text(value["key"]), start_end))
+    if "part" in value:
+        return Statement(commit, PartQuestion(_text(value["part"])))
     delimiter = value.get("delimiter")
     return Statement(
         commit,

@@ -51,17 +51,71 @@ class ProvedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvedChange:
+    """A key that names another manifest in the later commit than in the earlier one.
+
+    Attributes:
+        key: of the object.
+        sequence: of a noncurrent version or delete marker: its number, by which the tree of versions orders them; None of
+            an object.
+        old, new: CIDs of the manifests, as text, in the earlier and in the later commit; None where it is absent.
+    """
+
+    key: str
+    sequence: int | None
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedChanges:
+    """What a change proof proves: these keys differ between two commits of a bucket, and no others do.
+
+    Attributes:
+        since: CID of the earlier commit as text, `since_seq` its number.
+        is_next: whether the later commit names the earlier one as the one before it. If not, that the one came of the other
+            is not proved; only how the two states differ.
+        objects: current objects, by key.
+        versions: noncurrent versions and delete markers, by key, the newest first.
+    """
+
+    since: str
+    since_seq: int
+    is_next: bool
+    objects: tuple[ProvedChange, ...]
+    versions: tuple[ProvedChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedPart:
+    """Of the proof of a part: it is complete, and so is every body in it.
+
+    Attributes:
+        prefix: of its keys.
+        objects, versions: how many current objects there are, and how many noncurrent versions and delete markers.
+        bytes: of the objects' bodies, as S3 counts them.
+    """
+
+    prefix: str
+    objects: int
+    versions: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proved:
     """What a proof proves of a commit.
 
     Attributes:
         commit: its CID as text; `bucket` is the identity of the bucket, `name` what it was called, `seq` its number.
-        key: what the proof is about; None where it is about a page.
+        key: what the proof is about; None where it is about something else.
         body: of a key: the bytes that are proved too, as a half-open range; None where none are.
-        prefix, delimiter, start_after, max_keys: of a page: what it is about; None where the proof is about a key.
+        prefix, delimiter, start_after, max_keys: of a page: what it is about; None where the proof is about something else.
         objects: of a key the object, or none where it is absent; of a page all objects that stand in it by their key.
         common_prefixes: of a page with a delimiter.
         next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
+        changes: what differs from an earlier commit; None where the proof is about something else.
+        part: of the proof of a part of the bucket; None where the proof is about something else.
     """
 
     commit: str
@@ -77,6 +131,8 @@ class Proved:
     objects: tuple[ProvedObject, ...]
     common_prefixes: tuple[str, ...]
     next_start_after: str | None
+    changes: ProvedChanges | None
+    part: ProvedPart | None
 
 
 @dataclass(frozen=True, slots=True)

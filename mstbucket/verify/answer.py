@@ -15,35 +15,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mstbucket.core import commit as commits
-from mstbucket.core import manifest as manifests
 from mstbucket.core import statement as statements
-from mstbucket.core.cid import CID, RAW, codec
+from mstbucket.core.change_statement import ChangesQuestion
+from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import TOP, decode_key, encode_key, prefix_end
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.listing import common_prefix
-from mstbucket.core.statement import KeyQuestion, PageQuestion, Statement
-from mstbucket.core.unixfs import body_height, open_block
+from mstbucket.core.statement import KeyQuestion, PageQuestion, PartQuestion, Statement
 from mstbucket.errors import Untrue
 from mstbucket.limits import KEY_MAX
-from mstbucket.verify.node import Node, Place, judge
+from mstbucket.verify import changes
+from mstbucket.verify import part as parts
+from mstbucket.verify.node import Place, judge
+from mstbucket.verify.objects import ProvedObject, Sink, read_body, read_object
+from mstbucket.verify.ordered import Take, below, in_order, may_hold
+from mstbucket.verify.part import PartFigures
 from mstbucket.verify.tree import check_node_cid
 
-#: Gives the block of a CID, hashed. The second argument says what it is, for an error.
-Take = Callable[[CID, str], bytes]
-#: Takes the proved bytes of a body, in order.
-Sink = Callable[[bytes], object]
 #: Is shown the commit before anything else is asked for; raises where it is not to be trusted.
 Accept = Callable[[CID, Commit], object]
-
-
-@dataclass(frozen=True, slots=True)
-class ProvedObject:
-    """An object that the commit holds: its key, the CID of its manifest, and what that says."""
-
-    key: str
-    cid: CID
-    manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +42,13 @@ class Answer:
     """What is proved of a commit.
 
     Attributes:
-        statement: what was asked, of which commit.
+        statement: what was asked, of which commit; of changes, which they are.
         commit: what that says.
         objects: of the key, none where it is absent; of a page, all that are in it, by key.
         common_prefixes: of a page with a delimiter, in order.
         next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
+        since: of changes, what the earlier commit says.
+        part: of a part of the bucket, how much is in it.
     """
 
     statement: Statement
@@ -63,6 +56,8 @@ class Answer:
     objects: tuple[ProvedObject, ...]
     common_prefixes: tuple[str, ...] = ()
     next_start_after: str | None = None
+    since: Commit | None = None
+    part: PartFigures | None = None
 
 
 def accept_any(_cid: CID, _commit: Commit) -> None:
@@ -84,12 +79,16 @@ def answer(root: CID, take: Take, sink: Sink, accept: Accept) -> Answer:
     if isinstance(question, PageQuestion):
         page = _Page(question, take)
         return page.answer(statement, commit)
+    if isinstance(question, PartQuestion):
+        return Answer(statement, commit, (), part=parts.part(commit, question.part, take))
+    if isinstance(question, ChangesQuestion):
+        return Answer(statement, commit, (), since=changes.earlier(commit, question, take))
     cid = _find(commit.tree, encode_key(question.key), take)
     if cid is None:
         if question.body is not None:  # [PROOF-7]
             raise Untrue(f"the statement is about the body of {question.key!r}, which the commit does not hold")
         return Answer(statement, commit, ())
-    found = _object(question.key, cid, take)
+    found = read_object(question.key, cid, take)
     if question.body is not None:
         _body(found.manifest, question, take, sink)
     return Answer(statement, commit, (found,))
@@ -103,27 +102,8 @@ def _find(root: CID, key: bytes, take: Take) -> CID | None:
         at = bisect_left(node.keys, key)
         if at < len(node.keys) and node.keys[at] == key:
             return node.values[at]
-        place = _below(node, place, at)
+        place = below(node, place, at)
     return None
-
-
-def _below(node: Node, place: Place, at: int) -> Place | None:
-    """The subtree before key *at* of a node, as a place; None where there is none."""
-    link = node.links[at]
-    if link is None:
-        return None
-    low = node.keys[at - 1] if at else place[2]
-    return link, node.height - 1, low, node.keys[at] if at < len(node.keys) else place[3]
-
-
-def _object(key: str, cid: CID, take: Take) -> ProvedObject:
-    found = manifests.decode(take(cid, "manifest"))
-    if found.delete_marker:  # [VER-15]
-        raise Untrue(f"key {key[:60]!r} of the objects' tree has a delete marker for its manifest")
-    content, digest = found.content, found.sha256
-    if content is not None and codec(content) == RAW and digest is not None and digest != content[4:]:  # [VER-16]
-        raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
-    return ProvedObject(key, cid, found)
 
 
 class _Page:
@@ -161,78 +141,36 @@ class _Page:
         if under is not None:
             self._prefixes.append(under)
         else:
-            self._objects.append(_object(key, cid, self._take))
+            self._objects.append(read_object(key, cid, self._take))
         self._last = key if under is None else under
         return True
 
     def _keys(self, root: CID) -> Iterator[tuple[bytes, CID]]:
         """The keys that the page is about, with their values, as far as they are asked for."""
-        stack: list[Iterator[Place | tuple[bytes, CID]]] = [iter([(root, None, b"", None)])]
-        while stack:
-            for step in stack[-1]:
-                if len(step) == 2:
-                    if self._is_asked(step[0]):
-                        yield step
-                    continue
-                if self._is_needed(step):
-                    node = judge(self._take(step[0], "tree node"), step, KEY_MAX)
-                    stack.append(_in_order(node, step))
-                    break
-            else:
-                stack.pop()
+        for step in in_order(root, KEY_MAX, self._take, self._is_needed):
+            if len(step) == 2 and self._is_asked(step[0]):
+                yield step
 
     def _is_asked(self, key: bytes) -> bool:
         return key > self._after and key >= self._first and (self._end is None or key < self._end)
 
     def _is_needed(self, place: Place) -> bool:
         """Whether a subtree can hold a key that changes the page: all of its keys are between the two of its place."""
+        if not may_hold(place, self._first, self._end, self._after):
+            return False
         _, height, low, high = place
-        if height is None:
-            return True  # [PROOF-6] the root is asked for, whatever the question
-        if self._end is not None and max(low, self._after) >= self._end:
-            return False
-        if high is not None and (high <= self._first or high <= self._after):
-            return False
         # [PROOF-6] All keys between two that stand under one common prefix stand under it too.
-        if not self._prefixes or high is None:
+        if not self._prefixes or height is None or high is None:
             return True
         last = self._prefixes[-1].encode()
         return not (low.startswith(last) and high.startswith(last))
 
 
-def _in_order(node: Node, place: Place) -> Iterator[Place | tuple[bytes, CID]]:
-    """What hangs below a node, in the order of keys."""
-    for at, key in enumerate(node.keys):
-        below = _below(node, place, at)
-        if below is not None:
-            yield below
-        yield key, node.values[at]
-    below = _below(node, place, len(node.keys))
-    if below is not None:
-        yield below
-
-
 def _body(manifest: Manifest, question: KeyQuestion, take: Take, sink: Sink) -> None:
     """Take the blocks of a body that hold the bytes asked for, in order, and give these bytes to *sink* [PROOF-7]."""
-    assert manifest.content is not None
     assert manifest.size is not None
     assert question.body is not None
     start, end = question.body
     if end > manifest.size or (start == end and manifest.size):
         raise Untrue(f"the statement is about bytes {start} to {end} of {question.key!r}, which has {manifest.size}")
-    # What is left of the way: root, size and height of each block, and where in the body it begins.
-    pending = [(manifest.content, manifest.size, body_height(manifest.size), 0)]
-    while pending:
-        cid, size, height, at = pending.pop()
-        if (at >= end or at + size <= start) and size:
-            continue
-        block = take(cid, "body")
-        links = open_block(block, size, height)
-        if height == 0:
-            sink(block[max(start - at, 0) : end - at])
-            continue
-        below = []
-        for child, length in links:
-            below.append((child, length, height - 1, at))
-            at += length
-        pending += reversed(below)
+    read_body(manifest, start, end, take, sink)

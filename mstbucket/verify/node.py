@@ -137,6 +137,23 @@ def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     return keys, values, links
 
 
+def write(node: Node) -> bytes:
+    """Return the canonical bytes of a node, whose keys ascend; links may be in it that are not dag-cbor."""
+    out = [_ENTRIES[len(node.keys)]]
+    previous = b""
+    for key, value, subtree in zip(node.keys, node.values, node.links[1:], strict=True):
+        size = min(len(previous), len(key))
+        differ = int.from_bytes(previous[:size], "big") ^ int.from_bytes(key[:size], "big")
+        shared = size - (differ.bit_length() + 7) // 8  # [MST-4]
+        out += (_KEY[len(key) - shared], key[shared:])
+        out += (_SHARED_ALONE[shared],) if subtree is None else (_SHARED[shared], _LINK, subtree[4:], _VALUE)
+        out.append(value[4:])
+        previous = key
+    left = node.links[0]
+    out += (_LEFT, b"\xf6") if left is None else (_LEFT, _LINK, left[4:])
+    return b"".join(out)
+
+
 def _wrong_prefix(previous: bytes, shared: int, suffix: bytes) -> InvalidBlock | Untrue:
     """Return why a key that is written as *shared* bytes of the *previous* one and *suffix* is refused."""
     if shared > len(previous):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, to_text
-from mstbucket.errors import ExtraBlock, MissingBlock, OtherCommit
+from mstbucket.errors import ExtraBlock, InvalidInput, MissingBlock, OtherCommit
 from mstbucket.model.streams import Readable
-from mstbucket.verify.answer import Accept, Answer, Sink, answer
+from mstbucket.verify.answer import Accept, Answer, answer
+from mstbucket.verify.objects import Sink
 
 
-def check_proof(stream: Readable, commit: CID | None, accept: Accept, sink: Sink) -> Answer:
+def check_proof(stream: Readable, commit: CID | None, since: CID | None, accept: Accept, sink: Sink) -> Answer:
     """Check the proof in *stream* against a commit that is known from elsewhere, and return what it proves.
 
     One pass, in constant memory but for the answer.
 
     Args:
         commit: the known one; None where *accept* alone decides.
+        since: of a change proof the earlier commit, where it is known; None where any will do, and for other proofs.
         accept: called with the commit before anything else is read. What it raises is passed on.
         sink: gets the bytes of the body. Nothing that it was given counts before this returns.
 
@@ -23,28 +27,31 @@ def check_proof(stream: Readable, commit: CID | None, accept: Accept, sink: Sink
         InvalidCar, HashMismatch, InvalidBlock, Untrue: the file is damaged, or does not prove what it states.
         MissingBlock, ExtraBlock: the file does not hold all that the proof needs, or holds more.
         OtherCommit: it is about another commit.
+        InvalidInput: an earlier commit is named, and the proof is not about changes.
         Unsupported: a newer program wrote it.
     """
-    evidence = _Evidence(CarReader(stream), commit)
+    evidence = _Evidence(CarReader(stream), {"commit": commit, "earlier commit": since})
     found = answer(evidence.root, evidence.take, sink, accept)
     evidence.end()
+    if since is not None and found.since is None:
+        raise InvalidInput("an earlier commit is named, and the proof is about one commit alone: leave it out")
     return found
 
 
 class _Evidence:
     """Gives the blocks of a proof, each when it is its turn."""
 
-    def __init__(self, reader: CarReader, commit: CID | None) -> None:
+    def __init__(self, reader: CarReader, known: Mapping[str, CID | None]) -> None:
         self.root = reader.root
         self._sections = iter(reader)
-        self._commit = commit
+        self._known = known
         self._offset = 0
 
     def take(self, cid: CID, what: str) -> bytes:
         # [PROOF-8] before anything about it is read
-        if what == "commit" and self._commit is not None and cid != self._commit:
-            wanted = to_text(self._commit)
-            raise OtherCommit(f"the proof is about commit {to_text(cid)}, and not about {wanted}").about(cid=cid)
+        known = self._known.get(what)
+        if known is not None and cid != known:
+            raise OtherCommit(f"the proof is about {what} {to_text(cid)}, and not about {to_text(known)}").about(cid=cid)
         found, block, offset = next(self._sections, (None, b"", self._offset))
         self._offset = offset
         if found != cid:  # [PROOF-2]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from mstbucket.core.cid import to_text
-from mstbucket.core.statement import KeyQuestion, PageQuestion
+from mstbucket.core.change_statement import Change, ChangesQuestion
+from mstbucket.core.cid import CID, to_text
+from mstbucket.core.keys import split_version_key
+from mstbucket.core.statement import KeyQuestion, PageQuestion, PartQuestion
 from mstbucket.core.times import moment
 from mstbucket.model import looks
-from mstbucket.model.looks import Proved
-from mstbucket.verify.answer import Answer, ProvedObject
+from mstbucket.model.looks import Proved, ProvedChange, ProvedChanges, ProvedPart
+from mstbucket.verify.answer import Answer
+from mstbucket.verify.objects import ProvedObject
 
 
 def proved(answer: Answer) -> Proved:
@@ -29,7 +32,39 @@ def proved(answer: Answer) -> Proved:
         objects=tuple(map(_object, answer.objects)),
         common_prefixes=answer.common_prefixes,
         next_start_after=answer.next_start_after,
+        changes=_changes(answer),
+        part=_part(answer),
     )
+
+
+def _changes(answer: Answer) -> ProvedChanges | None:
+    question = answer.statement.question
+    if not isinstance(question, ChangesQuestion) or answer.since is None:
+        return None
+    since = to_text(question.since)
+    return ProvedChanges(
+        since=since,
+        since_seq=answer.since.seq,
+        is_next=answer.commit.prev == question.since,
+        objects=tuple(_change(change[0], None, change) for change in question.objects),
+        versions=tuple(_change(*split_version_key(change[0]), change) for change in question.versions),
+    )
+
+
+def _part(answer: Answer) -> ProvedPart | None:
+    question, part = answer.statement.question, answer.part
+    if not isinstance(question, PartQuestion) or part is None:
+        return None
+    return ProvedPart(question.part, part.objects, part.versions, part.bytes)
+
+
+def _change(key: bytes, sequence: int | None, change: Change) -> ProvedChange:
+    _, old, new = change
+    return ProvedChange(key.decode(), sequence, _text(old), _text(new))
+
+
+def _text(cid: CID | None) -> str | None:
+    return None if cid is None else to_text(cid)
 
 
 def _object(one: ProvedObject) -> looks.ProvedObject:

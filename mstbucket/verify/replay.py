@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from mstbucket.core import commit as commits
+from mstbucket.core import statement as statements
 from mstbucket.core.car import CarReader, Section
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
+from mstbucket.core.statement import PartQuestion, Statement
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import (
@@ -53,6 +55,18 @@ def _foreign(root: CID, what: str) -> ForeignCar:
         f"this is no bucket export: its root is {to_text(root)}, {what}, and not the commit of a bucket; perhaps a tool of "
         "IPFS reads it"
     )
+
+
+def _stated(block: bytes) -> Statement | None:
+    try:
+        return statements.decode(block)
+    except (InvalidBlock, Unsupported):
+        return None
+
+
+def _of_part(statement: Statement) -> str:
+    question = statement.question
+    return f", the complete state of its keys with prefix {question.part!r}" if isinstance(question, PartQuestion) else ""
 
 
 _NODE: Final = Kind.NODE  # a member asked of its class is found more slowly
@@ -156,6 +170,10 @@ class Replay:
         except InvalidBlock as error:
             if commits.resembles(block):
                 raise
+            stated = _stated(block)
+            if stated is not None:  # [PROOF-14]
+                raise ForeignCar(f"this is no whole bucket, but a proof about commit {to_text(stated.commit)}"
+                                 f"{_of_part(stated)}: 'check-proof' checks it") from error  # fmt: skip
             # [VER-22]
             raise _foreign(self.root, "a block of another kind") from error
 

@@ -85,3 +85,56 @@ def test_wrong_input(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None
     ran = cli("check-proof", proof, "--commit", commit, "--output", tmp_path / "out")
     assert (ran.code, (tmp_path / "out").exists()) == (2, False)
     assert "without --body" in ran.error
+
+
+def test_what_changed_between_two_commits_is_proved(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-210]"""
+    proof, at = tmp_path / "changes.car", f"mst://{bucket}"
+    assert cli("rm", f"{at}/a/03").code == 0
+    assert cli("cp", tmp_path / "in" / "a" / "04", f"{at}/new").code == 0
+    assert cli("cp", tmp_path / "in" / "a" / "05", f"{at}/b/07").code == 0
+    (record,) = cli("flush", bucket, "--json").records
+    later = str(record["commit"])
+    assert cli("prove", at, proof, "--changes", commit, later).lines[-1] == later
+    said = cli("check-proof", proof, "--commit", later, "--since", commit)
+    assert said.code == 0
+    assert said.lines[0] == "proved: 3 changes of objects and 0 changes of noncurrent versions, and no other, since commit 1"
+    assert said.lines[2:] == [later, "since commit 1 of it, which it names as the one before it", commit,
+                              "- a/03", "~ b/07", "+ new"]  # fmt: skip
+    (record,) = cli("check-proof", proof, "--commit", later, "--json").records
+    assert (record["since"], record["is_next"]) == (commit, True)
+    assert [(one["key"], one["old"] is None, one["new"] is None) for one in record["objects"]] == [
+        ("a/03", False, True), ("b/07", False, False), ("new", True, False)
+    ]  # fmt: skip
+    assert cli("check-proof", proof, "--commit", later, "--since", later).code == 5
+    assert cli("check-proof", proof, "--commit", commit).code == 5
+    key = tmp_path / "key.car"
+    assert cli("prove", f"{at}/new", key).code == 0
+    assert cli("check-proof", key, "--commit", later, "--since", commit).code == 2
+    for arguments, code in (
+        ([f"{at}/new", "--changes", "1", "2"], 2), ([at, "--changes", "1", "2", "--prefix", ""], 2),
+        ([at, "--changes", "1", "2", "--max-keys", "3"], 2), ([at, "--changes", "1", "2", "--body"], 2),
+        ([at, "--changes", "2", "1"], 2), ([at, "--changes", "1", "9"], 3),
+    ):  # fmt: skip
+        ran = cli("prove", arguments[0], tmp_path / "none.car", *arguments[1:])
+        assert ran.code == code, arguments
+        assert not (tmp_path / "none.car").exists()
+
+
+def test_a_part_of_a_bucket_leaves_as_a_proof(cli: Any, bucket: str, commit: str, tmp_path: Path) -> None:
+    """[CLI-211]"""
+    part, at = tmp_path / "part.car", f"mst://{bucket}"
+    (record,) = cli("export", at, part, "--prefix", "a/1", "--json").records
+    assert (record["commit"], record["bytes"]) == (commit, part.stat().st_size)
+    said = cli("check-proof", part, "--commit", commit)
+    assert said.code == 0
+    assert said.lines[0] == "proved: the complete state of prefix 'a/1': 10 objects, 20 bytes, and 0 noncurrent versions"
+    (record,) = cli("check-proof", part, "--commit", commit, "--json").records
+    assert (record["prefix"], record["objects"], record["bytes"], record["versions"]) == ("a/1", 10, 20, 0)
+    for refused in (cli("verify", part), cli("import", part, "mst://made")):
+        assert refused.code == 5
+        assert "the complete state of its keys with prefix 'a/1'" in refused.error
+    assert cli("ls", "mst://made").code == 3
+    for options in (["--since", "1"], ["--car-version", "2"], ["--resume"]):
+        assert cli("export", at, tmp_path / "none.car", "--prefix", "a/", *options).code == 2
+    assert not (tmp_path / "none.car").exists()

@@ -8,8 +8,8 @@ import dag_cbor
 import pytest
 
 from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
-from mstbucket.core.commit import EMPTY_TREE, Commit, bucket_id
-from mstbucket.core.delta import DeltaStatement, check_follows, decode, encode
+from mstbucket.core.commit import EMPTY_TREE, Commit, bucket_id, check_later
+from mstbucket.core.delta import DeltaStatement, decode, encode
 from mstbucket.errors import InvalidBlock, Unsupported, Untrue
 from mstbucket.limits import STATEMENT_BLOCK_MAX
 
@@ -56,8 +56,8 @@ def test_what_is_none_is_told_from_what_is_a_bad_one() -> None:
 def test_a_delta_leads_to_a_later_state_of_the_same_bucket() -> None:
     """[DELTA-3]"""
     second = replace(FIRST, seq=2, prev=BASE)
-    check_follows(FIRST, second)
-    check_follows(FIRST, replace(second, seq=9))
+    check_later(FIRST, second)
+    check_later(FIRST, replace(second, seq=9))
     for base, commit in ((FIRST, FIRST), (second, FIRST), (FIRST, replace(second, bucket=bucket_id(b"1" * 16)))):
         with pytest.raises(Untrue):
-            check_follows(base, commit)
+            check_later(base, commit)

@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ import pytest
 
 import mstbucket
 from mstbucket.core.cid import to_text
+from mstbucket.core.keys import version_key
 from mstbucket.errors import MstBucketError
 from mstbucket.verify.car import verify_car
 
@@ -161,6 +163,15 @@ def test_the_golden_proofs_prove_what_their_index_says() -> None:
         assert run("check-proof", proof, "--commit", GOOD["fork"]["root"]).returncode == 5
 
 
+@pytest.mark.parametrize("folder", ["change-proofs", "part-proofs"])
+def test_the_golden_proofs_of_changes_and_parts_prove_what_we_say(folder: str) -> None:
+    """[PROOF-9] to [PROOF-14]"""
+    for name, said in json.loads((FIXTURES / folder / "index.json").read_text(encoding="utf-8")).items():
+        proof = FIXTURES / folder / f"{name}.car"
+        ran = run("check-proof", proof, "--commit", said["commit"])
+        assert {"ok": True, **json.loads(ran.stdout)}.items() >= proved(proof.read_bytes(), said["commit"]).items(), name
+
+
 # --- mutants ----------------------------------------------------------------------------------------------------------
 
 
@@ -253,12 +264,25 @@ def proofs_of(bucket: mstbucket.Bucket, count: int) -> list[bytes]:
     return found
 
 
+def changes_said(found: mstbucket.ProvedChanges) -> dict[str, Any]:
+    return {
+        "since": found.since, "is_next": found.is_next, "objects": [[one.key, one.old, one.new] for one in found.objects],
+        "versions": [
+            [version_key(one.key.encode(), one.sequence or 0).decode(), one.old, one.new] for one in found.versions
+        ],
+    }  # fmt: skip
+
+
 def proved(data: bytes, commit: str) -> dict[str, Any]:
     try:
         found = mstbucket.check_proof(io.BytesIO(data), commit)
     except MstBucketError as error:
         name = type(error).__name__
         return {"ok": False, "class": CLASS_OF[name], "message": str(error)}
+    if found.part is not None:
+        return {"ok": True, **asdict(found.part)}
+    if found.changes is not None:
+        return {"ok": True, **changes_said(found.changes)}
     objects = {item.key: item.cid for item in found.objects}
     said = {"objects": objects, "common_prefixes": list(found.common_prefixes), "next_start_after": found.next_start_after}
     return {"ok": True} | said
@@ -284,6 +308,38 @@ def test_both_say_the_same_of_proofs_and_of_changed_ones(bucket: mstbucket.Bucke
     refused = [(answer, data.hex()) for answer, data in zip(theirs, good, strict=False) if not answer["ok"]]
     assert not refused, (len(refused), min(refused, key=lambda found: len(found[1])))
     assert {answer.get("class", "good") for answer in theirs} == {"good", *CLASS_OF.values()}
+    assert not apart, (len(apart), min(apart))
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(300, marks=pytest.mark.slow)])
+def test_both_say_the_same_of_changes_and_parts(bucket: mstbucket.Bucket, shop: Shop, count: int) -> None:
+    """[PROOF-9] to [PROOF-14], and of changed ones."""
+    random = Random(9)
+    keys = [f"{folder}{name:03}" for folder in ("a/", "b/", "é") for name in range(60)]
+    bucket.put_bucket_versioning("Enabled")
+    bucket.put_objects(mstbucket.PutRequest(key, b"") for key in random.sample(keys, 100))
+    commits = [bucket.flush()]
+    good: list[tuple[bytes, str]] = []
+    for number in range(count):
+        bucket.put_objects(mstbucket.PutRequest(key, b"%d" % number) for key in random.sample(keys, 4))
+        bucket.delete_objects(random.sample(keys, 3))
+        commits.append(bucket.flush())
+        earlier, out, part = random.choice(commits[:-1]), io.BytesIO(), io.BytesIO()
+        bucket.prove_changes(earlier.seq, commits[-1].seq, out)
+        bucket.export_part(random.choice(["a/", "b/02", "é", "z"]), part)
+        good += [(out.getvalue(), commits[-1].cid), (part.getvalue(), commits[-1].cid)]
+    asks = good + [
+        (data, shop.mutants.second_name(data, commit))
+        for one, commit in good
+        for data in shop.mutants.mutants([one], seed=len(one), count=12)
+    ]
+    theirs = asked("proof", [data for data, _ in asks], [commit for _, commit in asks])
+    apart = []
+    for (data, commit), answer in zip(asks, theirs, strict=True):
+        ours = proved(data, commit)
+        if any(answer.get(name) != value for name, value in ours.items() if name not in ("class", "message")):
+            apart.append((len(data), commit, data.hex(), ours, answer))
+    assert all(answer["ok"] for answer in theirs[: len(good)])
     assert not apart, (len(apart), min(apart))
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mstbucket.services.tree import export as exporting
     from mstbucket.services.tree.export_delta import export_delta
     from mstbucket.services.tree.export_files import export_files
+    from mstbucket.services.tree.export_part import export_part
     from mstbucket.services.tree.leases import Lease, hold_newest
 else:
     commit_name = later("mstbucket.core.commit_names", "commit_name")
@@ -33,6 +34,7 @@ else:
     exporting = later("mstbucket.services.tree.export")
     export_delta = later("mstbucket.services.tree.export_delta", "export_delta")
     export_files = later("mstbucket.services.tree.export_files", "export_files")
+    export_part = later("mstbucket.services.tree.export_part", "export_part")
     hold_newest = later("mstbucket.services.tree.leases", "hold_newest")
 
 
@@ -126,6 +128,31 @@ class Exports(ABC):
                         progress(done)
 
                 return export_delta(context, name, DeltaStatement(row.cid, lease.commit.cid), file, said)
+
+    def export_part(
+        self,
+        prefix: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> ExportReport:
+        """Write a part of the bucket: all that the commit holds under the keys with *prefix*, as a proof that this is all.
+
+        The CAR file holds the commit, the nodes of its trees that cover the prefix, and the manifests and bodies of the
+        objects, noncurrent versions among them. `mstbucket.check_proof` checks it against the commit. It is no whole bucket:
+        no store imports it. Memory is flat; for that, a block that two objects share is in the file twice.
+
+        Args:
+            prefix: of the keys; "" for all of them.
+            target, progress: as for `export_car`.
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            InvalidInput: no key can begin so.
+            CorruptionError, StorageError: as `export_car`.
+        """
+        with self._held() as (context, name, lease), written(target) as file:
+            return export_part(context, name, lease.commit.cid, prefix, file, lease.during(progress))
 
     def export_files(
         self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None

@@ -192,7 +192,7 @@ def _stage_delta(
         raise MissingBlock(f"the delta lacks its commit, {to_text(statement.commit)}").about(cid=statement.commit)
     commit = commits.decode(block)
     accept(cid, commit)
-    deltas.check_follows(commits.decode(context.blocks.get(statement.base)), commit)  # [DELTA-3]
+    commits.check_later(commits.decode(context.blocks.get(statement.base)), commit)  # [DELTA-3]
     blocks.add(cid, block)
     order.add(cid)
     for number, (one, block, offset) in enumerate(sections):

@@ -14,7 +14,6 @@ from typing import Final
 
 from mstbucket.core import car
 from mstbucket.core import commit as commits
-from mstbucket.core import delta as deltas
 from mstbucket.core.cid import CID, from_text, to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.commit import Commit
@@ -163,7 +162,7 @@ def _check_follows(
             f"bucket {name!r} is at commit {base.seq}, {to_text(here)}, which is not known to lie before commit "
             f"{commit.seq}, {to_text(there)}, of {peer.where}: fetch, and merge the two"
         ).about(bucket=name)
-    deltas.check_follows(base, commit)
+    commits.check_later(base, commit)
     if buckets.find(context.db, name).dirty:  # [RMT-9]
         raise Conflict(f"bucket {name!r} was written to since commit {base.seq}, and a pull brings a later one of "
                        f"{peer.where}: flush it, then fetch and merge").about(bucket=name)  # fmt: skip
