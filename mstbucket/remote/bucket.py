@@ -182,11 +182,13 @@ class S3Bucket:
     def put_if_same(self, key: str, data: bytes, etag: str) -> S3Written:
         """As `put`, if the object of that key is the one with this ETag: of all who try at once, one succeeds.
 
+        `etag` is sent as it is: services differ in whether they want it with quotes.
+
         Raises:
             PreconditionFailed: there is another one, or none.
         """
         try:
-            return self._put(key, data, NO_ATTRIBUTES, {"IfMatch": f'"{etag}"'})
+            return self._put(key, data, NO_ATTRIBUTES, {"IfMatch": etag})
         except NoSuchKey as error:
             raise PreconditionFailed(str(error)) from error
 

@@ -18,6 +18,7 @@ from mstbucket.remote.place import S3Place
 from mstbucket.remote.upload import S3Writer
 
 _NO_ETAG: Final = "0" * 32
+_FORMS: Final = ('"{}"', "{}")  # of RFC 9110, and of Ceph
 
 
 class SharedPrefix:
@@ -28,7 +29,7 @@ class SharedPrefix:
         folder = place.prefix.strip("/")
         self._prefix = f"{folder}/" if folder else ""
         self._bucket = S3Bucket(place)
-        self._tried = False
+        self._form: str | None = None
 
     def folders(self) -> Iterator[str]:
         after = ""
@@ -52,12 +53,12 @@ class SharedPrefix:
             return None
 
     def swap(self, path: str, old: Seen | None, new: bytes) -> bool:
-        self._try_conditions(path.partition("/")[0])
+        form = self._match_form(path.partition("/")[0])
         try:
             if old is None:
                 self._bucket.put_if_absent(self._prefix + path, new)
             else:
-                self._bucket.put_if_same(self._prefix + path, new, old.tag)
+                self._bucket.put_if_same(self._prefix + path, new, form.format(old.tag))
         except PreconditionFailed:
             return False
         return True
@@ -97,25 +98,34 @@ class SharedPrefix:
     def clean(self, folder: str, seconds: int) -> None:
         self._bucket.abort_old_uploads(f"{self._prefix}{folder}/", timedelta(seconds=seconds))
 
-    def _try_conditions(self, folder: str) -> None:
-        """[FILE-10] Whether the service refuses a second write, and one of another state. Tried once, and nothing stays."""
-        if self._tried:
-            return
-        key = f"{self._prefix}{folder}/.probe-{secrets.token_hex(8)}"
-        try:
-            made = self._bucket.put_if_absent(key, b"1")
-            refused = _refuses(lambda: self._bucket.put_if_absent(key, b"2"))
-            refused_other = _refuses(lambda: self._bucket.put_if_same(key, b"3", _NO_ETAG))
-            if not refused or not refused_other:
-                ignored = "If-Match" if refused else "If-None-Match"
-                raise Unsupported(f"{self.where}: the service ignores {ignored}, so that two who push at once could both "
-                                  "win: no files can be shared there")  # fmt: skip
-            if _refuses(lambda: self._bucket.put_if_same(key, b"4", made.etag)):
-                raise Unsupported(f"{self.where}: the service does not know an object again by the ETag that it gave it: no "
-                                  "files can be shared there")  # fmt: skip
-        finally:
-            self._bucket.delete(key)
-        self._tried = True
+    def _match_form(self, folder: str) -> str:
+        """[FILE-10] How the service wants to have an ETag in If-Match. Tried once, for real, and nothing stays.
+
+        Raises:
+            Unsupported: it does not refuse a second write, or one of another state.
+        """
+        if self._form is None:
+            key = f"{self._prefix}{folder}/.probe-{secrets.token_hex(8)}"
+            try:
+                self._form = self._tried_form(key)
+            finally:
+                self._bucket.delete(key)
+        return self._form
+
+    def _tried_form(self, key: str) -> str:
+        made = self._bucket.put_if_absent(key, b"1")
+        if not _refuses(lambda: self._bucket.put_if_absent(key, b"2")):
+            raise self._ignores("If-None-Match")
+        for form in _FORMS:
+            if not _refuses(lambda form=form: self._bucket.put_if_same(key, b"3", form.format(_NO_ETAG))):  # type: ignore[misc]
+                raise self._ignores("If-Match")
+            if not _refuses(lambda form=form: self._bucket.put_if_same(key, b"4", form.format(made.etag))):  # type: ignore[misc]
+                return form
+        raise self._ignores("If-Match with the ETag that it gave itself")
+
+    def _ignores(self, header: str) -> Unsupported:
+        return Unsupported(f"{self.where}: the service does not do what {header} demands, so of two who push at once both "
+                           "could win: no files can be shared there")  # fmt: skip
 
 
 def _refuses(write: Callable[[], object]) -> bool:
