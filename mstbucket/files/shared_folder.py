@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,13 +59,14 @@ class SharedFolder:
             raise failed(f"{self._root / path} cannot be read", error) from error
 
     @contextmanager
-    def local(self, path: str) -> Iterator[BinaryIO]:
+    def stream(self, path: str) -> Iterator[BinaryIO]:
         if self.size(path) is None:
             raise NoSuchKey(f"there is no file {self._root / path}")
         with reading(self._root / path) as file:
             yield file
 
-    stream = local
+    def local(self, path: str, alive: Callable[[], object]) -> AbstractContextManager[BinaryIO]:
+        return self.stream(path)
 
     @contextmanager
     def write(self, path: str) -> Iterator[BinaryIO]:

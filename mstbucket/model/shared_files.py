@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -53,8 +53,11 @@ class SharedFiles(Protocol):
         """A file, to be read from its beginning. Raises `NoSuchKey` if it is not there."""
         ...
 
-    def local(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A file of its bytes on this machine, to be read anywhere. Raises `NoSuchKey` if it is not there."""
+    def local(self, path: str, alive: Callable[[], object]) -> AbstractContextManager[BinaryIO]:
+        """A file of its bytes on this machine, to be read anywhere; while it comes, *alive* is called now and then.
+
+        Raises `NoSuchKey` if it is not there.
+        """
         ...
 
     def write(self, path: str) -> AbstractContextManager[BinaryIO]:

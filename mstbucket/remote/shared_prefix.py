@@ -75,10 +75,11 @@ class SharedPrefix:
             yield stream
 
     @contextmanager
-    def local(self, path: str) -> Iterator[BinaryIO]:
+    def local(self, path: str, alive: Callable[[], object]) -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile(prefix="mstbucket-") as file:
             with self._bucket.open_read(self._prefix + path) as stream:
                 while data := stream.read(MIB):
+                    alive()
                     try:
                         file.write(data)
                     except OSError as error:

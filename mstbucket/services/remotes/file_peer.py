@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import BinaryIO, Final, Self
@@ -34,6 +34,7 @@ from mstbucket.model.shared_files import Seen, SharedFiles
 from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import SeenNumbers
 
+_EVERY: Final = 4096  # blocks between two signs of life
 _AT_ONCE: Final = 8 * KIB  # read for a block whose size is not known: most are smaller
 
 
@@ -91,6 +92,7 @@ class FilePeer:
         self._head: FileHead | None = None
         self._tip: tuple[CID, bytes] | None = None
         self._loaded = _Loaded(files)
+        self._alive: Callable[[], object] = lambda: None
         self.where = files.where
         self.requests = 0
 
@@ -122,7 +124,10 @@ class FilePeer:
             if not missing or index < 0:
                 return found
             self.requests += 1
-            self._loaded.load(head, index)
+            self._loaded.load(head, index, self._alive)
+
+    def tell(self, alive: Callable[[], object]) -> None:
+        self._alive = alive
 
     def close(self) -> None:
         self._loaded.close()
@@ -221,18 +226,20 @@ class _Loaded:
         """Let go of them."""
         self._stack.close()
 
-    def load(self, head: FileHead, index: int) -> None:
+    def load(self, head: FileHead, index: int, alive: Callable[[], object]) -> None:
         """Read a file whole; raises where it is not what the head says ([FILE-6])."""
         stated = head.files[index]
         with ExitStack() as opening, _about(self._files, head, index):
-            file = opening.enter_context(self._files.local(path_of(head, index)))
+            file = opening.enter_context(self._files.local(path_of(head, index), alive))
             stream = _Hashed(file)
             self._check_size(file, stated)
             reader = CarReader(stream)
             if reader.root != head.root(index):
                 raise Untrue(f"its root is {to_text(reader.root)}, and not the one that its name says")
             known = False
-            for cid, block, offset in reader:
+            for number, (cid, block, offset) in enumerate(reader):
+                if number % _EVERY == 0:
+                    alive()
                 if cid == stated.commit:
                     _check_commit(head, index, block)
                     known = True

@@ -207,7 +207,7 @@ def test_a_long_chain_ends_with_an_export_and_who_is_behind_goes_on(
 def test_what_retention_gave_up_is_not_known_unless_the_remote_has_a_name(
     store: mstbucket.Store, pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path
 ) -> None:
-    """[RMT-13] [RMT-21] [FILE-8] The commit that a named remote was pushed last stays, and the next push leads on from it."""
+    """[RMT-13] [RMT-21] [FILE-8] The commit that was pushed last to a named remote stays: the next delta begins there."""
     for n in range(3):
         pushed.put_object("more", bytes([n]))
         pushed.flush()
@@ -299,7 +299,7 @@ def test_of_many_who_replace_a_head_at_once_one_wins(place: Path) -> None:
         together = threading.Barrier(4, timeout=60)
         won: list[int] = []
 
-        def contend(me: int, n: int = n, seen: Any = seen, won: list[int] = won, start: threading.Barrier = together) -> None:
+        def contend(me: int, n: int = n, seen: Any = seen, won: list[int] = won, start: Any = together) -> None:
             start.wait()
             if SharedFolder(str(place)).swap("a/head", seen, b"%d by %d" % (n, me)):
                 won.append(me)
@@ -480,8 +480,9 @@ def test_a_head_that_was_rolled_back_is_refused(
 
 
 def test_a_bucket_is_found_by_its_name_only_if_there_is_one(
-    store: mstbucket.Store, pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path, second_store: mstbucket.Store
-) -> None:
+    store: mstbucket.Store, pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path,
+    second_store: mstbucket.Store,
+) -> None:  # fmt: skip
     """[RMT-22] [FILE-1]"""
     (place / "holiday").mkdir()
     with pytest.raises(errors.NoSuchBucket):

@@ -50,8 +50,8 @@ if point == "behind the head":
     shared_folder.SharedFolder.swap = swap_and_die
 if point == "between two files":
     load, left = file_peer._Loaded.load, [1]
-    def counted(self, head, index):
-        load(self, head, index)
+    def counted(self, head, index, alive):
+        load(self, head, index, alive)
         left[0] -= 1
         if left[0] < 0:
             die()
@@ -68,7 +68,8 @@ with mstbucket.open(database=database, blobs=blobs, background=False) as store:
 
 
 def killed(database: str, blobs: Path, place: Path, point: str) -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM, database, str(blobs), str(place), point], check=False, timeout=300)
+    given = [sys.executable, "-c", PROGRAM, database, str(blobs), str(place), point]
+    ended = subprocess.run(given, check=False, timeout=300)
     assert ended.returncode == -signal.SIGKILL, point
 
 
