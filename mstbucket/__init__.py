@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
+    from mstbucket.model.exports import ExportReport, FilesReport
     from mstbucket.model.findings import Finding, StoreReport
     from mstbucket.model.looks import PathNode, Proved, ProvedObject, TreePath
     from mstbucket.model.maintained import MaintainReport
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         DeleteFailure,
         DeleteReport,
         DeleteResult,
-        ExportReport,
         MarkerPage,
         ObjectAttributes,
         ObjectChange,
@@ -90,6 +90,7 @@ __all__ = [
     "ExportReport",
     "FileBucket",
     "FileRemote",
+    "FilesReport",
     "Finding",
     "KeepPolicy",
     "LifecycleReport",
@@ -164,6 +165,7 @@ _HOME: Final = {
     **dict.fromkeys(("MergeConflict", "MergeReport"), "mstbucket.model.past"),
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "CorsRule": "mstbucket.model.cors",
+    **dict.fromkeys(("ExportReport", "FilesReport"), "mstbucket.model.exports"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "MaintainReport": "mstbucket.model.maintained",

@@ -40,6 +40,7 @@ CHUNK_SIZE: Final = 1 * MIB
 LINKS_PER_NODE: Final = 1024
 OBJECT_SIZE_MAX: Final = 50_000 * GIB  # S3's rule since 2025, 48.8 TiB: PARTS_MAX parts of PART_SIZE_MAX
 UNIXFS_NODE_MAX: Final = 256 * KIB  # 1,024 links of at most 60 bytes, their sizes, and room
+DIRECTORY_BLOCK_MAX: Final = 256 * KIB  # of a directory in one node; a larger one is a tree of shards
 
 # --- CAR ---
 CAR_HEADER_MAX: Final = 64 * KIB  # one root takes 58 bytes; foreign files list a few more

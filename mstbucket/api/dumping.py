@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from mstbucket.api.servers import POSTGRES, database_of
-from mstbucket.blobs.media.copy import copy_blobs
-from mstbucket.blobs.media.places import open_blobs, open_existing_blobs
+from mstbucket.blobs.base import BlobStore
+from mstbucket.blobs.media.copy import CopyReport, copy_blobs
+from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
+from mstbucket.blobs.names import PACKS
 from mstbucket.errors import Conflict, FormatError, HashMismatch, InvalidInput, NotFound, StorageError
+from mstbucket.index import packs
 from mstbucket.index import store as store_row
-from mstbucket.pg.database import outlast
+from mstbucket.pg.database import Database, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.psql import Programs, run_dump, run_restore
 from mstbucket.services.blocks.identity import require_store
@@ -26,6 +29,7 @@ DATABASE: Final = "database.dump"
 BLOBS: Final = "blobs"
 ABOUT: Final = "dump.json"
 _PARTIAL: Final = ".partial"
+_ATTEMPTS: Final = 5  # of a dump, each of which found packs gone that it names
 
 Tell = Callable[[int], object] | None
 
@@ -53,8 +57,8 @@ def dump_store(
 ) -> DumpReport:
     """Write a backup of a store, which may be in use, into the directory *target*; repeated, it copies only new blobs.
 
-    The database comes first, as one snapshot has it. Blobs are written once and never changed, so those that are copied
-    after it are all that it names. Until the end the backup before stays whole; ended at any moment, call it again.
+    The database comes first, as one snapshot has it, then the blobs. If packs went in between that it names, both come
+    again. Until the end the backup before stays whole; ended at any moment, call it again.
 
     Args:
         path, database, postgres_bin, blobs: where the store is, as for `mstbucket.open`.
@@ -63,10 +67,13 @@ def dump_store(
 
     Raises:
         NotFound: there is no store.
-        Conflict: *target* is the backup of another store, or holds something else.
+        Conflict: *target* is the backup of another store, or holds something else; or packs go faster than they come.
+        InvalidInput: *target* is inside the store.
         Unsupported: there is no `pg_dump`.
         StorageError: the database, the blobs or the target failed; repeat the call.
     """
+    _require_outside(target, path, blobs)
+    source = open_existing_blobs(blobs)
     db, server = database_of(path, database, postgres_bin)
     try:
         with db:
@@ -78,11 +85,10 @@ def dump_store(
             (target / BLOBS).mkdir(mode=0o700, exist_ok=True)
             partial = target / (DATABASE + _PARTIAL)
             os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))  # the secrets of access keys will be in it
-            run_dump(db.conninfo(), postgres_bin, partial)
+            done = _write(db, postgres_bin, source, open_blobs(target / BLOBS), partial, tell)
     finally:
         if server is not None:
             server.close()
-    done = copy_blobs(open_existing_blobs(blobs), open_blobs(target / BLOBS), tell)
     digest = _digest(partial)
     report = DumpReport(identity, partial.stat().st_size, digest, done.copied, done.bytes, done.present)
     _sync(partial)
@@ -93,6 +99,34 @@ def dump_store(
     os.replace(about, target / ABOUT)
     _sync(target)
     return report
+
+
+def _write(
+    db: Database, programs: Programs, source: BlobStore, target: BlobStore, file: Path, tell: Tell
+) -> CopyReport:
+    """Write the database to *file*, and copy what it names.
+
+    A pack may be compacted, or collected, after the snapshot of the database and before it is copied. Then the dump is of
+    no use, and is made again. By then most of the blobs are there, so it is soon over.
+    """
+    total = CopyReport()
+
+    def told(size: int) -> None:
+        if tell is not None:
+            tell(total.bytes + size)
+
+    for _ in range(_ATTEMPTS):
+        with db.snapshot() as connection:
+            snapshot, named = packs.export_ready(connection)
+            run_dump(db.conninfo(), programs, file, snapshot)
+        done = copy_blobs(source, target, told)
+        total.copied, total.bytes = total.copied + done.copied, total.bytes + done.bytes
+        total.present = max(0, done.copied + done.present - total.copied)
+        there = {info.name for info in target.list(PACKS)}
+        missing = [name for name in named if name not in there]
+        if packs.still_ready(db, missing) == len(missing):  # what is lost in the store itself no repetition brings
+            return total
+    raise Conflict("packs of the store are removed faster than they are copied: repeat the call, which copies only the rest")
 
 
 def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell = None) -> DumpReport:
@@ -130,6 +164,16 @@ def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell
     os.replace(begun, target)
     _sync(target.parent)
     return report
+
+
+def _require_outside(target: Path, *places: str | Path | None) -> None:
+    """A backup inside a store would be taken for its own, and be lost with it."""
+    inside = target.resolve()
+    for place in places:
+        if place is not None and not is_url(os.fspath(place)):
+            store = Path(place).resolve()
+            if store == inside or store in inside.parents:
+                raise InvalidInput(f"{target} is inside the store, in {place}: name a directory elsewhere")
 
 
 def _require_place(target: Path, identity: str) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from mstbucket.api.arguments import guarded
 from mstbucket.files.whole import reading, written
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.services.tree.join import join
 
 

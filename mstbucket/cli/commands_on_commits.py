@@ -51,7 +51,8 @@ def commits(add: Adder) -> None:
 
     command = add(
         "export", "exporting:export", "flush a bucket and write it as one CAR file",
-        "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both.",
+        "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both. "
+        "With --files it is a folder for tools of IPFS, of keys and bodies alone: no metadata, versions or delete markers.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET[@COMMIT]")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output; or s3://BUCKET/KEY")
@@ -59,6 +60,7 @@ def commits(add: Adder) -> None:
     command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
     command.add_argument("--resume", action="store_true", help="write the file in place, and continue it if it was begun")
     command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
+    command.add_argument("--files", action="store_true", help="a folder of files, as IPFS has it; 'import' does not take it")
     text = "2: with an index for tools of IPFS; 'import' takes version 1"
     command.add_argument("--car-version", type=int, choices=[1, 2], default=1, help=text)
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from mstbucket.cli import progress
 from mstbucket.cli.address import STREAM, Address, parse_readable_bucket
-from mstbucket.cli.output import Output, count
+from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_store, opened
 from mstbucket.cli.transfer import check_new_file, refuse_terminal
 from mstbucket.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, BucketView, ExportReport
+    from mstbucket import Bucket, BucketView, ExportReport, FilesReport
+
+    Report = ExportReport | FilesReport
 
 _S3 = "s3://"
 
@@ -26,7 +28,7 @@ Tell = Callable[[int], object] | None
 
 def export(arguments: argparse.Namespace, out: Output) -> None:
     """Write a bucket as a CAR file: flushed before, so that what one sees is what leaves; or as it was at a commit."""
-    from mstbucket import BucketView
+    from mstbucket import BucketView, ExportReport
 
     source = parse_readable_bucket(arguments.bucket)
     target: str = arguments.file
@@ -44,6 +46,9 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
                 _write(arguments, bucket, sys.stdout.buffer, tell)
                 return
             report = _to_place(arguments, bucket, target, tell)
+    if not isinstance(report, ExportReport):
+        _tell_files(report, source, target, out)
+        return
     record = {
         "action": "export", "bucket": source.bucket, "target": target, "commit": report.root, "blocks": report.blocks,
         "bytes": report.bytes, "sha256": report.sha256,
@@ -52,6 +57,23 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
         record |= {"commit": bucket.commit.cid, "delta": report.root}
     out.emit(record, f"export: {source.root} to {target}: {record['commit']}, {count(report.blocks, 'block')}, "
              f"{count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
+
+
+def _tell_files(report: FilesReport, source: Address, target: str, out: Output) -> None:
+    """[CLI-231] What is in it, and which keys have another name there."""
+    record = {
+        "action": "export", "bucket": source.bucket, "target": target, "commit": report.commit, "root": report.root,
+        "files": report.files, "folders": report.folders, "escaped": report.escaped, "renamed": dict(report.renamed),
+        "blocks": report.blocks, "bytes": report.bytes, "sha256": report.sha256,
+    }  # fmt: skip
+    if report.escaped and not out.quiet:
+        warn(f"{count(report.escaped, 'key is no path and has', 'keys are no paths and have')} another name in the folder")
+        for key, path in report.renamed.items():
+            warn(f"{key!r} is {path!r}")
+        if report.escaped > len(report.renamed):
+            warn(f"and {report.escaped - len(report.renamed)} more")
+    out.emit(record, f"export: {source.root} to {target}: {report.root}, {count(report.files, 'file')} in "
+             f"{count(report.folders, 'folder')}, {count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
 
 
 def join(arguments: argparse.Namespace, out: Output) -> None:
@@ -75,9 +97,9 @@ def join(arguments: argparse.Namespace, out: Output) -> None:
 def _check(arguments: argparse.Namespace, out: Output) -> None:
     """Refuse what cannot be done, before any work is done."""
     target: str = arguments.file
-    given = [arguments.resume, arguments.since is not None, arguments.car_version == 2]
+    given = [arguments.resume, arguments.since is not None, arguments.car_version == 2, arguments.files]
     if sum(given) > 1:
-        raise InvalidInput("--resume, --since and --car-version 2 do not go together")
+        raise InvalidInput("--resume, --since, --car-version 2 and --files do not go together")
     if (given[0] or given[2]) and (target == STREAM or target.startswith(_S3)):
         raise InvalidInput("--resume and --car-version 2 need a file: their beginning is read or written again")
     if not target.startswith(_S3):
@@ -96,7 +118,7 @@ def _begun(source: Address, target: str) -> Address:
     return source if root is None else replace(source, commit=to_text(root))
 
 
-def _to_place(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: str, tell: Tell) -> ExportReport:
+def _to_place(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: str, tell: Tell) -> Report:
     from mstbucket import BucketView
 
     if target.startswith(_S3):
@@ -113,13 +135,15 @@ def _to_place(arguments: argparse.Namespace, bucket: Bucket | BucketView, target
     return _write(arguments, bucket, path, tell)
 
 
-def _write(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: Any, tell: Tell) -> ExportReport:
+def _write(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: Any, tell: Tell) -> Report:
+    if arguments.files:
+        return bucket.export_files(target, progress=tell)
     if arguments.since is not None:
         return bucket.export_delta(arguments.since, target, progress=tell)
     return bucket.export_car(target, progress=tell)
 
 
-def _to_service(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: str, tell: Tell) -> ExportReport:
+def _to_service(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: str, tell: Tell) -> Report:
     """Write an object of a service, in parts; it appears when it is whole ([CLI-103])."""
     from mstbucket.remote import S3Bucket
     from mstbucket.remote.place import parse_place

@@ -1,4 +1,4 @@
-"""The head of a bucket in a folder of files: which files give its newest commit (`spec/format/35-files.md`).
+"""The head of a bucket in a folder of files: which files give its newest commit (`spec/format/36-folder.md`).
 
 It is the text that `sha256sum -c` checks the files by; what more it says stands in lines that begin with "#".
 """
@@ -69,7 +69,7 @@ class FileHead:
         return file.commit if index == 0 else delta_root(self.files[index - 1].commit, file.commit)
 
     def file_name(self, index: int) -> str:
-        """What a file is called ([FILE-3])."""
+        """What a file is called ([FOLD-3])."""
         file = self.files[index]
         return full_name(file) if index == 0 else delta_name(self.files[index - 1], file)
 
@@ -106,7 +106,7 @@ def decode(data: bytes, where: str) -> FileHead:
         Unsupported: a newer program wrote it.
         FormatError: `encode` does not write it, or it cannot be true.
     """
-    if len(data) > FILE_HEAD_MAX:  # [FILE-5]
+    if len(data) > FILE_HEAD_MAX:  # [FOLD-5]
         raise FormatError(f"{where} has more than {FILE_HEAD_MAX} bytes: it is no head of a bucket's files")
     try:
         return _parsed(data.decode("ascii").split("\n"), data)
@@ -138,7 +138,7 @@ def _parsed(lines: list[str], data: bytes) -> FileHead:
         line = next(rest, "")
     head = FileHead(bucket, name, tuple(before), tuple(files))
     _check(head)
-    if encode(head) != data:  # [FILE-5] also every name of a file is what its commits demand
+    if encode(head) != data:  # [FOLD-5] also every name of a file is what its commits demand
         raise _OddError("a line is not what the others demand")
     return head
 

@@ -1,8 +1,8 @@
 """Bodies as UnixFS files under the profile `unixfs-v1-2025`: build them from a stream, read their nodes strictly.
 
 Size and height determine everything in a node but the CIDs in it (`unixfs_shape`). So the decoder takes CIDs and size
-out of a block, writes the only node they can be in, and compares. `spec/format/05-body.md` is normative. Directories are not
-made here.
+out of a block, writes the only node they can be in, and compares. `spec/format/05-body.md` is normative. Directories are
+those of `unixfs_directory`.
 """
 
 from __future__ import annotations

@@ -63,6 +63,11 @@ def _tree_length(size: int, height: int) -> int:
     return _node_length(size, height) + below
 
 
+def body_length(size: int) -> int:
+    """Return the bytes of all blocks of a body of *size* bytes: what a link to it states as Tsize."""
+    return _tree_length(size, body_height(size))
+
+
 def _varint_length(n: int) -> int:
     return max(1, -(-n.bit_length() // 7))
 

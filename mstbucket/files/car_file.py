@@ -11,7 +11,7 @@ from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import write_all
 from mstbucket.limits import MIB
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 
 NOTHING: Final = 1 << 62  # an offset that no file has: nothing is written before `begin_here`
 

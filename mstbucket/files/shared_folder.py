@@ -42,7 +42,7 @@ class SharedFolder:
     def swap(self, path: str, old: Seen | None, new: bytes) -> bool:
         self._make(path)
         with _locked((self._root / path).parent):
-            # [FILE-9] who holds the lock is alone; who died gave it back
+            # [FOLD-9] who holds the lock is alone; who died gave it back
             seen = self.read(path, len(b"" if old is None else old.data) + 1)
             if (None if seen is None else seen.data) != (None if old is None else old.data):
                 return False

@@ -133,6 +133,19 @@ def delete_doomed(db: Database, names: Sequence[str]) -> None:
         connection.execute(query, (text_array(names),))
 
 
+def export_ready(connection: Connection) -> tuple[str, list[str]]:
+    """The name of the connection's snapshot, by which others see the same while it lasts, and all packs that are ready."""
+    name = str(one_row(connection, "SELECT pg_export_snapshot()")[0])
+    return name, [str(row[0]) for row in connection.execute("SELECT name FROM packs WHERE state = 'ready'")]
+
+
+def still_ready(db: Database, names: Sequence[str]) -> int:
+    """How many of these packs are ready."""
+    query = "SELECT count(*) FROM packs WHERE name = ANY (%s) AND state = 'ready'"
+    with db.reading() as connection:
+        return int(one_row(connection, query, (text_array(names),))[0])
+
+
 def is_ready(connection: Connection, name: str) -> bool:
     """Whether a ready pack has this name."""
     query = "SELECT FROM packs WHERE name = %s AND state = 'ready'"

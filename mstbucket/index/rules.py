@@ -88,7 +88,8 @@ RULES: Final[dict[str, str]] = {
     "database.chain": """
         SELECT t.name, NULL, c.cid, NULL, format('commit %s does not name the one before it', c.seq)
         FROM commits c JOIN buckets t ON t.id = c.bucket LEFT JOIN commits p ON p.bucket = c.bucket AND p.seq = c.seq - 1
-        WHERE c.prev IS DISTINCT FROM p.cid AND p.cid IS NOT NULL OR (c.prev IS NULL AND c.seq > 1)
+        WHERE (c.prev IS DISTINCT FROM p.cid AND c.merged IS DISTINCT FROM p.cid AND p.cid IS NOT NULL)
+            OR (c.prev IS NULL AND c.seq > 1)
     """,
     "database.totals": """
         SELECT t.name, NULL, t.commit, NULL,

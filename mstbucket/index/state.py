@@ -137,6 +137,16 @@ def names_ahead(db: Database) -> list[str]:
         return [str(row[0]) for row in connection.execute(query)]
 
 
+def kin_ahead(db: Database, bucket: str) -> list[str]:
+    """The other buckets with the identity of this one of whose state some is in no blob."""
+    query = """
+        SELECT k.name FROM buckets b JOIN buckets k ON k.identity = b.identity AND k.id <> b.id
+        JOIN bucket_state s ON s.bucket = k.id WHERE b.name = %s AND s.version > s.published ORDER BY k.name
+    """
+    with db.reading() as connection:
+        return [str(row[0]) for row in connection.execute(query, (bucket,))]
+
+
 def gone(db: Database) -> list[Gone]:
     """The deleted buckets of which no blob says so."""
     with db.reading() as connection:

@@ -350,23 +350,6 @@ class VersionsPage:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an export is.
-
-    Attributes:
-        root: CID of the root: the commit; of a delta, its statement.
-        blocks: in the file.
-        bytes: length of the whole file, wherever the writing began.
-        sha256: of the whole file, in hexadecimal digits.
-    """
-
-    root: str
-    blocks: int
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What `Bucket.verify` went through: all of it was true, or it would have raised.
 

@@ -153,7 +153,7 @@ class Database:
                 _abandon(connection)  # nothing to commit
 
     @contextlib.contextmanager
-    def holding(self, *lock: int, patience: float = 0.0) -> Iterator[bool]:
+    def holding(self, *lock: int, patience: float = 0.0, mark: int | None = None) -> Iterator[bool]:
         """Hold an advisory lock for the block, if it is free, and give whether it is held.
 
         For thrift, not for safety: it is lost with its connection, which is noticed by nobody. It takes one of the pool, but
@@ -163,6 +163,7 @@ class Database:
         Args:
             lock: one number, or two.
             patience: seconds for which a connection to spare is waited for; the lock itself is never waited for.
+            mark: another lock, of one number, that is shared and held as well: `is_held` tells others of it.
         """
         connection = self._pool.take_spare(patience)
         if connection is None:
@@ -177,6 +178,8 @@ class Database:
                 connection.begin("ISOLATION LEVEL READ COMMITTED READ WRITE")
                 # Without arguments, so in one simple message: else a portal would stay open, and hold a snapshot with it.
                 query = f"SELECT pg_try_advisory_xact_lock({', '.join(str(int(n)) for n in lock)})"
+                if mark is not None:
+                    query += f" AND pg_try_advisory_xact_lock_shared({int(mark)})"
                 row = connection.execute(query, prepare=False).fetchone()
             except psycopg.Error as error:
                 raise failures.declared(error, lost=StorageError) from error
@@ -184,6 +187,17 @@ class Database:
         finally:
             _abandon(connection)
             self._pool.give(connection)
+
+    def is_held(self, lock: int) -> bool:
+        """Whether anybody holds this advisory lock, of one number. The answer may be out of date when it comes."""
+        query = """
+            SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+                AND (classid, objid) = ((%s)::bigint::oid, (%s)::bigint::oid)
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+        """
+        with self.reading() as connection:
+            row = connection.execute(query, (lock >> 32, lock & 0xFFFF_FFFF)).fetchone()
+        return row == (True,)
 
     def now_ms(self) -> int:
         """The present by the server's clock, in milliseconds since 1970; the one clock of the store ([PG-26]).

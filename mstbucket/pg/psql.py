@@ -32,14 +32,15 @@ def run_psql(url: str, programs: Programs, arguments: Sequence[str]) -> int:
     return subprocess.run([program, *arguments], env=os.environ | _variables(url, READ_ONLY), check=False).returncode
 
 
-def run_dump(url: str, programs: Programs, file: Path) -> None:
-    """Write the tables of the store to *file*, in the custom format of `pg_dump`: all as one snapshot has them.
+def run_dump(url: str, programs: Programs, file: Path, snapshot: str) -> None:
+    """Write the tables of the store to *file*, in the custom format of `pg_dump`, as an exported snapshot has them.
 
     Raises:
         Unsupported: there is no `pg_dump`.
         StorageError: it failed; the message is its own.
     """
-    _run("pg_dump", url, programs, "-Fc", "-n", SCHEMA, "--no-owner", "--no-privileges", "-f", str(file))
+    options = ("-Fc", "-n", SCHEMA, "--no-owner", "--no-privileges", f"--snapshot={snapshot}")
+    _run("pg_dump", url, programs, *options, "-f", str(file))
 
 
 def run_restore(url: str, programs: Programs, file: Path) -> None:

@@ -91,7 +91,7 @@ class SharedPrefix:
 
     @contextmanager
     def write(self, path: str) -> Iterator[BinaryIO]:
-        # [FILE-4] without a condition: whoever writes this file writes the same bytes
+        # [FOLD-4] without a condition: whoever writes this file writes the same bytes
         with self._bucket.open_write(self._prefix + path) as writer:
             yield cast("BinaryIO", _Taking(writer))
             writer.commit()
@@ -100,7 +100,7 @@ class SharedPrefix:
         self._bucket.abort_old_uploads(f"{self._prefix}{folder}/", timedelta(seconds=seconds))
 
     def _match_form(self, folder: str) -> str:
-        """[FILE-10] How the service wants to have an ETag in If-Match. Tried once, for real, and nothing stays.
+        """[FOLD-10] How the service wants to have an ETag in If-Match. Tried once, for real, and nothing stays.
 
         Raises:
             Unsupported: it does not refuse a second write, or one of another state.

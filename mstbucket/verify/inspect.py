@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mstbucket.core.any_car import CODECS, AnyBlock, AnyCar, cid_text
 from mstbucket.core.dagcbor import decode_fast
+from mstbucket.core.unixfs_directory import node_kind
 from mstbucket.errors import InvalidBlock
 from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import Seen
@@ -48,7 +49,7 @@ class Root:
         cid: as text.
         kind: "bucket", "atproto", "tree", "unixfs", "raw", "other", or "missing" where the file does not hold it.
         about: what a root of that kind says of itself: of a bucket `name`, `identity`, `seq`, `objects`, `bytes`; of an
-            atproto repository `did`, `rev`.
+            atproto repository `did`, `rev`; of a node of UnixFS `type`: "file", "directory", "sharded directory", …
     """
 
     cid: str
@@ -132,7 +133,7 @@ class _Look:
                 self._mismatched.append(cid_text(block.cid))
         value = _value(block) if codec == "dag-cbor" else None
         if block.cid in self._roots:
-            self._roots[block.cid] = _describe(block.cid, codec, value)
+            self._roots[block.cid] = _describe(block, codec, value)
         if new and value is not None and _is_node(value):
             self._count_node(block.cid, value["e"])
 
@@ -183,12 +184,15 @@ def _height(entries: list[Any]) -> int:
     return (256 - bits) // 2
 
 
-def _describe(cid: bytes, codec: str, value: Any) -> Root:
-    kind, about = "other", {}
+def _describe(block: AnyBlock, codec: str, value: Any) -> Root:
+    kind = "other"
+    about: dict[str, str | int] = {}
     if codec == "raw":
         kind = "raw"
     elif codec == "dag-pb":
         kind = "unixfs"
+        said = node_kind(block.data)
+        about = {} if said is None else {"type": said}
     elif _is_node(value):
         kind = "tree"
     elif isinstance(value, dict) and {"bucket", "seq", "tree"} <= value.keys():
@@ -197,7 +201,7 @@ def _describe(cid: bytes, codec: str, value: Any) -> Root:
     elif isinstance(value, dict) and {"did", "rev", "data"} <= value.keys():
         kind = "atproto"
         about = dict(_told(value, _OF_REPOSITORY))
-    return Root(cid_text(cid), kind, MappingProxyType(about))
+    return Root(cid_text(block.cid), kind, MappingProxyType(about))
 
 
 def _told(value: dict[str, Any], names: dict[str, str]) -> Iterator[tuple[str, str | int]]:

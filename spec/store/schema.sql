@@ -1384,8 +1384,14 @@ CREATE FUNCTION state_begins()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE kin bigint[];
 BEGIN
     INSERT INTO bucket_state (bucket, exact) VALUES (NEW.id, NEW.commit IS NOT NULL);
+    IF NEW.commit IS NOT NULL THEN
+        SELECT array_agg(k.id) INTO kin FROM (
+            SELECT id FROM buckets WHERE identity = NEW.identity AND id <> NEW.id ORDER BY id FOR NO KEY UPDATE) k;
+        UPDATE bucket_state SET exact = true, version = version + 1 WHERE bucket = ANY (kin) AND NOT exact;
+    END IF;
     RETURN NULL;
 END $function$;
 

@@ -79,3 +79,36 @@ def test_a_service_is_asked_for_an_object(cli: Any, filled: str) -> None:
     refused = cli("export", f"mst://{filled}", "s3://somewhere/")
     assert refused.code == 2
     assert "s3://BUCKET/KEY" in refused.err
+
+
+def test_a_folder_of_files_says_what_is_in_it(cli: Any, filled: str, tmp_path: Path) -> None:
+    """[CLI-230] [CLI-231] [CLI-22] [FILES-12] Flushed before; keys that are no paths are told; nobody imports it."""
+    (tmp_path / "one").write_bytes(b"one")
+    for key in ("0.txt/below", "..", *(f"//{n}" for n in range(12))):
+        assert cli("cp", "-q", tmp_path / "one", f"mst://{filled}/{key}").code == 0
+    path = tmp_path / "files.car"
+    shown = cli("export", f"mst://{filled}", path, "--files")
+    assert shown.code == 0
+    assert "20 files in 4 folders" in shown.out.decode()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in shown.out.decode()
+    assert "14 keys are no paths" in shown.err
+    assert "'..' is '%=%2E%2E'" in shown.err
+    assert "and 4 more" in shown.err
+    assert cli("export", f"mst://{filled}", path, "--files").code != 0  # it is there
+    (record,) = cli("export", f"mst://{filled}", path, "--files", "--force", "--json").records
+    (newest,) = cli("log", filled, "-n", "1", "--json").records
+    assert (record["commit"], record["files"], record["folders"], record["escaped"]) == (newest["commit"], 20, 4, 14)
+    assert len(record["renamed"]) == 10
+    assert record["bytes"] == path.stat().st_size
+    (looked,) = cli("inspect", path, "--json").records
+    assert looked["roots"] == [{"cid": record["root"], "kind": "unixfs", "type": "directory"}]
+    assert cli("export", f"mst://{filled}", "-", "--files").out == path.read_bytes()
+    assert cli("export", f"mst://{filled}@1", tmp_path / "first.car", "--files").code == 0
+    assert (tmp_path / "first.car").read_bytes() != path.read_bytes()
+    for command in ("verify", "import"):
+        refused = cli(command, path)
+        assert refused.code == 5
+        assert "folder" in refused.err
+    for more in (["--resume"], ["--since", "1"], ["--car-version", "2"]):
+        assert cli("export", f"mst://{filled}", tmp_path / "other.car", "--files", *more).code == 2
+    assert not (tmp_path / "other.car").exists()

@@ -29,7 +29,7 @@ def heads(draw: st.DrawFn) -> FileHead:
 
 @given(heads())
 def test_what_is_written_is_read_again(head: FileHead) -> None:
-    """[FILE-5] [FILE-3] And the names of the files say which commits they are of."""
+    """[FOLD-5] [FOLD-3] And the names of the files say which commits they are of."""
     assert decode(encode(head), "the head") == head
     names = [head.file_name(index) for index in range(len(head.files))]
     assert names[0].startswith(f"full-{head.files[0].seq}-b")
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_again(head: FileHead) -> None:
 
 @given(heads(), st.data())
 def test_a_changed_text_is_refused_or_says_something_else(head: FileHead, data: st.DataObject) -> None:
-    """[FILE-5] No two texts say the same, and what is raised is declared."""
+    """[FOLD-5] No two texts say the same, and what is raised is declared."""
     text = bytearray(encode(head))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text) - 1))
@@ -55,13 +55,13 @@ def test_a_changed_text_is_refused_or_says_something_else(head: FileHead, data: 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_raise_what_is_declared(data: bytes) -> None:
-    """[FILE-5]"""
+    """[FOLD-5]"""
     with pytest.raises((errors.FormatError, errors.Unsupported)):
         decode(data, "the head")
 
 
 def test_the_longest_head_fits() -> None:
-    """[FILE-7] [FILE-8] With as many commits and files as a writer names, all of the longest form."""
+    """[FOLD-7] [FOLD-8] With as many commits and files as a writer names, all of the longest form."""
     cid = DAG_CBOR_PREFIX + b"\xff" * 32
     files = tuple(ChainFile(COMMIT_SEQ_MAX - FILE_DELTAS_MAX + n, cid, 10**18, "f" * 64) for n in range(FILE_DELTAS_MAX + 1))
     before = tuple((COMMIT_SEQ_MAX - 1 - n, cid) for n in range(FILE_BEFORE_MAX))

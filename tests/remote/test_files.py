@@ -18,7 +18,7 @@ pytestmark = pytest.mark.s3
 def test_a_bucket_goes_to_a_service_and_comes_back(
     corner: Any, bucket: mstbucket.Bucket, second_store: mstbucket.Store
 ) -> None:
-    """[FILE-10] With a body that goes in parts; a file that a push left behind is not sent again."""
+    """[FOLD-10] With a body that goes in parts; a file that a push left behind is not sent again."""
     remote = mstbucket.FileRemote(corner.url())
     rng = random.Random(1)
     for n in range(20):
@@ -47,7 +47,7 @@ def test_a_bucket_goes_to_a_service_and_comes_back(
 
 
 def test_of_two_who_replace_a_head_one_wins(corner: Any) -> None:
-    """[FILE-9]"""
+    """[FOLD-9]"""
     files, others = (SharedPrefix(corner.place()) for _ in range(2))
     assert list(files.folders()) == []
     assert files.read("a/head", 100) is None

@@ -15,7 +15,7 @@ from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import continuing, replacing, written
 from mstbucket.later import later
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport, FilesReport
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mstbucket.services.past import view as views
     from mstbucket.services.tree import export as exporting
     from mstbucket.services.tree.export_delta import export_delta
+    from mstbucket.services.tree.export_files import export_files
     from mstbucket.services.tree.leases import Lease, hold_newest
 else:
     commit_name = later("mstbucket.core.commit_names", "commit_name")
@@ -31,6 +32,7 @@ else:
     views = later("mstbucket.services.past.view")
     exporting = later("mstbucket.services.tree.export")
     export_delta = later("mstbucket.services.tree.export_delta", "export_delta")
+    export_files = later("mstbucket.services.tree.export_files", "export_files")
     hold_newest = later("mstbucket.services.tree.leases", "hold_newest")
 
 
@@ -124,6 +126,28 @@ class Exports(ABC):
                         progress(done)
 
                 return export_delta(context, name, DeltaStatement(row.cid, lease.commit.cid), file, said)
+
+    def export_files(
+        self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+    ) -> FilesReport:
+        """Write the objects as a folder of files: one CARv1 whose root is a UnixFS directory, which tools of IPFS unpack.
+
+        The files are those that `cp -r` of the bucket writes, and the root is the CID that `ipfs add -r --hidden` gives
+        them under the profile `unixfs-v1-2025`. The same commit gives the same bytes. Only keys and bodies are in it: no
+        metadata, tags, versions or delete markers, and no commit, so nobody can make the bucket of it. Keys that are no
+        paths have other names, which the report counts; spec/format/35-files-view.md says which. Some hundred bytes for
+        each object go to temporary files.
+
+        Args:
+            target, progress: as for `export_car`; *progress* is called with 0 while the folders are made.
+
+        Raises:
+            NoSuchCommit: the bucket was never flushed.
+            Unsupported: two names of one large folder have the same hash; the message names them.
+            CorruptionError, StorageError: as `export_car`.
+        """
+        with self._held() as (context, name, lease), written(target) as file:
+            return export_files(context, name, lease, file, lease.during(progress))
 
 
 @verbs

@@ -101,6 +101,7 @@ class StoreRemotes:
         Raises:
             NoSuchRemote: there is none.
         """
+        fetching.check_remote_name(remote)
         if not remotes.remove(self._context.db, remote):
             raise NoSuchRemote(f"there is no remote {remote!r}: 'remote ls' lists them")
 
@@ -114,6 +115,7 @@ class StoreRemotes:
         Raises:
             NoSuchRemote: there is none.
         """
+        fetching.check_remote_name(remote)
         found = remotes.find(self._context.db, remote)
         if found is None:
             raise NoSuchRemote(f"there is no remote {remote!r}: 'remote add {remote} PLACE' makes it")

@@ -7,6 +7,7 @@ note goes, and the call returns. What a crash leaves noted, the next flush write
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -214,6 +215,19 @@ def read_state(packs: Packs, name: str) -> State:
         gone=gone is not None,
         commit=gone if isinstance(gone, bytes) else None,
     )
+
+
+def deleted_commits(context: Context, identity: str) -> Iterator[bytes]:
+    """The last commits of the buckets with that identity that were deleted, as far as blobs that can be read say so."""
+    key = context.encoding.key
+    packs = Packs(context.blobs, TrailerIndex(context.blobs, key), key)
+    for info in context.blobs.list(STATE):
+        if parse_state(info.name) is None:
+            continue
+        with suppress(NoSuchBlob, CorruptionError, FormatError):
+            state = read_state(packs, info.name)
+            if state.gone and state.identity == identity and state.commit is not None:
+                yield state.commit
 
 
 def reencode_state(context: Context) -> dict[str, str]:

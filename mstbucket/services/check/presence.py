@@ -17,6 +17,7 @@ from mstbucket.errors import FormatError, HashMismatch, NoSuchBlob
 from mstbucket.index import check_rows, encoding
 from mstbucket.index.check_rows import PackRow
 from mstbucket.services.blocks.context import Context
+from mstbucket.services.blocks.state import deleted_commits
 from mstbucket.services.check.found import Part
 from mstbucket.services.tree.publish import ref_blob
 from mstbucket.services.tree.refs import REFS_KEPT
@@ -135,11 +136,26 @@ def _check_ahead(context: Context, part: Part, identity: str, listed: set[str]) 
     """A ref above every commit: the database is older than the blobs, as one that was restored from a copy is."""
     # After the listing: [FLUSH-9] a commit is published when it stands.
     newest = check_rows.newest_number(context.db, identity)
-    for name in listed:
-        ref = parse_ref(name) or parse_secret_ref(name)
-        if ref is not None and newest is not None and ref[1] > newest:
-            said = f"{name} publishes commit {ref[1]}, and the newest here is {newest}"
+    if newest is None:
+        return
+    ahead = {name: seq for name in listed if (seq := _number(name)) > newest}
+    if ahead:  # [REB-24] the refs of a bucket that was deleted stay, and those of a bucket that was fetched may be ahead
+        newest = max([newest, *_numbers_of_deleted(context, identity, ahead)])
+    for name, seq in ahead.items():
+        if seq > newest:
+            said = f"{name} publishes commit {seq}, and the newest here is {newest}"
             part.add("presence.ref-ahead", f"{said}: the database is older than the blobs", blob=name)
+
+
+def _number(name: str) -> int:
+    ref = parse_ref(name) or parse_secret_ref(name)
+    return 0 if ref is None else ref[1]
+
+
+def _numbers_of_deleted(context: Context, identity: str, ahead: dict[str, int]) -> Iterator[int]:
+    """The numbers, among these refs, of the last commits of deleted buckets with that identity."""
+    for commit in deleted_commits(context, identity):
+        yield from (seq for name, seq in ahead.items() if name in set(_names(context, identity, seq, commit)))
 
 
 def _head(blobs: BlobStore, name: str) -> BlobInfo | None:

@@ -27,20 +27,19 @@ from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed
 from mstbucket.limits import COLLECT_PERCENT_MAX
 from mstbucket.model.collection import Amount, CollectReport
-from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.registered import remove_doomed
 from mstbucket.services.collection.count import Count, count_rows
 from mstbucket.services.collection.packs import Packs
 from mstbucket.services.collection.roots import mark
 from mstbucket.services.collection.strays import find_strays
+from mstbucket.services.collection.turns import Turn, asked_for
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 BATCH: Final = 5000  # rows removed by one transaction: 50 ms, for which a put of one of them waits
 _DOOMED: Final = 1000  # packs doomed by one transaction, and blobs deleted by one call
-_LOCK: Final = 0x6D7374_67_63  # "mstgc": of the one-number advisory locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,17 @@ class Cycle:
     thin: tuple[int, ...] = ()
 
 
-def run_cycle(context: Context, dry_run: bool, force: bool, grace: int, check: Callable[[], object]) -> Cycle:
+def run_cycle(
+    context: Context, dry_run: bool, force: bool, grace: int, check: Callable[[], object], turn: Turn = asked_for
+) -> Cycle:
     """Collect once; see `Store.collect`.
 
     Args:
         grace: in ms.
         check: called now and then; what it raises ends the cycle.
+        turn: how it comes to be the only one.
     """
-    # This saves work. It is not needed for safety: of two cycles at once, the later one stops the other ([GC-11]).
-    with context.db.holding(_LOCK, patience=PATIENCE) as alone, ExitStack() as stack:
+    with turn(context) as alone, ExitStack() as stack:
         if not alone:
             raise Conflict(
                 "another process is collecting, or this one has no connection to spare: repeat the call later"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from mstbucket.blobs.base import BlobStore
@@ -78,7 +78,7 @@ def heads(refs: list[Ref]) -> list[Ref]:
     the numbers is no end: what followed was trimmed, or is damaged.
     """
     last = max(ref.commit.seq for ref in refs)
-    followed = {ref.commit.prev for ref in refs}
+    followed = {cid for ref in refs for cid in (ref.commit.prev, ref.commit.merged)}
     numbers = {ref.commit.seq for ref in refs}
     ends = [
         ref
@@ -88,26 +88,47 @@ def heads(refs: list[Ref]) -> list[Ref]:
     return sorted(ends, key=_age)
 
 
-def branch(head: Ref, refs: list[Ref]) -> Iterator[Ref]:
-    """The commits of the branch that ends in `head`, the newest first, `head` included. Numbers lead across a gap.
+def branch(head: Ref, refs: list[Ref], *, shared: bool, named: Collection[int] = ()) -> Iterator[Ref]:
+    """The commits of the branch that ends in `head`, the newest first, `head` included.
 
-    Of several commits of one number, where no link says which is meant, the one that is first by `_age` is taken.
+    Where the commit before one has no ref, there is a gap. In a bucket whose identity no other has, numbers lead across it.
+    Else they may lead to commits of another bucket, and only what is known to be of this one is taken ([REB-5]).
+
+    Args:
+        shared: other buckets have, or had, this identity.
+        named: numbers of commits that the bucket is known to have had.
     """
+    by_cid = {ref.cid: ref for ref in refs}
     by_number: dict[int, list[Ref]] = defaultdict(list)
     for ref in refs:
         by_number[ref.commit.seq].append(ref)
-    yield head
+    merged: set[bytes | None] = set()
     now = head
-    for number in sorted((number for number in by_number if number < head.commit.seq), reverse=True):
-        here = by_number[number]
-        if number == now.commit.seq - 1:
-            linked = [ref for ref in here if ref.cid == now.commit.prev]
-            if not linked:
-                continue  # all of them are of other branches
-            now = linked[0]
-        else:
-            now = min(here, key=_age)
+    while True:
         yield now
+        merged.add(now.commit.merged)
+        before = by_cid.get(now.commit.prev or b"")
+        if before is None:
+            before = next(_across_gap(now, by_number, merged, shared, named), None)
+        if before is None:
+            return
+        now = before
+
+
+def _across_gap(
+    now: Ref, by_number: dict[int, list[Ref]], merged: set[bytes | None], shared: bool, named: Collection[int]
+) -> Iterator[Ref]:
+    """The refs before `now` that are of its bucket, the newest first."""
+    for number in sorted((number for number in by_number if number < now.commit.seq), reverse=True):
+        here = by_number[number]
+        brought_in = [ref for ref in here if ref.cid in merged]  # [RMT-8] also the one of the number before
+        if brought_in:
+            yield brought_in[0]
+        elif not shared:
+            if number < now.commit.seq - 1:  # one of the number before is no gap: it is of another branch
+                yield min(here, key=_age)
+        elif len(here) == 1 and (number == 1 or number in named):
+            yield here[0]  # all that have the identity began with one first commit
 
 
 def _age(ref: Ref) -> tuple[int, int, bytes]:

@@ -126,7 +126,8 @@ def wanted_buckets(refs: Refs, states: States, blocks: StoreBlocks) -> tuple[lis
         if live:
             wanted += _with_state(identity, valid, live, [state.commit for state in known if state.gone], blocks)
         elif not any(state.gone for state in known):
-            wanted += [Wanted(identity, list(branch(head, valid)), None) for head in (heads(valid) if valid else ())]
+            ends = heads(valid) if valid else []
+            wanted += [Wanted(identity, list(branch(end, valid, shared=len(ends) > 1)), None) for end in ends]
         elif valid:  # [REB-6]
             deleted.append(identity)
     return wanted, deleted
@@ -136,6 +137,7 @@ def _with_state(
     identity: str, valid: list[Ref], live: list[BucketState], gone: list[bytes | None], blocks: StoreBlocks
 ) -> Iterator[Wanted]:
     claimed = {*gone, *(state.exact for state in live)}
+    shared = len(live) + len(gone) > 1
     for state in live:
         if state.exact is not None:
             head = next((ref for ref in valid if ref.cid == state.exact), None) or _from_pack(state.exact, blocks)
@@ -145,10 +147,16 @@ def _with_state(
             if head is None and state.told is not None:
                 head = _from_pack(state.told, blocks)
         if head is not None:
-            yield Wanted(identity, list(branch(head, valid)), state)
+            yield Wanted(identity, list(branch(head, valid, shared=shared, named=_named(state))), state)
         else:
             older = [ref for ref in valid if state.config is not None and ref.commit.seq < state.config["seq"]]
-            yield Wanted(identity, list(branch(heads(older)[0], older)) if older else [], state)
+            history = branch(heads(older)[0], older, shared=shared, named=_named(state)) if older else ()
+            yield Wanted(identity, list(history), state)
+
+
+def _named(state: BucketState) -> set[int]:
+    """The numbers of the commits that have a name in the bucket."""
+    return set() if state.config is None else {one["seq"] for one in state.config["snapshots"]}
 
 
 def _from_pack(cid: bytes, blocks: StoreBlocks) -> Ref | None:

@@ -1,4 +1,4 @@
-"""A bucket in a folder of files, as the other side of a pull (`spec/format/35-files.md`).
+"""A bucket in a folder of files, as the other side of a pull (`spec/format/36-folder.md`).
 
 Files are read whole, newest first, each when a block is asked for that none of the newer ones has. So of a chain no more
 is read than leads on from what the own store has. While a file comes it is hashed, and compared with what the head says.
@@ -49,7 +49,7 @@ def read_head(files: SharedFiles, bucket: str) -> tuple[FileHead | None, Seen | 
     if seen is None:
         return None, None
     head = file_head.decode(seen.data, f"{files.where}: {path}")
-    if head.bucket != bucket:  # [FILE-5]
+    if head.bucket != bucket:  # [FOLD-5]
         raise Untrue(f"{files.where}: {path} is the head of another bucket, {head.bucket}")
     return head, seen
 
@@ -66,7 +66,7 @@ def find_by_name(files: SharedFiles, name: str) -> str:
         try:
             commits.check_bucket_id(folder)
         except MstBucketError:
-            continue  # [FILE-1] somebody else's
+            continue  # [FOLD-1] somebody else's
         head, _ = read_head(files, folder)
         if head is not None and head.name == name:
             found.append(folder)
@@ -100,7 +100,7 @@ class FilePeer:
         return self._read().newest.commit
 
     def hold(self) -> CID:
-        return self._read().newest.commit  # [FILE-2] files do not change: nothing has to be held
+        return self._read().newest.commit  # [FOLD-2] files do not change: nothing has to be held
 
     def has_commits(self, commits: Collection[CID]) -> set[CID]:
         head = self._known()
@@ -200,7 +200,7 @@ def _about(files: SharedFiles, head: FileHead, index: int) -> Iterator[None]:
 
 
 def _check_commit(head: FileHead, index: int, block: bytes) -> None:
-    """[FILE-6] The commit of a file is the one that the head says."""
+    """[FOLD-6] The commit of a file is the one that the head says."""
     commit = commits.decode(block)
     if (commit.bucket, commit.seq) != (head.bucket, head.files[index].seq):
         raise Untrue(f"its commit is number {commit.seq} of bucket {commit.bucket}, and the head says another")
@@ -227,7 +227,7 @@ class _Loaded:
         self._stack.close()
 
     def load(self, head: FileHead, index: int, alive: Callable[[], object]) -> None:
-        """Read a file whole; raises where it is not what the head says ([FILE-6])."""
+        """Read a file whole; raises where it is not what the head says ([FOLD-6])."""
         stated = head.files[index]
         with ExitStack() as opening, _about(self._files, head, index):
             file = opening.enter_context(self._files.local(path_of(head, index), alive))

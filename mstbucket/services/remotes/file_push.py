@@ -1,4 +1,4 @@
-"""A push into a folder of files: one more file, then the head that names it (`spec/format/35-files.md`).
+"""A push into a folder of files: one more file, then the head that names it (`spec/format/36-folder.md`).
 
     1. The head is read. Its newest commit has to be one that the bucket here has had, or merged.
     2. What is new since then is written as a delta; or, where the chain is long or cannot be gone on with, all as an export.
@@ -125,7 +125,7 @@ class _Push:
     def _delta(self, old: FileHead) -> _Written | None:
         """The delta that goes on with the chain; None where an export is due, or what would be needed is not there."""
         deltas = old.files[1:]
-        if len(deltas) >= FILE_DELTAS_MAX or 2 * sum(one.size for one in deltas) > old.files[0].size:  # [FILE-8]
+        if len(deltas) >= FILE_DELTAS_MAX or 2 * sum(one.size for one in deltas) > old.files[0].size:  # [FOLD-8]
             return None
         if not self._is_whole(old):
             return None
@@ -163,7 +163,7 @@ class _Push:
         return self._write(file_head.full_name(ChainFile(commit.seq, commit.cid, 0, "")), make)
 
     def _write(self, name: str, make: Callable[[BinaryIO], ExportReport]) -> _Written:
-        """[FILE-4] A file that is there and is what it has to be is compared, and not sent again."""
+        """[FOLD-4] A file that is there and is what it has to be is compared, and not sent again."""
         path = f"{self._here.identity}/{name}"
         self._requests += 2
         report, sent = None, 0
@@ -187,7 +187,7 @@ class _Push:
     # --- the head ---
 
     def _before(self, old: FileHead | None, chain: tuple[ChainFile, ...]) -> tuple[tuple[int, CID], ...]:
-        """[FILE-7] The newest of the earlier commits that are known to lie on the line, without those of the chain."""
+        """[FOLD-7] The newest of the earlier commits that are known to lie on the line, without those of the chain."""
         with self._context.db.reading() as connection:
             own = remotes.newest_commits(connection, self._here.bucket, FILE_BEFORE_MAX + 1)
         found = {(one.seq, one.cid) for one in own}

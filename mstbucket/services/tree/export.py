@@ -17,7 +17,7 @@ from mstbucket.errors import Conflict, HashMismatch, InvalidCar, InvalidInput
 from mstbucket.files.car_file import NOTHING, CarFile
 from mstbucket.files.whole import write_all
 from mstbucket.limits import MIB
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.workers import WorkersBlocks

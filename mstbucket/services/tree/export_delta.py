@@ -8,7 +8,7 @@ from typing import BinaryIO
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.delta import DeltaStatement, delta, encode
 from mstbucket.files.car_file import CarFile
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.spill.seen import Seen

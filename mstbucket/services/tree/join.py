@@ -16,7 +16,7 @@ from mstbucket.core.delta import DeltaStatement, decode
 from mstbucket.errors import InvalidCar, MissingBlock, OtherCommit
 from mstbucket.files.car_file import CarFile
 from mstbucket.limits import KIB, VARINT_MAX
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.spill.seen import Seen, SeenNumbers
 
 _FIRST: Final = 2 * KIB  # read of a section at first: most have less

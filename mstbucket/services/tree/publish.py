@@ -7,6 +7,7 @@ from mstbucket.core import car
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BlobExists, CorruptionError, HashMismatch, OutcomeUnknown, StorageError
 from mstbucket.index.commits import mark_published, unpublished
+from mstbucket.index.state import kin_ahead
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.state import publish_state
 
@@ -19,6 +20,8 @@ def publish_refs(context: Context, bucket: str) -> None:
     Raises:
         HashMismatch: there is a blob of that name, and it does not hold the commit.
     """
+    for name in kin_ahead(context.db, bucket):  # [REB-26] else a rebuild would give them this commit
+        publish_state(context, name)
     publish_state(context, bucket)  # [REB-22] first: a ref is not there without the locks of the versions in its commit
     for commit in unpublished(context.db, bucket):
         cid = commit.cid

@@ -13,6 +13,7 @@ from mstbucket.limits import COLLECT_HOURS, COLLECT_PAUSE_SECONDS, COLLECT_PERCE
 from mstbucket.model.collection import CollectReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.cycle import run_cycle
+from mstbucket.services.collection.turns import GivingWay, Turn, asked_for, in_background
 from mstbucket.services.past.retention import expire
 from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
 
@@ -23,14 +24,19 @@ _HOUR_MS: Final = 3_600_000
 
 
 def collect(
-    context: Context, dry_run: bool, force: bool, grace: int, check: Callable[[], object] = lambda: None
+    context: Context,
+    dry_run: bool,
+    force: bool,
+    grace: int,
+    check: Callable[[], object] = lambda: None,
+    turn: Turn = asked_for,
 ) -> CollectReport:
     """See `Store.collect`; *grace* is in seconds. *check* is called now and then; what it raises ends the collection."""
     if not 0 <= grace <= 365 * 86_400:
         raise InvalidInput(f"a grace of {grace} seconds cannot be: it is from 0 to a year")
     if not dry_run:
         expire(context)  # the commits that no rule keeps
-    cycle = run_cycle(context, dry_run, force, grace * 1000, check)
+    cycle = run_cycle(context, dry_run, force, grace * 1000, check, turn)
     if dry_run:
         return cycle.report
     written = Compactor(context).rewrite(cycle.thin, check)
@@ -40,7 +46,7 @@ def collect(
 
 
 class Pace:
-    """Sleeps in proportion to the work since the last call, so that who writes meanwhile hardly feels it ([GC-17]).
+    """Sleeps in proportion to the work since the last call, so that who writes meanwhile hardly feels it ([GC-19]).
 
     What counts is the time on the clock, since the server works for it as well.
     """
@@ -73,7 +79,8 @@ class Collector:
         if not is_due(self._context):
             return
         try:
-            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=Pace(self._wait))
+            pace = Pace(GivingWay(self._context, self._wait))
+            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background)
         except CollectionRefused:  # somebody has to look at it: not every few minutes
             self._next = time.monotonic() + COLLECT_HOURS * 3600
             raise

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,16 +15,16 @@ import pytest
 from collectstate import ask, give_up_commits
 
 import mstbucket
-from mstbucket.errors import MstBucketError
+from mstbucket.errors import Conflict, MstBucketError
 from mstbucket.index import collection
 from mstbucket.limits import COLLECT_PAUSE_SECONDS, COLLECT_PERCENT, MIB, PART_SIZE_MIN
-from mstbucket.services.collection import count
+from mstbucket.services.collection import count, turns
 from mstbucket.services.upkeep import collect as collecting
-from mstbucket.services.upkeep.collect import Pace, is_due
+from mstbucket.services.upkeep.collect import Collector, Pace, is_due
 
 
 def test_it_sleeps_for_nine_times_what_it_worked_but_never_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """[GC-17]"""
+    """[GC-19]"""
     now = 100.0
     slept: list[float] = []
 
@@ -42,7 +45,7 @@ def test_it_sleeps_for_nine_times_what_it_worked_but_never_for_long(monkeypatch:
 def test_it_holds_neither_a_snapshot_nor_the_barrier_while_it_sleeps(
     store: mstbucket.Store, bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[GC-17]: nor any row, in any of its steps."""
+    """[GC-19]: nor any row, in any of its steps."""
     source = random.Random(5)
     bucket.put_object("large", source.randbytes(3 * MIB))
     for n in range(60):
@@ -205,3 +208,79 @@ def test_what_is_left_over_keeps_it_from_resting(rested: mstbucket.Store) -> Non
     rested.bucket("things").put_object("new", b"")
     rested.collect()
     assert collection.may_have_died(rested._context.db)
+
+
+# --- giving way -------------------------------------------------------------------------------------------------------
+
+DEADLINE = 120.0  # on a hang
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until it is true."""
+    end = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def waiting(store: mstbucket.Store, bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Whether somebody waits for the background's cycle; there is something to collect, and it is due."""
+    for n in range(2):
+        bucket.put_object("large", random.Random(n).randbytes(MIB))
+    bucket.flush()
+    monkeypatch.setattr(collecting, "is_due", lambda _: True)
+    monkeypatch.setattr(turns, "LOOK_SECONDS", 0.0)
+    return lambda: store._context.db.is_held(turns._WAITING)
+
+
+def background(store: mstbucket.Store, wait: Callable[[float], object]) -> object:
+    """One look of the background's collector; the error by which its cycle ended."""
+    collector = Collector(store._context, wait)
+    collector._next = 0.0
+    try:
+        collector.look()
+    except Conflict as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_who_asks_for_a_collection_comes_before_the_background(
+    store: mstbucket.Store, waiting: Callable[[], bool], dry_run: bool
+) -> None:
+    """[GC-17]: the cycle of the background sleeps, and ends when somebody waits."""
+    sleeping = threading.Event()
+
+    def wait(_: float) -> None:
+        sleeping.set()
+        until(waiting)
+
+    with ThreadPoolExecutor(1) as threads:
+        ended = threads.submit(background, store, wait)
+        assert sleeping.wait(DEADLINE)
+        report = store.collect(dry_run=dry_run, force=True, grace=0)
+        assert "has given way" in str(ended.result(DEADLINE))
+    assert report.dead.blocks > 0
+    assert not waiting()
+    assert background(store, lambda _: None) is None, "the next one goes through"
+
+
+def test_of_two_that_were_asked_for_one_is_refused_at_once(store: mstbucket.Store, waiting: Callable[[], bool]) -> None:
+    """[GC-17]: neither of them sleeps, so neither gives way."""
+
+    def again() -> None:
+        with pytest.raises(Conflict, match="another process is collecting"):
+            store.collect()
+
+    collecting.collect(store._context, dry_run=True, force=False, grace=0, check=again)
+
+
+def test_the_background_waits_for_nobody(store: mstbucket.Store, waiting: Callable[[], bool]) -> None:
+    """[GC-17]: what was asked for goes on beside it."""
+    seen: list[object] = []
+    collecting.collect(
+        store._context, dry_run=True, force=False, grace=0, check=lambda: seen.append(background(store, lambda _: None))
+    )
+    assert seen
+    assert all("another process is collecting" in str(error) for error in seen)

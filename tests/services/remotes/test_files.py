@@ -96,7 +96,7 @@ def test_two_stores_and_a_folder_in_any_order_agree_with_the_obvious(
     store: mstbucket.Store, second_store: mstbucket.Store, bucket: mstbucket.Bucket, remote: mstbucket.FileRemote, seed: int,
     versioned: bool, place: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """[RMT-21] [RMT-22] [FILE-7] [FILE-8] The oracle holds each side's history as a list, and the folder's."""
+    """[RMT-21] [RMT-22] [FOLD-7] [FOLD-8] The oracle holds each side's history as a list, and the folder's."""
     monkeypatch.setattr(file_push, "FILE_DELTAS_MAX", 2)
     rng = random.Random(seed)
     if versioned:
@@ -147,7 +147,7 @@ def test_two_stores_and_a_folder_in_any_order_agree_with_the_obvious(
 def test_every_night_is_restored_by_hand(
     pushed: mstbucket.Bucket, place: Path, second_store: mstbucket.Store, tmp_path: Path
 ) -> None:
-    """[FILE-3] [FILE-5] sha256sum takes the head as it is; the files joined give each night's export, byte for byte."""
+    """[FOLD-3] [FOLD-5] sha256sum takes the head as it is; the files joined give each night's export, byte for byte."""
     subprocess.run(["sha256sum", "--strict", "-c", "head"], cwd=folder(place), check=True, capture_output=True)
     head = head_of(place)
     joined = folder(place) / head.file_name(0)
@@ -181,7 +181,7 @@ def test_a_long_chain_ends_with_an_export_and_who_is_behind_goes_on(
     pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path, second_store: mstbucket.Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """[FILE-8] [FILE-7]"""
+    """[FOLD-8] [FOLD-7]"""
     copy_of(second_store, remote)
     monkeypatch.setattr(file_push, "FILE_DELTAS_MAX", 3)
     for n in range(5):
@@ -207,7 +207,7 @@ def test_a_long_chain_ends_with_an_export_and_who_is_behind_goes_on(
 def test_what_retention_gave_up_is_not_known_unless_the_remote_has_a_name(
     store: mstbucket.Store, pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path
 ) -> None:
-    """[RMT-13] [RMT-21] [FILE-8] The commit that was pushed last to a named remote stays: the next delta begins there."""
+    """[RMT-13] [RMT-21] [FOLD-8] The commit that was pushed last to a named remote stays: the next delta begins there."""
     for n in range(3):
         pushed.put_object("more", bytes([n]))
         pushed.flush()
@@ -265,7 +265,7 @@ def test_of_two_who_push_at_once_one_wins(
     second_store: mstbucket.Store, pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """[FILE-9] Both have read the head, and written their file, before either replaces it."""
+    """[FOLD-9] Both have read the head, and written their file, before either replaces it."""
     copy = copy_of(second_store, remote)
     for one in (pushed, copy):
         one.put_object("mine", os.urandom(10))
@@ -292,7 +292,7 @@ def test_of_two_who_push_at_once_one_wins(
 
 
 def test_of_many_who_replace_a_head_at_once_one_wins(place: Path) -> None:
-    """[FILE-9] From the same state, again and again."""
+    """[FOLD-9] From the same state, again and again."""
     files = SharedFolder(str(place))
     for n in range(20):
         seen = files.read("a/head", 100)
@@ -316,7 +316,7 @@ def test_of_many_who_replace_a_head_at_once_one_wins(place: Path) -> None:
 def test_a_file_that_is_there_is_not_written_again_and_a_wrong_one_is(
     pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[FILE-4] [FILE-11] A push that ended before the head; then what it left is cut, and changed."""
+    """[FOLD-4] [FOLD-11] A push that ended before the head; then what it left is cut, and changed."""
     before = head_of(place)
     pushed.put_object("more", b"more" * 1000)
     for harm in (lambda data: data, lambda data: data[:-1], lambda data: data + b"x", lambda data: b"y" + data[1:]):
@@ -338,7 +338,7 @@ def test_a_file_that_is_there_is_not_written_again_and_a_wrong_one_is(
 def test_what_a_dead_writer_left_is_removed_a_day_later_and_nothing_else(
     pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path
 ) -> None:
-    """[FILE-2] [FILE-1]"""
+    """[FOLD-2] [FOLD-1]"""
     from mstbucket.files.paths import temporary_name
 
     old, fresh, foreign = (folder(place) / name for name in (temporary_name().decode(), temporary_name().decode(), "notes"))
@@ -380,7 +380,7 @@ HARMS: dict[str, Callable[[Path, FileHead], object]] = {
 def test_a_folder_that_is_damaged_is_refused_with_the_name_of_the_file(
     pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path, second_store: mstbucket.Store, harm: str
 ) -> None:
-    """[RMT-23] [FILE-6]"""
+    """[RMT-23] [FOLD-6]"""
     HARMS[harm](folder(place), head_of(place))
     with pytest.raises((errors.CorruptionError, errors.FormatError), match=r"(full|delta)-.*\.car"):
         second_store.pull(remote.bucket("things"))
@@ -409,7 +409,7 @@ LIES: dict[str, Callable[[FileHead], FileHead]] = {
 def test_a_head_that_lies_is_found_out(
     pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path, second_store: mstbucket.Store, lie: str
 ) -> None:
-    """[RMT-23] [FILE-6] Files are renamed to what the head calls them, where it names others."""
+    """[RMT-23] [FOLD-6] Files are renamed to what the head calls them, where it names others."""
     head = head_of(place)
     told = LIES[lie](head)
     by_commit = {file.commit: head.file_name(index) for index, file in enumerate(head.files)}
@@ -425,7 +425,7 @@ def test_a_head_that_lies_is_found_out(
 def test_a_head_that_is_none_is_refused(
     pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path, second_store: mstbucket.Store
 ) -> None:
-    """[FILE-5] [RMT-23] Every cut, a change of any byte that leaves a text, lines in another order, and too much of it."""
+    """[FOLD-5] [RMT-23] Every cut, a change of any byte that leaves a text, lines in another order, and too much of it."""
     path = folder(place) / "head"
     good = path.read_bytes()
     lines = good.splitlines(keepends=True)
@@ -453,7 +453,7 @@ def test_a_head_that_is_none_is_refused(
 
 
 def test_a_chain_has_no_loop_and_no_gap() -> None:
-    """[FILE-5]"""
+    """[FOLD-5]"""
     one = file_head.ChainFile(1, bytes.fromhex("01711220") + b"\1" * 32, 10, "0" * 64)
     for seq in (0, 1):
         two = file_head.ChainFile(seq, one.commit, 10, "0" * 64)
@@ -483,7 +483,7 @@ def test_a_bucket_is_found_by_its_name_only_if_there_is_one(
     store: mstbucket.Store, pushed: mstbucket.Bucket, remote: mstbucket.FileRemote, place: Path,
     second_store: mstbucket.Store,
 ) -> None:  # fmt: skip
-    """[RMT-22] [FILE-1]"""
+    """[RMT-22] [FOLD-1]"""
     (place / "holiday").mkdir()
     with pytest.raises(errors.NoSuchBucket):
         second_store.pull(remote.bucket("other"))

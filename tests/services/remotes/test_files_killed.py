@@ -76,7 +76,7 @@ def killed(database: str, blobs: Path, place: Path, point: str) -> None:
 def test_a_push_and_a_pull_killed_at_any_point_are_whole_or_not_at_all(
     bucket: mstbucket.Bucket, second_store: mstbucket.Store, database_url: str, second_database_url: str, tmp_path: Path
 ) -> None:
-    """[FILE-2] [FILE-9] [FILE-11] No lock is left behind, and the folder proves itself after every kill."""
+    """[FOLD-2] [FOLD-9] [FOLD-11] No lock is left behind, and the folder proves itself after every kill."""
     rng = random.Random(3)
     place = tmp_path / "there"
     place.mkdir()

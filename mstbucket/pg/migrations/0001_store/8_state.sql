@@ -64,9 +64,17 @@ CREATE TABLE gone_buckets (
     commit   bytea
 );
 
+-- With a bucket that comes with a commit, others of its identity are exact, too. Their rows are locked, so that a flush of one is
+-- over, and its commit in the state that is written, or begins after this and is a change.
 CREATE FUNCTION state_begins() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE kin bigint[];
 BEGIN
     INSERT INTO bucket_state (bucket, exact) VALUES (NEW.id, NEW.commit IS NOT NULL);
+    IF NEW.commit IS NOT NULL THEN
+        SELECT array_agg(k.id) INTO kin FROM (
+            SELECT id FROM buckets WHERE identity = NEW.identity AND id <> NEW.id ORDER BY id FOR NO KEY UPDATE) k;
+        UPDATE bucket_state SET exact = true, version = version + 1 WHERE bucket = ANY (kin) AND NOT exact;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER state_begins AFTER INSERT ON buckets FOR EACH ROW EXECUTE FUNCTION state_begins();
