@@ -23,7 +23,7 @@ from mstbucket.errors import CorruptionError, NoSuchBucket, NoSuchCommit, NotFas
 from mstbucket.index import remotes
 from mstbucket.index.commits import Head
 from mstbucket.limits import FILE_BEFORE_MAX, FILE_DELTAS_MAX, FILE_STALE_SECONDS
-from mstbucket.model.objects import ExportReport
+from mstbucket.model.exports import ExportReport
 from mstbucket.model.remotes import PullReport
 from mstbucket.model.shared_files import Seen, SharedFiles
 from mstbucket.model.streams import Readable
