@@ -31,21 +31,22 @@ def tell_damage(name: str, file: BinaryIO, error: MstBucketError, out: Output) -
         except InvalidCar:  # not even the beginning can be read: what was said first says it all
             complain(describe(error))
             return code_for(error)
+        where = survey.first if error.offset is None else error.offset  # [VER-31] the byte that the judge names
         for one in survey.hurt():
             hurt += not one.older
             versions += one.older
-            if first is None or one.offset == survey.first:
+            if first is None or one.offset == where:
                 first = one
             _tell(one, survey, out)
     total = None if survey.commit is None else survey.commit.objects
     record = {
         "type": "summary", "ok": False, "target": name, "error": error.code, "damaged": survey.damaged,
-        "offset": survey.first, "readable_to": survey.ends, "hurt": hurt, "hurt_versions": versions,
+        "offset": where, "readable_to": survey.ends, "hurt": hurt, "hurt_versions": versions,
         "listed": survey.objects, "objects": total,
     }  # fmt: skip
     if out.as_json:
         out.emit(record, "")
-    complain(f"{_what(name, survey, first, error)}{_totals(survey, hurt, versions)}: get another copy [{error.code}]")
+    complain(f"{_what(name, survey, where, first, error)}{_totals(survey, hurt, versions)}: get another copy [{error.code}]")
     return code_for(error)
 
 
@@ -60,15 +61,16 @@ def _tell(one: Hurt, survey: Survey, out: Output) -> None:
     out.emit(record, one_line(f"hurt: {kind} {text}: {where}"))
 
 
-def _what(name: str, survey: Survey, first: Hurt | None, error: MstBucketError) -> str:
-    if survey.first is None:
+def _what(name: str, survey: Survey, where: int | None, first: Hurt | None, error: MstBucketError) -> str:
+    if where is None or survey.first is None:
         return describe(error).removesuffix(f" [{error.code}]")
-    at = "" if first is None or first.older or first.offset != survey.first else f" (object {first.key.decode()})"
+    at = "" if first is None or first.older or first.offset != where else f" (object {first.key.decode()})"
     more = f" and {count(survey.damaged - 1, 'other place')}" if survey.damaged > 1 else ""
-    cut = "" if survey.ends is None else f", and cannot be read from byte {survey.ends} on"
-    if survey.first == survey.ends:
-        return f"{name} cannot be read from byte {survey.ends} on"
-    return f"{name} is damaged at byte {survey.first}{at}{more}{cut}"
+    if survey.ends is None:
+        cut = ""
+    else:
+        cut = f", and cannot be read from {'there' if survey.ends == where else f'byte {survey.ends}'} on"
+    return f"{name} is damaged at byte {where}{at}{more}{cut}"
 
 
 def _totals(survey: Survey, hurt: int, versions: int) -> str:

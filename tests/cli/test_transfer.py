@@ -264,7 +264,7 @@ def test_a_file_that_was_cut_is_refused(cli: Any, car: Path, kept: int) -> None:
     car.write_bytes(car.read_bytes()[:kept])
     for command in (["verify", car], ["import", car, "never-made"]):
         ran = cli(*command)
-        assert (ran.code, ran.error.startswith((f"{car}: ", f"{car} cannot be read from byte "))) == (5, True)
+        assert (ran.code, ran.error.startswith((f"{car}: ", f"{car} is damaged at byte "))) == (5, True)
     assert cli("stat", "mst://never-made").code == 3
 
 
