@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
     from mstbucket.api.check_proof import check_proof
+    from mstbucket.api.file_remote import FileBucket, FileRemote
     from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.join_cars import join_cars
     from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
@@ -87,6 +88,8 @@ __all__ = [
     "DeleteResult",
     "Examined",
     "ExportReport",
+    "FileBucket",
+    "FileRemote",
     "FilesReport",
     "Finding",
     "KeepPolicy",
@@ -186,6 +189,7 @@ _HOME: Final = {
     "Unflushed": "mstbucket.model.settings",
     "Usage": "mstbucket.model.settings",
     "check_proof": "mstbucket.api.check_proof",
+    **dict.fromkeys(("FileBucket", "FileRemote"), "mstbucket.api.file_remote"),
     "inspect_car": "mstbucket.api.inspect_car",
     "join_cars": "mstbucket.api.join_cars",
     "open": "mstbucket.api.store",

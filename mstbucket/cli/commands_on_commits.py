@@ -151,7 +151,8 @@ def _remotes(add: Adder) -> None:
         "Passwords are not kept: they come from the environment (PGPASSWORD, a password file, the AWS variables).",
     )  # fmt: skip
     command.add_argument("name", metavar="NAME")
-    command.add_argument("place", metavar="PLACE", help="the directory of a store, or a postgresql:// URL")
+    command.add_argument("place", metavar="PLACE", help="the directory of a store, a postgresql:// URL, or of files: s3://…, files:///…")
+    command.add_argument("--files", action="store_true", help="PLACE is a folder of files, and no store")
     command.add_argument("--blobs", metavar="PLACE", help="with a URL: where its packs are")
     names("ls", "remotes:show", "list the names")
     names("rm", "remotes:remove", "forget a name; what was fetched stays").add_argument("name", metavar="NAME")

@@ -18,12 +18,18 @@ from mstbucket.cli.transfer import trust_of
 from mstbucket.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from mstbucket import PullReport, Remote, Store
+    from mstbucket import FileRemote, PullReport, Remote, Store
+
 
 def add(arguments: argparse.Namespace, out: Output) -> None:
     """Give another store a name."""
+    place: str = arguments.place
+    if arguments.files and "://" not in place:  # [CLI-250]
+        from mstbucket.services.remotes.file_places import folder_place
+
+        place = folder_place(place)
     with open_or_make_store(arguments) as store:
-        made = store.add_remote(arguments.name, arguments.place, blobs=arguments.blobs)
+        made = store.add_remote(arguments.name, place, blobs=arguments.blobs)
     out.emit(asdict(made), _line(made))
 
 
@@ -82,10 +88,18 @@ def push(arguments: argparse.Namespace, out: Output) -> None:
 
 
 @contextmanager
-def _both(arguments: argparse.Namespace) -> Iterator[tuple[Store, Store]]:
-    """The store of the command, and the one that it names."""
-    with open_store(arguments) as store, _opened(store.find_remote(arguments.name)) as other:
-        yield store, other
+def _both(arguments: argparse.Namespace) -> Iterator[tuple[Store, Store | FileRemote]]:
+    """The store of the command, and the one, or the files, that it names."""
+    from mstbucket import FileRemote
+    from mstbucket.services.remotes.file_places import is_files
+
+    with open_store(arguments) as store:
+        found = store.find_remote(arguments.name)
+        if found.blobs is None and is_files(found.place):
+            yield store, FileRemote(found.place)
+            return
+        with _opened(found) as other:
+            yield store, other
 
 
 def _opened(remote: Remote) -> Store:

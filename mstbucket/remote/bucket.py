@@ -179,6 +179,19 @@ class S3Bucket:
         """
         return self._put(key, data, attributes, ONLY_IF_ABSENT)
 
+    def put_if_same(self, key: str, data: bytes, etag: str) -> S3Written:
+        """As `put`, if the object of that key is the one with this ETag: of all who try at once, one succeeds.
+
+        `etag` is sent as it is: services differ in whether they want it with quotes.
+
+        Raises:
+            PreconditionFailed: there is another one, or none.
+        """
+        try:
+            return self._put(key, data, NO_ATTRIBUTES, {"IfMatch": etag})
+        except NoSuchKey as error:
+            raise PreconditionFailed(str(error)) from error
+
     def open_write(self, key: str, attributes: S3Attributes = NO_ATTRIBUTES) -> S3Writer:
         """Start writing an object of any length, in place of one that is there when it is committed."""
         return S3Writer(S3Target(self._client, self.place.bucket, key, attributes, ALWAYS))

@@ -76,3 +76,36 @@ def test_no_store_is_made_at_a_mistyped_place(cli: Any, bucket: str, tmp_path: P
     assert not (tmp_path / "nothing").exists()
     assert cli("fetch", f"mst://{bucket}").code == 3  # there is no origin
     cli("remote", "rm", "nowhere")
+
+
+def test_files_are_a_remote_like_another(cli: Any, bucket: str, mirror: Path, tmp_path: Path) -> None:
+    """[CLI-250] [CLI-251]"""
+    name, place = f"r{next(_NUMBERS)}", f"mst://{bucket}"
+    there = ("--store", str(mirror))
+    (record,) = cli("remote", "add", name, "--files", tmp_path / "backup", "--json").records
+    assert record["place"] == f"files://{tmp_path}/backup"
+    assert cli("remote", "add", name, f"files://{tmp_path}/backup").code == 0  # the same
+    assert cli("remote", "add", f"{name}-s3", "s3://things/backup", "--files").code == 0
+    assert cli("remote", "add", f"{name}-odd", "s3://key:secret@things/backup").code == 2
+    cli("cp", "-", f"{place}/k", stdin=b"one")
+    missing = cli("push", place, name)
+    assert missing.code not in (0, 2)
+    assert "backup" in missing.error
+    assert not (tmp_path / "backup").exists()
+    (tmp_path / "backup").mkdir()
+    assert cli("fetch", place, name).code == 3  # nothing was pushed
+    (made,) = cli("push", place, name, "--json").records
+    assert (made["action"], made["outcome"], made["bucket"]) == ("push", "made", bucket)
+    assert b"both are at one commit" in cli("push", place, name).out
+    cli(*there, "remote", "add", name, f"files://{tmp_path}/backup")
+    assert cli(*there, "pull", place, name).code == 0
+    cli(*there, "cp", "-", f"{place}/theirs", stdin=b"theirs")
+    assert cli(*there, "push", place, name).code == 0
+    cli("cp", "-", f"{place}/ours", stdin=b"ours")
+    refused = cli("push", place, name)
+    assert refused.code == 4
+    assert "fetch first" in refused.error
+    assert cli("pull", place, name, "--merge").code == 0
+    assert cli("push", place, name).code == 0
+    assert cli(*there, "pull", place, name).code == 0
+    assert cli(*there, "cat", f"{place}/ours").out == b"ours"

@@ -51,6 +51,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     "BucketView": plain.view,
     "BucketAttributes": plain.bucket_handle,
     "StoreRemotes": plain.store_handle,
+    "BucketAttributes | FileBucket": plain.bucket_or_files,
+    "StoreRemotes | FileRemote": plain.store_or_files,
     "KeySource": plain.key_source,
     "str | int | datetime": plain.commit,
     "Executor": plain.executor,

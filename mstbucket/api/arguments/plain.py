@@ -145,6 +145,16 @@ def store_handle(name: str, value: Any) -> Any:
     return value
 
 
+def bucket_or_files(name: str, value: Any) -> Any:
+    """What `Store.bucket` gives, or `FileRemote.bucket`."""
+    return value if hasattr(value, "remote") else bucket_handle(name, value)
+
+
+def store_or_files(name: str, value: Any) -> Any:
+    """What `mstbucket.open` gives, or a `FileRemote`."""
+    return value if hasattr(value, "_files") else store_handle(name, value)
+
+
 def age(name: str, value: Any) -> timedelta:
     """A length of time."""
     if not isinstance(value, timedelta):

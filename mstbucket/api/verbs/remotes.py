@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
+from mstbucket.api.file_remote import FileBucket, FileRemote
 from mstbucket.errors import Conflict, InvalidInput, NoSuchRemote, PinMismatch
 from mstbucket.later import later
 from mstbucket.limits import REMOTES_MAX
@@ -16,19 +17,24 @@ if TYPE_CHECKING:
     from mstbucket.api.verbs.attributes import BucketAttributes
     from mstbucket.core.cid import CID
     from mstbucket.core.commit import Commit
-    from mstbucket.index import remotes
+    from mstbucket.index import buckets, remotes
     from mstbucket.model.past import MergeReport
     from mstbucket.model.remotes import PullReport, Remote
     from mstbucket.services.remotes import fetch as fetching
     from mstbucket.services.remotes import pull as pulling
+    from mstbucket.services.remotes.file_peer import FilePeer
+    from mstbucket.services.remotes.file_push import push_files
     from mstbucket.services.remotes.peer import StorePeer
     from mstbucket.services.remotes.places import check_place
 else:
     Demand = later("mstbucket.api.trust", "Demand")
+    buckets = later("mstbucket.index.buckets")
     remotes = later("mstbucket.index.remotes")
     Remote = later("mstbucket.model.remotes", "Remote")
     fetching = later("mstbucket.services.remotes.fetch")
     pulling = later("mstbucket.services.remotes.pull")
+    FilePeer = later("mstbucket.services.remotes.file_peer", "FilePeer")
+    push_files = later("mstbucket.services.remotes.file_push", "push_files")
     StorePeer = later("mstbucket.services.remotes.peer", "StorePeer")
     check_place = later("mstbucket.services.remotes.places", "check_place")
 
@@ -73,7 +79,8 @@ class StoreRemotes:
 
         Args:
             remote: 1 to 30 of a-z, 0-9 and '-'.
-            place: the directory of a store, or a `postgresql://` URL.
+            place: the directory of a store, or a `postgresql://` URL; or, of a folder of files, `files:///DIRECTORY` or an
+                `s3://` URL, as for `FileRemote`.
             blobs: with a URL, where its packs are, as for `mstbucket.open`.
 
         Raises:
@@ -114,9 +121,17 @@ class StoreRemotes:
             raise NoSuchRemote(f"there is no remote {remote!r}: 'remote add {remote} PLACE' makes it")
         return found
 
+    def _peer(self, other: BucketAttributes | FileBucket, name: str | None) -> StorePeer | FilePeer:
+        """The other side of a pull. Of files the identity says which bucket is meant, if it is here."""
+        if not isinstance(other, FileBucket):
+            return _peer(other)
+        here = name or other.name
+        identity = buckets.find(self._context.db, here).identity if buckets.exists(self._context.db, here) else None
+        return FilePeer(other.remote._files, identity, other.name)
+
     def pull(
         self,
-        other: BucketAttributes,
+        other: BucketAttributes | FileBucket,
         name: str | None = None,
         *,
         remote: str | None = None,
@@ -131,7 +146,7 @@ class StoreRemotes:
         not flushed in the other store does not come.
 
         Args:
-            other: the bucket, of another open store.
+            other: the bucket, of another open store; or files of it, as `FileRemote.bucket` names them.
             name: of the bucket here, by default that of *other*.
             remote: the name of the other store, under which the newest commit is remembered: an older one is refused then,
                 and the next pull goes on from it though the other store may have given it up.
@@ -151,14 +166,14 @@ class StoreRemotes:
             StorageError: either store failed. Repeat the call.
         """
         accepted = _Accepted(self._context, remote, trust)
-        with _peer(other) as peer:
+        with self._peer(other, name) as peer:
             report = pulling.pull(self._context, name or _name_of(other), peer, progress, accepted.check, remote)
         accepted.remember()
         return report
 
     def fetch(
         self,
-        other: BucketAttributes,
+        other: BucketAttributes | FileBucket,
         remote: str,
         name: str | None = None,
         *,
@@ -173,14 +188,14 @@ class StoreRemotes:
         Args and errors: as for `pull`; *remote* is needed, since it is in the name.
         """
         accepted = _Accepted(self._context, remote, trust)
-        with _peer(other) as peer:
+        with self._peer(other, name) as peer:
             report = fetching.fetch(self._context, name or _name_of(other), remote, peer, progress, accepted.check)
         accepted.remember()
         return report
 
     def pull_and_merge(
         self,
-        other: BucketAttributes,
+        other: BucketAttributes | FileBucket,
         remote: str,
         name: str | None = None,
         *,
@@ -204,7 +219,7 @@ class StoreRemotes:
             All that `pull` and `Store.merge` raise.
         """
         accepted = _Accepted(self._context, remote, trust)
-        with _peer(other) as peer:
+        with self._peer(other, name) as peer:
             reports = fetching.pull_and_merge(
                 self._context, name or _name_of(other), remote, peer, prefer, progress, accepted.check
             )
@@ -221,7 +236,7 @@ class BucketRemotes:
 
     def push(
         self,
-        other: StoreRemotes,
+        other: StoreRemotes | FileRemote,
         name: str | None = None,
         *,
         remote: str | None = None,
@@ -232,7 +247,7 @@ class BucketRemotes:
         The other store copies, judges and switches as `Store.pull` does there.
 
         Args:
-            other: the other store, open.
+            other: the other store, open; or a `FileRemote`, which gets one file more, and the newest number and CID.
             name: of the bucket there, by default that of this one.
             remote: the name of the other store here: the commit that was pushed is kept, so that the next push finds it.
             progress: called now and then with the bytes copied so far.
@@ -242,6 +257,10 @@ class BucketRemotes:
             Conflict: it was written to there since its newest commit.
             All that `Store.pull` raises.
         """
+        if isinstance(other, FileRemote):
+            if name not in (None, self.name):
+                raise InvalidInput("files are named by the bucket's identity: push them without another name")
+            return push_files(self._context, self.name, other._files, remote, progress)
         there = other._context
         with _peer(self) as peer:
 
@@ -251,7 +270,7 @@ class BucketRemotes:
             return pulling.push(self._context, self.name, peer, pulled, remote)
 
 
-def _name_of(other: BucketAttributes) -> str:
+def _name_of(other: BucketAttributes | FileBucket) -> str:
     name: str = other.name
     return name
 

@@ -79,6 +79,7 @@ class Overlay:
         self._progress = progress
         self._last: dict[CID, bytes] = {}  # of the last requests: a walk may ask for a root twice
         self.blocks = self.bytes = 0
+        peer.tell(self._say_alive)
 
     def get(self, cid: CID) -> bytes:
         """The block of `cid`."""
@@ -144,9 +145,12 @@ class Overlay:
                 copied[cid] = block
                 self.blocks += 1
                 self.bytes += len(block)
-            self._staged.say_alive()
-            self._progress(self.bytes)
+            self._say_alive()
         return copied
+
+    def _say_alive(self) -> None:
+        self._staged.say_alive()
+        self._progress(self.bytes)
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

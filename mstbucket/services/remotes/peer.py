@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, Self
 
 from mstbucket.core.cid import CID, to_text, verify_block
@@ -43,6 +43,10 @@ class Peer(Protocol):
 
     def get_many(self, cids: Collection[CID]) -> Mapping[CID, bytes]:
         """The blocks of `cids`, in one request. One that it lacks is left out, or raises `MissingBlock`."""
+        ...
+
+    def tell(self, alive: Callable[[], object]) -> None:
+        """Call that now and then, as long as an answer takes: who asked has promised to give signs of life."""
         ...
 
     def close(self) -> None:
@@ -90,6 +94,9 @@ class StorePeer:
         assert self._held is not None  # `hold` comes first
         self.requests += 1
         return self._held.get_many(cids)
+
+    def tell(self, alive: Callable[[], object]) -> None:
+        pass  # its answers are quick
 
     def close(self) -> None:
         if self._held is not None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from mstbucket.errors import InvalidInput
 from mstbucket.files.whole import check_path
+from mstbucket.services.remotes.file_places import check_files_place, is_files
 
 _DATABASES = ("postgresql://", "postgres://")
 _SECRET = frozenset({"password", "passfile", "sslpassword", "access_key", "secret_key", "secret", "token"})
@@ -24,9 +25,12 @@ def check_place(place: str, blobs: str | None) -> tuple[str, str | None]:
         return _without_secrets(place), _kept(blobs)
     if blobs is not None:
         raise InvalidInput("blobs=… is for a database: a directory holds its packs")
+    if is_files(place):  # [RMT-20]
+        return check_files_place(place), None
     if "://" in place:
         scheme = place.partition("://")[0]
-        raise InvalidInput(f"{scheme}:// is no place of a store here: give a directory, or a postgresql:// URL")
+        raise InvalidInput(f"{scheme}:// is no place of a store here: give a directory or a postgresql:// URL, or for a "
+                           "folder of files files:///DIRECTORY or an s3:// URL")  # fmt: skip
     return _kept(place), None
 
 

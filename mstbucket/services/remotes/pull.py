@@ -157,7 +157,7 @@ def _check_follows(
         ).about(bucket=name)
     commits.check_followed(commit)
     on_line = here in (commit.prev, met) or bool(peer.has_commits([here]))
-    if commit.seq <= base.seq or not (on_line or _came_home(base, commit, peer.has_merged(here))):
+    if commit.seq <= base.seq or not (on_line or came_home(base, commit, peer.has_merged(here))):
         raise NotFastForward(
             f"bucket {name!r} is at commit {base.seq}, {to_text(here)}, which is not known to lie before commit "
             f"{commit.seq}, {to_text(there)}, of {peer.where}: fetch, and merge the two"
@@ -168,7 +168,7 @@ def _check_follows(
                        f"{peer.where}: flush it, then fetch and merge").about(bucket=name)  # fmt: skip
 
 
-def _came_home(base: Commit, commit: Commit, merged: bool) -> bool:
+def came_home(base: Commit, commit: Commit, merged: bool) -> bool:
     """[RMT-8] Whether the one was merged into the other, and nothing of it was left out: a merge brings current objects."""
     settings = (dict(base.tags), base.versioning) == (dict(commit.tags), commit.versioning)
     return merged and settings and base.versions is None
