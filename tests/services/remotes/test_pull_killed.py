@@ -36,7 +36,7 @@ StorePeer.get_many = counted
 if point == "in the switch":
     following.move = die
 if point == "behind the switch":
-    pull.publish_refs = die
+    pull.publish_made = die
 with (
     mstbucket.open(database=ours, blobs=our_blobs, background=False) as store,
     mstbucket.open(database=theirs, blobs=their_blobs, background=False) as other,
