@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
@@ -23,15 +23,15 @@ class AccessKeys:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def create(self, label: str, *, expires: datetime | None = None) -> NewAccessKey:
+    def create(self, label: str, *, expires: datetime | timedelta | None = None) -> NewAccessKey:
         """Make a key, durably, and return it with its secret, which nothing shows again.
 
         Args:
             label: for people; 1 to 255 characters, and not unique.
-            expires: from then on it does not count; an aware datetime.
+            expires: from then on it does not count, by the database's clock: an aware datetime, or how long from now.
 
         Raises:
-            InvalidInput: the label, or there are 10,000 keys.
+            InvalidInput: the label; a time from now that is not above zero or is over 36,500 days; there are 10,000 keys.
         """
         return access_keys.create(self._context, label, expires)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ def create(arguments: argparse.Namespace, out: Output) -> None:
     days = arguments.days
     if days is not None and not 1 <= days <= 36_500:
         raise InvalidInput(f"--days is from 1 to 36500, not {days}")
-    expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    expires = None if days is None else timedelta(days=days)
     with open_store(arguments) as store:
         _show_secret(out, store.access_keys.create(arguments.name, expires=expires))
 
@@ -101,7 +101,7 @@ def _record(key: AccessKey) -> dict[str, object]:
 
 
 def _line(key: AccessKey) -> str:
-    state = "disabled" if key.disabled else "expired" if key.expires and key.expires <= datetime.now(UTC) else "enabled"
+    state = "disabled" if key.disabled else "expired" if key.expired else "enabled"
     until = "" if key.expires is None else f" until {iso(key.expires)}"
     limited = "limited" if key.policy is not None else "all"
     counted = "" if key.bytes_max is None else f" sent {key.bytes_sent} of {key.bytes_max} bytes"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
-_COLUMNS: Final = "id, name, created, expires, disabled, policy, bytes_max, bytes_sent"
+# [PG-26]: the server judges what has expired.
+_COLUMNS: Final = "id, name, created, expires, disabled, policy, bytes_max, bytes_sent, coalesce(expires <= now_ms(), false)"
 _FIND: Final = Lookup("access_key", f"SELECT {_COLUMNS}, secret, sealed FROM access_keys WHERE id = $1", 1)
 _LOCK: Final = 7172981  # of `first`: of processes that start at once, one makes the first key
 
@@ -27,6 +28,7 @@ class _Row(NamedTuple):
     policy: str | None
     bytes_max: int | None
     bytes_sent: int
+    expired: bool
 
 
 class _Found(NamedTuple):
@@ -38,6 +40,7 @@ class _Found(NamedTuple):
     policy: str | None
     bytes_max: int | None
     bytes_sent: int
+    expired: bool
     secret: bytes
     sealed: bytes | None
 
@@ -150,4 +153,4 @@ def _key(row: tuple[Any, ...]) -> AccessKey:
     expires = None if said.expires is None else moment(said.expires)
     policy = None if said.policy is None else parse_policy(said.policy, None)
     about = said.id, said.name, moment(said.created), expires, said.disabled
-    return AccessKey(*about, policy, said.bytes_max, said.bytes_sent)
+    return AccessKey(*about, policy, said.bytes_max, said.bytes_sent, said.expired)

@@ -17,6 +17,7 @@ class AccessKey:
         name: for people.
         created: when it was made.
         expires: from when on it counts no more; None for never.
+        expired: whether that time had come when the key was read, by the database's clock.
         disabled: it does not count now.
         policy: what its holder may do, beside what policies of buckets allow; None for everything: an administrator's.
         bytes_max: of bodies that its holder may send through gateways; None for any number.
@@ -31,6 +32,7 @@ class AccessKey:
     policy: AccessPolicy | None = None
     bytes_max: int | None = None
     bytes_sent: int = 0
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

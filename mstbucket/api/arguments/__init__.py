@@ -36,6 +36,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "bool": plain.truth,
     "datetime": plain.moment,
     "timedelta": plain.age,
+    "datetime | timedelta": plain.moment_or_age,
     "Mapping[str, str]": plain.text_map,
     "Tags": tag_pairs,
     "Body": plain.body,

@@ -155,6 +155,11 @@ def store_or_files(name: str, value: Any) -> Any:
     return value if hasattr(value, "_files") else store_handle(name, value)
 
 
+def moment_or_age(name: str, value: Any) -> datetime | timedelta:
+    """A point in time, or how far it is from now."""
+    return value if isinstance(value, timedelta) else moment(name, value)
+
+
 def age(name: str, value: Any) -> timedelta:
     """A length of time."""
     if not isinstance(value, timedelta):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from mstbucket import Store
@@ -59,7 +58,6 @@ class Keyring:
                 if len(self._seen) >= _KNOWN_MAX:
                     self._seen.clear()
                 self._seen[key_id] = seen
-        if seen.key is None or seen.key.disabled:
+        if seen.key is None or seen.key.disabled or seen.key.expired:
             return None
-        expired = seen.key.expires is not None and seen.key.expires <= datetime.now(UTC)
-        return None if expired else seen.secret
+        return seen.secret

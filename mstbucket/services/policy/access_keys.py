@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 
 NAME_MAX: Final = 255  # characters
 KEY_BYTES_MAX: Final = 2**62  # of a limit: with it no sum of bytes leaves Postgres's bigint
+KEY_TIME_MAX: Final = timedelta(days=36_500)  # from now; a century, which no calendar's end cuts short
 _LETTERS: Final = string.ascii_letters + string.digits  # nothing that a shell or a config file has to have quoted
 _SECRET_LENGTH: Final = 40  # as AWS's have: 238 bits
 _FIRST: Final = "administrator"
 _MS: Final = timedelta(milliseconds=1)
 
 
-def create(context: Context, name: str, expires: datetime | None) -> NewAccessKey:
+def create(context: Context, name: str, expires: datetime | timedelta | None) -> NewAccessKey:
     """Make a key; see `AccessKeys.create`."""
     if not 1 <= len(name) <= NAME_MAX or re.search(r"[\x00-\x1f\x7f]", name):
         raise InvalidInput(f"the name of a key has 1 to {NAME_MAX} characters, none of them a control character")
+    until = _until(context, expires)
 
     def add(connection: Connection) -> NewAccessKey:
         rows.lock(connection)
         if rows.count(connection) >= ACCESS_KEYS_MAX:
             raise InvalidInput(f"there are {ACCESS_KEYS_MAX} access keys, and no more may be: remove some")
-        return _add(context, connection, name, expires)
+        return _add(context, connection, name, until)
 
     return context.db.run(add)
 
@@ -53,10 +55,17 @@ def create_first(context: Context) -> NewAccessKey | None:
     return context.db.run(add)
 
 
-def _add(context: Context, connection: Connection, name: str, expires: datetime | None) -> NewAccessKey:
+def _until(context: Context, expires: datetime | timedelta | None) -> int | None:
+    if isinstance(expires, timedelta):
+        if not timedelta(0) < expires <= KEY_TIME_MAX:
+            raise InvalidInput(f"a key lasts more than no time and at most {KEY_TIME_MAX.days} days, not {expires}")
+        return context.db.now_ms() + -(-expires // _MS)  # [PG-26]
+    return None if expires is None else (expires - EPOCH) // _MS
+
+
+def _add(context: Context, connection: Connection, name: str, until: int | None) -> NewAccessKey:
     key_id = "MST" + b32encode(secrets.token_bytes(10)).decode("ascii") + "0"  # 20 characters, as AWS's have
     secret = _new_secret()
-    until = None if expires is None else (expires - EPOCH) // _MS
     return NewAccessKey(rows.add(connection, key_id, _sealed(context, key_id, secret), name, until), secret)
 
 
