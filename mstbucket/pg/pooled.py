@@ -18,7 +18,7 @@ from mstbucket.pg.settings import SESSION
 _AUTOCOMMIT: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # As one SELECT, since a pipeline takes one statement a message; as many in one message where it is no pipeline.
 _SELECT: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SESSION.items())
-_LOCAL: Final = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in SESSION.items())
+_LOCAL: Final = "; ".join(f"SET LOCAL {name} = '" + value.replace(", ", "', '") + "'" for name, value in SESSION.items())
 
 
 class PooledConnection(Connection):

@@ -12,7 +12,7 @@ DATABASE: Final = "postgres"  # what initdb makes; our tables live in a schema o
 
 #: What every transaction runs with, whatever the server, the role and the database have set ([PG-8], [PG-11]).
 SESSION: Final = {
-    "search_path": "mstbucket",
+    "search_path": "mstbucket, pg_temp",  # not named, pg_temp is first: tables that others left there would take our rows
     "synchronous_commit": "on",  # what is acknowledged is durable
     "statement_timeout": "0",
     "lock_timeout": "0",

@@ -101,7 +101,7 @@ def test_every_connection_has_our_settings_whatever_the_database_has(db: Databas
         assert connection.info.encoding == "utf-8"
     assert shown == {
         "synchronous_commit": ("on",),
-        "search_path": ("mstbucket",),
+        "search_path": ("mstbucket, pg_temp",),
         "statement_timeout": ("0",),
         "transaction_isolation": ("read committed",),
         "TimeZone": ("UTC",),

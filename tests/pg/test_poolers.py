@@ -218,6 +218,33 @@ def test_a_store_behind_a_pooler_does_everything(
         store.bucket("things").verify()
 
 
+@pytest.mark.parametrize("transaction", ["SET search_path = elsewhere, pg_temp", None], ids=["settings", "tables"])
+def test_what_another_client_left_in_the_sessions_does_no_harm(
+    through: Make, database_url: str, tmp_path: Path, transaction: str | None
+) -> None:
+    """[PG-8] [PG-11] [PG-24]: its settings, and temporary tables of our names, into which rows would go and be lost."""
+    url = through(database_url, "transaction")
+    with closing(psycopg.connect(database_url)) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'mstbucket'").fetchall()
+    others = [psycopg.connect(url, prepare_threshold=None) for _ in range(4)]  # one for each session of the pooler
+    for other in others:
+        for (table,) in tables if transaction is None else ():
+            other.execute(f"CREATE TEMPORARY TABLE {table} (LIKE mstbucket.{table} INCLUDING ALL)".encode())
+        if transaction is not None:
+            other.execute(f"SET synchronous_commit = off; {transaction}".encode())
+    for other in others:
+        other.commit()
+        other.close()
+    with mstbucket.open(database=url, blobs=tmp_path / "blobs", background=False) as store:
+        bucket = store.create_bucket("things")
+        bucket.put_object("k", b"v")
+        bucket.put_objects(mstbucket.PutRequest(f"{n}", b"%d" % n) for n in range(5))
+        bucket.flush()
+    with mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False) as store:
+        assert [info.key for info in store.bucket("things").objects()] == ["0", "1", "2", "3", "4", "k"]
+        store.bucket("things").verify()
+
+
 def test_migrations_run_through_a_pooler(through: Make, empty_database_url: str) -> None:
     """[PG-16] [PG-17] [PG-24]: by several at once."""
     url = through(empty_database_url, "transaction", **DROPPED)
