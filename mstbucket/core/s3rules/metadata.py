@@ -41,13 +41,16 @@ def checked_names(pairs: Mapping[str, str], what: str, key: str) -> dict[str, st
     """A map of metadata or headers with its names in lower case ([ATTR-1]).
 
     Raises:
-        InvalidInput: two names differ in case only, or a header would hold a line break, NUL or a lone surrogate ([ATTR-2]).
+        InvalidInput: two names differ in case only, one is empty, or a header would hold a line break, NUL or a lone
+            surrogate ([ATTR-2]).
     """
     if not pairs:  # of most objects
         return {}
     kept = {name.lower(): value for name, value in pairs.items()}
     if len(kept) < len(pairs):
         raise InvalidInput(f"the {what} of {key!r} hold a name twice, in upper and lower case: {sorted(pairs)}")
+    if "" in kept:
+        raise InvalidInput(f"the {what} of {key!r} have a value without a name: give it one")
     for name, value in kept.items():
         if _UNFIT.search(name) or _UNFIT.search(value):
             raise InvalidInput(f"{what} {name!r} of {key!r} hold a line break, NUL or a lone surrogate")
