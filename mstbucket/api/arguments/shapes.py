@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from mstbucket.api.arguments import plain
 from mstbucket.api.arguments.plain import wrong
 from mstbucket.core.checksums import SIZES
-from mstbucket.errors import InvalidInput
+from mstbucket.errors import InvalidInput, InvalidPart
 from mstbucket.limits import DELETE_KEYS_MAX, PARTS_MAX
 from mstbucket.model.objects import EMPTY, DeleteItems
 from mstbucket.model.past import KeepPolicy
@@ -94,6 +94,8 @@ def _part(part: Any) -> NamedPart:
     if not isinstance(part, (tuple, list)) or len(part) not in (2, 3):
         raise wrong("a part", part, _PARTS)
     number, etag, *rest = part
+    if type(number) is int and not 1 <= number <= PARTS_MAX:  # before [ARG-7]: of a part's number S3 says so by this code
+        raise InvalidPart(f"parts are numbered 1 to {PARTS_MAX}; one that is named has another number")
     checksums = plain.text_map("checksums", rest[0]) if rest else EMPTY
     return plain.whole("a part's number", number), plain.text("a part's ETag", etag), checksums
 

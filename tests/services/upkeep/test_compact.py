@@ -259,7 +259,7 @@ def test_two_that_compact_at_once_do_not_get_into_each_others_way(
     monkeypatch.setattr(compacting, "_switch", together)
     monkeypatch.setattr(compacting, "_LOCK", None)  # of NULL: not taken by anybody, and not refused to anybody
     reports = []
-    monkeypatch.setattr(Database, "holding", lambda *_: nullcontext(True))
+    monkeypatch.setattr(Database, "holding", lambda *_, **__: nullcontext(True))
     threads = [threading.Thread(target=lambda g=g: reports.append(g.run(2))) for g in both]
     for thread in threads:
         thread.start()
