@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from mstbucket.pg import processes
+
 START_SECONDS: Final = 600.0  # for a server to come up, crash recovery included
 LEAVE_SECONDS: Final = 10.0  # for a process to begin another and end, on a machine with much to do
 LOOK_SECONDS: Final = 1.0  # between two looks at what is waited for
@@ -65,6 +67,8 @@ class Launched:
             while time.monotonic() < deadline:
                 if not waiting.poll(LOOK_SECONDS * 1000):
                     look()
+                    if processes.is_stopped(self._process.pid):  # [PG-32] it has an end of the pipe, too, until it leaves
+                        self._process.kill()
                     continue
                 part = os.read(self._reading, 65536)
                 if not part:

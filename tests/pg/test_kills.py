@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from mstbucket.pg import processes
+from mstbucket.pg import launching, processes
 from mstbucket.pg.database import Database, outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 
@@ -374,6 +374,25 @@ def test_an_opening_succeeds_although_something_is_stopped_meanwhile(
             stop(pid)
     assert client.stdout.readline().startswith("host=")
     client.communicate()
+
+
+def test_a_report_is_heard_although_who_was_started_is_stopped_before_it_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[PG-32]: it has forked the supervisor by then, and still holds the pipe on which that has said all."""
+    program = tmp_path / "supervisor.py"
+    program.write_text(
+        "import os, signal, sys\n"
+        "sys.stdin.buffer.read()\n"
+        "if os.fork() == 0:\n"
+        "    os.write(int(sys.argv[2]), b'ready')\n"
+        "    os._exit(0)\n"
+        "os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    monkeypatch.setattr(launching, "__file__", str(tmp_path / "launching.py"))
+    with (tmp_path / "lock").open("w") as lock, (tmp_path / "log").open("w") as log:
+        launched = launching.Launched({"directory": str(tmp_path)}, lock.fileno(), log.fileno())
+        assert launched.report(lambda: None) == "ready"
 
 
 @pytest.mark.parametrize("stopped", ["postmaster", "backend", "helper"])
