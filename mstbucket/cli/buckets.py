@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from mstbucket.blobs.media.places import shown
@@ -14,6 +13,7 @@ from mstbucket.cli.collecting import space_lines
 from mstbucket.cli.config import redact
 from mstbucket.cli.output import Output, count, human_size, local_time
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store, place_of
+from mstbucket.core.batches import in_batches
 from mstbucket.errors import BucketNotEmpty
 from mstbucket.limits import DELETE_KEYS_MAX
 
@@ -120,9 +120,8 @@ def _line(info: BucketInfo) -> str:
 
 def _empty(bucket: Bucket) -> None:
     if bucket.get_bucket_versioning() is None:
-        objects = bucket.objects()
-        while keys := [summary.key for summary in islice(objects, DELETE_KEYS_MAX)]:
-            bucket.delete_objects(keys)
+        for page in in_batches(bucket.objects(), DELETE_KEYS_MAX):
+            bucket.delete_objects(summary.key for summary in page)
     while versions := bucket.list_object_versions().versions:
         for failure in bucket.delete_objects((version.key, version.version_id) for version in versions).errors:
             raise failure.error  # a locked version, which no force removes

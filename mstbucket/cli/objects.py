@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import mstbucket
@@ -16,6 +15,7 @@ from mstbucket.cli.commits import commit_record
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, count, iso
 from mstbucket.cli.stores import open_store, opened
+from mstbucket.core.batches import in_batches
 from mstbucket.errors import InvalidInput, NoSuchKey, StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 
@@ -41,11 +41,10 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
             _remove(bucket, target.bucket, [(target.key, arguments.version_id)], out.report)
             return
         prefix = folder(target.key)
-        found = bucket.objects(prefix)
         removed = 0
-        while items := [(summary.key, None) for summary in islice(found, DELETE_KEYS_MAX)]:
-            removed += len(items)
-            _remove(bucket, target.bucket, items, out.item)
+        for page in in_batches(bucket.objects(prefix), DELETE_KEYS_MAX):
+            removed += len(page)
+            _remove(bucket, target.bucket, [(summary.key, None) for summary in page], out.item)
     where = Address(target.bucket, prefix)
     if removed == 0 and prefix:
         raise NoSuchKey(f"there is nothing under {where}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, DAG_CBOR, codec, to_text
 from mstbucket.core.commit import EMPTY_TREE, Commit
 from mstbucket.core.keys import check_key, split_version_key
@@ -20,7 +21,7 @@ from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import InvalidInput, Untrue
 from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.remotes.overlay import Overlay, in_batches
+from mstbucket.services.remotes.overlay import Overlay
 from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.spill.seen import SeenNumbers
 from mstbucket.verify.manifest import Content

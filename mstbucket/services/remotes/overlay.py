@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final
 
+from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.closure import AHEAD_BLOCKS, AHEAD_BYTES
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
@@ -19,7 +19,6 @@ from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.staged_blocks import Staged
 
 Progress = Callable[[int], object]
-_Item = TypeVar("_Item")
 
 ASKED: Final = AHEAD_BLOCKS  # blocks of one request
 
@@ -151,13 +150,6 @@ class Overlay:
     def _say_alive(self) -> None:
         self._staged.say_alive()
         self._progress(self.bytes)
-
-
-def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """The items, in lists of at most so many."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def _check_length(cid: CID, found: int, stated: int) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from struct import Struct
 from types import MappingProxyType
 from typing import BinaryIO, Final
 
 from mstbucket.core import manifest as manifests
+from mstbucket.core.batches import in_batches
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, CID_SIZE, RAW, codec, to_text
 from mstbucket.core.closure import AHEAD_BYTES, SeenSet, go_on
@@ -75,8 +75,7 @@ def _files(context: Context, tree: CID, tell: Callable[[int], object]) -> Iterat
     """Key, path, content and size of every object, in the order of keys."""
     blocks = context.blocks
     paths = ViewPaths()
-    walked = walk(blocks, tree)
-    while pairs := [*islice(walked, _MANIFESTS)]:
+    for pairs in in_batches(walk(blocks, tree), _MANIFESTS):
         tell(0)
         held = blocks.get_many({cid for _, cid in pairs})
         for stored, cid in pairs:
