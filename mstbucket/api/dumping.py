@@ -18,6 +18,7 @@ from mstbucket.blobs.media.copy import CopyReport, copy_blobs
 from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
 from mstbucket.blobs.names import PACKS
 from mstbucket.errors import Conflict, FormatError, HashMismatch, InvalidInput, NotFound, StorageError
+from mstbucket.files.whole import replacing, sync
 from mstbucket.index import packs
 from mstbucket.index import store as store_row
 from mstbucket.pg.database import Database, outlast
@@ -91,13 +92,10 @@ def dump_store(
             server.close()
     digest = _digest(partial)
     report = DumpReport(identity, partial.stat().st_size, digest, done.copied, done.bytes, done.present)
-    _sync(partial)
+    sync(partial)
     os.replace(partial, target / DATABASE)
-    about = target / (ABOUT + _PARTIAL)
-    about.write_text(json.dumps({"format": 1, **asdict(report)}) + "\n", encoding="utf-8")
-    _sync(about)
-    os.replace(about, target / ABOUT)
-    _sync(target)
+    with replacing(target / ABOUT) as about:  # durable with it: the name of the database's dump
+        about.write(json.dumps({"format": 1, **asdict(report)}).encode() + b"\n")
     return report
 
 
@@ -162,7 +160,7 @@ def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell
     with suppress(FileNotFoundError):
         target.rmdir()
     os.replace(begun, target)
-    _sync(target.parent)
+    sync(target.parent)
     return report
 
 
@@ -207,11 +205,3 @@ def _digest(file: Path) -> str:
             return file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

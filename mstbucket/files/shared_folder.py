@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from mstbucket.errors import NoSuchKey, StorageError, Unsupported
+from mstbucket.errors import NoSuchKey, StorageError
 from mstbucket.files.paths import is_temporary
-from mstbucket.files.whole import failed, reading, replacing
+from mstbucket.files.whole import declared, failed, locked_directory, reading, replacing, sync
 from mstbucket.model.shared_files import Seen
 
 
@@ -25,7 +24,7 @@ class SharedFolder:
 
     def folders(self) -> Iterator[str]:
         self._require()
-        with _declared(f"{self._root} cannot be listed"):
+        with declared(f"{self._root} cannot be listed"):
             yield from sorted(entry.name for entry in os.scandir(self._root) if entry.is_dir())
 
     def read(self, path: str, most: int) -> Seen | None:
@@ -41,7 +40,8 @@ class SharedFolder:
 
     def swap(self, path: str, old: Seen | None, new: bytes) -> bool:
         self._make(path)
-        with _locked((self._root / path).parent):
+        parent = (self._root / path).parent
+        with locked_directory(parent, f"{parent} cannot be locked", "two who push at once could both win"):
             # [FOLD-9] who holds the lock is alone; who died gave it back
             seen = self.read(path, len(b"" if old is None else old.data) + 1)
             if (None if seen is None else seen.data) != (None if old is None else old.data):
@@ -75,7 +75,7 @@ class SharedFolder:
             yield file
 
     def clean(self, folder: str, seconds: int) -> None:
-        with _declared(f"{self._root / folder} cannot be listed"):
+        with declared(f"{self._root / folder} cannot be listed"):
             for entry in os.scandir(self._root / folder):
                 with suppress(FileNotFoundError):
                     if is_temporary(os.fsencode(entry.name)) and time.time() - entry.stat().st_mtime > seconds:
@@ -88,40 +88,6 @@ class SharedFolder:
     def _make(self, path: str) -> None:
         self._require()
         parent = (self._root / path).parent
-        with _declared(f"{parent} cannot be made"), suppress(FileExistsError):
+        with declared(f"{parent} cannot be made"), suppress(FileExistsError):
             os.mkdir(parent)
-            _sync(self._root)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep others out; the lock goes with the process, however that ends."""
-    with _declared(f"{directory} cannot be locked"):
-        handle = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            raise Unsupported(f"{directory} is on a file system without locks ({error.strerror}), so that two who push at "
-                              "once could both win: choose another place") from error  # fmt: skip
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _declared(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(what, error) from error
+            sync(self._root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mstbucket.errors import InvalidInput, StorageError
+from mstbucket.errors import InvalidInput, StorageError, Unsupported
 from mstbucket.files.paths import temporary_name
 from mstbucket.model.streams import Readable
 
@@ -35,8 +36,8 @@ def failed(what: str, error: OSError) -> StorageError:
 
 
 @contextmanager
-def _declared(what: str) -> Iterator[None]:
-    """Make errors of the operating system in the block declared ones; those that are declared already stay as they are."""
+def declared(what: str) -> Iterator[None]:
+    """Make errors of the operating system in the block declared ones, which say *what* failed; declared ones stay."""
     try:
         yield
     except OSError as error:
@@ -73,7 +74,7 @@ def check_reachable(path: str | os.PathLike[str]) -> None:
 def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
     check_path(path)
-    with _declared(f"{os.fsdecode(path)} cannot be read"), open(path, "rb", buffering=buffering) as file:
+    with declared(f"{os.fsdecode(path)} cannot be read"), open(path, "rb", buffering=buffering) as file:
         yield file
 
 
@@ -98,7 +99,7 @@ class Reading:
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
         try:
-            with _declared("the CAR cannot be read"):
+            with declared("the CAR cannot be read"):
                 data = self._stream.read(size)
         except ValueError as error:  # what Python says of a file that is closed
             raise InvalidInput("the CAR cannot be read: the file is closed, or not open for reading") from error
@@ -122,7 +123,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         return
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
-    with _declared(f"{path} cannot be written"):
+    with declared(f"{path} cannot be written"):
         file = open(beside, "x+b")  # noqa: SIM115 - closed below, before the rename
         try:
             with file:
@@ -130,14 +131,44 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
-            directory = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync(path.parent)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(beside)
+
+
+@contextmanager
+def locked_directory(directory: Path, what: str, hazard: str) -> Iterator[None]:
+    """Keep other processes away from what is in a directory; the lock goes with the process, however that ends.
+
+    Args:
+        what: says what cannot be done where there is no such directory.
+        hazard: what could happen without a lock.
+
+    Raises:
+        StorageError: the directory cannot be opened.
+        Unsupported: its file system has no locks.
+    """
+    with declared(what):
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise Unsupported(f"{directory} is on a file system without locks ({error.strerror}), so that {hazard}: choose "
+                              "another place") from error  # fmt: skip
+        yield
+    finally:
+        os.close(handle)
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the names in a directory, durable: both are opened to be read."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -153,22 +184,21 @@ def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _special(path: Path) -> Iterator[BinaryIO]:
     """The device or pipe of that name, to write; of a folder the system says that it is one."""
-    try:
-        with open(path, "wb") as file:
-            yield file
-    except io.UnsupportedOperation as error:
-        raise StorageError(f"{path} is a device or a pipe, and what is written has to be read again: name a file") from error
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise failed(f"{path} cannot be written", error) from error
+    with declared(f"{path} cannot be written"):
+        try:
+            with open(path, "wb") as file:
+                yield file
+        except io.UnsupportedOperation as error:
+            raise StorageError(
+                f"{path} is a device or a pipe, and what is written has to be read again: name a file"
+            ) from error
 
 
 @contextmanager
 def continuing(path: Path) -> Iterator[BinaryIO]:
     """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
     check_path(path)
-    with _declared(f"{path} cannot be written"), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+    with declared(f"{path} cannot be written"), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
         yield file
 
 

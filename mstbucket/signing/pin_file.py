@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +12,7 @@ from mstbucket.core.cid import from_text, to_text
 from mstbucket.core.did import key_text, parse_key
 from mstbucket.core.pins import Pin
 from mstbucket.errors import FormatError, InvalidCid, InvalidInput
-from mstbucket.files.whole import check_path, failed, replacing
+from mstbucket.files.whole import check_path, failed, locked_directory, replacing
 
 _FILE_MAX: Final = 64 << 20  # bytes: some 200,000 pins
 _VERSION: Final = 1
@@ -46,22 +44,15 @@ def read_pins(path: str | os.PathLike[str]) -> dict[str, Pin]:
         raise FormatError(f"{os.fsdecode(path)} is no file of pins: {error}") from error
 
 
-@contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+def locked(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
     """Keep other processes from changing the file of pins; the lock is on its directory, and goes with the process.
 
     Raises:
         StorageError: there is no such directory.
+        Unsupported: its file system has no locks.
     """
-    try:
-        handle = os.open(Path(path).resolve().parent, os.O_RDONLY)
-    except OSError as error:
-        raise failed(f"the pins in {os.fsdecode(path)} cannot be written", error) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    what = f"the pins in {os.fsdecode(path)} cannot be written"
+    return locked_directory(Path(path).resolve().parent, what, "two programs at once could each lose what the other wrote")
 
 
 def write_pin(path: str | os.PathLike[str], pins: dict[str, Pin], pin: Pin) -> None:
