@@ -18,6 +18,7 @@ from mstbucket.blobs.media.copy import CopyReport, copy_blobs
 from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
 from mstbucket.blobs.names import PACKS
 from mstbucket.errors import Conflict, FormatError, HashMismatch, InvalidInput, NotFound, StorageError
+from mstbucket.files.paths import is_temporary
 from mstbucket.files.whole import replacing, sync
 from mstbucket.index import packs
 from mstbucket.index import store as store_row
@@ -183,8 +184,13 @@ def _require_place(target: Path, identity: str) -> None:
         if _read(target).identity != identity:
             raise Conflict(f"{target} is the backup of another store: name another directory")
         return
-    if any(name.name not in (BLOBS, DATABASE + _PARTIAL) for name in target.iterdir()):
+    if not all(_is_of_a_dump(one.name) for one in target.iterdir()):
         raise Conflict(f"{target} is not empty and holds no backup: name another directory")
+
+
+def _is_of_a_dump(name: str) -> bool:
+    """Whether a first dump that was ended may have left this."""
+    return name in (BLOBS, DATABASE, DATABASE + _PARTIAL) or is_temporary(os.fsencode(name))
 
 
 def _read(source: Path) -> DumpReport:

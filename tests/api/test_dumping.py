@@ -13,6 +13,7 @@ import mstbucket
 from mstbucket import Bucket, KeepPolicy, Store, errors
 from mstbucket.api import dumping
 from mstbucket.api.dumping import dump_store, restore_store
+from mstbucket.files.paths import temporary_name
 from mstbucket.services.upkeep.compact import Compactor
 
 DATA = random.Random(3)
@@ -73,6 +74,23 @@ def test_a_pack_that_the_store_has_lost_is_no_hindrance(
     lost.unlink()
     dump_store(None, database_url, None, tmp_path / "blobs", tmp_path / "backup")
     assert (tmp_path / "backup" / "dump.json").is_file()
+
+
+def test_a_first_dump_that_ends_before_it_says_what_it_is_can_be_repeated(
+    store: Store, filled: Bucket, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[CLI-153]: by then the database has its name there, and the blobs are there."""
+
+    def die(_: Path) -> Any:
+        (tmp_path / "backup" / temporary_name().decode()).touch()  # as a killed one leaves it
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dumping, "replacing", die)
+    with pytest.raises(KeyboardInterrupt):
+        dump_store(None, database_url, None, tmp_path / "blobs", tmp_path / "backup")
+    monkeypatch.undo()
+    dump_store(None, database_url, None, tmp_path / "blobs", tmp_path / "backup")
+    restore_store(tmp_path / "backup", tmp_path / "new", None)
 
 
 @pytest.mark.parametrize("place", ["blobs", "blobs/packs/backup", "blobs/../blobs/backup"])
