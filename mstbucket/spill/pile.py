@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import Final, Self
 
-from mstbucket.errors import StorageError
 from mstbucket.limits import MIB
+from mstbucket.spill.failing import temporary_failed
 
 MEMORY_MAX: Final = 8 * MIB  # bytes held before there is a file
 
@@ -69,7 +69,4 @@ def _failing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"the temporary directory failed while folders were made ({error}): free space there, or set TMPDIR to another "
-            "directory, and repeat the call"
-        ) from error
+        raise temporary_failed("folders were made", error) from error

@@ -16,7 +16,7 @@ from struct import Struct
 from tempfile import TemporaryFile
 from typing import Final
 
-from mstbucket.errors import StorageError
+from mstbucket.spill.failing import temporary_failed
 
 RECORD: Final = 16  # bytes of a record
 GROWTH: Final = 8  # how many times larger a level is than the one below
@@ -51,10 +51,7 @@ class Run:
                 self._records = mmap(records.fileno(), 0, access=ACCESS_READ)
                 self._fences = mmap(fences.fileno(), 0, access=ACCESS_READ)
         except OSError as error:
-            raise StorageError(
-                f"the temporary directory failed while {count} records of blocks seen were written ({error}): "
-                "free space there, or set TMPDIR to another directory, and repeat the call"
-            ) from error
+            raise temporary_failed(f"{count} records of blocks seen were written", error) from error
 
     def find(self, start: bytes) -> bytes | None:
         """Return the first record that starts with *start*, which has at least 4 bytes."""

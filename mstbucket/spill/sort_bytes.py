@@ -8,8 +8,8 @@ from struct import Struct
 from tempfile import TemporaryFile
 from typing import IO, Final, Self
 
-from mstbucket.errors import StorageError
 from mstbucket.limits import KIB, MIB
+from mstbucket.spill.failing import temporary_failed
 
 RUN: Final = 16 * MIB  # bytes of records in memory at a time
 _OVERHEAD: Final = 64  # bytes that each takes beside its own
@@ -43,7 +43,7 @@ class SortedBytes:
                     file.write(one)
                 file.seek(0)
             except OSError as error:
-                raise _failed(error) from error
+                raise temporary_failed("names were sorted", error) from error
             self._held.clear()
             self._size = 0
 
@@ -65,11 +65,4 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
         while head := file.read(_LENGTH.size):
             yield file.read(_LENGTH.unpack(head)[0])
     except OSError as error:
-        raise _failed(error) from error
-
-
-def _failed(error: OSError) -> StorageError:
-    return StorageError(
-        f"the temporary directory failed while names were sorted ({error}): free space there, or set TMPDIR to another "
-        "directory, and repeat the call"
-    )
+        raise temporary_failed("names were sorted", error) from error

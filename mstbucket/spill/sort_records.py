@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tempfile import TemporaryFile
 from typing import IO, Final, Self
 
-from mstbucket.errors import StorageError
+from mstbucket.spill.failing import temporary_failed
 
 RUN: Final = 200_000  # records in memory at a time, some 20 MB
 _CHUNK: Final = 1000  # records read at once, of each run that is merged
@@ -38,7 +38,7 @@ class SortedRecords:
                 file.write(b"".join(self._held))
                 file.seek(0)
             except OSError as error:
-                raise _failed(error) from error
+                raise temporary_failed("an index was sorted", error) from error
             self._held.clear()
 
     def pieces(self) -> Iterator[bytes]:
@@ -58,7 +58,7 @@ class SortedRecords:
             while data := file.read(size * _CHUNK):
                 yield from (data[at : at + size] for at in range(0, len(data), size))
         except OSError as error:
-            raise _failed(error) from error
+            raise temporary_failed("an index was sorted", error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -66,10 +66,3 @@ class SortedRecords:
     def __exit__(self, *_: object) -> None:
         for file in self._files:
             file.close()
-
-
-def _failed(error: OSError) -> StorageError:
-    return StorageError(
-        f"the temporary directory failed while an index was sorted ({error}): free space there, or set TMPDIR to another "
-        "directory, and repeat the call"
-    )

@@ -10,7 +10,7 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import IO, Final
 
-from mstbucket.errors import StorageError
+from mstbucket.spill.failing import temporary_failed
 
 RUN: Final = 50_000  # rows in memory at a time, some 20 MB; a tree of fewer files makes no temporary file
 _CHUNK: Final = 500  # rows written and read at once; bounds what the merge of many runs holds
@@ -44,7 +44,7 @@ def _write(run: list[Row], files: ExitStack) -> IO[bytes]:
             file.write(json.dumps(run[at : at + _CHUNK]).encode() + b"\n")
         file.seek(0)
     except OSError as error:
-        raise _failed(error) from error
+        raise temporary_failed("a listing was sorted", error, "the command") from error
     return file
 
 
@@ -53,11 +53,4 @@ def _read(file: IO[bytes]) -> Iterator[Row]:
         for line in file:
             yield from map(tuple, json.loads(line))
     except OSError as error:
-        raise _failed(error) from error
-
-
-def _failed(error: OSError) -> StorageError:
-    return StorageError(
-        f"the temporary directory failed while a listing was sorted ({error}): free space there, or set TMPDIR to "
-        "another directory, and repeat the command"
-    )
+        raise temporary_failed("a listing was sorted", error, "the command") from error
