@@ -131,15 +131,11 @@ class ReadFrom:
         self._held = held
 
     def __iter__(self) -> Iterator[bytes]:
-        lost = False
         try:
             yield from self._body
         except LeaseLost:
-            lost = True
+            self._held.close(lost=True)
             raise
-        finally:
-            if lost:
-                self._held.close(lost)
 
     def close(self) -> None:
         """Let both go."""

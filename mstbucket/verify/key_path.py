@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from mstbucket.core.cid import CID, to_text, verify_block
 from mstbucket.errors import InvalidInput, MissingBlock, Untrue
 from mstbucket.limits import KEY_MAX, VERSION_KEY_MAX
-from mstbucket.verify.node import judge
+from mstbucket.verify.node import Place, judge
+from mstbucket.verify.ordered import below
 from mstbucket.verify.tree import check_node_cid
 
 
@@ -31,28 +32,23 @@ def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int 
     if key_max not in (KEY_MAX, VERSION_KEY_MAX):
         raise InvalidInput(f"trees have keys of at most {KEY_MAX} or {VERSION_KEY_MAX} bytes, not {key_max}")
     check_node_cid(root)
-    wanted: CID | None = root
-    height: int | None = None
-    low: bytes = b""
-    high: bytes | None = None
+    place: Place | None = (root, None, b"", None)
     value: CID | None = None
     for number, block in enumerate(nodes):
         # [VER-14] nothing after the answer
-        if wanted is None:
+        if place is None:
             raise Untrue(f"the proof has {len(nodes)} nodes, and {number} of them give the answer: remove the rest")
         # [VER-13] each node is what the link before names, and good at its place
-        verify_block(wanted, block)
-        node = judge(block, (wanted, height, low, high), key_max)
+        verify_block(place[0], block)
+        node = judge(block, place, key_max)
         at = bisect_left(node.keys, key)
         if at < len(node.keys) and node.keys[at] == key:
-            value, wanted = node.values[at], None
-            continue
-        wanted, height = node.links[at], node.height - 1
-        low = node.keys[at - 1] if at else low
-        high = node.keys[at] if at < len(node.keys) else high
-    if wanted is not None:
+            value, place = node.values[at], None
+        else:
+            place = below(node, place, at)
+    if place is not None:
         # [VER-14] nothing missing
         raise MissingBlock(
-            f"the proof ends before node {to_text(wanted)}: ask for it, nothing is proved without"
-        ).about(cid=wanted)
+            f"the proof ends before node {to_text(place[0])}: ask for it, nothing is proved without"
+        ).about(cid=place[0])
     return value

@@ -46,12 +46,12 @@ class _Accepted:
         self._context = context
         self._remote = remote
         self._demand = Demand(trust)
-        self._seen: list[tuple[str, int, CID]] = []
+        self._seen: tuple[str, int, CID] | None = None
 
     def check(self, cid: CID, commit: Commit) -> None:
         """Refuse a commit that is not to be trusted, or older than one that came from there before ([RMT-12])."""
         self._demand.accept(cid, commit)
-        self._seen = [(commit.bucket, commit.seq, cid)]
+        self._seen = commit.bucket, commit.seq, cid
         if self._remote is None:
             return
         before = remotes.last_seen(self._context.db, self._remote, commit.bucket)
@@ -64,8 +64,8 @@ class _Accepted:
     def remember(self) -> None:
         """The bucket is there."""
         self._demand.remember()  # [SIGN-8]
-        if self._remote is not None:
-            remotes.remember(self._context.db, self._remote, *self._seen[0])
+        if self._remote is not None and self._seen is not None:
+            remotes.remember(self._context.db, self._remote, *self._seen)
 
 
 @verbs
@@ -167,7 +167,7 @@ class StoreRemotes:
         """
         accepted = _Accepted(self._context, remote, trust)
         with self._peer(other, name) as peer:
-            report = pulling.pull(self._context, name or _name_of(other), peer, progress, accepted.check, remote)
+            report = pulling.pull(self._context, name or other.name, peer, progress, accepted.check, remote)
         accepted.remember()
         return report
 
@@ -189,7 +189,7 @@ class StoreRemotes:
         """
         accepted = _Accepted(self._context, remote, trust)
         with self._peer(other, name) as peer:
-            report = fetching.fetch(self._context, name or _name_of(other), remote, peer, progress, accepted.check)
+            report = fetching.fetch(self._context, name or other.name, remote, peer, progress, accepted.check)
         accepted.remember()
         return report
 
@@ -221,7 +221,7 @@ class StoreRemotes:
         accepted = _Accepted(self._context, remote, trust)
         with self._peer(other, name) as peer:
             reports = fetching.pull_and_merge(
-                self._context, name or _name_of(other), remote, peer, prefer, progress, accepted.check
+                self._context, name or other.name, remote, peer, prefer, progress, accepted.check
             )
         accepted.remember()
         return reports
@@ -268,11 +268,6 @@ class BucketRemotes:
                 return pulling.pull(there, name or self.name, peer, progress, lambda _cid, _commit: None)
 
             return pulling.push(self._context, self.name, peer, pulled, remote)
-
-
-def _name_of(other: BucketAttributes | FileBucket) -> str:
-    name: str = other.name
-    return name
 
 
 def _peer(other: BucketAttributes | BucketRemotes) -> StorePeer:

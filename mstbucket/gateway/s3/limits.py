@@ -16,14 +16,18 @@ _DEFAULT_TYPE: Final = "binary/octet-stream"
 _ANY: Final = BucketLimits()
 
 
+def _limits(call: Call) -> BucketLimits:
+    return call.site.known.of(call.bucket_name).limits
+
+
 def is_limited(call: Call) -> bool:
     """Whether there is any bound on what comes into the bucket by this request."""
-    return call.rights.caller.is_counted or call.site.known.of(call.bucket_name).limits != _ANY
+    return call.rights.caller.is_counted or _limits(call) != _ANY
 
 
 def largest(call: Call, most: int = OBJECT_SIZE_MAX) -> int:
     """Bytes that an object of the bucket may have, `most` at most."""
-    limit = call.site.known.of(call.bucket_name).limits.object_size
+    limit = _limits(call).object_size
     return most if limit is None else min(most, limit)
 
 
@@ -36,7 +40,7 @@ def check_size(call: Call, size: int, most: int = OBJECT_SIZE_MAX) -> None:
 
 def check_type(call: Call, content_type: str | None) -> None:
     """Raise unless an object of the bucket may have this content type; None is that of an object that names none."""
-    limits = call.site.known.of(call.bucket_name).limits
+    limits = _limits(call)
     said = content_type or _DEFAULT_TYPE
     if not limits.takes_type(said):
         taken = ", ".join(limits.content_types)
