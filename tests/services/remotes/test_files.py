@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twostores import BODIES, change, cid, shown
 
 import mstbucket
 from mstbucket import errors
@@ -21,28 +22,6 @@ from mstbucket.core.file_head import FileHead
 from mstbucket.files.shared_folder import SharedFolder
 from mstbucket.services.past.retention import expire
 from mstbucket.services.remotes import file_push
-
-BODIES = [b"", b"one", b"two", b"three" * 1000, b"x" * (1 << 20) + b"y" * 1000]
-
-
-def shown(bucket: mstbucket.Bucket) -> list[Any]:
-    """What S3 shows of a bucket."""
-    return [bucket.list_object_versions(), list(bucket.objects()), bucket.get_bucket_versioning()]
-
-
-def cid(bucket: mstbucket.Bucket) -> str:
-    head = bucket.head_commit()
-    assert head is not None
-    return head.cid
-
-
-def change(bucket: mstbucket.Bucket, rng: random.Random, count: int = 5) -> None:
-    for _ in range(count):
-        key = f"k{rng.randrange(40)}"
-        if rng.random() < 0.3:
-            bucket.delete_object(key)
-        else:
-            bucket.put_object(key, rng.choice(BODIES) + rng.randbytes(rng.randrange(3)))
 
 
 @pytest.fixture
