@@ -47,7 +47,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
 
 
 class Interrupted(BaseException):
-    """A signal asked this process to end: raised by its handler, so that files half written are removed ([CLI-26])."""
+    """A signal asked this process to end. Its handler raises this, so that half-written files are removed ([CLI-26])."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -98,7 +98,7 @@ def os_error(error: OSError) -> str:
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Errors from inside say that they concern *what*: a message about bytes does not know which file they are from."""
+    """Add *what* to errors from inside: a message about bytes does not know which file they are from."""
     try:
         yield
     except MstBucketError as error:
