@@ -58,13 +58,16 @@ def interrupted(arguments: argparse.Namespace) -> str:
     """What has become of a command that somebody ended with Ctrl-C ([CLI-115])."""
     if getattr(arguments, "recursive", False) or arguments.run == "sync:sync":
         return "interrupted: what was done stays; repeat the command for the rest"
+    if getattr(arguments, "resume", False):
+        return "interrupted: what was written stays; repeat the command for the rest"
     return f"interrupted{_WHEN_INTERRUPTED.get(arguments.run, '')}"
 
 
 _WHEN_INTERRUPTED: Final = {
     "copying:copy": ": nothing stored",
     "transfer:import_": ": nothing stored",
-    "transfer:export": ": no file was made",
+    "exporting:export": ": no file was made",
+    "exporting:join": ": no file was made",
     "proving:prove": ": no file was made",
     "commits:flush": ": nothing is lost; flush again",
 }
