@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from mstbucket.core.commit import Commit
 from mstbucket.index.commits import Head
 from mstbucket.index.rows import json_of
-from mstbucket.index.staging import COPY_OBJECTS, copy_rows
+from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, copy_rows
 from mstbucket.index.tx import Tx
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row
@@ -33,6 +33,7 @@ _REPLACE: Final = (
     """,
 )
 _COPY_OBJECTS: Final = COPY_OBJECTS.replace("COPY objects", "COPY new_objects", 1)
+_COPY_VERSIONS: Final = COPY_PAST.replace("COPY past", "COPY new_versions", 1)
 _MOVE: Final = """
     UPDATE buckets SET commit = %(commit)s, seq = %(seq)s, tags = %(tags)s, versioning = %(versioning)s
     WHERE id = %(bucket)s AND commit = %(old)s AND tags_dirty IS NULL
@@ -52,7 +53,7 @@ def stage(
         connection.execute(statement)
     copy_rows(connection, "COPY changed FROM STDIN (FORMAT binary)", changed)
     copy_rows(connection, _COPY_OBJECTS, objects)
-    copy_rows(connection, "COPY new_versions FROM STDIN (FORMAT binary)", versions)
+    copy_rows(connection, _COPY_VERSIONS, versions)
 
 
 def is_dirty(tx: Tx) -> bool:

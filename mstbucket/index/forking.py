@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.keys import split_version_key
 from mstbucket.index.rows import MANIFEST_COLUMNS
-from mstbucket.index.staging import COPY_OBJECTS, copy_rows, object_row, place_objects, version_row
+from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, copy_rows, object_row, place_objects, version_row
 from mstbucket.pg import binary
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def add_rows(connection: Connection, number: int, places: Sequence[tuple[Place, 
     if objects:
         copy_rows(connection, COPY_OBJECTS, objects)
     if versions:
-        copy_rows(connection, "COPY past FROM STDIN (FORMAT binary)", versions)
+        copy_rows(connection, COPY_PAST, versions)
 
 
 def finish(connection: Connection, number: int) -> None:

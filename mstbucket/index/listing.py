@@ -54,12 +54,12 @@ def scan_arguments(bucket: int, prefix: str, delimiter: str | None, limit: int) 
 # --- objects -------------------------------------------------------------------------------------------------------------
 
 _PLAIN: Final = """
-    SELECT key, size, etag, modified, 0 AS cut FROM objects
+    SELECT key, size, etag_text(etag), modified, 0 AS cut FROM objects
     WHERE bucket = %(bucket)s AND key >= %(prefix)s AND key <= %(end)s AND key > %(after)s
     ORDER BY key LIMIT %(limit)s
 """
 _NEXT: Final = f"""
-    SELECT o.key, o.size, o.etag, o.modified, {CUT} FROM objects o
+    SELECT o.key, o.size, etag_text(o.etag) AS etag, o.modified, {CUT} FROM objects o
     WHERE o.bucket = %(bucket)s AND {{above}} AND o.key <= %(end)s ORDER BY o.key LIMIT 1
 """
 _LOOSE: Final = f"""
@@ -67,7 +67,7 @@ _LOOSE: Final = f"""
     SELECT {ITEM}, p.size, p.etag, p.modified, p.cut FROM page p ORDER BY p.n
 """
 _WITH_CONTENT: Final = """
-    SELECT key, size, modified, etag, content FROM objects
+    SELECT key, size, modified, etag_text(etag), content FROM objects
     WHERE bucket = %s AND key >= %s AND key <= %s AND key > %s ORDER BY key LIMIT %s
 """
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 _CURRENT: Final = """
-    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, o.etag, o.modified, false AS marker
+    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, etag_text(o.etag) AS etag, o.modified, false AS marker
     FROM objects o WHERE o.bucket = %(bucket)s AND {objects}
 """
 _NONCURRENT: Final = """
-    SELECT v.key, v.seq, v.version_id, v.size, v.etag, v.modified, v.content IS NULL
+    SELECT v.key, v.seq, v.version_id, v.size, etag_text(v.etag), v.modified, v.content IS NULL
     FROM versions v WHERE v.bucket = %(bucket)s AND {versions}
 """
 _BEHIND: Final = "{0}.key = %(key)s AND {0}.version_id IS DISTINCT FROM %(id)s"

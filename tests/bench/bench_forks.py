@@ -20,9 +20,9 @@ RESTORED = 10_000
 RESTORE_MAX = 1.5  # times the puts and the flush
 
 _ROWS = """
-    INSERT INTO mstbucket.objects
-    SELECT -1, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata,
-           tags, parts, version_id, seq FROM mstbucket.objects WHERE bucket = 1
+    INSERT INTO mstbucket.objects (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256)
+    SELECT -1, key, manifest, content, size, etag, content_type, created, modified, sha256 FROM mstbucket.objects
+    WHERE bucket = 1
 """
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.times import moment
 from mstbucket.errors import CollectionRefused, Conflict
-from mstbucket.index import collection
+from mstbucket.index import collection, space
 from mstbucket.index import packs as pack_rows
 from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed
@@ -142,6 +142,7 @@ class Sweep:
     def _remove(self, cids: list[bytes], connection: Connection) -> tuple[list[Removed], list[Doomed]]:
         self._require_still(connection)
         removed = collection.remove(connection, self._start, self._grace > 0, cids)
+        space.count_dead(connection)  # [PG-27]
         return removed, pack_rows.doom(connection, self._packs.emptied_by(removed), self._grace)  # [GC-8]
 
     def _doom(self, packs: list[int], connection: Connection) -> list[Doomed]:

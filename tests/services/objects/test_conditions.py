@@ -335,7 +335,9 @@ def test_whoever_comes_second_waits_for_the_one_who_holds_a_key_that_is_not_ther
                 assert not done.wait(0.01), failed
         if first == "commits":
             connection.execute(
-                "INSERT INTO objects SELECT %s, 'k', '\\x01', '\\x01', 1, 'first', 'text', 0, 0", (tx.bucket,)
+                "INSERT INTO objects (bucket, key, manifest, content, size, etag, content_type, modified) "
+                "SELECT %s, 'k', '\\x01', '\\x01', 1, 'first', 'text', 0",
+                (tx.bucket,),
             )
             connection.execute("COMMIT")
         raise InterruptedError

@@ -248,8 +248,8 @@ def test_a_missing_pack_is_an_error_that_names_the_object(
     [
         "UPDATE objects SET manifest = content WHERE key = 'large'",
         "DELETE FROM objects WHERE key = 'large'",
-        "INSERT INTO objects SELECT bucket, key || '!', manifest, content, size, etag, content_type, created, modified "
-        "FROM objects WHERE key = 'large'",
+        "INSERT INTO objects (bucket, key, manifest, content, size, etag, content_type, modified) "
+        "SELECT bucket, key || '!', manifest, content, size, etag, content_type, modified FROM objects WHERE key = 'large'",
         "DELETE FROM blocks WHERE cid = (SELECT content FROM objects WHERE key = 'large')",
     ],
     ids=["another manifest", "a row less", "a row more", "a block less"],
