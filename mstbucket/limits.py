@@ -32,6 +32,7 @@ MANIFEST_BLOCK_MAX: Final = 1 * MIB  # 10,000 parts, 2 KB of metadata and 10 tag
 COMMIT_BLOCK_MAX: Final = 64 * KIB  # 50 bucket tags of the longest form are 20 KB
 COMMIT_SEQ_MAX: Final = 2**53 - 1  # exact in every JSON reader; a flush each microsecond gets there in 285 years
 COMMIT_NAME_MAX: Final = 255  # bytes; four times what S3 allows, so that other stores' names fit
+COMMIT_MESSAGE_MAX: Final = 4 * KIB  # bytes; a screen of text, which every proof of the commit carries along
 STATEMENT_BLOCK_MAX: Final = 16 * KIB  # of a proof: two texts as long as keys and a delimiter, and room
 CHANGES_STATEMENT_MAX: Final = 1 * MIB  # of a change proof: 8,000 changes of usual keys; every IPFS peer takes the block
 ENDORSEMENT_BLOCK_MAX: Final = 1 * KIB  # of a signature or a succession that stands apart; they take 200 bytes
