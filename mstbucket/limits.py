@@ -90,6 +90,7 @@ FLUSH_KEYS_MIN: Final = 100  # changed keys from which a flush does not wait; fe
 FLUSH_KEYS_MAX: Final = 50_000  # what one commit folds
 UPLOAD_AGE_DAYS: Final = 7  # from which an open upload counts as abandoned, where expiry is on; the age that AWS advises
 UPLOAD_ANSWER_DAYS: Final = 7  # that a completion's answer is kept for repetitions: a client retries for hours, not weeks
+SYNC_AHEAD_STEPS: Final = 20_000  # held at most while they wait for their turn: some 12 MB
 SYNC_WORKERS_MAX: Final = 32  # as many connections are kept to a service, and twice as many as to the database
 KEEP_MAX: Final = 2**31 - 1  # commits that one rule of retention keeps; PostgreSQL's integer
 SNAPSHOT_NAME_MAX: Final = 200  # characters; a line of a listing, and an address, stay readable
