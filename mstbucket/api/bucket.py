@@ -21,6 +21,7 @@ from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
+from mstbucket.errors import InvalidInput
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
@@ -322,17 +323,31 @@ class Bucket(
 
     # --- the tree and the way out ---
 
-    def flush(self) -> CommitInfo:
+    def flush(self, *, message: str | None = None, allow_empty: bool = False) -> CommitInfo:
         """Fold every change into the tree and return the commit that holds them; durable when this returns.
 
         Everything that was acknowledged before the call is in the commit. With nothing to fold it returns the current
         commit; a bucket that never had one gets its first. Safe beside writers and other flushes.
 
+        With a message the call returns a commit of its own that says it, or raises. Flushes in the background say nothing,
+        and one of them may have been first. Repeating a call that succeeded returns the same commit, while it is the newest.
+
+        Args:
+            message: what changed and why, for people: at most 4 KiB of text. It is part of the commit and travels with it;
+                where one call makes several commits, each has it.
+            allow_empty: with a message: make a commit that says it even if nothing changed.
+
         Raises:
+            NothingToCommit: nothing changed that is not in a commit already, so the message was not recorded.
+            InvalidInput: the message is empty, too long, or no text.
             NoSuchBucket: the bucket has gone.
             CommitMoved: the bucket was deleted and made again all the time. Try again.
             StorageError: the disk or the database failed; nothing was lost. Flush again when it is repaired.
         """
+        if message is not None:
+            return flushing.flush_saying(self._context, self.name, message, allow_empty)
+        if allow_empty:
+            raise InvalidInput("an empty commit is made for the message that it carries: give one, or leave out allow_empty")
         return flushing.flush(self._context, self.name)
 
     def head_commit(self) -> CommitInfo | None:

@@ -10,6 +10,9 @@ from mstbucket.cli.adding import Adder, whole_number
 def commits(add: Adder) -> None:
     command = add("flush", "commits:flush", "make a commit of all changes since the last one")
     command.add_argument("buckets", metavar="mst://BUCKET", nargs="*", help="by default every bucket")
+    _message(command, "what changed and why: part of the commit of one bucket, shown by 'log'")
+    text = "make a commit that says it even if nothing changed, or a background flush was first"
+    command.add_argument("--allow-empty", action="store_true", help=text)
 
     command = add("log", "commits:log", "list the commits of a bucket, newest first")
     command.add_argument("bucket", metavar="mst://BUCKET")
@@ -37,6 +40,7 @@ def commits(add: Adder) -> None:
     command.add_argument("target", metavar="mst://BUCKET@COMMIT/KEY", help="without a key the whole bucket")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+    _message(command, "of the new commit")
 
     command = add("merge", "forks:merge", "bring the changes of one bucket into another: of a fork into its origin, or back")
     command.add_argument("source", metavar="mst://SOURCE", help="where the changes come from")
@@ -46,6 +50,7 @@ def commits(add: Adder) -> None:
     group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="if so, SOURCE's")
     group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="if so, change nothing; the default")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+    _message(command, "of the new commit")
 
     _remotes(add)
 
@@ -126,6 +131,10 @@ def commits(add: Adder) -> None:
     tree = add.group("tree", "the tree of a bucket")
     command = tree("show", "looking:path", "draw the way from the newest commit to a key")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
+
+
+def _message(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("-m", "--message", metavar="MESSAGE", help=text)
 
 
 def expect(command: argparse.ArgumentParser) -> None:

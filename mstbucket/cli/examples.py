@@ -25,7 +25,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "stat": "stat mst://photos/2026/note.txt",
     "tag": "tag mst://photos/2026/a.raw --set kind=raw",
     "uploads": "uploads mst://photos",
-    "flush": "flush mst://photos",
+    "flush": "flush mst://photos -m 'the pictures of the second day'",
     "log": "log -n 10 mst://photos",
     "diff": "diff mst://photos@1 mst://photos",
     "snapshot": "snapshot ls mst://photos",

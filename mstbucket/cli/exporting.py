@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Report = ExportReport | FilesReport
 
 _S3 = "s3://"
+_BESIDE_BODY = 450  # bytes of an export for each object beside its body: its manifest, its share of the tree, section heads
 
 Tell = Callable[[int], object] | None
 
@@ -43,6 +44,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
             newest = store.bucket(source.bucket).head_commit()
             source = source if newest is None else replace(source, commit=newest.cid)
         with opened(store, source) as bucket, progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
+            _expect(arguments, bucket, tell)
             if target == STREAM:
                 _write(arguments, bucket, sys.stdout.buffer, tell)
                 return
@@ -58,6 +60,16 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
         record |= {"commit": bucket.commit.cid, "delta" if arguments.since is not None else "part": report.root}
     out.emit(record, f"export: {source.root} to {target}: {record['commit']}, {count(report.blocks, 'block')}, "
              f"{count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
+
+
+def _expect(arguments: argparse.Namespace, bucket: Bucket | BucketView, tell: progress.Progress) -> None:
+    """[CLI-161] Say how large the file will be, as far as the commit tells that."""
+    from mstbucket import BucketView
+
+    commit = bucket.commit if isinstance(bucket, BucketView) else bucket.head_commit()
+    whole = arguments.since is None and arguments.prefix is None
+    if commit is not None and whole and (commit.versions is None or arguments.files):
+        tell.expect_about(commit.bytes + commit.objects * _BESIDE_BODY)
 
 
 def _tell_files(report: FilesReport, source: Address, target: str, out: Output) -> None:

@@ -15,7 +15,7 @@
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused, NotFastForward
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused, NotFastForward, NothingToCommit
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -43,6 +43,7 @@ from mstbucket.errors.conflict import (
     LeaseLost,
     MethodNotAllowed,
     NotFastForward,
+    NothingToCommit,
     NotModified,
     PreconditionFailed,
     SnapshotExists,
@@ -166,6 +167,7 @@ __all__ = [
     "NotFastForward",
     "NotFound",
     "NotModified",
+    "NothingToCommit",
     "ObjectLockConfigurationNotFound",
     "OtherCommit",
     "OutcomeUnknown",

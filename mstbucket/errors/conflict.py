@@ -42,6 +42,12 @@ class SnapshotExists(Conflict):
     code = "SnapshotAlreadyExists"
 
 
+class NothingToCommit(Conflict):
+    """Nothing changed since the newest commit, so the message was not recorded. Allow an empty commit, if it matters."""
+
+    code = "NothingToCommit"
+
+
 class NotFastForward(Conflict):
     """The bucket that would move has commits that the other one lacks. Nothing was done: fetch, merge, and repeat it."""
 

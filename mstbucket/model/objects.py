@@ -69,6 +69,7 @@ class CommitInfo:
         bytes: sum of their sizes.
         forked: in the first commit of a fork, CID of the commit that it was made from.
         merged: in a commit that a merge made, CID of the commit of the other bucket.
+        message: what whoever made it said of it, or None.
         names: of the snapshots that keep it, in order.
     """
 
@@ -84,6 +85,7 @@ class CommitInfo:
     bytes: int
     forked: str | None = None
     merged: str | None = None
+    message: str | None = None
     names: tuple[str, ...] = ()
 
 

@@ -115,6 +115,7 @@ CREATE TABLE commits (
     prev bytea,
     forked bytea,
     merged bytea,
+    message text,
     name text NOT NULL,
     tree bytea NOT NULL,
     versions bytea,
@@ -1549,6 +1550,7 @@ CREATE VIEW v_commits AS
     moment(c."time") AS "time",
     c.objects,
     c.bytes,
+    c.message,
     (c.seq = b.seq) AS current,
     c.published
    FROM (buckets b

@@ -55,6 +55,13 @@ def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror
     assert refused.code == 4
     assert "fetch first" in refused.error
     assert cli("fetch", place, name, "--json").records[0]["bucket"] == f"{bucket}.{name}"
+    cli("mb", f"mst://other.{name}")  # a bucket of one's own that is called so, beside another that is not the same
+    cli("mb", "mst://other")
+    fetched = {record["bucket"]: record["fetched_from"] for record in cli("ls", "--json").records}
+    assert {key: value for key, value in fetched.items() if value} == {f"{bucket}.{name}": name}  # [CLI-185]
+    assert [line[20:] for line in cli("ls").lines if "fetched" in line] == [f"{bucket}.{name}  (fetched from {name})"]
+    cli("rb", f"mst://other.{name}")
+    cli("rb", "mst://other")
     assert cli("cat", f"{place}.{name}/k").out == b"theirs"
     assert cli("pull", place, name, "--ours").code == 2
     records = cli("pull", place, name, "--merge", "--json").records

@@ -66,6 +66,7 @@ def change_keys(
     context: Context,
     head: Head,
     find_wanted: Callable[[Connection], list[Wanted]],
+    message: str | None,
     merged: Kept | None = None,
     *,
     always: bool = False,
@@ -77,6 +78,7 @@ def change_keys(
     Args:
         head: the bucket as it has to be still.
         find_wanted: called once nobody else is in the bucket.
+        message: of the new commit.
         merged: the commit of another bucket that the changes come from ([COM-22]).
         always: make a commit even where no key has to change.
 
@@ -93,18 +95,20 @@ def change_keys(
             made = _write(tx, here, find_wanted(connection))
             if not made and not always:
                 return [], None
-            cid = _fold_all(context, tx, here, pack, merged)
+            cid = _fold_all(context, tx, here, pack, message, merged)
         pack.keep()
     return made, cid
 
 
-def _fold_all(context: Context, tx: Tx, head: Head, pack: PackInProgress, merged: Kept | None) -> CID:
+def _fold_all(
+    context: Context, tx: Tx, head: Head, pack: PackInProgress, message: str | None, merged: Kept | None
+) -> CID:
     """Fold all that is dirty into one commit, in the transaction; return its CID."""
     snapshot = read_changes(tx.connection, head, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
     if snapshot.more:  # [PAST-50] one commit, or none
         raise Conflict(f"too much else was written to bucket {head.name!r} meanwhile: repeat the call")
     check_number(snapshot)
-    folded = fold(context.blocks, snapshot, context.signer, merged)
+    folded = fold(context.blocks, snapshot, context.signer, message, merged)
     write_pack(context.blocks, pack, snapshot, folded)
     record_fold(tx, snapshot, folded, pack)
     return folded.cid

@@ -71,6 +71,7 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
         prev=None,
         forked=lease.commit.cid,
         merged=None,
+        message=None,
         time=context.db.now_ms(),
         key=None,
         sig=None,

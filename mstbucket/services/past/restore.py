@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import to_text
+from mstbucket.core.commit import check_message
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_text, encode_key, prefix_end
 from mstbucket.core.mst.changes import Tree, changes
@@ -30,7 +31,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.past.change_keys import Wanted, change_keys, due, load
 from mstbucket.services.past.snapshots import find_commit
-from mstbucket.services.tree.flush import flush
+from mstbucket.services.tree.flush import flush, newest_saying
 from mstbucket.services.tree.leases import Lease, hold
 from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
@@ -53,8 +54,12 @@ class Scope:
         return key.startswith(self.prefix) if self.key is None else key == self.key
 
 
-def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_run: bool) -> RestoreReport:
+def restore(
+    context: Context, bucket: str, named: CommitName, scope: Scope, dry_run: bool, message: str | None = None
+) -> RestoreReport:
     """Make keys what they were at a commit; see `Bucket.restore`."""
+    if message is not None:
+        check_message(message)
     if scope.key is None:
         check_text("prefix", scope.prefix)
     else:
@@ -66,12 +71,14 @@ def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_
             flush(context, bucket)  # so that little is left to be folded with the rest
             try:
                 with turn(context, lease.commit.bucket):
-                    report = _restore(context, bucket, lease, scope)
+                    report = _restore(context, bucket, lease, scope, message)
                 break
             except Conflict:
                 if attempt == FLUSH_ATTEMPTS:
                     raise
         publish_made(context, bucket, f"bucket {bucket!r} is restored")
+        if message is not None and not report.changes:  # [FLUSH-14]
+            newest_saying(context, bucket, message, "there is nothing to restore")
         return report
 
 
@@ -86,7 +93,7 @@ def _rehearse(context: Context, bucket: str, then: Kept, scope: Scope) -> Restor
     return _report(then, head, made)
 
 
-def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> RestoreReport:
+def _restore(context: Context, bucket: str, lease: Lease, scope: Scope, message: str | None) -> RestoreReport:
     then = lease.commit
     with context.db.reading() as connection:
         head = _head(connection, bucket, then)
@@ -98,7 +105,7 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> Resto
         late = [key for key in _dirty_keys(connection, head, scope) if key not in known]
         return wanted + _targets(context, then, late)
 
-    made, commit = change_keys(context, head, find_wanted)
+    made, commit = change_keys(context, head, find_wanted, message)
     report = _report(then, head, made)
     return report if commit is None else replace(report, commit=to_text(commit))
 

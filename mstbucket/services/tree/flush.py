@@ -13,10 +13,13 @@ flush publishes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from mstbucket.core.batches import in_batches
-from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
+from mstbucket.core.commit import check_message
+from mstbucket.errors import CommitMoved, MissingBlock, NothingToCommit, Unsupported
 from mstbucket.index import commits, dirty, space
-from mstbucket.index.commits import read_head
+from mstbucket.index.commits import CommitRow, read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
@@ -28,47 +31,89 @@ from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
 
+_ADVICE: Final = "allow an empty commit to record it"
+_SHOWN: Final = 60  # characters of another message that an error shows
+
 
 def flush(context: Context, bucket: str) -> CommitInfo:
     """Fold everything dirty and return the commit that holds it; see `Bucket.flush`."""
-    in_turn(context, bucket, lambda: fold_all(context, bucket))
+    in_turn(context, bucket, lambda: fold_all(context, bucket), joins=True)
+    _publish(context, bucket)
+    return _newest(context, bucket)
+
+
+def flush_saying(context: Context, bucket: str, message: str, allow_empty: bool) -> CommitInfo:
+    """As `flush`, in a commit of this call's own that carries *message*, or none ([FLUSH-14]); see `Bucket.flush`."""
+    check_message(message)
+    made = in_turn(context, bucket, lambda: fold_all(context, bucket, message, always=allow_empty), joins=False)
+    _publish(context, bucket)
+    return newest_saying(context, bucket, message, _ADVICE) if made is None else made.info()
+
+
+def _publish(context: Context, bucket: str) -> None:
+    """Step 4."""
     with error_context(context, bucket):
         publish_refs(context, bucket)
     space.give_back(context.db)
+
+
+def _newest(context: Context, bucket: str) -> CommitInfo:
     commit = commits.newest(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
     return commit
 
 
-def fold_all(context: Context, bucket: str) -> None:
+def newest_saying(context: Context, bucket: str, message: str, advice: str) -> CommitInfo:
+    """The newest commit, if it has that message: who repeats a call whose answer was lost is answered as then.
+
+    Raises:
+        NothingToCommit: it has not, so *message* is in no commit. What is said ends with *advice*.
+    """
+    commit = _newest(context, bucket)
+    if commit.message != message:  # [FLUSH-14]
+        says = "has no message" if commit.message is None else f"says {commit.message[:_SHOWN]!r}"
+        raise NothingToCommit(
+            f"bucket {bucket!r} has nothing to commit, so the message was not recorded: commit {commit.seq}, {commit.cid}, "
+            f"holds everything and {says}; {advice}"
+        ).about(bucket=bucket)
+    return commit
+
+
+def fold_all(context: Context, bucket: str, message: str | None = None, *, always: bool = False) -> CommitRow | None:
     """Fold everything that was dirty at the call, in one commit or in several, without a look at other flushes.
+
+    Returns:
+        The last commit, which holds it all; None where nothing was left for it. With *always* it is made all the same.
 
     Raises:
         Conflict: somebody else moved the commit. The commits made before that stay.
     """
     while True:
+        made = None
         snapshot = take_snapshot(context, bucket)
-        if snapshot.changes or snapshot.head.tags_dirty is not None or snapshot.head.commit is None:  # [TAG-6]
+        first = snapshot.head.commit is None
+        if snapshot.changes or snapshot.head.tags_dirty is not None or first or always:  # [TAG-6]
             with error_context(context, bucket):
                 try:
-                    _fold_once(context, snapshot)
+                    made = _fold_once(context, snapshot, message)
                 except MissingBlock as error:
                     _raise_if_moved(context, snapshot, error)
                     raise
         if not snapshot.more:
-            return
+            return made
 
 
-def _fold_once(context: Context, snapshot: Snapshot) -> None:
+def _fold_once(context: Context, snapshot: Snapshot, message: str | None) -> CommitRow:
     """Steps 2 and 3, for the changes of one snapshot."""
     check_number(snapshot)
-    folded = fold(context.blocks, snapshot, context.signer)
+    folded = fold(context.blocks, snapshot, context.signer, message)
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
             record_fold(tx, snapshot, folded, pack)
         pack.keep()
+    return commits.row_of(snapshot.head.bucket, folded.cid, folded.commit)
 
 
 def _raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:

@@ -38,7 +38,9 @@ class Folded:
     versions: Applied
 
 
-def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: Kept | None = None) -> Folded:
+def fold(
+    blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, message: str | None, merged: Kept | None = None
+) -> Folded:
     """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written.
 
     With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
@@ -66,6 +68,7 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
         tags=head.tags or {},
         config=commits.config(head.versioning),
         merged=None if merged is None else merged.cid,
+        message=message,
     )
     commit, cid, block = seal(commit, signer)
     return Folded(commit, cid, block, objects, versions)

@@ -13,7 +13,7 @@ from mstbucket.limits import COLLECT_HOURS, COLLECT_PAUSE_SECONDS, COLLECT_PERCE
 from mstbucket.model.collection import CollectReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.cycle import run_cycle
-from mstbucket.services.collection.turns import GivingWay, Turn, asked_for, in_background
+from mstbucket.services.collection.turns import GivingWay, LockTurn, Turn, after_others, asked_for, at_once, in_background
 from mstbucket.services.past.retention import expire
 from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
 
@@ -30,6 +30,7 @@ def collect(
     grace: int,
     check: Callable[[], object] = lambda: None,
     turn: Turn = asked_for,
+    turn_of_packs: LockTurn = after_others,
 ) -> CollectReport:
     """See `Store.collect`; *grace* is in seconds. *check* is called now and then; what it raises ends the collection."""
     if not 0 <= grace <= 365 * 86_400:
@@ -39,7 +40,7 @@ def collect(
     cycle = run_cycle(context, dry_run, force, grace * 1000, check, turn)
     if dry_run:
         return cycle.report
-    written = Compactor(context).rewrite(cycle.thin, check)
+    written = Compactor(context).rewrite(cycle.thin, check, turn_of_packs)
     remove_leftovers(context)
     space.give_back(context.db)
     return replace(cycle.report, rewritten=written.packs, damaged=written.damaged)
@@ -80,7 +81,10 @@ class Collector:
             return
         try:
             pace = Pace(GivingWay(self._context, self._wait))
-            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background)
+            collect(
+                self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background,
+                turn_of_packs=at_once,
+            )  # fmt: skip
         except CollectionRefused:  # somebody has to look at it: not every few minutes
             self._next = time.monotonic() + COLLECT_HOURS * 3600
             raise

@@ -74,6 +74,7 @@ CREATE TABLE commits (
     prev      bytea,                            -- CID of the commit before, in this store or in the one it came from
     forked    bytea,                            -- CID of the commit that the bucket was made from; only with seq 1 ([COM-21])
     merged    bytea,                            -- CID of the commit of another bucket whose changes came in ([COM-22])
+    message   text,                             -- what whoever made it said of it ([COM-23])
     name      text NOT NULL,                    -- of the bucket at that time
     tree      bytea NOT NULL,
     versions  bytea,

@@ -33,7 +33,7 @@ COMMENT ON VIEW v_objects IS 'Current objects, flushed or not; tags and metadata
 
 CREATE VIEW v_commits AS
     SELECT b.name AS bucket, c.seq, cid_text(c.cid) AS cid, cid_text(c.prev) AS prev, cid_text(c.tree) AS tree,
-           cid_text(c.versions) AS versions, moment(c.time) AS time, c.objects, c.bytes, c.seq = b.seq AS current,
+           cid_text(c.versions) AS versions, moment(c.time) AS time, c.objects, c.bytes, c.message, c.seq = b.seq AS current,
            c.published
     FROM buckets b JOIN commits c ON c.bucket = b.id;
 COMMENT ON VIEW v_commits IS 'The commits of each bucket that this store knows.';
