@@ -7,8 +7,8 @@ root of the later commit, the later tree is good in every respect. Manifests and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, Protocol
 
 from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, DAG_CBOR, codec, to_text
@@ -21,7 +21,6 @@ from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import InvalidInput, Untrue
 from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.remotes.overlay import Overlay
 from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.spill.seen import SeenNumbers
 from mstbucket.verify.manifest import Content
@@ -31,7 +30,23 @@ _MANIFESTS: Final = 2048  # read at a time
 _SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size
 
 
-def bring(overlay: Overlay, own: StoreBlocks, base: Commit, commit: Commit) -> None:
+class Source(Protocol):
+    """Where the blocks of the later state are, with those of the base."""
+
+    def get_many(self, cids: Collection[CID]) -> Mapping[CID, bytes]:
+        """Their blocks, hashed. Raises `MissingBlock`, `HashMismatch`."""
+        ...
+
+    def bring_chunks(self, chunks: Sequence[tuple[CID, int]]) -> None:
+        """Make sure of chunks of bodies, each of so many bytes. Raises also `Untrue`, where one has another length."""
+        ...
+
+    def get(self, cid: CID) -> bytes:
+        """As `get_many`, of one."""
+        ...
+
+
+def bring(source: Source, own: StoreBlocks, base: Commit, commit: Commit) -> None:
     """Copy and judge all of *commit* but its block and what *base*, which the own store holds, is known to have.
 
     Not judged here: what only the whole history of a key tells, where there are versions; `past.follow.replay_stored` does.
@@ -39,10 +54,10 @@ def bring(overlay: Overlay, own: StoreBlocks, base: Commit, commit: Commit) -> N
     Raises:
         MissingBlock, HashMismatch, InvalidBlock, Untrue: it is not a true later state. Nothing leads to what was copied.
     """
-    objects = diff(overlay, base.tree, commit.tree).changes
-    versions = diff(overlay, base.versions or EMPTY_TREE, commit.versions or EMPTY_TREE).changes
+    objects = diff(source, base.tree, commit.tree).changes
+    versions = diff(source, base.versions or EMPTY_TREE, commit.versions or EMPTY_TREE).changes
     with SeenNumbers() as seen:
-        walk = _Walk(overlay, seen)
+        walk = _Walk(source, seen)
         for change in objects:
             _check(check_key, change)
         count, size = walk.objects(objects)
@@ -59,8 +74,8 @@ def bring(overlay: Overlay, own: StoreBlocks, base: Commit, commit: Commit) -> N
 
 
 class _Walk:
-    def __init__(self, overlay: Overlay, seen: SeenNumbers) -> None:
-        self._overlay = overlay
+    def __init__(self, source: Source, seen: SeenNumbers) -> None:
+        self._source = source
         self._seen = seen
 
     def objects(self, changes: list[Change]) -> tuple[int, int]:
@@ -82,7 +97,7 @@ class _Walk:
 
     def _read(self, batch: list[Change]) -> dict[CID, Content]:
         cids = {cid for _, old, new in batch for cid in (old, new) if cid is not None}
-        return {cid: read_manifest(block) for cid, block in self._overlay.get_many(cids).items()}
+        return {cid: read_manifest(block) for cid, block in self._source.get_many(cids).items()}
 
     def _bodies(self, batch: list[Change], read: dict[CID, Content]) -> None:
         """Bring the bodies of the new manifests, level by level. One that the key had before is in the base, whole."""
@@ -99,10 +114,10 @@ class _Walk:
                 level.append((content, size, body_height(size)))
         while level:
             due = [one for one in level if self._is_new(*one)]
-            self._overlay.bring_chunks([(cid, size) for cid, size, height in due if height == 0])
+            self._source.bring_chunks([(cid, size) for cid, size, height in due if height == 0])
             level = []
             for part in in_batches((one for one in due if one[2] > 0), _MANIFESTS):
-                blocks = self._overlay.get_many([cid for cid, _, _ in part])
+                blocks = self._source.get_many([cid for cid, _, _ in part])
                 for cid, size, height in part:
                     links = open_block(blocks[cid], size, height)  # [VER-17]
                     level += [(child, below, height - 1) for child, below in links]
