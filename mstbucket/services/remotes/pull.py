@@ -25,8 +25,8 @@ from mstbucket.model.remotes import PullReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import repeating
 from mstbucket.services.past.arriving import Pieces
-from mstbucket.services.past.follow import Accept, Progress, To, advance, replay_stored
-from mstbucket.services.remotes.bring import bring
+from mstbucket.services.past.bring import bring
+from mstbucket.services.past.follow import Accept, Progress, To, advance
 from mstbucket.services.remotes.overlay import Overlay, PulledBlocks
 from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.flush import flush
@@ -127,8 +127,6 @@ def _go_on(
         _check_follows(context, name, peer, (lease.commit.cid, base), (cid, commit), _met(context, head, remote))
         bring(overlay, context.blocks, base, commit)
         staged.record_all()
-        if base.versions is not None or commit.versions is not None:
-            replay_stored(context, cid, lease)  # [RMT-5]
         advance(context, head, lease, To(cid, commit), staged)
     publish_made(context, name, f"bucket {name!r} has followed")
     return PullReport(
