@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from deeds import DEEDS, Deed, look, prepare
+from filedeeds import FILE_DEEDS, second
 from killpoints import Points
 
 import mstbucket
 from mstbucket.errors import MstBucketError, OutcomeUnknown
 
 HANG_SECONDS: Final = 300.0
+ALL_DEEDS: Final = DEEDS | FILE_DEEDS
 BESIDE: Final = "beside the store"  # no bucket's name
 
 
@@ -77,14 +79,15 @@ class Field:
         shutil.copytree(self._path / "origin", path)
         yield World(self._databases.url(name), path)
         self._databases.remove(name)
+        self._databases.remove_if_there(second(name))
         shutil.rmtree(path)
 
     def undisturbed(self, deed: str) -> Clean:
         """See `Clean`."""
         if deed not in self.clean:
             for world in self.worlds():
-                DEEDS[deed].spoil(world.url, world.path)
-                end = wait(begin(world, DEEDS[deed], Points().install, keep=True))
+                ALL_DEEDS[deed].spoil(world.url, world.path)
+                end = wait(begin(world, ALL_DEEDS[deed], Points().install, keep=True))
                 assert (end.status, end.error) == (0, None), end
                 self.clean[deed] = pickle.loads((world.path / "clean").read_bytes())
         return self.clean[deed]
