@@ -99,6 +99,10 @@ class Databases:
         self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         self._names.remove(name)
 
+    def remove_if_there(self, name: str) -> None:
+        """Remove a database that somebody else may have made."""
+        self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
     def remove_all(self) -> None:
         """Remove those that are left."""
         for name in list(self._names):
@@ -259,6 +263,19 @@ def dask_is_there() -> bool:
     return os.environ.get("MSTBUCKET_TEST_DASK") == "required" or importlib.util.find_spec("distributed") is not None
 
 
+def strace_is_there() -> bool:
+    """Whether there is a strace that may trace here, or has to be."""
+    return os.environ.get("MSTBUCKET_TEST_STRACE") == "required" or _traces()
+
+
+@cache
+def _traces() -> bool:
+    program = shutil.which("strace")
+    if program is None:
+        return False
+    return subprocess.run([program, "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
+
+
 def node_is_there() -> bool:
     """Whether there is node with npm, or has to be."""
     return os.environ.get("MSTBUCKET_TEST_NODE") == "required" or None not in map(shutil.which, ("node", "npm"))
@@ -282,7 +299,7 @@ def data_tools_are_there() -> bool:
 #: What some tests need that is not in the lock: the mark of these tests, and whether it is there.
 WANTED: Final[dict[str, Callable[[], bool]]] = {
     "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there,
-    "datatools": data_tools_are_there, "clients": clients_are_there,
+    "datatools": data_tools_are_there, "clients": clients_are_there, "strace": strace_is_there,
 }  # fmt: skip
 
 
@@ -302,6 +319,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
     if not dask_is_there():
         terminalreporter.write_line("Executors on several machines were NOT tested: pip install distributed")
+    if not strace_is_there():
+        terminalreporter.write_line("Failing system calls were NOT tested: there is no strace (apt-get install strace)")
     if not node_is_there():
         terminalreporter.write_line("Programs in JavaScript were NOT tested: there is no node with npm")
     if not data_tools_are_there():

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mstbucket.errors import InvalidInput, StorageError, Unsupported
+from mstbucket.errors import InvalidInput, OutcomeUnknown, StorageError, Unsupported
 from mstbucket.files.paths import temporary_name
 from mstbucket.model.streams import Readable
 
@@ -131,10 +131,55 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
-            sync(path.parent)
+            _sync_name(path)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(beside)
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[BinaryIO]:
+    """A new file for its owner alone, which takes the name `path`, durably, when the block ends well, and else never was.
+
+    Raises:
+        StorageError: the name is taken, or the file cannot be written.
+        OutcomeUnknown: the file is there and whole; whether its name outlives a loss of power is not known.
+        Unsupported: the file system has no hard links.
+    """
+    check_path(path)
+    beside = path.with_name(temporary_name().decode())
+    with declared(f"{path} cannot be written"):
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _link(beside, path)
+            _sync_name(path)
+        finally:
+            with suppress(OSError):
+                os.unlink(beside)
+
+
+def _link(beside: Path, path: Path) -> None:
+    try:
+        os.link(beside, path)  # unlike a rename, it replaces nothing
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        raise Unsupported(f"{path} is on a file system without hard links: make it elsewhere, and copy it") from error
+
+
+def _sync_name(path: Path) -> None:
+    """Make the name that a file has just got durable, or say that nobody knows whether it is."""
+    try:
+        sync(path.parent)
+    except OSError as error:
+        raise OutcomeUnknown(f"{failed(f'the name {path} cannot be made durable', error)}; the file is there and whole, "
+                             "but a loss of power may undo that: repeat the call") from error  # fmt: skip
 
 
 @contextmanager
@@ -169,6 +214,21 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folders(path: Path) -> None:
+    """Make the directory *path*, for its owner alone, and those above it that are not there; their names are durable.
+
+    That of the last one is, whoever made it: it may have been an instant ago, by somebody who did not get to it.
+    """
+    missing = [path]
+    while not missing[-1].parent.is_dir():
+        missing.append(missing[-1].parent)
+    with declared(f"{path} cannot be made"):
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                folder.mkdir(0o700)
+            sync(folder.parent)
 
 
 @contextmanager

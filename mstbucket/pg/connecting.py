@@ -25,7 +25,9 @@ from mstbucket.pg.settings import SESSION
 SERVER_MIN: Final = binaries.MAJOR_MIN * 10_000
 CONNECT_SECONDS: Final = 30  # libpq's own limit for one attempt, where the string does not say otherwise
 
-_STANDBY: Final = "the server is a standby, which cannot write: name the primary server"
+_STANDBY: Final = (
+    "the server is a standby, which cannot write: name the primary, or all of them and target_session_attrs=read-write"
+)
 
 # What is asked of each new connection: who serves it, what it does with our settings, and what it cannot be talked out of.
 _ASK: Final = f"""

@@ -350,9 +350,12 @@ def outlast(work: Callable[[], _T]) -> _T:
 
 # [PG-13] After a crash a number whose COMMIT was not durable may have been given to a later transaction. "aborted" is
 # true all the same, since a durable number is not given again; "committed" is ours only if it is older than the crash.
+# A standby that took over gives numbers again from where it took over, and nothing says where that was. Only such a server
+# knows when it replayed a transaction last: a crash alone leaves no such time.
 _FATE: Final = """
     SELECT CASE
         WHEN status <> 'committed' OR same THEN status
+        WHEN pg_last_xact_replay_timestamp() IS NOT NULL THEN 'unknown'
         WHEN NOT current_setting('track_commit_timestamp')::boolean THEN 'unknown'
         WHEN pg_xact_commit_timestamp(%(xid)s::xid) < pg_stat_get_bgwriter_stat_reset_time() THEN 'committed'
         ELSE 'aborted' END

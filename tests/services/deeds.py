@@ -32,11 +32,13 @@ class Deed:
     Attributes:
         spoil: is given the database's address and the directory of the store.
         again: whether all steps can be done once more, whatever was done before.
+        seen: is given that directory, and returns what is seen there of what the deed makes beside the store.
     """
 
     steps: tuple[Step, ...]
     spoil: Callable[[str, Path], object] = lambda url, path: None
     again: bool = True
+    seen: Callable[[Path], object] = lambda path: None
 
 
 def prepare(store: mstbucket.Store, path: Path) -> None:

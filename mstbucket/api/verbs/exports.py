@@ -71,7 +71,8 @@ class Exports(ABC):
             NoSuchCommit: the bucket was never flushed.
             InvalidInput: the file is shorter than *offset*.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
-            StorageError: the target cannot be written.
+            StorageError: the target cannot be written, and what was there before still is.
+            OutcomeUnknown: the file is there and whole, but a loss of power may undo that; repeat the call.
         """
         with self._held() as (context, name, lease), written(target) as file:
             return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
