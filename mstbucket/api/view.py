@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.exports import ViewExports
 from mstbucket.core.s3rules.conditions import conditions
-from mstbucket.core.times import moment
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
@@ -171,8 +170,7 @@ class BucketView(ViewExports):
         Raises:
             LeaseLost, CorruptionError: as every method; also in the middle.
         """
-        for found in past_listing.contents(self._view, prefix):
-            yield ObjectSummary(found.key, found.size, found.etag, moment(found.modified))
+        return map(listing.summary_of, past_listing.objects(self._view, prefix))
 
     def list_object_versions(
         self,
