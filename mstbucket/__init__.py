@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
-    from mstbucket.services.objects.read import ObjectReader
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.verify.car import CarReport
     from mstbucket.verify.inspect import CarSummary
 
@@ -173,7 +173,7 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.model.policies",
     "MaintainReport": "mstbucket.model.maintained",
     "NewAccessKey": "mstbucket.model.access",
-    "ObjectReader": "mstbucket.services.objects.read",
+    "ObjectReader": "mstbucket.services.objects.reader",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(
         ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "ProvedPart", "TreePath"),

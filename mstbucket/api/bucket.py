@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from mstbucket.index import commits
     from mstbucket.services.objects import put as putting
     from mstbucket.services.objects import read as reading
-    from mstbucket.services.objects.read import ObjectReader, Wanted
+    from mstbucket.services.objects.read import Wanted
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.services.tree import check as checking
     from mstbucket.services.tree import flush as flushing
     from mstbucket.services.tree.leases import hold_newest
