@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from mstbucket.api.file_remote import FileBucket, FileRemote
     from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.join_cars import join_cars
+    from mstbucket.api.opening import open
     from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
-    from mstbucket.api.store import Store, open
+    from mstbucket.api.store import Store
     from mstbucket.api.trust import Trust
     from mstbucket.api.verify_car import verify_car
     from mstbucket.api.view import BucketView
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
-    from mstbucket.services.objects.read import ObjectReader
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.verify.car import CarReport
     from mstbucket.verify.inspect import CarSummary
 
@@ -173,7 +174,7 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.model.policies",
     "MaintainReport": "mstbucket.model.maintained",
     "NewAccessKey": "mstbucket.model.access",
-    "ObjectReader": "mstbucket.services.objects.read",
+    "ObjectReader": "mstbucket.services.objects.reader",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(
         ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "ProvedPart", "TreePath"),
@@ -192,7 +193,7 @@ _HOME: Final = {
     **dict.fromkeys(("FileBucket", "FileRemote"), "mstbucket.api.file_remote"),
     "inspect_car": "mstbucket.api.inspect_car",
     "join_cars": "mstbucket.api.join_cars",
-    "open": "mstbucket.api.store",
+    "open": "mstbucket.api.opening",
     "Trust": "mstbucket.api.trust",
     **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),
     "validate_blobs": "mstbucket.blobs.media.validate",

@@ -27,7 +27,8 @@ from mstbucket.services.objects import list as listing
 
 if TYPE_CHECKING:
     from mstbucket.services.objects.list_versions import Asked, versions_page
-    from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, describe, open_found
+    from mstbucket.services.objects.read import Wanted, check_wanted, describe, open_found
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.services.past import listing as past_listing
     from mstbucket.services.past import view as views
     from mstbucket.services.past.diff import diff

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 _CURRENT: Final = """
-    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, etag_text(o.etag) AS etag, o.modified, o.checksums, false AS marker
+    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, etag_text(o.etag) AS etag, o.modified, o.checksums,
+        false AS marker
     FROM objects o WHERE o.bucket = %(bucket)s AND {objects}
 """
 _NONCURRENT: Final = """

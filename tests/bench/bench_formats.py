@@ -12,9 +12,9 @@ from hashlib import sha256
 
 from rows import Row
 
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.manifest import Manifest, decode, encode
-from mstbucket.core.unixfs import BodyBuilder
 
 MIB = 2**20
 COUNT = 20_000
