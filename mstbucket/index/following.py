@@ -11,28 +11,31 @@ from mstbucket.index.rows import json_of
 from mstbucket.index.staging import COPY_OBJECTS, copy_rows
 from mstbucket.index.tx import Tx
 from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
+from mstbucket.pg.queries import one_row, own_table
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
+_NEW_OBJECTS: Final = own_table("new_objects")
+_NEW_VERSIONS: Final = own_table("new_versions")
+_CHANGED: Final = own_table("changed")
 _TABLES: Final = (
-    "CREATE TEMPORARY TABLE new_objects (LIKE objects) ON COMMIT DROP",
-    "CREATE TEMPORARY TABLE new_versions (LIKE versions) ON COMMIT DROP",
-    'CREATE TEMPORARY TABLE changed (key text COLLATE "C", seq bigint) ON COMMIT DROP',
+    f"CREATE TEMPORARY TABLE {_NEW_OBJECTS} (LIKE objects) ON COMMIT DROP",
+    f"CREATE TEMPORARY TABLE {_NEW_VERSIONS} (LIKE versions) ON COMMIT DROP",
+    f'CREATE TEMPORARY TABLE {_CHANGED} (key text COLLATE "C", seq bigint) ON COMMIT DROP',
 )
 _REPLACE: Final = (
-    "DELETE FROM objects o USING changed c WHERE o.bucket = %(bucket)s AND o.key = c.key AND c.seq IS NULL",
-    "DELETE FROM versions v USING changed c WHERE v.bucket = %(bucket)s AND v.key = c.key AND v.seq = c.seq",
-    "INSERT INTO objects SELECT * FROM new_objects",
-    "INSERT INTO versions SELECT * FROM new_versions",
-    """
+    f"DELETE FROM objects o USING {_CHANGED} c WHERE o.bucket = %(bucket)s AND o.key = c.key AND c.seq IS NULL",
+    f"DELETE FROM versions v USING {_CHANGED} c WHERE v.bucket = %(bucket)s AND v.key = c.key AND v.seq = c.seq",
+    f"INSERT INTO objects SELECT * FROM {_NEW_OBJECTS}",
+    f"INSERT INTO versions SELECT * FROM {_NEW_VERSIONS}",
+    f"""
     UPDATE objects o SET seq = (SELECT max(v.seq) + 1 FROM versions v WHERE v.bucket = o.bucket AND v.key = o.key)
-    FROM (SELECT DISTINCT key FROM changed) c WHERE o.bucket = %(bucket)s AND o.key = c.key
+    FROM (SELECT DISTINCT key FROM {_CHANGED}) c WHERE o.bucket = %(bucket)s AND o.key = c.key
     """,
 )
-_COPY_OBJECTS: Final = COPY_OBJECTS.replace("COPY objects", "COPY new_objects", 1)
+_COPY_OBJECTS: Final = COPY_OBJECTS.replace("COPY objects", f"COPY {_NEW_OBJECTS}", 1)
 _MOVE: Final = """
     UPDATE buckets SET commit = %(commit)s, seq = %(seq)s, tags = %(tags)s, versioning = %(versioning)s
     WHERE id = %(bucket)s AND commit = %(old)s AND tags_dirty IS NULL
@@ -50,9 +53,9 @@ def stage(
     """Take the rows, as `changed_row`, `staging.object_row` and `staging.version_row` make them, where nobody sees them."""
     for statement in _TABLES:
         connection.execute(statement)
-    copy_rows(connection, "COPY changed FROM STDIN (FORMAT binary)", changed)
+    copy_rows(connection, f"COPY {_CHANGED} FROM STDIN (FORMAT binary)", changed)
     copy_rows(connection, _COPY_OBJECTS, objects)
-    copy_rows(connection, "COPY new_versions FROM STDIN (FORMAT binary)", versions)
+    copy_rows(connection, f"COPY {_NEW_VERSIONS} FROM STDIN (FORMAT binary)", versions)
 
 
 def is_dirty(tx: Tx) -> bool:
