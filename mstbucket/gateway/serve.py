@@ -153,6 +153,7 @@ def _supervise(settings: Settings, listener: socket.socket) -> None:
         log_config=None,
         log_level="error",  # what a client does wrong is in the access log
         server_header=False,
+        date_header=False,  # [GW-14] the answers bring the database's
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.keys import split_version_key
 from mstbucket.index.rows import MANIFEST_COLUMNS
-from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, copy_rows, object_row, place_objects, version_row
+from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, PAST, copy_rows, object_row, place_objects, version_row
 from mstbucket.pg import binary
+from mstbucket.pg.queries import own_table
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
+_FORKING: Final = own_table("forking")
 _JOINED: Final = 1024  # rows sent at a time
 
 
@@ -29,19 +31,22 @@ def _of(table: str) -> str:
 _COPY_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
     SELECT %(number)s, f.key, f.manifest, {_of("o")}
-    FROM forking f JOIN objects o ON o.bucket = %(source)s AND o.key = f.key AND o.manifest = f.manifest WHERE f.seq IS NULL
+    FROM {_FORKING} f JOIN objects o ON o.bucket = %(source)s AND o.key = f.key AND o.manifest = f.manifest
+    WHERE f.seq IS NULL
 """
 _COPY_VERSIONS: Final = f"""
-    INSERT INTO past (bucket, key, seq, manifest, {MANIFEST_COLUMNS})
+    INSERT INTO {PAST} (bucket, key, seq, manifest, {MANIFEST_COLUMNS})
     SELECT %(number)s, f.key, f.seq, f.manifest, {_of("v")}
-    FROM forking f JOIN versions v ON v.bucket = %(source)s AND v.key = f.key AND v.seq = f.seq AND v.manifest = f.manifest
+    FROM {_FORKING} f
+    JOIN versions v ON v.bucket = %(source)s AND v.key = f.key AND v.seq = f.seq AND v.manifest = f.manifest
 """
-_DROP_COPIED: Final = """
-    DELETE FROM forking f USING {made} m
-    WHERE m.bucket = %(number)s AND m.key = f.key AND {same}
+_DROP_COPIED: Final = f"""
+    DELETE FROM {_FORKING} f USING {{made}} m
+    WHERE m.bucket = %(number)s AND m.key = f.key AND {{same}}
 """
-_NEXT: Final = """
-    SELECT key, seq, manifest FROM forking WHERE (key, coalesce(seq, -1)) > (%s, %s) ORDER BY key, coalesce(seq, -1) LIMIT %s
+_NEXT: Final = f"""
+    SELECT key, seq, manifest FROM {_FORKING} WHERE (key, coalesce(seq, -1)) > (%s, %s)
+    ORDER BY key, coalesce(seq, -1) LIMIT %s
 """
 
 
@@ -55,11 +60,12 @@ class Place(NamedTuple):
 
 def stage(connection: Connection, objects: Iterable[tuple[bytes, bytes]], versions: Iterable[tuple[bytes, bytes]]) -> int:
     """Take the pairs of the two trees into a table of this transaction; how many there are."""
-    connection.execute("CREATE TEMPORARY TABLE forking (key text COLLATE \"C\", seq bigint, manifest bytea) ON COMMIT DROP")
-    connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
+    columns = 'key text COLLATE "C", seq bigint, manifest bytea'
+    connection.execute(f"CREATE TEMPORARY TABLE {_FORKING} ({columns}) ON COMMIT DROP")
+    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
     count = _Count()
-    copy_rows(connection, "COPY forking FROM STDIN (FORMAT binary)", count.joined(_places(objects, versions)))
-    connection.execute("ANALYZE forking")  # nobody else does, of a temporary table
+    copy_rows(connection, f"COPY {_FORKING} FROM STDIN (FORMAT binary)", count.joined(_places(objects, versions)))
+    connection.execute(f"ANALYZE {_FORKING}")  # nobody else does, of a temporary table
     return count.rows
 
 
@@ -72,7 +78,7 @@ def copy_from_source(connection: Connection, source: int, number: int) -> int:
 
 def drop_copied(connection: Connection, number: int) -> None:
     """Forget the places that have their rows. Call it where there are others."""
-    for made, same in (("objects", "f.seq IS NULL"), ("past", "f.seq = m.seq")):
+    for made, same in (("objects", "f.seq IS NULL"), (PAST, "f.seq = m.seq")):
         connection.execute(_DROP_COPIED.format(made=made, same=same), {"number": number})
 
 
@@ -94,7 +100,7 @@ def add_rows(connection: Connection, number: int, places: Sequence[tuple[Place, 
 
 def finish(connection: Connection, number: int) -> None:
     """Give the versions to the bucket, and place the objects above them."""
-    connection.execute("INSERT INTO versions SELECT * FROM past")
+    connection.execute(f"INSERT INTO versions SELECT * FROM {PAST}")
     place_objects(connection, number)
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,30 @@ def test_every_connection_has_our_settings_whatever_the_database_has(db: Databas
         "transaction_isolation": ("read committed",),
         "TimeZone": ("UTC",),
     }
+
+
+@pytest.mark.parametrize("setting", [
+    "DateStyle = 'German'", "DateStyle = 'SQL, DMY'", "standard_conforming_strings = off", "IntervalStyle = sql_standard",
+    "bytea_output = escape", "array_nulls = off", "extra_float_digits = -15", "transform_null_equals = on",
+    "quote_all_identifiers = on", "default_transaction_deferrable = on", "client_encoding = LATIN1",
+    "transaction_timeout = '1s'",
+])  # fmt: skip
+def test_no_setting_of_a_database_changes_what_we_read_and_write(empty_database_url: str, setting: str) -> None:
+    """[PG-11]"""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        if setting.startswith("transaction_timeout") and connection.info.server_version < 170_000:
+            return  # the server does not know it
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {setting}".encode())
+    with Database(empty_database_url) as db:
+        given = ["a\\b\x01", b"\0\\x", datetime(2026, 2, 3, 4, 5, 6, 7000, UTC)]
+        with db.transaction() as connection:
+            assert connection.direct
+            connection.execute("CREATE TABLE u (a text, b bytea, c timestamptz, d jsonb)")
+            time.sleep(1.2 if setting.startswith("transaction_timeout") else 0)  # longer than the limit
+            connection.execute("INSERT INTO u VALUES (%s, %s, %s, '{\"a\": \"\\\\\"}')", given)
+        with db.reading() as connection:
+            row = connection.execute("SELECT a, b, c, d, '\\x00'::bytea FROM u").fetchone()
+    assert row == (*given, {"a": "\\"}, b"\0")
 
 
 def test_the_users_own_options_are_kept(empty_database_url: str) -> None:

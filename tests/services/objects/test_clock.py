@@ -132,11 +132,12 @@ def test_what_was_told_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_but_the_edges_asks_this_machine_for_the_time() -> None:
-    """[PG-26]: neither the services nor what is above them know any other clock than the database's."""
+    """[PG-26] [GW-14]: neither the services nor the gateway know any other clock than the database's."""
     package = Path(mstbucket.__file__).parent
     asked = {"time", "time_ns", "now", "utcnow", "today"}
     strays = []
-    for path in (path for pattern in ("*.py", "services/*.py", "pg/*.py", "core/**/*.py") for path in package.glob(pattern)):
+    patterns = ("*.py", "services/*.py", "pg/*.py", "core/**/*.py", "gateway/**/*.py")
+    for path in (path for pattern in patterns for path in package.glob(pattern)):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in asked:
                 owner = node.func.value
