@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def flush(arguments: argparse.Namespace, out: Output) -> None:
-    """Fold the changes of the buckets named, or of all, into a commit each."""
+    """Make a commit of the changes of each named bucket, or of every bucket."""
     names = [parse_bucket(bucket) for bucket in arguments.buckets]
     message = arguments.message
     if message is None and arguments.allow_empty:
