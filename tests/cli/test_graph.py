@@ -56,6 +56,10 @@ def test_messages_stand_below_their_commits(cli: Any, bucket: str, tmp_path: Pat
     assert b"\x1b" not in told.out
     assert cli("inspect", file, "--json").records[0]["roots"][0]["message"] == evil
     assert cli("stat", f"mst://{bucket}@1", "--json").records[0]["message"] == "first import"
+    assert cli("snapshot", "create", bucket, "v1", "--commit", "1").code == 0
+    shown = dict(line.split(maxsplit=1) for line in cli("stat", f"mst://{bucket}@1").lines)
+    assert (shown["names"], shown["message"]) == ("v1", "first import")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", shown["time"])
 
 
 def test_a_long_first_line_is_cut_in_the_drawing(cli: Any, bucket: str) -> None:
