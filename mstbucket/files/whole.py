@@ -131,10 +131,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, path)
-            _sync_name(path)
-        finally:
-            with suppress(FileNotFoundError):
+        except BaseException:
+            with suppress(OSError):  # what stays has a name that says what it is
                 os.unlink(beside)
+            raise
+        _sync_name(path)
 
 
 @contextmanager
