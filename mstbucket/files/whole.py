@@ -6,7 +6,7 @@ import errno
 import fcntl
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -121,20 +121,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with _special(path) as file:
             yield file
         return
-    # Not made of the name that it will have: that may be as long as a name can be.
-    beside = path.with_name(temporary_name().decode())
-    with declared(f"{path} cannot be written"):
-        file = open(beside, "x+b")  # noqa: SIM115 - closed below, before the rename
-        try:
-            with file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-            _sync_name(path)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
+    with _whole(path, 0o666, os.replace) as file:
+        yield file
 
 
 @contextmanager
@@ -147,30 +135,43 @@ def creating(path: Path) -> Iterator[BinaryIO]:
         Unsupported: the file system has no hard links.
     """
     check_path(path)
-    beside = path.with_name(temporary_name().decode())
     with declared(f"{path} cannot be written"):
-        if os.path.lexists(path):
+        if os.path.lexists(path):  # before anything is written; the link asks again
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            _link(beside, path)
-            _sync_name(path)
-        finally:
-            with suppress(OSError):
-                os.unlink(beside)
+    with _whole(path, 0o600, _link) as file:
+        yield file
 
 
 def _link(beside: Path, path: Path) -> None:
+    """Give a file another name; unlike a rename, this replaces nothing."""
     try:
-        os.link(beside, path)  # unlike a rename, it replaces nothing
+        os.link(beside, path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
         raise Unsupported(f"{path} is on a file system without hard links: make it elsewhere, and copy it") from error
+    with suppress(OSError):
+        os.unlink(beside)
+
+
+@contextmanager
+def _whole(path: Path, mode: int, place: Callable[[Path, Path], object]) -> Iterator[BinaryIO]:
+    """A file beside `path`, which *place* gives that name, durably, when the block ends well; else it vanishes."""
+    # Not made of the name that it will have: that may be as long as a name can be.
+    beside = path.with_name(temporary_name().decode())
+    with declared(f"{path} cannot be written"):
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            with open(handle, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            place(beside, path)
+        except BaseException:
+            with suppress(OSError):  # what stays has a name that says what it is
+                os.unlink(beside)
+            raise
+        _sync_name(path)
 
 
 def _sync_name(path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import mstbucket
 from mstbucket.errors import OutcomeUnknown, StorageError
 from mstbucket.files.shared_folder import SharedFolder
+from mstbucket.files.tree import Tree, write_named
 from mstbucket.files.whole import make_folders, replacing
 
 
@@ -56,6 +57,27 @@ def test_a_name_that_cannot_be_flushed_has_an_unknown_outcome(tmp_path: Path, mo
     with pytest.raises(OutcomeUnknown, match="repeat the call"), replacing(tmp_path / "file") as file:
         file.write(b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"new")]
+
+
+def test_a_file_that_is_in_its_place_is_no_failure_whatever_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[EXP-3] [CLI-16]: to look for the other name once more can only fail, and would then say that nothing was done."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with Tree(str(tmp_path / "tree")) as tree:  # it asks the file system about case, by a file that it removes
+        monkeypatch.setattr(os, "unlink", fail)
+        tree.write("a/b", [b"new"])
+    write_named(str(tmp_path / "named"), [b"new"])
+    with replacing(tmp_path / "file") as file:
+        file.write(b"new")
+    for name in ("file", "named", "tree/a/b"):
+        assert (tmp_path / name).read_bytes() == b"new"
+    with pytest.raises(ValueError, match="mine"), replacing(tmp_path / "file"):
+        raise ValueError("mine")
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFREG, stat.S_IFDIR])

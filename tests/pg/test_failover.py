@@ -35,6 +35,7 @@ listen_addresses = ''
 wal_level = replica
 track_commit_timestamp = on
 shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
 max_wal_size = 256MB
 """
 Until = Callable[[Callable[[], object], str], object]

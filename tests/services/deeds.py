@@ -42,7 +42,10 @@ class Deed:
 
 
 def prepare(store: mstbucket.Store, path: Path) -> None:
-    """Two commits, changes that wait, versions and locks, a fork that has gone its own way, an upload, garbage, a CAR."""
+    """Two commits, changes that wait, versions and locks, a fork that has gone its own way, an upload, garbage, a CAR, and a
+    folder to push to.
+    """
+    (path / "remote").mkdir()
     things = store.create_bucket("things")
     for n in range(40):
         things.put_object(f"small/{n}", b"%d" % n * 30)

@@ -91,7 +91,6 @@ def _copied(path: Path) -> object:
 
 
 def _push(store: mstbucket.Store, path: Path) -> None:
-    (path / "remote").mkdir(exist_ok=True)
     store.bucket("forked").push(mstbucket.FileRemote(path / "remote"))
 
 

@@ -87,6 +87,7 @@ def test_all_points_have_names(field: Field) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # hours; each child has a limit of its own
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("deed", DEEDS)
 def test_at_every_point(field: Field, deed: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:

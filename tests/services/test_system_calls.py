@@ -76,6 +76,7 @@ def test_a_call_fails(field: Field, deed: str, name: str, which: int, way: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # hours; each child has a limit of its own
 @pytest.mark.parametrize("deed", DEEDS)
 def test_every_call_fails(field: Field, deed: str) -> None:
     """[PUT-1] [PUT-4] [FLUSH-3] [GC-8] [MPU-9] [REB-1] [EXP-2] [BLOB-13]"""
