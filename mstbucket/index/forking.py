@@ -1,8 +1,9 @@
 """The rows of a fork: those of the bucket that it is made from, where they still say what the forked commit says.
 
-A row is a pure function of its manifest. So a row with the manifest that the commit has for its key is right, whichever
-commit it was made for. For what has no such row any more, the caller reads the manifest. All is done under the number of
-a bucket that nobody can find yet, so nobody waits for it.
+Where the commit is the newest and nothing was written since, they all do. Else the caller goes down the trees. A row is a
+pure function of its manifest. So a row with the manifest that the commit has for its key is right, whichever commit it was
+made for. For what has no such row any more, the caller reads the manifest. All is done under the number of a bucket that
+nobody can find yet, so nobody waits for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mstbucket.core.keys import split_version_key
 from mstbucket.index.rows import MANIFEST_COLUMNS
 from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, PAST, copy_rows, object_row, place_objects, version_row
 from mstbucket.pg import binary
-from mstbucket.pg.queries import own_table
+from mstbucket.pg.queries import one_row, own_table
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -27,6 +28,21 @@ def _of(table: str) -> str:
     return ", ".join(f"{table}.{column}" for column in MANIFEST_COLUMNS.split(", "))
 
 
+#: All rows of the source, of objects and of versions, if they say what this commit says: in one statement, so of one moment.
+_COPY_CURRENT: Final = f"""
+    WITH same AS (
+        SELECT c.bucket, c.objects FROM buckets b JOIN commits c ON c.bucket = b.id AND c.seq = b.seq
+        WHERE b.id = %(source)s AND b.commit = %(commit)s
+            AND NOT EXISTS (SELECT FROM dirty WHERE bucket = %(source)s)
+            AND NOT EXISTS (SELECT FROM dirty_versions WHERE bucket = %(source)s)),
+    objects_made AS (
+        INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
+        SELECT %(number)s, o.key, o.manifest, {_of("o")} FROM objects o JOIN same s ON s.bucket = o.bucket ORDER BY o.key),
+    versions_made AS (
+        INSERT INTO {PAST} (bucket, key, seq, manifest, {MANIFEST_COLUMNS})
+        SELECT %(number)s, v.key, v.seq, v.manifest, {_of("v")} FROM versions v JOIN same s ON s.bucket = v.bucket)
+    SELECT objects FROM same
+"""
 #: Of objects and of versions: what the source has under the same key with the same manifest.
 _COPY_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
@@ -58,11 +74,31 @@ class Place(NamedTuple):
     manifest: bytes
 
 
+def begin(connection: Connection) -> None:
+    """Make the table of this transaction that takes the versions."""
+    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
+
+
+def copy_current(connection: Connection, source: int, number: int, commit: bytes) -> bool:
+    """Take all rows of the source, if the commit is its newest and nothing was written since; whether that is so.
+
+    Where the rows are not as many as the commit says, none is taken.
+    """
+    asked = {"source": source, "number": number, "commit": commit}
+    row = connection.execute(_COPY_CURRENT, asked).fetchone()
+    if row is None:
+        return False
+    if one_row(connection, "SELECT count(*) FROM objects WHERE bucket = %s", (number,)) == row:
+        return True
+    connection.execute("DELETE FROM objects WHERE bucket = %s", (number,))
+    connection.execute(f"DELETE FROM {PAST}")
+    return False
+
+
 def stage(connection: Connection, objects: Iterable[tuple[bytes, bytes]], versions: Iterable[tuple[bytes, bytes]]) -> int:
     """Take the pairs of the two trees into a table of this transaction; how many there are."""
     columns = 'key text COLLATE "C", seq bigint, manifest bytea'
     connection.execute(f"CREATE TEMPORARY TABLE {_FORKING} ({columns}) ON COMMIT DROP")
-    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
     count = _Count()
     copy_rows(connection, f"COPY {_FORKING} FROM STDIN (FORMAT binary)", count.joined(_places(objects, versions)))
     connection.execute(f"ANALYZE {_FORKING}")  # nobody else does, of a temporary table

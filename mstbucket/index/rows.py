@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from mstbucket.model.objects import EMPTY, ObjectInfo
 _DIGEST: Final = 16  # bytes of MD5
 _MARK: Final = b"\xff"  # no byte of UTF-8
 _NO_DIGEST: Final = b""
-_HEX: Final = re.compile(f"[0-9a-f]{{{2 * _DIGEST}}}").fullmatch
 
 #: The columns a manifest is made of, in the order `manifest_of` takes them.
 MANIFEST_COLUMNS = (
@@ -49,8 +47,13 @@ def manifest_of(row: Sequence[Any]) -> Manifest:
 
 def etag_column(etag: str) -> bytes:
     """An ETag as its column has it: a digest in hex as its bytes, all else as text; one of as many bytes with a mark."""
-    if len(etag) == 2 * _DIGEST and _HEX(etag) is not None:
-        return bytes.fromhex(etag)
+    if len(etag) == 2 * _DIGEST:
+        try:
+            digest = bytes.fromhex(etag)
+        except ValueError:
+            return etag.encode()
+        if digest.hex() == etag:  # and not in capitals, or with blanks
+            return digest
     text = etag.encode()
     return _MARK + text if len(text) == _DIGEST else text
 
