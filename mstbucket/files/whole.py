@@ -1,4 +1,4 @@
-"""Files of the user: they appear whole or not at all, and what fails with them says what to do."""
+"""Files of the user: they appear whole or not at all, and their errors say what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ADVICE: Final = {
 
 
 def failed(what: str, error: OSError) -> StorageError:
-    """The declared error for one of the operating system about a file of the user's: what, why, and what to do."""
+    """The declared error for an error of the operating system about a user's file: what, why, and what to do."""
     advice = _ADVICE.get(error.errno or 0)
     return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
@@ -47,7 +47,7 @@ def declared(what: str) -> Iterator[None]:
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
+    """Refuse a path that no operating system takes, and the empty path: mostly a variable is not set."""
     name = os.fsdecode(path)
     try:
         encoded = os.fsencode(name)
@@ -89,7 +89,7 @@ def opened(source: str | os.PathLike[str] | Readable) -> Iterator[Readable]:
 
 
 class Reading:
-    """A stream of a user's, to read. What it fails with are declared errors. Its owner closes it."""
+    """A user's stream, to read. Its failures become declared errors. Its owner closes it."""
 
     def __init__(self, stream: Readable) -> None:
         if not hasattr(stream, "read"):
@@ -244,7 +244,7 @@ def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _special(path: Path) -> Iterator[BinaryIO]:
-    """The device or pipe of that name, to write; of a folder the system says that it is one."""
+    """The device or pipe of that name, to write; the system refuses a folder."""
     with declared(f"{path} cannot be written"):
         try:
             with open(path, "wb") as file:
@@ -286,10 +286,10 @@ def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
 
 
 def _taken(target: BinaryIO, done: object, offered: int) -> int:
-    """How many of the bytes that it was offered a file has taken, by what its `write` returned."""
+    """How many of the offered bytes a file has taken, by what its `write` returned."""
     if done is None and not isinstance(target, io.RawIOBase):
         return offered
-    if done is None or done == 0:  # again and again: nothing would ever end this
+    if done is None or done == 0:  # else this could go on for ever
         raise StorageError("the file takes no bytes now, and cannot be waited for: give one that blocks")
     if not isinstance(done, int) or not 0 < done <= offered:
         raise InvalidInput(f"write() of a {type(target).__name__} has to return how many of {offered} bytes it took")

@@ -112,7 +112,7 @@ class Engine:
     def _outcomes(
         self, steps: Iterable[Step], work: Callable[[Copy | Compare], Outcome], delete: Callable[[Entry], None]
     ) -> Generator[Outcome | None, None, None]:
-        """The outcomes as they come, and None now and then, so that whoever waits for one can do something else."""
+        """The outcomes as they come, and None now and then, so that the caller can do something else."""
         done: queue.SimpleQueue[Future[list[Outcome]]] = queue.SimpleQueue()
         pool = ThreadPoolExecutor(self._workers, "mstbucket-sync")
         under_way = 0

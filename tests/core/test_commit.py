@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import dag_cbor
@@ -30,20 +27,9 @@ from mstbucket.core.commit import (
 from mstbucket.core.dagcbor import Link
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_SEQ_MAX
+from tests.core.generators import FIXTURES, load_generator
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-
-
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_formats", FIXTURES / "generate_formats.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = load_generator()
+GENERATOR = load_generator("generate_formats")
 GOLDEN: dict[str, dict[str, str]] = json.loads((FIXTURES / "formats-commits.json").read_text(encoding="utf-8"))
 
 INT63 = st.integers(0, 2**63 - 1)

@@ -23,7 +23,7 @@ from psycopg import conninfo
 
 from mstbucket import errors
 from mstbucket.pg import database as database_module
-from mstbucket.pg import failures, pool
+from mstbucket.pg import failures, lost_commit, pool
 from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
 
@@ -279,7 +279,8 @@ def test_a_commit_that_nobody_can_be_asked_about_is_unknown(
     db: Database, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PG-13]."""
-    monkeypatch.setattr(database_module, "RETURN_SECONDS", 0.3)
+    for module in (database_module, lost_commit):
+        monkeypatch.setattr(module, "RETURN_SECONDS", 0.3)
 
     def shut() -> bool:
         proxy.refuse = True
@@ -334,9 +335,9 @@ def test_a_number_given_again_after_a_crash_is_not_taken_for_ours(db: Database) 
     """[PG-13]: a transaction of that number was committed, but after the crash: so it was another's."""
     with db.connection() as connection:
         (xid,) = connection.execute("INSERT INTO t VALUES (1) RETURNING pg_current_xact_id()::text").fetchone() or ()
-        fate = connection.execute(database_module._FATE, {"xid": xid, "crashed": "2020-01-01 00:00:00+00"}).fetchone()
+        fate = connection.execute(lost_commit.FATE, {"xid": xid, "crashed": "2020-01-01 00:00:00+00"}).fetchone()
         tracked = connection.execute("SHOW track_commit_timestamp").fetchone()
-        future = connection.execute(database_module._FATE, {"xid": str(2**40), "crashed": None}).fetchone()
+        future = connection.execute(lost_commit.FATE, {"xid": str(2**40), "crashed": None}).fetchone()
     assert fate == ("aborted" if tracked == ("on",) else "unknown",)
     assert future == ("aborted",)  # the server has not come to that number yet (again)
 

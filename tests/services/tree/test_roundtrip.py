@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
@@ -38,13 +39,6 @@ def fill(bucket: mstbucket.Bucket, count: int = 300) -> None:
 def shown(bucket: mstbucket.Bucket) -> list[tuple[ObjectInfo, bytes]]:
     """Everything S3 shows of the bucket's objects."""
     return [(bucket.head_object(o.key), bucket.get_object(o.key).read()) for o in bucket.objects()]
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    report = bucket.export_car(target)
-    assert report.bytes == len(target.getvalue())
-    return target.getvalue()
 
 
 def test_a_bucket_leaves_and_comes_back_as_it_was(
