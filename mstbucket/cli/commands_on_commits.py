@@ -176,6 +176,7 @@ def _remotes(add: Adder) -> None:
 
     command = add("push", "remotes:push", "flush a bucket, and bring the same bucket in another store to its state")
     _at_remote(command)
+    command.add_argument("--to", metavar="BUCKET", help="its name there, where it is another one")
 
 
 def _at_remote(command: argparse.ArgumentParser) -> None:

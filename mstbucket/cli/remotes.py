@@ -83,7 +83,7 @@ def push(arguments: argparse.Namespace, out: Output) -> None:
     """Bring the other store's bucket to the state of this one."""
     name = parse_bucket(arguments.bucket)
     with _both(arguments) as (store, other), progress.bar(f"push {name}", quiet=out.quiet) as tell, about(arguments.name):
-        report = store.bucket(name).push(other, remote=arguments.name, progress=tell)
+        report = store.bucket(name).push(other, arguments.to, remote=arguments.name, progress=tell)
     _tell("push", arguments.name, report, out)
 
 

@@ -254,13 +254,13 @@ class BucketRemotes:
 
         Raises:
             NotFastForward: the bucket there has commits that this one lacks: fetch, merge, and push again.
+            MergeIncomplete: they were merged, but have versions, which no merge brings. Merge the other way round: this
+                bucket into the one that was fetched; and push that, with *name*.
             Conflict: it was written to there since its newest commit.
             All that `Store.pull` raises.
         """
         if isinstance(other, FileRemote):
-            if name not in (None, self.name):
-                raise InvalidInput("files are named by the bucket's identity: push them without another name")
-            return push_files(self._context, self.name, other._files, remote, progress)
+            return push_files(self._context, self.name, other._files, name or self.name, remote, progress)
         there = other._context
         with _peer(self) as peer:
 
