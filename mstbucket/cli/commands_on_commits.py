@@ -155,7 +155,15 @@ def _remotes(add: Adder) -> None:
     command.add_argument("--files", action="store_true", help="PLACE is a folder of files, and no store")
     command.add_argument("--blobs", metavar="PLACE", help="with a URL: where its packs are")
     names("ls", "remotes:show", "list the names")
-    names("rm", "remotes:remove", "forget a name; what was fetched stays").add_argument("name", metavar="NAME")
+    command = names("rm", "remotes:remove", "forget a name; what was fetched stays")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--fetched", action="store_true", help="remove that, too, but for what was written to since")
+    command = names(
+        "prune", "remotes:prune", "remove what was fetched from there, and is no longer there",
+        "What was written to since it was fetched stays, and so does what has snapshots.",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
 
     command = add("fetch", "remotes:fetch", "bring another store's state of a bucket here, as mst://BUCKET.NAME")
     _at_remote(command)

@@ -15,8 +15,7 @@
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused, NotFastForward
-    │       └── MergeIncomplete
+    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused, NotFastForward, MergeIncomplete
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted

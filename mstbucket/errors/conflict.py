@@ -46,7 +46,7 @@ class NotFastForward(Conflict):
     """The bucket that would move has commits that the other one lacks. Nothing was done: fetch, merge, and repeat it."""
 
 
-class MergeIncomplete(NotFastForward):
+class MergeIncomplete(Conflict):
     """The commit there was merged, and what a merge does not bring would be lost. Nothing was done: the message says how."""
 
 

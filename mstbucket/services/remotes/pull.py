@@ -84,8 +84,6 @@ def push(
     flush(source, name)  # [RMT-9]
     try:
         report = pulled()
-    except MergeIncomplete:
-        raise
     except NotFastForward as error:
         raise NotFastForward(f"{error.args[0]} (the push was refused: fetch first, merge, and push again)") from error
     if report.outcome == AHEAD:
@@ -185,7 +183,7 @@ def check_home(base: Commit, commit: Commit, name: str) -> None:
                               "the same, and repeat it").about(bucket=name)  # fmt: skip
     raise MergeIncomplete(
         f"{merged}but a merge brings current objects only, and that commit has versions, which would be lost. Merge the "
-        f"other way round: fetch, merge mst://{name} into what was fetched, mst://{name}.REMOTE, and push that with --to {name}"
+        f"other way round: fetch, merge mst://{name} into what was fetched, mst://{name}.REMOTE, and push that: --to {name}"
     ).about(bucket=name)  # [RMT-14]
 
 
