@@ -60,7 +60,7 @@ def commits(add: Adder) -> None:
     command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
     command.add_argument("--resume", action="store_true", help="write the file in place, and continue it if it was begun")
     command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
-    text = "only what is under these keys, as a proof that it is all of it, for 'check-proof'"
+    text = "only what is under these keys, as a proof that it is all of it; with --files no proof"
     command.add_argument("--prefix", metavar="PREFIX", help=text)
     command.add_argument("--files", action="store_true", help="a folder of files, as IPFS has it; 'import' does not take it")
     text = "2: with an index for tools of IPFS; 'import' takes version 1"
