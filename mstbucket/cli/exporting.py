@@ -112,11 +112,11 @@ def _check(arguments: argparse.Namespace, out: Output) -> None:
 def _check_files(resume: bool, since: bool, indexed: bool) -> None:
     """[CLI-232] A folder of files is of keys and bodies alone, and whole."""
     if resume:
-        raise InvalidInput("--files and --resume do not go together: the file does not say of which commit it is, so nothing "
-                           "tells what has to come next; write it anew")  # fmt: skip
+        raise InvalidInput("--files and --resume do not go together: the file does not say of which commit it is, so "
+                           "nothing tells what has to come next; write it anew")  # fmt: skip
     if since:
-        raise InvalidInput("--files and --since do not go together: a folder has no commit, so nothing could put a delta and "
-                           "a folder together; write the whole folder")  # fmt: skip
+        raise InvalidInput("--files and --since do not go together: a folder has no commit, so nothing could put a delta "
+                           "and a folder together; write the whole folder")  # fmt: skip
     if indexed:
         raise InvalidInput("--files and --car-version 2 do not go together: tools of IPFS read a folder from its beginning")
 
