@@ -167,8 +167,11 @@ def list_fetched(db: Database, remote: str) -> list[FetchedBucket]:
 def drop_fetched(tx: Tx, remote: str, name: str) -> str | None:
     """Remove a fetched bucket with all that it holds, where nobody else is inside; or why it stays, and nothing is done."""
     row = tx.connection.execute(f"{_FETCHED} AND b.id = %s", (remote, tx.bucket)).fetchone()
-    if row is None or row[2] is not None:
-        return "it is no bucket that was fetched any more" if row is None else str(row[2])
+    if row is None:
+        return "it is no bucket that was fetched any more"
+    kept = FetchedBucket._make(row).kept
+    if kept is not None:
+        return kept
     for table in ("objects", "versions"):
         tx.connection.execute(f"DELETE FROM {table} WHERE bucket = %s", (tx.bucket,))
     tx.connection.execute("SELECT delete_bucket(%s)", (name,))
