@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
-    from mstbucket.model.remotes import PullReport, Remote
+    from mstbucket.model.remotes import FetchedBucket, PullReport, Remote
     from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
@@ -89,6 +89,7 @@ __all__ = [
     "DeleteResult",
     "Examined",
     "ExportReport",
+    "FetchedBucket",
     "FileBucket",
     "FileRemote",
     "FilesReport",
@@ -181,7 +182,7 @@ _HOME: Final = {
         "mstbucket.model.looks",
     ),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
-    **dict.fromkeys(("PullReport", "Remote"), "mstbucket.model.remotes"),
+    **dict.fromkeys(("FetchedBucket", "PullReport", "Remote"), "mstbucket.model.remotes"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",

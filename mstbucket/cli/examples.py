@@ -40,6 +40,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "remote add": "remote add origin postgresql://me@db.example.org/store --blobs s3://my-store/blobs",
     "remote ls": "remote ls",
     "remote rm": "remote rm origin",
+    "remote prune": "remote prune origin --dry-run",
     "fetch": "fetch mst://photos",
     "pull": "pull --merge mst://photos origin",
     "push": "push mst://photos origin",

@@ -110,16 +110,27 @@ def join(arguments: argparse.Namespace, out: Output) -> None:
 def _check(arguments: argparse.Namespace, out: Output) -> None:
     """Refuse what cannot be done, before any work is done."""
     target: str = arguments.file
-    given = [
-        arguments.resume, arguments.since is not None, arguments.car_version == 2, arguments.files,
-        arguments.prefix is not None,
-    ]  # fmt: skip
-    if sum(given) > 1:
-        raise InvalidInput("--resume, --since, --prefix, --car-version 2 and --files do not go together")
-    if (given[0] or given[2]) and (target == STREAM or target.startswith(_S3)):
+    forms = [arguments.resume, arguments.since is not None, arguments.car_version == 2]
+    if arguments.files:
+        _check_files(*forms)
+    elif sum(forms) + (arguments.prefix is not None) > 1:
+        raise InvalidInput("--resume, --since, --prefix and --car-version 2 do not go together")
+    if (arguments.resume or arguments.car_version == 2) and (target == STREAM or target.startswith(_S3)):
         raise InvalidInput("--resume and --car-version 2 need a file: their beginning is read or written again")
     if not target.startswith(_S3):
         check_new_file(target, arguments.force or arguments.resume, out)
+
+
+def _check_files(resume: bool, since: bool, indexed: bool) -> None:
+    """[CLI-232] A folder of files is of keys and bodies alone, and whole."""
+    if resume:
+        raise InvalidInput("--files and --resume do not go together: the file does not say of which commit it is, so "
+                           "nothing tells what has to come next; write it anew")  # fmt: skip
+    if since:
+        raise InvalidInput("--files and --since do not go together: a folder has no commit, so nothing could put a delta "
+                           "and a folder together; write the whole folder")  # fmt: skip
+    if indexed:
+        raise InvalidInput("--files and --car-version 2 do not go together: tools of IPFS read a folder from its beginning")
 
 
 def _begun(source: Address, target: str) -> Address:
@@ -153,7 +164,7 @@ def _to_place(arguments: argparse.Namespace, bucket: Bucket | BucketView, target
 
 def _write(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: Any, tell: Tell) -> Report:
     if arguments.files:
-        return bucket.export_files(target, progress=tell)
+        return bucket.export_files(target, prefix=arguments.prefix or "", progress=tell)
     if arguments.since is not None:
         return bucket.export_delta(arguments.since, target, progress=tell)
     if arguments.prefix is not None:

@@ -52,6 +52,10 @@ class NotFastForward(Conflict):
     """The bucket that would move has commits that the other one lacks. Nothing was done: fetch, merge, and repeat it."""
 
 
+class MergeIncomplete(Conflict):
+    """The commit there was merged, and what a merge does not bring would be lost. Nothing was done: the message says how."""
+
+
 class VersioningChanged(Conflict):
     """The versioning of the bucket was changed again and again during the call. Nothing was done: repeat it."""
 

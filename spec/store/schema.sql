@@ -344,6 +344,7 @@ CREATE TABLE remote_commits (
     bucket bigint NOT NULL,
     remote text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
+    fetched boolean NOT NULL DEFAULT false,
     CONSTRAINT remote_commits_pkey PRIMARY KEY (bucket, remote),
     CONSTRAINT remote_commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE,
     CONSTRAINT remote_commits_bucket_seq_fkey FOREIGN KEY (bucket, seq) REFERENCES commits(bucket, seq) ON DELETE CASCADE,
