@@ -2,10 +2,10 @@
 
     1. A lease holds the earlier commit. What differs between its tree and the newest one is found, and the manifests are
        read. Flushes of the bucket wait meanwhile.
-    2. One transaction changes the keys and moves the commit (`change_keys`). It also finds what was written since the newest
-       commit, which no tree tells.
+    2. `change_keys` changes the keys and moves the commit. It also asks for what was written since the newest commit, which
+       no tree tells.
 
-A crash before 2 ends leaves a pending pack, and nothing has changed.
+A crash before 2 ends leaves blocks that nothing leads to, and nothing has changed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from mstbucket.limits import RESTORE_KEYS
 from mstbucket.model.past import RestoreChange, RestoreReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
-from mstbucket.services.past.change_keys import Wanted, change_keys, due, load
+from mstbucket.services.past.change_keys import change_keys
 from mstbucket.services.past.snapshots import find_commit
+from mstbucket.services.past.wanted import Wanted, due, load
 from mstbucket.services.tree.flush import flush, newest_saying
 from mstbucket.services.tree.leases import Lease, hold
 from mstbucket.services.tree.publish import publish_made
@@ -89,7 +90,7 @@ def _rehearse(context: Context, bucket: str, then: Kept, scope: Scope) -> Restor
     wanted = _differences(context, head, then, scope)
     wanted += _targets(context, then, sorted(set(dirty) - {one.key for one in wanted}))
     with context.db.reading() as connection:
-        made = [change for part in due(connection, head, wanted) for change, _ in part]
+        made = [one.change for part in due(connection, head, wanted) for one in part]
     return _report(then, head, made)
 
 
@@ -98,14 +99,15 @@ def _restore(context: Context, bucket: str, lease: Lease, scope: Scope, message:
     with context.db.reading() as connection:
         head = _head(connection, bucket, then)
     wanted = _differences(context, head, then, scope)
-    known = {one.key for one in wanted}
-    lease.confirm()
+    known = {one.key: one for one in wanted}
 
-    def find_wanted(connection: Connection) -> list[Wanted]:
-        late = [key for key in _dirty_keys(connection, head, scope) if key not in known]
-        return wanted + _targets(context, then, late)
+    def find(written: Sequence[str]) -> list[Wanted]:
+        keys = [key for key in written if scope.holds(key)]
+        _check_number_of_keys(len(keys))
+        others = [key for key in keys if key not in known]
+        return [known[key] for key in keys if key in known] + _targets(context, then, others)
 
-    made, commit = change_keys(context, head, find_wanted, message)
+    made, commit = change_keys(context, head, lease, wanted, find, message)
     report = _report(then, head, made)
     return report if commit is None else replace(report, commit=to_text(commit))
 

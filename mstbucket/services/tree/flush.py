@@ -97,7 +97,7 @@ def fold_all(context: Context, bucket: str, message: str | None = None, *, alway
                 try:
                     made = _fold_once(context, snapshot, message)
                 except MissingBlock as error:
-                    _raise_if_moved(context, snapshot, error)
+                    raise_if_moved(context, snapshot, error)
                     raise
         if not snapshot.more:
             return made
@@ -116,7 +116,7 @@ def _fold_once(context: Context, snapshot: Snapshot, message: str | None) -> Com
     return commits.row_of(snapshot.head.bucket, folded.cid, folded.commit)
 
 
-def _raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:
+def raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:
     """Raise `CommitMoved` if the commit of the snapshot is no longer the newest: then its nodes may have been collected."""
     with context.db.reading() as connection:
         head = read_head(connection, snapshot.head.name)
@@ -132,9 +132,9 @@ def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress
     """
     _check_bucket(tx, snapshot)
     _move_commit(tx, snapshot, folded)
-    _keep_bodies(tx, snapshot, pack)
+    keep_bodies(tx, snapshot, pack.cids)
     pack.record(tx)
-    _clear_dirty(tx, snapshot)
+    clear_dirty(tx, snapshot)
     space.count_dead(tx.connection)
 
 
@@ -161,18 +161,18 @@ def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
 
 
-def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
+def keep_bodies(tx: Tx, snapshot: Snapshot, safe: set[bytes]) -> None:
     """Make sure that every body of a folded manifest is still there, and stays ([FLUSH-6]).
 
-    A key may have been overwritten since the snapshot, and its old body collected. The bodies in this pack are safe.
+    A key may have been overwritten since the snapshot, and its old body collected. The *safe* ones are not looked at.
     """
     named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
-    for batch in in_batches(sorted(named - pack.cids), ASKED):
+    for batch in in_batches(sorted(named - safe), ASKED):
         if tx.touch(batch) != len(batch):
             raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
 
 
-def _clear_dirty(tx: Tx, snapshot: Snapshot) -> None:
+def clear_dirty(tx: Tx, snapshot: Snapshot) -> None:
     """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7])."""
     objects, versions = snapshot.objects, snapshot.versions
     if objects.keys:

@@ -8,6 +8,7 @@ from typing import Final
 
 from mstbucket.core import commit as commits
 from mstbucket.core.batches import in_batches
+from mstbucket.core.blocks import BlockSource
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
@@ -18,6 +19,7 @@ from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
+from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.signing.keys import Signer
 
 ASKED: Final = 1000  # blocks or rows asked for by one question
@@ -39,7 +41,7 @@ class Folded:
 
 
 def fold(
-    blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, message: str | None, merged: Kept | None = None
+    blocks: BlockSource, snapshot: Snapshot, signer: Signer | None, message: str | None, merged: Kept | None = None
 ) -> Folded:
     """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written.
 
@@ -77,7 +79,7 @@ def fold(
 class WithEmptyTree:
     """The store's blocks, and the node of the empty tree. A bucket's first flush starts from that."""
 
-    def __init__(self, blocks: StoreBlocks) -> None:
+    def __init__(self, blocks: BlockSource) -> None:
         self._blocks = blocks
 
     def get(self, cid: bytes) -> bytes:
@@ -89,7 +91,34 @@ class WithEmptyTree:
         return self._blocks.get_many(wanted)
 
 
-def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
+class FoldedOver:
+    """The store's blocks, and those of a fold whose commit was never made: where a second fold goes on from it.
+
+    Attributes:
+        head: the bucket as it was, with the trees of the first fold.
+    """
+
+    def __init__(self, blocks: StoreBlocks, snapshot: Snapshot, folded: Folded) -> None:
+        self._blocks = blocks
+        self._new = {**folded.objects.created, **folded.versions.created}
+        self._new.update((cid, one.block) for cid, one in snapshot.blocks.items())
+        commit = folded.commit
+        self.head = snapshot.head._replace(
+            tree=commit.tree, versions=commit.versions, objects=commit.objects, size=commit.bytes
+        )
+
+    def get(self, cid: bytes) -> bytes:
+        """See `StoreBlocks`."""
+        return self._new[cid] if cid in self._new else self._blocks.get(cid)
+
+    def get_many(self, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """See `StoreBlocks`."""
+        here = {cid: self._new[cid] for cid in wanted if cid in self._new}
+        rest = [cid for cid in wanted if cid not in here]
+        return {**self._blocks.get_many(rest), **here} if rest else here
+
+
+def _sizes(blocks: BlockSource, replaced: Sequence[bytes]) -> int:
     """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
     total = 0
     for batch in in_batches(replaced, ASKED):
@@ -101,7 +130,7 @@ def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
 # --- the pack -----------------------------------------------------------------------------------------------------
 
 
-def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, folded: Folded) -> None:
+def write_pack(blocks: StoreBlocks, pack: PackInProgress | Staged, snapshot: Snapshot, folded: Folded) -> None:
     """Write everything new, durably, in the order of an export: a later export reads the pack from front to back."""
     pack.add(folded.cid, folded.block)
     # A manifest that moves from one tree to the other is in the store already.
