@@ -245,9 +245,18 @@ WANTED: Final[dict[str, Callable[[], bool]]] = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: a test waits often, for a child, a session or a clock."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:  # of a run in several processes one takes a file as a whole, and one has the S3 service
         item.add_marker(pytest.mark.xdist_group("s3" if item.get_closest_marker("s3") is not None else str(item.path)))
+    # What takes long begins first: else the run waits for it at its end, while all other processes have nothing to do.
+    early = {item.path for item in items if item.get_closest_marker("early") is not None}
+    items.sort(key=lambda item: (item.get_closest_marker("s3") is None, item.path not in early))
     missing = {name for name, is_there in WANTED.items() if not is_there()}
     out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:

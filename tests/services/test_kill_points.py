@@ -29,6 +29,8 @@ import mstbucket
 from mstbucket.errors import Conflict, MstBucketError, OutcomeUnknown
 from mstbucket.services.collection import roots
 
+pytestmark = pytest.mark.early
+
 HANG_SECONDS: Final = 300.0
 EVERY: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_EVERY", "1"))  # of the points is tried, in the slow test
 STOPPED_SECONDS: Final = 0.3  # for which others work beside one that is stopped; then it goes on, ended or not

@@ -34,6 +34,8 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.pg.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.early
+
 ROUNDS: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_ROUNDS", "20"))
 SEED: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_SEED", "8"))
 OPEN_SECONDS: Final = 20.0  # [PG-22]
