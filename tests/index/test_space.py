@@ -18,6 +18,12 @@ OBJECTS = 2 * DEAD_MIN
 DEADLINE = 60.0  # on a hang: other sessions' dead rows are counted within seconds
 
 
+@pytest.fixture
+def database_url(fresh_database_url: str) -> str:
+    """Here sizes and counts of dead rows are judged."""
+    return fresh_database_url
+
+
 def put(bucket: mstbucket.Bucket, n: int) -> None:
     bucket.put_objects([PutRequest(f"{key:05}", f"{key}, {n}".encode()) for key in range(OBJECTS)])
 

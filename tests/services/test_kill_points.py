@@ -24,6 +24,8 @@ from worlds import HANG_SECONDS, End, Field, World, begin, judge, wait
 from mstbucket.errors import Conflict, MstBucketError
 from mstbucket.services.collection import roots
 
+pytestmark = pytest.mark.early
+
 EVERY: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_EVERY", "1"))  # of the points is tried, in the slow test
 STOPPED_SECONDS: Final = 0.3  # for which others work beside one that is stopped; then it goes on, ended or not
 #: Deeds that are tried by default, and how far into them.

@@ -35,6 +35,8 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.pg.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.early
+
 POSTMASTERS: Final = int(os.environ.get("MSTBUCKET_TEST_POSTMASTER_KILLS", "100"))
 ROUNDS: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_ROUNDS", "20"))
 SEED: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_SEED", "8"))

@@ -142,7 +142,7 @@ def object_headers(call: Call, info: ObjectInfo) -> Headers:
 
 
 def checksum_headers(info: ObjectInfo | PutResult) -> Headers:
-    """The checksums that are kept of an object, and what they are of."""
+    """The checksums that are kept of an object, and their type."""
     kind = checksum_type_of(info.checksums)
     if kind is None:
         return []
