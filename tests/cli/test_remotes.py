@@ -58,7 +58,7 @@ def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror
     cli("mb", f"mst://other.{name}")  # a bucket of one's own that is called so, beside another that is not the same
     cli("mb", "mst://other")
     fetched = {record["bucket"]: record["fetched_from"] for record in cli("ls", "--json").records}
-    assert {key: value for key, value in fetched.items() if value} == {f"{bucket}.{name}": name}  # [CLI-185]
+    assert {key: value for key, value in fetched.items() if value} == {f"{bucket}.{name}": name}  # [CLI-252]
     assert [line[20:] for line in cli("ls").lines if "fetched" in line] == [f"{bucket}.{name}  (fetched from {name})"]
     cli("rb", f"mst://other.{name}")
     cli("rb", "mst://other")
