@@ -264,6 +264,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:  # of a run in several processes one takes a file as a whole, and one has the S3 service
         item.add_marker(pytest.mark.xdist_group("s3" if item.get_closest_marker("s3") is not None else str(item.path)))
