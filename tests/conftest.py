@@ -264,10 +264,28 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of a run in several processes one takes a file as a whole, and one has the S3 service.
+
+    xdist's own groups do not: xdist 3.8 writes them where pytest 9.2 no longer looks.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneProcessAFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            name = nodeid.partition("::")[0]
+            return "s3" if _has_tests_of_s3(config.rootpath / name) else name
+
+    return OneProcessAFile(config, log)
+
+
+@cache
+def _has_tests_of_s3(path: Path) -> bool:
+    return "mark.s3" in path.read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:  # of a run in several processes one takes a file as a whole, and one has the S3 service
-        item.add_marker(pytest.mark.xdist_group("s3" if item.get_closest_marker("s3") is not None else str(item.path)))
     # What takes long begins first: else the run waits for it at its end, while all other processes have nothing to do.
     early = {item.path for item in items if item.get_closest_marker("early") is not None}
     items.sort(key=lambda item: (item.get_closest_marker("s3") is None, item.path not in early))
