@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.keys import split_version_key
 from mstbucket.index.rows import MANIFEST_COLUMNS
-from mstbucket.index.staging import PAST, copy_objects, copy_rows, copy_versions, object_row, place_objects, version_row
+from mstbucket.index.staging import PAST, copy_objects, copy_rows, copy_versions, object_row, version_row
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row, own_table
 
@@ -74,11 +74,6 @@ class Place(NamedTuple):
     manifest: bytes
 
 
-def begin(connection: Connection) -> None:
-    """Make the table of this transaction that takes the versions."""
-    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
-
-
 def copy_current(connection: Connection, source: int, number: int, commit: bytes) -> bool:
     """Take all rows of the source, if the commit is its newest and nothing was written since; whether that is so.
 
@@ -132,12 +127,6 @@ def add_rows(connection: Connection, number: int, places: Sequence[tuple[Place, 
         copy_objects(connection, "objects", objects)
     if versions:
         copy_versions(connection, PAST, versions)
-
-
-def finish(connection: Connection, number: int) -> None:
-    """Give the versions to the bucket, and place the objects above them."""
-    connection.execute(f"INSERT INTO versions SELECT * FROM {PAST}")
-    place_objects(connection, number)
 
 
 class _Count:

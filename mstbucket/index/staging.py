@@ -119,15 +119,20 @@ def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repe
 
 def add_versions(connection: Connection, bucket: int, rows: Iterable[bytes]) -> None:
     """Take the rows of noncurrent versions and markers, and place the objects above them. Call `add_objects` before."""
-    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
+    make_past(connection)
     copy_versions(connection, PAST, rows)
     connection.execute(_REPEAT_VERSIONS, {"bucket": bucket})
+    give_past(connection, bucket)
+
+
+def make_past(connection: Connection) -> None:
+    """Make the table of this transaction that takes the versions."""
+    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
+
+
+def give_past(connection: Connection, bucket: int) -> None:
+    """Give the versions to the bucket, and place the objects above those of their keys."""
     connection.execute(f"INSERT INTO versions SELECT * FROM {PAST}")
-    place_objects(connection, bucket)
-
-
-def place_objects(connection: Connection, bucket: int) -> None:
-    """Place the objects of a bucket above the versions that the table `past` has of their keys."""
     connection.execute(_PLACE_OBJECTS, {"bucket": bucket})
 
 

@@ -21,7 +21,7 @@ from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import BucketAlreadyExists
-from mstbucket.index import buckets, forking
+from mstbucket.index import buckets, forking, staging
 from mstbucket.index import commits as rows
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
@@ -80,10 +80,10 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
 
 def fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
     """Take the rows of the commit: all of the source's, where they are those of the commit, else by the trees."""
-    forking.begin(connection)
+    staging.make_past(connection)
     if not forking.copy_current(connection, lease.commit.bucket, number, lease.commit.cid):
         _fill_by_trees(context, connection, lease, number)
-    forking.finish(connection, number)
+    staging.give_past(connection, number)
 
 
 def _fill_by_trees(context: Context, connection: Connection, lease: Lease, number: int) -> None:
