@@ -70,5 +70,25 @@ class MemoryBlocks:
         return iter(self.blocks)
 
 
+class BlocksOver:
+    """Some blocks in memory, over a source that has the others and is asked for those alone."""
+
+    __slots__ = ("_blocks", "_source")
+
+    def __init__(self, blocks: Mapping[CID, bytes], source: BlockSource) -> None:
+        self._blocks = blocks
+        self._source = source
+
+    def get(self, cid: CID) -> bytes:
+        """See `BlockSource`."""
+        return self._blocks[cid] if cid in self._blocks else self._source.get(cid)
+
+    def get_many(self, cids: Collection[CID]) -> Mapping[CID, bytes]:
+        """See `BlockSource`."""
+        here = {cid: self._blocks[cid] for cid in cids if cid in self._blocks}
+        rest = [cid for cid in cids if cid not in here]
+        return {**self._source.get_many(rest), **here} if rest else here
+
+
 def _missing(cid: CID) -> MissingBlock:
     return MissingBlock(f"block {to_text(cid)} is not here: fetch it from a complete copy").about(cid=cid)

@@ -25,7 +25,7 @@ from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import InvalidInput, Untrue
 from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, SEQ_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.tree.fold import WithEmptyTree
+from mstbucket.services.tree.fold import with_empty_tree
 from mstbucket.spill.seen import SeenNumbers
 from mstbucket.verify.history import last_sequence
 from mstbucket.verify.manifest import Content
@@ -169,6 +169,6 @@ def _check(check: Callable[[bytes], object], change: Change) -> None:
 
 def _compare(own: StoreBlocks, base: CID, changes: list[Change], root: CID) -> None:
     """[RMT-5] The base with these changes is the later tree, so that is what its keys and values demand."""
-    made = apply(WithEmptyTree(own), base, [(key, new) for key, _, new in changes]).root
+    made = apply(with_empty_tree(own), base, [(key, new) for key, _, new in changes]).root
     if made != root:
         raise Untrue(f"tree {to_text(root)} is not the one of its keys and values, which is {to_text(made)}").about(cid=root)

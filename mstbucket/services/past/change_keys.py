@@ -30,7 +30,7 @@ from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.past.ahead import Ahead, new_version
 from mstbucket.services.past.wanted import Wanted, due
 from mstbucket.services.tree.flush import check_number, clear_dirty, keep_bodies, raise_if_moved, record_fold
-from mstbucket.services.tree.fold import Folded, FoldedOver, fold, write_pack
+from mstbucket.services.tree.fold import Folded, fold, go_on, write_pack
 from mstbucket.services.tree.leases import Lease
 from mstbucket.services.tree.snapshot import FLUSH_KEYS, FLUSH_MANIFESTS, Snapshot, read_changes
 from mstbucket.services.tree.staged_blocks import Staged
@@ -159,8 +159,8 @@ def _fold_late(
     merged: Kept | None,
 ) -> tuple[Snapshot, Folded]:  # fmt: skip
     """Fold what is dirty now over the first fold, as one commit with it."""
-    over = FoldedOver(context.blocks, snapshot, first)
-    rest = read_changes(tx.connection, over.head, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
+    head, over = go_on(context.blocks, snapshot, first)
+    rest = read_changes(tx.connection, head, 2 * RESTORE_KEYS + FLUSH_KEYS, 4 * FLUSH_MANIFESTS)
     if rest.more:
         raise _too_much(snapshot.head)
     folded = fold(over, rest, context.signer, message, merged)

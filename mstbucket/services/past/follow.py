@@ -34,7 +34,7 @@ from mstbucket.index.tx import enter_alone
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past.bring import bring, check_length
-from mstbucket.services.tree.fold import ASKED, WithEmptyTree
+from mstbucket.services.tree.fold import ASKED, with_empty_tree
 from mstbucket.services.tree.import_rows import Spool
 from mstbucket.services.tree.leases import Lease, hold_newest
 from mstbucket.services.tree.publish import publish_made
@@ -228,7 +228,7 @@ class _Stored:
     """A `Source` once all of a delta has come: the own store."""
 
     def __init__(self, context: Context, staged: Staged, lease: Lease) -> None:
-        self._blocks = WithEmptyTree(context.blocks)
+        self._blocks = with_empty_tree(context.blocks)
         self._staged = staged
         self._lease = lease
 
@@ -328,7 +328,7 @@ def _fill_versions(
 
 def _changed(context: Context, lease: Lease, old: CID, new: CID) -> Iterator[tuple[bytes, CID | None, bytes]]:
     """The keys whose values differ, each with its new value and that block; None and no bytes where the key has gone."""
-    source = WithEmptyTree(context.blocks)
+    source = with_empty_tree(context.blocks)
     found: Iterator[Change] = changes(Tree(source, old), Tree(source, new))
     for batch in in_batches(found, _MANIFESTS):
         lease.renew()

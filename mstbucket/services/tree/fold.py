@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mstbucket.core import commit as commits
 from mstbucket.core.batches import in_batches
-from mstbucket.core.blocks import BlockSource
+from mstbucket.core.blocks import BlockSource, BlocksOver
 from mstbucket.core.closure import links_of
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
+from mstbucket.index.commits import Head
 from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
@@ -48,7 +49,7 @@ def fold(
     With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
     new commit is a later one than that, too ([RMT-8]).
     """
-    source = WithEmptyTree(blocks)
+    source = with_empty_tree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
     keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
@@ -76,46 +77,22 @@ def fold(
     return Folded(commit, cid, block, objects, versions)
 
 
-class WithEmptyTree:
-    """The store's blocks, and the node of the empty tree. A bucket's first flush starts from that."""
-
-    def __init__(self, blocks: BlockSource) -> None:
-        self._blocks = blocks
-
-    def get(self, cid: bytes) -> bytes:
-        return EMPTY_BLOCK if cid == EMPTY_ROOT else self._blocks.get(cid)
-
-    def get_many(self, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
-        if EMPTY_ROOT in wanted:
-            return {**self._blocks.get_many([cid for cid in wanted if cid != EMPTY_ROOT]), EMPTY_ROOT: EMPTY_BLOCK}
-        return self._blocks.get_many(wanted)
+def with_empty_tree(blocks: BlockSource) -> BlocksOver:
+    """The blocks, and the node of the empty tree. A bucket's first flush starts from that."""
+    return BlocksOver({EMPTY_ROOT: EMPTY_BLOCK}, blocks)
 
 
-class FoldedOver:
-    """The store's blocks, and those of a fold whose commit was never made: where a second fold goes on from it.
+def go_on(blocks: StoreBlocks, snapshot: Snapshot, folded: Folded) -> tuple[Head, BlocksOver]:
+    """Where a second fold goes on from one whose commit was never made.
 
-    Attributes:
-        head: the bucket as it was, with the trees of the first fold.
+    Returns:
+        The bucket as it was, with the trees of the first fold; and the blocks of the store and of that fold.
     """
-
-    def __init__(self, blocks: StoreBlocks, snapshot: Snapshot, folded: Folded) -> None:
-        self._blocks = blocks
-        self._new = {**folded.objects.created, **folded.versions.created}
-        self._new.update((cid, one.block) for cid, one in snapshot.blocks.items())
-        commit = folded.commit
-        self.head = snapshot.head._replace(
-            tree=commit.tree, versions=commit.versions, objects=commit.objects, size=commit.bytes
-        )
-
-    def get(self, cid: bytes) -> bytes:
-        """See `StoreBlocks`."""
-        return self._new[cid] if cid in self._new else self._blocks.get(cid)
-
-    def get_many(self, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
-        """See `StoreBlocks`."""
-        here = {cid: self._new[cid] for cid in wanted if cid in self._new}
-        rest = [cid for cid in wanted if cid not in here]
-        return {**self._blocks.get_many(rest), **here} if rest else here
+    new = {**folded.objects.created, **folded.versions.created}
+    new.update((cid, one.block) for cid, one in snapshot.blocks.items())
+    commit = folded.commit
+    head = snapshot.head._replace(tree=commit.tree, versions=commit.versions, objects=commit.objects, size=commit.bytes)
+    return head, BlocksOver(new, blocks)
 
 
 def _sizes(blocks: BlockSource, replaced: Sequence[bytes]) -> int:
