@@ -13,8 +13,8 @@ Step = Callable[[random.Random], object]
 
 
 @contextmanager
-def repeating(*steps: Step) -> Iterator[None]:
-    """Repeat each step on its own thread until the block ends. A lost race is tried again; other errors fail the test."""
+def repeating(*steps: Step, lost: tuple[type[Exception], ...] = (Conflict, NotFound)) -> Iterator[None]:
+    """Repeat each step on its own thread until the block ends. A *lost* race is tried again; other errors fail the test."""
     stop = threading.Event()
     failed: list[BaseException] = []
 
@@ -24,7 +24,7 @@ def repeating(*steps: Step) -> Iterator[None]:
             while not stop.is_set():
                 try:
                     step(numbers)
-                except (Conflict, NotFound):
+                except lost:
                     continue
         except BaseException as error:
             failed.append(error)

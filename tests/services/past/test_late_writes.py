@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from racing import repeating
 
 import mstbucket
 from mstbucket import PutRequest
@@ -185,38 +186,23 @@ def test_restores_beside_writers_flushes_and_collections(store: mstbucket.Store,
     bucket.put_objects([PutRequest(key, b"old" + key.encode() + large) for key in keys])
     seq = bucket.flush().seq
     bucket.create_snapshot("old")
-    stop, wrong, acknowledged = threading.Event(), [], {}
+    numbers, acknowledged = itertools.count(1), {}
 
-    def loop(work: Callable[[int], object]) -> None:
-        n = 0
-        while not stop.is_set():
-            n += 1
-            try:
-                work(n)
-            except Exception as error:
-                wrong.append(error)
-                return
-
-    def write(n: int) -> None:
+    def write(_: object) -> None:
+        n = next(numbers)
         bucket.put_object(keys[n % len(keys)], b"%d" % n + large)
 
-    def write_elsewhere(n: int) -> None:
+    def write_elsewhere(_: object) -> None:
+        n = next(numbers)
         bucket.put_object(f"other{n % 7}", b"%d" % n)
         acknowledged[f"other{n % 7}"] = b"%d" % n
 
-    works = (write, write_elsewhere, lambda _: bucket.flush(), lambda _: store.collect(grace=0))
-    threads = [threading.Thread(target=loop, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for _ in range(3):
-        report = bucket.restore(seq, prefix="k")
-        if report.commit is not None:
-            with bucket.at(report.commit) as view:
-                assert all(view.get_object(key).read() == b"old" + key.encode() + large for key in keys)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with repeating(write, write_elsewhere, lambda _: bucket.flush(), lambda _: store.collect(grace=0), lost=()):
+        for _ in range(3):
+            report = bucket.restore(seq, prefix="k")
+            if report.commit is not None:
+                with bucket.at(report.commit) as view:
+                    assert all(view.get_object(key).read() == b"old" + key.encode() + large for key in keys)
     assert {key: bucket.get_object(key).read() for key in acknowledged} == acknowledged
     bucket.restore("old", prefix="k")
     store.collect(grace=0)

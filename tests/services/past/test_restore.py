@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from racing import repeating
 
 import mstbucket
 from mstbucket import PutRequest
@@ -228,47 +229,26 @@ def test_readers_and_writers_beside_restores_see_one_state_or_another(store: mst
     keys = [f"k{n:02}" for n in range(30)]
     bucket.put_objects([PutRequest(key, b"old") for key in keys])
     seq = bucket.flush().seq
-    stop = threading.Event()
-    wrong: list[object] = []
+    numbers = itertools.count(1)
 
-    def run(work: Callable[[int], None]) -> threading.Thread:
-        def loop() -> None:
-            n = 0
-            while not stop.is_set():
-                n += 1
-                try:
-                    work(n)
-                except Exception as error:
-                    wrong.append(error)
-                    return
-
-        thread = threading.Thread(target=loop)
-        thread.start()
-        return thread
-
-    def write(n: int) -> None:
+    def write(_: object) -> None:
+        n = next(numbers)
         bucket.put_objects([PutRequest(key, b"%d" % n) for key in keys])
 
-    def write_elsewhere(n: int) -> None:
+    def write_elsewhere(_: object) -> None:
+        n = next(numbers)
         bucket.put_object("other", b"%d" % n)
         with bucket.get_object("other") as reader:
-            if reader.read() != b"%d" % n:
-                wrong.append(n)
+            assert reader.read() == b"%d" % n
 
-    def look(_: int) -> None:
+    def look(_: object) -> None:
         with bucket.at(bucket.flush().seq) as view:
-            bodies = {view.get_object(key).read() for key in keys}
-        if len(bodies) != 1:
-            wrong.append(bodies)
+            assert len({view.get_object(key).read() for key in keys}) == 1
 
-    threads = [run(work) for work in (write, write_elsewhere, look, look)]
-    for _ in range(12):
-        report = bucket.restore(seq, prefix="k")
-        with bucket.at(report.commit) as view:
-            assert {view.get_object(key).read() for key in keys} == {b"old"}
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with repeating(write, write_elsewhere, look, look, lost=()):
+        for _ in range(12):
+            report = bucket.restore(seq, prefix="k")
+            with bucket.at(report.commit) as view:
+                assert {view.get_object(key).read() for key in keys} == {b"old"}
     bucket.flush()
     assert bucket.verify().dirty == 0
