@@ -43,6 +43,9 @@ settings.register_profile(
 )
 settings.load_profile("mstbucket")
 
+# Children run as a user's do. With it, what stderr does not take is gone at once; without, it fails again at the end.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 STOP_SECONDS: Final = 60.0
 MEMORY_MIN: Final = 4 << 30  # bytes free in /dev/shm: WAL, and the databases of one test at a time, 8 MB each
 

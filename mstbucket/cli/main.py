@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from mstbucket.cli.exits import OK, SIGNAL, USAGE, Interrupted, code_for, describe, interrupted
 from mstbucket.cli.hiding import hide
@@ -36,6 +36,10 @@ def entry() -> NoReturn:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     code = main()
+    try:
+        sys.stderr.flush()
+    except OSError:  # [CLI-41] what was to be told there is lost, and the exit code stays
+        _discard(sys.stderr)
     gc.freeze()  # at its end the interpreter would search everything for garbage three times: 40 ms of a short command
     sys.exit(code)
 
@@ -91,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             sys.stdout.flush()
         except OSError:  # told already, or less important than what was
-            _discard_stdout()
+            _discard(sys.stdout)
         return code_for(error)
 
 
@@ -130,20 +134,20 @@ def _unwritten(error: OSError, code: int) -> int:
     if isinstance(error, BrokenPipeError):
         return _closed_pipe()
     complain(f"standard output cannot be written: {error.strerror}")
-    _discard_stdout()
+    _discard(sys.stdout)
     return code or code_for(error)
 
 
 def _closed_pipe() -> int:
     """[CLI-4] whoever read the output has had enough: end quietly, as a process that SIGPIPE ended."""
-    _discard_stdout()
+    _discard(sys.stdout)
     return SIGNAL + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
 
 
-def _discard_stdout() -> None:
-    # What is still buffered would raise again when the interpreter ends.
+def _discard(stream: TextIO) -> None:
+    # What is still buffered would raise again when the interpreter ends, and make the exit code 120.
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
