@@ -104,7 +104,7 @@ def import_next(
     with ExitStack() as stack:
         head, lease = hold_newest(context, name)
         stack.enter_context(lease)
-        replay = stack.enter_context(Replay(stream, expected))
+        replay = stack.enter_context(Replay(CarReader(stream), expected))
         to = To(replay.root, replay.commit)
         accept(*to)
         if (head.identity, head.commit) != (to.commit.bucket, to.commit.prev):

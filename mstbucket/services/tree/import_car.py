@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
+from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
@@ -46,7 +47,7 @@ def import_car(
     if name is not None:
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
-        replay = stack.enter_context(Replay(stream, expected))
+        replay = stack.enter_context(Replay(CarReader(stream), expected))
         accept(replay.root, replay.commit)
         name = replay.commit.name if name is None else name
         _check_name(context, name)
