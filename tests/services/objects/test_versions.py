@@ -25,7 +25,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.build import build
 from mstbucket.limits import CHUNK_SIZE, SEQ_MAX
-from mstbucket.model.objects import ObjectVersion, VersionsPage
+from mstbucket.model.listings import ObjectVersion, VersionsPage
 from mstbucket.services.tree import snapshot
 
 OBJECT, MARKER = False, True
