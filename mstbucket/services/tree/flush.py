@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from mstbucket.core.batches import in_batches
-from mstbucket.core.commit import check_message
+from mstbucket.core.commit_fields import check_message
 from mstbucket.errors import CommitMoved, MissingBlock, NothingToCommit, Unsupported
 from mstbucket.index import commits, dirty, space
 from mstbucket.index.commits import CommitRow, read_head
