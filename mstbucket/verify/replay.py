@@ -14,7 +14,8 @@ from typing import Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core import statement as statements
-from mstbucket.core.car import CarReader, Section
+from mstbucket.core.car import Section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.statement import PartQuestion, Statement

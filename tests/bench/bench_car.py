@@ -17,7 +17,8 @@ from rows import Row, cpu_seconds
 from mstbucket.core import commit as commits
 from mstbucket.core import commit_fields, manifest
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import Link, decode

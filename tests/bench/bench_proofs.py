@@ -14,7 +14,7 @@ from rows import Row, cpu_seconds
 from mstbucket.core import commit as commits
 from mstbucket.core import commit_fields
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.commit import Commit
 from mstbucket.core.mst.apply import apply

@@ -18,7 +18,7 @@ from mstbucket.core import car, commit_fields
 from mstbucket.core import commit as commits
 from mstbucket.core import statement as statements
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.change_statement import Change, ChangesQuestion
 from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import Commit

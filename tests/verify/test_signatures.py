@@ -19,7 +19,8 @@ import mstbucket
 from mstbucket import Trust
 from mstbucket.core import commit as commits
 from mstbucket.core import commit_fields, dagcbor, endorsements
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, from_text
 from mstbucket.core.did import key_text, parse_key
 from mstbucket.errors import (

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
 from mstbucket.core.batches import in_batches
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
 from mstbucket.core.commit import EMPTY_TREE, Commit
 from mstbucket.core.delta import DeltaStatement

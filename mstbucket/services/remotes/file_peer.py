@@ -15,7 +15,8 @@ from typing import BinaryIO, Final, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core import commit_fields, file_head, varint
-from mstbucket.core.car import CarReader, section_head
+from mstbucket.core.car import section_head
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.file_head import ChainFile, FileHead
 from mstbucket.errors import (
