@@ -2,7 +2,8 @@
 
 `spec/format/07-car.md` is normative. Everything here works on bytes; `car_reader` reads a stream. What the blocks mean is
 not known here. Nor is it known which blocks a complete file holds, and in which order: `verify.replay` checks that. Offsets
-count from the first byte of the file. An index stores the offset of a section's block. The next one starts at the block's end.
+count from the first byte of the file. An index stores the offset of a section's block. The next section starts
+at the block's end.
 """
 
 from __future__ import annotations
