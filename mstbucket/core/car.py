@@ -67,8 +67,6 @@ def section(cid: CID, block: bytes) -> bytes:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-
-
 def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
     """Return (CID, offset, length) of every block that lies wholly in *window*, which starts with a section.
 

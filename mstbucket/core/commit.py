@@ -176,10 +176,6 @@ def check_later(base: Commit, commit: Commit) -> None:
         raise Untrue(f"the earlier commit has number {base.seq}, and the later one {commit.seq}, which is no later one")
 
 
-
-
-
-
 def signing_bytes(commit: Commit) -> bytes:
     """Return the bytes an ed25519 signature of *commit* is over: its block without `sig` [COM-10].
 
@@ -192,10 +188,6 @@ def signing_bytes(commit: Commit) -> bytes:
     value = _checked(replace(commit, sig=bytes(64)))
     del value["sig"]
     return dagcbor.encode(value)
-
-
-
-
 
 
 # --- fields ----------------------------------------------------------------------------------------------------------
@@ -276,17 +268,5 @@ def _from_value(value: dict[str, Any]) -> Commit:
             refuse(name, read[name], "the text of a CID")
         read[name] = from_text(read[name])
     return Commit(**read)
-
-
-
-
-
-
-
-
-
-
-
-
 
 

@@ -31,10 +31,6 @@ ChecksumType = Literal["FULL_OBJECT", "COMPOSITE"]
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
-
-
-
-
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """Everything about one object but its bytes, as `head_object` gives it.
@@ -139,12 +135,6 @@ class ObjectAttributes:
         return checksum_type_of(self.checksums)
 
 
-
-
-
-
-
-
 @dataclass(frozen=True, slots=True)
 class PutRequest:
     """One object to put, for `Bucket.put` and `put_objects`. The fields are the arguments of `Bucket.put_object`."""
@@ -214,9 +204,5 @@ class DeleteReport:
 
     deleted: tuple[DeleteResult, ...]
     errors: tuple[DeleteFailure, ...]
-
-
-
-
 
 

@@ -47,14 +47,6 @@ _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
 _SIZES: Final = OBJECT_SIZE_MAX + 1  # a body block's number is its height times this, plus its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
-
-
-
-
-
-
-
-
 _NODE: Final = Kind.NODE  # a member is found faster here than in its class
 _BODY: Final = Kind.BODY
 _VERSION: Final = Kind.VERSION
