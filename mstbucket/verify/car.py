@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.model.streams import Readable

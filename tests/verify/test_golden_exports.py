@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.core.mst.node import key_height
 from mstbucket.verify.car import verify_car

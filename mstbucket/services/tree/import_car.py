@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
