@@ -99,7 +99,7 @@ def files_of(root: Path) -> dict[str, bytes]:
 def test_it_reaches_every_block_of_a_bucket_from_its_commit_and_writes_out_bodies(
     bucket: mstbucket.Bucket, kubo: Kubo, tmp_path: Path
 ) -> None:
-    """[CAR-11] It follows every link of the commit's trees, manifests and bodies: to all blocks of the file, and no other."""
+    """[CAR-11] It follows each link of the commit's trees, manifests and bodies: to all blocks of the file, and no other."""
     bucket.put_bucket_versioning("Enabled")
     large = {"large": bytes(range(256)) * 4096 * 3 + b"end", "three": bytes(3 * MIB), "one": bytes(MIB)}
     bodies = {f"n/{n:03}": b"%d" % n for n in range(400)} | {"empty": b"", "..": b"dots", "a\nb": b"line"} | large
