@@ -74,8 +74,8 @@ class BucketPast:
         """List the commits that are newer than the last one in the bucket's log; return the head of the log.
 
         The head, `SIZE:HASH`, is what readers remember. Publish it, and keep the file: commits may be given up and
-        collected, the log needs their CIDs alone. One that is given up before it is listed is left out. The file is made if it is
-        not there, and changes whole and durably or not at all. Doing it again changes nothing.
+        collected, the log needs their CIDs alone. One that is given up before it is listed is left out. The file is made
+        if it is not there, and changes whole and durably or not at all. Doing it again changes nothing.
 
         Raises:
             NoSuchBucket: the bucket has gone.
