@@ -63,8 +63,8 @@ def check_log_proof(source: str | os.PathLike[str] | Readable, commit: str, know
     Args:
         source: path of the proof, or an open binary file that is read once from where it stands.
         commit: CID of the commit, as text: of one that was found good.
-        known: the head that the reader remembers, as `Bucket.append_log` or this function returned it. Without it, the commit
-            is in some log: the head is taken as it comes.
+        known: the head that the reader remembers, as `Bucket.append_log` or this function returned it. Without it, the
+            commit is in some log: the head is taken as it comes.
 
     Returns:
         The log's head now. Remember it instead, when all else about the commit has been found true.
