@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mstbucket.core import dagcbor
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, from_text, to_text
-from mstbucket.core.commit import check_bucket_id
+from mstbucket.core.commit_fields import check_bucket_id
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.merkle_log import (
     HASH_SIZE,

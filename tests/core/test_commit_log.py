@@ -13,7 +13,7 @@ import pytest
 
 from mstbucket.core import dagcbor
 from mstbucket.core.cid import dag_cbor_cid, dag_pb_cid, from_text, raw_cid, to_text
-from mstbucket.core.commit import bucket_id
+from mstbucket.core.commit_fields import bucket_id
 from mstbucket.core.commit_log import (
     Listed,
     Log,

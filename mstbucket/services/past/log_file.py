@@ -14,7 +14,7 @@ from mstbucket.errors import NoSuchCommit, Untrue
 from mstbucket.files.whole import locked_directory, reading, replacing
 from mstbucket.index import commits
 from mstbucket.limits import LOG_FILE_MAX
-from mstbucket.model.objects import CommitInfo
+from mstbucket.model.buckets import CommitInfo
 from mstbucket.pg.database import Database
 
 _HAZARD: Final = "two programs at once could each lose what the other wrote"

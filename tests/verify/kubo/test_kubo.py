@@ -22,7 +22,7 @@ import pytest
 
 import mstbucket
 from mstbucket.core.body_builder import BodyBuilder
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_pb_cid, from_text, raw_cid, to_text
 from mstbucket.files.tree import Tree
 
@@ -84,7 +84,7 @@ def library() -> str:
 def kubo(tmp_path: Path, start_child: Callable[..., subprocess.Popen[str]]) -> Iterator[Kubo]:
     place = tmp_path / "repository"
     command = [sys.executable, str(Path(__file__).with_name("node.py")), library(), str(place)]
-    process = start_child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = start_child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)  # it logs there
     try:
         yield Kubo(process, place)
     finally:
