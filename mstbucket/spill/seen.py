@@ -99,7 +99,8 @@ class SeenNumbers(_Tokens[dict[CID, int]]):
     """A map of CIDs to numbers of 48 bits, exact but for chance, in the same 16 bytes a block as `Seen`.
 
     Tokens have 80 bits. With 2**30 CIDs in the map, another CID is found by mistake with a probability of 2**-50. Any two
-    of them share a token with a probability of 2**-21 (2**-41 for a million): then the second is refused as a repetition. Time, files and errors are as with `Seen`.
+    of them share a token with a probability of 2**-21 (2**-41 for a million): then the second is refused as a repetition.
+    Time, files and errors are as with `Seen`.
     """
 
     __slots__ = ()
