@@ -184,8 +184,8 @@ def run(gateway: Any) -> Callable[..., Any]:
 
 def test_the_command_line_sees_it(sky: mstbucket.Bucket, run: Callable[..., Any]) -> None:
     assert b"48.8 TiB" in run("status", "--usage")
-    line = json.loads(run("--json", "ls", "mst://sky"))
-    assert line["size"] == SIZE
+    listed = json.loads(run("--json", "ls", "mst://sky").splitlines()[0])
+    assert listed["size"] == SIZE
     assert KEY.encode() in run("ls", "mst://sky")
 
 
