@@ -64,8 +64,8 @@ def fold(
     size = (head.size or 0) - _sizes(blocks, objects.replaced) + sum(new)
     if size > BUCKET_BYTES_MAX:  # [COM-25]
         raise Unsupported(
-            f"the objects of bucket {head.name!r} have {size} bytes, and a commit can state {BUCKET_BYTES_MAX}; what "
-            "was written since the last commit is durable, and in no commit: delete objects, or copy some to another bucket and "
+            f"the objects of bucket {head.name!r} have {size} bytes, and a commit can state {BUCKET_BYTES_MAX}; "
+            "what was written since is durable, and in no commit: delete objects, or copy some to another bucket and "
             "delete them here, then flush again"
         )
     commit = commits.Commit(
