@@ -102,8 +102,9 @@ def has_ended(error: psycopg.Error) -> bool:
     By 08P01 a pooler tells that it gives up a session, and the server that a message within a COPY was none. The server's is
     an ERROR that names its place in the source, and the session goes on; a pooler knows no such place.
     """
-    goes_on = error.diag.severity_nonlocalized == "ERROR" and error.diag.source_file is not None
-    return error.sqlstate in ENDED and not goes_on
+    if error.sqlstate == "08P01" and error.diag.severity_nonlocalized == "ERROR":
+        return error.diag.source_file is None
+    return error.sqlstate in ENDED
 
 
 def worth_repeating(error: MstBucketError) -> bool:
