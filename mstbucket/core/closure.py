@@ -80,6 +80,7 @@ def go_on(
         link = stack.pop()
         cid = link[0]
         held = ahead.pop(cid, None)
+        links: tuple[Link, ...] | None
         if held is not None:
             block, links = held
             size -= len(block)
@@ -90,9 +91,11 @@ def go_on(
                     stack.append(link)  # the look-ahead begins there
                     size += _look_ahead(blocks, stack, seen, ahead, size, width)
                 continue
-            block, links = found, links_of(cid, found)
+            block, links = found, None
         if not seen.add(cid):
             continue
+        if links is None:  # not before: a body of equal chunks leads to one node a thousand times
+            links = links_of(cid, block)
         yield cid, block
         stack += links[::-1]
 
