@@ -20,6 +20,9 @@ SEQ_MAX: Final = 2**63 - 1  # sequences are signed 64-bit, as Postgres and DAG-C
 BUCKET_NAME_MIN: Final = 3  # characters; S3's rule
 BUCKET_NAME_MAX: Final = 63  # characters; S3's rule, the length of one DNS label
 
+BUCKET_BYTES_MAX: Final = 2**63 - 1  # of all current objects, as a commit states it; 171,798 of the largest are less
+COLLECTIONS_MAX: Final = 2**31 - 1  # of one store, counted in each row of a block; one a second takes 68 years
+
 # --- tree ---
 NODE_ENTRIES_MAX: Final = 8192  # Go peers stop there; an honest node above 256 has probability 3e-24 at 1e9 keys
 NODE_ENTRIES_WARN: Final = 256  # more than this in one node is worth a warning: keys mined for one height

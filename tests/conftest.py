@@ -152,12 +152,13 @@ def start_child() -> Callable[..., subprocess.Popen[Any]]:
 
 
 @pytest.fixture
-def open_store(database_url: str, tmp_path: Path) -> Iterator[Callable[[], mstbucket.Store]]:
-    """Opens the test's store, any number of times; what was opened is closed at the end."""
+def open_store(database_url: str, tmp_path: Path) -> Iterator[Callable[..., mstbucket.Store]]:
+    """Opens the test's store, any number of times, also with other settings; what was opened is closed at the end."""
     opened: list[mstbucket.Store] = []
 
-    def open_() -> mstbucket.Store:
-        opened.append(mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False))
+    def open_(**settings: Any) -> mstbucket.Store:
+        usual = {"database": database_url, "blobs": tmp_path / "blobs", "background": False}
+        opened.append(mstbucket.open(**{**usual, **settings}))
         return opened[-1]
 
     yield open_

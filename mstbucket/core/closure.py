@@ -81,21 +81,25 @@ def go_on(
         link = pop()
         cid = link[0]
         held = ahead.pop(cid, None) if ahead else None
-        if held is None:
-            block = near(cid)
-            if block is None:
+        links: tuple[Link, ...] | None
+        if held is not None:
+            block, links = held
+            size -= len(block)
+        else:
+            found = near(cid)
+            if found is None:
                 if cid not in seen:
                     stack.append(link)  # the look-ahead begins there
                     size += _look_ahead(blocks, stack, seen, ahead, size, width)
                 continue
-            links = links_of(cid, block) if cid[1] != RAW else ()
-        else:
-            block, links = held
-            size -= len(block)
-        if add(cid):
-            yield cid, block
-            if links:
-                stack += links[::-1]
+            block, links = found, None
+        if not add(cid):
+            continue
+        if links is None:  # not before: a body of equal chunks leads to one node a thousand times
+            links = () if cid[1] == RAW else links_of(cid, block)
+        yield cid, block
+        if links:
+            stack += links[::-1]
 
 
 def retrace(sections: Iterable[Section], commit: CID, stack: list[Link], seen: SeenSet) -> Iterator[Section]:

@@ -109,10 +109,10 @@ class S3Writer:
     """One object being written. Nothing of it is visible before `commit`. For one thread at a time.
 
     It ends with `commit`, `abort` or the first failure. As a context manager it aborts on leaving, unless committed.
-    It holds FIRST_PART bytes in memory, and what a later part is longer in a temporary file.
+    It holds FIRST_PART bytes in memory, and the rest of a longer part in a temporary file.
 
-    `in_parts` is asked once, when the first part is full: whether a multipart upload may follow. Where it may not, all
-    is held in a temporary file for one PUT at the end.
+    When the first part is full, `in_parts` is asked once whether a multipart upload may follow. If not, all is held in a
+    temporary file for one PUT at the end.
     """
 
     def __init__(self, target: S3Target, in_parts: Callable[[], bool] = lambda: True) -> None:
@@ -151,7 +151,7 @@ class S3Writer:
         """Make the object visible, durably.
 
         Raises:
-            PreconditionFailed: there is one, and the condition is that there be none. This one is gone.
+            PreconditionFailed: there is an object, and the condition is that there is none. What was written is gone.
             StorageError: the service failed; nothing is visible.
             OutcomeUnknown: it may be visible.
         """

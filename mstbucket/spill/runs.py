@@ -1,6 +1,6 @@
 """Sorted runs of 16-byte records in temporary files, merged as they grow: the part of a set that memory has no room for.
 
-Records are spread evenly over all byte strings (they start with a secret hash, see `verify.seen`). So a fixed number of
+Records are spread evenly over all byte strings (they start with a secret hash, see `spill.seen`). So a fixed number of
 leading bits names a bucket of some 64 records, and looking one up reads one KiB of each run. Runs stand on levels, each
 for eight times as many records as the one below; a record is written about five times per level. A billion records
 make four runs.

@@ -1,11 +1,11 @@
 """Which blocks were seen: a set of CIDs, and one that keeps a number for each, as large as the disk allows.
 
 Nothing else in a verifier or an exporter grows with the file. Up to `MEMORY_MAX` blocks are Python containers of CIDs;
-a full one is written out as a sorted run, 16 bytes a block, in temporary files (`verify.runs`).
+a full one is written out as a sorted run, 16 bytes a block, in temporary files (`spill.runs`).
 
 On disk a CID is represented by its *token*, a hash (BLAKE2b) under a secret drawn for each set. Nobody who writes a
-file knows the secret, so with no amount of work can anybody prepare two CIDs that share a token, or tokens that crowd
-one place of the index. The codec is part of the CID, so the same bytes as `raw` and as `dag-cbor` are two blocks. What
+file knows the secret. So nobody can prepare two CIDs that share a token, or tokens that crowd one place of the index,
+with any amount of work. The codec is part of the CID, so the same bytes as `raw` and as `dag-cbor` are two blocks. What
 chance leaves is stated at each class.
 """
 
@@ -98,9 +98,9 @@ class Seen(_Tokens[set[CID]]):
 class SeenNumbers(_Tokens[dict[CID, int]]):
     """A map of CIDs to numbers of 48 bits, exact but for chance, in the same 16 bytes a block as `Seen`.
 
-    Tokens have 80 bits. With 2**30 CIDs in the map, one that is not in it is found with a probability of 2**-50; that
-    any two of them share a token, and the second is refused as a repetition, has a probability of 2**-21 (2**-41 for a
-    million). Time, files and errors are as with `Seen`.
+    Tokens have 80 bits. With 2**30 CIDs in the map, another CID is found by mistake with a probability of 2**-50. Any two
+    of them share a token with a probability of 2**-21 (2**-41 for a million): then the second is refused as a repetition.
+    Time, files and errors are as with `Seen`.
     """
 
     __slots__ = ()
