@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -24,6 +26,7 @@ STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: 
 
 _BATCH: Final = 500  # blocks passed on at a time, since each of the calls below costs as much as a block
 _SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
+_LANES: Final = 2  # packs recorded at once, each on a connection of its own
 _SIZES: Final = struct.Struct("<QQQ")
 
 
@@ -83,20 +86,43 @@ class Staged:
         self._room -= len(self._batch)
         self._batch, self._held = {}, 0
 
-    def record(self) -> None:
-        """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows."""
+    def record(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows.
+
+        Two threads record packs, and this one does *meanwhile*: the server has more to do for a row than the caller.
+        """
         self._places.seek(0)
-        while self._sealed:
-            one = self._sealed[0]
-            sizes = _SIZES.unpack(self._places.read(_SIZES.size))
-            one.load_places(*(self._places.read(size) for size in sizes))
+        rest = iter(self._sealed)
+        taking = threading.Lock()  # over the order of packs, and of their places in the file
+        stop = threading.Event()
+
+        def lane() -> None:
             try:
-                one.commit(partial(self._context.db.run, partial(_record, one)))
+                while not stop.is_set():
+                    with taking:
+                        self._claim.say_alive()
+                        one = next(rest, None)
+                        if one is None:
+                            return
+                        sizes = _SIZES.unpack(self._places.read(_SIZES.size))
+                        one.load_places(*(self._places.read(size) for size in sizes))
+                    one.commit(partial(self._context.db.run, partial(_record, one)))
+                    one.__exit__(None, None, None)
+            except BaseException:
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(_LANES, "mstbucket-record") as lanes:
+            try:
+                running = [lanes.submit(lane) for _ in self._sealed[:_LANES]]
+                meanwhile()
+                for one in running:
+                    one.result()
             except OutcomeUnknown as error:  # of the recording alone: the bucket is not there, whatever came of it
                 raise StorageError(f"the import broke off, and no bucket was made; repeat the call: {error}") from error
-            del self._sealed[0]
-            one.__exit__(None, None, None)
-            self.say_alive()
+            finally:
+                stop.set()
+        self._sealed.clear()
         self._places.seek(0)
         self._places.truncate()  # more may be sealed, and recorded then
 
