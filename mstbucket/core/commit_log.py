@@ -236,7 +236,10 @@ def decode(data: bytes, where: str) -> Log:
         log = Log(bucket, entries)
         if encode(log) != data:
             raise InvalidInput("a line is not whole")
-    except (UnicodeDecodeError, InvalidInput, InvalidCid) as error:
+    except UnicodeDecodeError as error:
+        at = error.start
+        raise FormatError(f"{where} is no log of commits: byte {data[at]:#x} stands at offset {at}") from error
+    except (InvalidInput, InvalidCid) as error:
         raise FormatError(f"{where} is no log of commits: {error}") from error
     return log
 
@@ -252,5 +255,5 @@ def _entry(line: str) -> tuple[int, CID]:
 def _need(form: re.Pattern[str], line: str) -> re.Match[str]:
     found = form.fullmatch(line)
     if found is None:
-        raise InvalidInput(f"there is {line[:80]!r} where {form.pattern!r} has to be")
+        raise InvalidInput(f"it has {line[:80]!r} where a line of the form {form.pattern} has to be")
     return found
