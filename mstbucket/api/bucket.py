@@ -69,7 +69,7 @@ class Bucket(
 
         Raises:
             NothingToCommit: nothing changed that is not in a commit already, so the message was not recorded.
-            InvalidInput: the message is empty, too long, or no text.
+            InvalidInput: the message is empty or white space, too long, or no text.
             NoSuchBucket: the bucket has gone.
             CommitMoved: the bucket was deleted and made again all the time. Try again.
             StorageError: the disk or the database failed; nothing was lost. Flush again when it is repaired.
