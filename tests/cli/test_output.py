@@ -186,3 +186,15 @@ def test_the_line_makes_room_for_what_is_printed(monkeypatch: pytest.MonkeyPatch
             text += os.read(screen, 100_000).decode()
     os.close(screen)
     assert "\r\x1b[Ka result\r\n" in text
+
+
+def test_what_is_said_is_broken_at_spaces_and_a_result_without_a_cid_is_not() -> None:
+    """[CLI-158]"""
+    from mstbucket.cli.output import fold, wrap
+
+    said = "mstbucket: error: " + "a word " * 30 + "k" * 100
+    for columns in (80, 120):
+        lines = wrap(said, columns).split("\n")
+        assert max(map(len, lines[:-1])) <= columns
+        assert " ".join(line.strip() for line in lines) == said
+        assert fold("a key with spaces " * 20, columns) == "a key with spaces " * 20

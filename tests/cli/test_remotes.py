@@ -75,6 +75,12 @@ def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror
     heads = [cli(*where, "log", place, "--json").records[0]["commit"] for where in ((), there)]
     assert heads[0] == heads[1]
     assert cli(*there, "cat", f"{place}/mine").out == b"mine"
+    for words in (("remote", "rm", name), ("remote", "add", name, mirror)):
+        assert cli(*words).code == 0
+        assert not [record for record in cli("ls", "--json").records if record["fetched_from"]]
+    assert cli("remote", "prune", name, "--dry-run").out == b""
+    assert cli("fetch", place, name).code == 0
+    assert [record["bucket"] for record in cli("ls", "--json").records if record["fetched_from"]] == [f"{bucket}.{name}"]
     assert cli("verify", place).code == cli(*there, "verify", place).code == 0
 
 
