@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from mstbucket.core import commit as commits
-from mstbucket.core.commit import check_new_message
+from mstbucket.core.commit_fields import check_new_message
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import InvalidInput, MergeIncomplete, NotFastForward
 from mstbucket.index import buckets, remotes
@@ -16,7 +16,7 @@ from mstbucket.limits import REMOTE_NAME_MAX
 from mstbucket.model.past import MergeReport
 from mstbucket.model.remotes import PullReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past.follow import Accept, Progress
+from mstbucket.services.past.advance import Accept, Progress
 from mstbucket.services.past.fork import fill
 from mstbucket.services.past.merge import merge
 from mstbucket.services.remotes.peer import Peer
