@@ -69,7 +69,7 @@ class Bucket(
 
         Raises:
             NothingToCommit: nothing changed that is not in a commit already, so the message was not recorded.
-            InvalidInput: the message is empty, too long, or no text.
+            InvalidInput: the message is empty or white space, too long, or no text.
             NoSuchBucket: the bucket has gone.
             CommitMoved: the bucket was deleted and made again all the time. Try again.
             Unsupported: it had the last commit there can be, or its objects have more than 2^63 - 1 bytes. It says more.

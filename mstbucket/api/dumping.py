@@ -35,6 +35,7 @@ _PARTIAL: Final = ".partial"
 _ATTEMPTS: Final = 5  # of a dump, each of which found packs gone that it names
 
 Tell = Callable[[int], object] | None
+Expect = Callable[[int, int], object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class DumpReport:
 
 
 def dump_store(
-    path: Path | None, database: str | None, postgres_bin: Programs, blobs: str | Path, target: Path, tell: Tell = None
+    path: Path | None, database: str | None, postgres_bin: Programs, blobs: str | Path, target: Path, tell: Tell = None,
+    expect: Expect = None,
 ) -> DumpReport:
     """Write a backup of a store, which may be in use, into the directory *target*; repeated, it copies only new blobs.
 
@@ -67,6 +69,7 @@ def dump_store(
         path, database, postgres_bin, blobs: where the store is, as for `mstbucket.open`.
         target: made if it is not there.
         tell: called now and then with the bytes of blobs that were copied.
+        expect: called with the number of blobs to copy and their bytes in all, once they are known; again if they grow.
 
     Raises:
         NotFound: there is no store.
@@ -88,7 +91,7 @@ def dump_store(
             partial = target / (DATABASE + _PARTIAL)
             _settle(target)
             os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))  # the secrets of access keys will be in it
-            done = _write(db, postgres_bin, source, open_blobs(target / BLOBS), partial, tell)
+            done = _write(db, postgres_bin, source, open_blobs(target / BLOBS), partial, tell, expect)
     finally:
         if server is not None:
             server.close()
@@ -127,7 +130,7 @@ def _database(source: Path, report: DumpReport) -> Path:
 
 
 def _write(
-    db: Database, programs: Programs, source: BlobStore, target: BlobStore, file: Path, tell: Tell
+    db: Database, programs: Programs, source: BlobStore, target: BlobStore, file: Path, tell: Tell, expect: Expect
 ) -> CopyReport:
     """Write the database to *file*, and copy what it names.
 
@@ -140,11 +143,15 @@ def _write(
         if tell is not None:
             tell(total.bytes + size)
 
+    def expected(number: int, size: int) -> None:
+        if expect is not None:
+            expect(total.copied + number, total.bytes + size)
+
     for _ in range(_ATTEMPTS):
         with db.snapshot() as connection:
             snapshot, named = packs.export_ready(connection)
             run_dump(db.conninfo(), programs, file, snapshot)
-        done = copy_blobs(source, target, told)
+        done = copy_blobs(source, target, told, expected)
         total.copied, total.bytes = total.copied + done.copied, total.bytes + done.bytes
         total.present = max(0, done.copied + done.present - total.copied)
         there = {info.name for info in target.list(PACKS)}
@@ -154,7 +161,9 @@ def _write(
     raise Conflict("packs of the store are removed faster than they are copied: repeat the call, which copies only the rest")
 
 
-def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell = None) -> DumpReport:
+def restore_store(
+    source: Path, target: Path, postgres_bin: Programs, tell: Tell = None, expect: Expect = None
+) -> DumpReport:
     """Make a new embedded store in *target*, which is not there or empty, of the backup in *source*.
 
     The store appears there when it is whole, and not before; ended at any moment, call it again.
@@ -182,7 +191,7 @@ def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell
         server.close()
         server.await_stopped()
     make_folders(begun / BLOBS)
-    copy_blobs(open_existing_blobs(source / BLOBS), open_blobs(begun / BLOBS), tell)
+    copy_blobs(open_existing_blobs(source / BLOBS), open_blobs(begun / BLOBS), tell, expect)
     with declared(f"{target} cannot be made"):
         sync(begun)  # what is in it has its names before it has its own
         with suppress(FileNotFoundError):

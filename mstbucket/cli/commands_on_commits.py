@@ -209,6 +209,7 @@ def _remotes(add: Adder) -> None:
     group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help=text)
     group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="if so, theirs")
     group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="if so, change nothing; the default")
+    _message(command, "with --merge: of the merge's commit")
     trust(command)
 
     command = add("push", "remotes:push", "flush a bucket, and bring the same bucket in another store to its state")

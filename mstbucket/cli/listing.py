@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mstbucket.cli.address import SCHEME, Address, parse_readable
@@ -12,10 +13,10 @@ from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, human_size, local_time
 from mstbucket.cli.stores import open_store, opened
 from mstbucket.cli.versions import show_versions
-from mstbucket.errors import InvalidInput, NoSuchKey
+from mstbucket.errors import InvalidInput, NoSuchKey, NoSuchRemote
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, BucketInfo, BucketView, ObjectSummary
+    from mstbucket import Bucket, BucketInfo, BucketView, ObjectSummary, Store
 
 _DELIMITER = "/"
 
@@ -33,19 +34,22 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
         raise InvalidInput("-r, --summarize and --versions are for what is in a bucket: name one, mst://bucket")
     with open_store(arguments) as store:
         infos = store.list_buckets()
-        remotes = {remote.name for remote in store.list_remotes()}
-        identities = {info.name: info.identity for info in infos}
+        fetched = _fetched(store, infos)
         for info in infos:
-            remote = _fetched_from(info, remotes, identities)
+            remote = fetched.get(info.name)
             mark = "" if remote is None else f"  (fetched from {remote})"
             record = bucket_record(info) | {"type": "bucket", "fetched_from": remote}
             out.emit(record, f"{local_time(info.created)} {info.name}{mark}")
 
 
-def _fetched_from(info: BucketInfo, remotes: Collection[str], identities: Mapping[str, str]) -> str | None:
-    """[CLI-252] The remote of which the bucket holds the state; None for a bucket of this store's own."""
-    name, _, remote = info.name.rpartition(".")
-    return remote if remote in remotes and identities.get(name, info.identity) == info.identity else None
+def _fetched(store: Store, infos: Collection[BucketInfo]) -> dict[str, str]:
+    """[CLI-252] Of each bucket that a fetch made, the remote of which it holds the state."""
+    named = {info.name.rpartition(".")[2] for info in infos if "." in info.name}
+    found: dict[str, str] = {}
+    for remote in (remote.name for remote in store.list_remotes() if remote.name in named):
+        with suppress(NoSuchRemote):  # removed by somebody meanwhile
+            found |= {one.bucket: remote for one in store.prune_remote(remote, None, dry_run=True)}
+    return found
 
 
 def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.cli.config import StorePlace
-from mstbucket.cli.exits import FAILED, OK, describe
-from mstbucket.cli.output import Output, complain, count
+from mstbucket.cli.exits import FAILED, OK, Interrupted, describe
+from mstbucket.cli.output import Output, complain, count, tell
 from mstbucket.cli.stores import open_store, place_of
 from mstbucket.errors import InvalidInput
 
@@ -35,15 +36,26 @@ def maintain(arguments: argparse.Namespace, out: Output) -> int:
     if arguments.print_unit:
         print("\n".join(_units(place_of(arguments), arguments.every or PERIOD)))
         return OK
-    age = None if arguments.abort_uploads_after is None else timedelta(days=arguments.abort_uploads_after)
-    while True:
-        with open_store(arguments) as store:  # an embedded server rests between two rounds, if nobody else needs it
-            report = store.maintain(abort_uploads_after=age)
-        code = _tell(report, out, out.report if arguments.every is None else out.item)
-        if arguments.every is None:
-            return code
-        sys.stdout.flush()
-        time.sleep(arguments.every)
+    if arguments.every is None:
+        return _round(arguments, out, out.report)
+    try:
+        while True:
+            _round(arguments, out, out.item)
+            sys.stdout.flush()
+            time.sleep(arguments.every)
+    except (KeyboardInterrupt, Interrupted) as end:  # [CLI-163] it has no other end, so this is none that went wrong
+        if isinstance(end, Interrupted) and end.number != signal.SIGTERM:
+            raise
+        if not out.quiet:
+            tell("maintain: stopped")
+        return OK
+
+
+def _round(arguments: argparse.Namespace, out: Output, idle: Callable[[Mapping[str, object], str], None]) -> int:
+    days = arguments.abort_uploads_after
+    with open_store(arguments) as store:  # an embedded server rests between two rounds, if nobody else needs it
+        report = store.maintain(abort_uploads_after=None if days is None else timedelta(days=days))
+    return _tell(report, out, idle)
 
 
 def _tell(report: MaintainReport, out: Output, idle: Callable[[Mapping[str, object], str], None]) -> int:

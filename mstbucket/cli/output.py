@@ -45,7 +45,7 @@ class Output:
         """Print a result: `record` for programs, or `text` for people."""
         _make_room()
         # [CLI-8] one object per line; ASCII, so that no locale and no terminal can change it
-        print(json.dumps(record, default=_plain) if self.as_json else _folded(text, sys.stdout))
+        print(json.dumps(record, default=_plain) if self.as_json else _on_terminal(text, sys.stdout, fold))
 
     def report(self, record: Mapping[str, object], text: str) -> None:
         """Print that something was done; `--quiet` keeps it from people."""
@@ -72,7 +72,7 @@ def tell(text: str) -> None:
     with suppress(OSError):  # stdout is flushed again at the end of the command, and a failure is told then
         sys.stdout.flush()
     with suppress(OSError):
-        print(_folded(text, sys.stderr), file=sys.stderr)
+        print(_on_terminal(text, sys.stderr, wrap), file=sys.stderr)
 
 
 def _make_room() -> None:
@@ -123,19 +123,24 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def _folded(text: str, stream: TextIO) -> str:
-    """The text as it is; on a terminal a line with a CID is broken at a space, so that the CID can be copied whole."""
-    if _CID.search(text) is None or not stream.isatty():
+def _on_terminal(text: str, stream: TextIO, fit: Callable[[str, int], str]) -> str:
+    """The text as it is; on a terminal, with every line made to *fit* its columns."""
+    if not stream.isatty():
         return text
     with suppress(OSError, ValueError):
         columns = os.get_terminal_size(stream.fileno()).columns
-        return "\n".join(fold(line, columns) for line in text.split("\n"))
+        return "\n".join(fit(line, columns) for line in text.split("\n"))
     return text
 
 
 def fold(line: str, columns: int) -> str:
-    """Break a line that is too long for a terminal at spaces, so that no CID goes on in the next line ([CLI-158])."""
-    if columns <= 0 or len(line) <= columns or _CID.search(line) is None:
+    """A result: broken only if it has a CID, so that no CID goes on in the next line ([CLI-158]); a key never is."""
+    return line if _CID.search(line) is None else wrap(line, columns)
+
+
+def wrap(line: str, columns: int) -> str:
+    """Break a line that is too long for a terminal at spaces ([CLI-158]): of what is said, where no space counts."""
+    if columns <= 0 or len(line) <= columns:
         return line
     done, rest = [], line
     while len(rest) > columns:

@@ -17,6 +17,7 @@ AFTER: Final = 0.7  # seconds of work before a bar appears
 _EVERY: Final = 0.1  # seconds between two drawings: an eye sees no more, and a terminal far away is not flooded
 _WINDOW: Final = 10.0  # seconds over which the rate is taken
 _SAMPLES: Final = 100
+SETTLED: Final = 3.0  # seconds of bytes that come, before a rate tells how long the rest takes
 _BAR_MIN, _BAR_MAX = 10, 40  # characters
 _LABEL_MIN: Final = 16
 _COLUMNS: Final = 80  # where the terminal does not say
@@ -72,6 +73,7 @@ class _Line(Progress):
         self._done = 0
         self._started = self._drawn = time.monotonic()
         self._samples: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=_SAMPLES)
+        self._moving: float | None = None  # when the first bytes were seen: what was before that is no part of the rate
         self._visible = False
         self._lock = Lock()
 
@@ -100,6 +102,9 @@ class _Line(Progress):
             return
         try:
             self._drawn = now
+            if self._moving is None and self._done > 0:
+                self._moving = now
+                self._samples.clear()
             self._samples.append((now, self._done))
             while len(self._samples) > 2 and now - self._samples[0][0] > _WINDOW:
                 self._samples.popleft()
@@ -124,7 +129,11 @@ class _Line(Progress):
         (before, was), rate = self._samples[0], 0.0
         if now > before:
             rate = (self._done - was) / (now - before)
-        return line(self._label, self._done, self._total, self._objects, self._of, rate, _columns(), about=self._about)
+        settled = self._moving is not None and now - self._moving >= SETTLED
+        return line(
+            self._label, self._done, self._total, self._objects, self._of, rate, _columns(),
+            about=self._about, settled=settled,
+        )  # fmt: skip
 
 
 def line(
@@ -137,6 +146,7 @@ def line(
     columns: int,
     *,
     about: bool = False,
+    settled: bool = True,
 ) -> str:
     """The text of the line: label, bar, share, bytes, objects, rate and time left, as far as they are known and fit.
 
@@ -147,6 +157,7 @@ def line(
         rate: bytes a second.
         columns: of the terminal; the text is shorter, so that it never goes on in a second line.
         about: *total* is an estimate: what is made of it says so, and never that all is done.
+        settled: the rate has been seen for long enough to tell the time left; before that none is shown.
     """
     if about and total is not None:
         total = max(total, done + 1)
@@ -157,7 +168,8 @@ def line(
     if rate > 0:
         figures.append(f"{_bytes(int(rate))}/s")
         if total is not None and total > done:
-            figures.append(f"{mark}{_clock((total - done) / rate)} left")
+            if settled:
+                figures.append(f"{mark}{_clock((total - done) / rate)} left")
         elif total is None:
             figures.append("total unknown")
     room = columns - 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mstbucket.cli import progress
 from mstbucket.cli.address import SCHEME, parse_bucket
 from mstbucket.cli.exits import about, one_line
-from mstbucket.cli.output import Output, count
+from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import is_store, open_or_make_store, open_store
 from mstbucket.cli.transfer import trust_of
 from mstbucket.errors import InvalidInput, NotFound
@@ -81,16 +81,20 @@ def pull(arguments: argparse.Namespace, out: Output) -> None:
     name, trust = parse_bucket(arguments.bucket), trust_of(arguments)
     if arguments.prefer is not None and not arguments.merge:
         raise InvalidInput("--ours and --theirs go with --merge")
+    if arguments.message is not None and not arguments.merge:
+        raise InvalidInput("-m is the message of the commit that --merge makes: add that, or leave the message out")
     merged = None
     with _both(arguments) as (store, other), progress.bar(f"pull {name}", quiet=out.quiet) as tell, about(arguments.name):
         there = other.bucket(name)
         if arguments.merge:
             report, merged = store.pull_and_merge(
-                there, arguments.name, name, prefer=arguments.prefer, trust=trust, progress=tell
+                there, arguments.name, name, prefer=arguments.prefer, message=arguments.message, trust=trust, progress=tell
             )
         else:
             report = store.pull(there, name, remote=arguments.name, trust=trust, progress=tell)
     _tell("pull", arguments.name, report, out)
+    if merged is None and arguments.message is not None:  # [CLI-162]
+        warn("no merge was needed, so no commit has the message")
     if merged is not None:
         record = {
             "action": "merge", "source": report.bucket, "bucket": name, "base": merged.base, "merged": merged.merged,

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mstbucket.blobs.media.places import is_url
+from mstbucket.cli import progress
 from mstbucket.cli.exits import FAILED, OK
 from mstbucket.cli.output import Output, complain, count, human_size
-from mstbucket.cli.progress import bar
 from mstbucket.cli.stores import is_store, open_store, place_of, require
 from mstbucket.errors import InvalidInput
 
@@ -44,8 +44,8 @@ def copy(arguments: argparse.Namespace, out: Output) -> int:
             raise InvalidInput(f"{place} is a whole store; its blobs are in {Path(place) / 'blobs'}")
     source = open_existing_blobs(arguments.source)
     target = open_blobs(arguments.target)
-    with bar("copying", quiet=out.quiet) as progress:
-        report = copy_blobs(source, target, progress)
+    with progress.bar("copying", quiet=out.quiet) as shown:
+        report = copy_blobs(source, target, shown, shown.expect)
         if arguments.delete:
             report.removed = remove_extra(source, target)
     text = f"{count(report.copied, 'blob')} copied ({human_size(report.bytes)}), {report.present:,} were there"
@@ -69,9 +69,9 @@ def reencode(arguments: argparse.Namespace, out: Output) -> int:
         encryption = None
     with (
         open_store(arguments, compression=arguments.compression, encryption=encryption) as store,
-        bar("writing packs again", quiet=out.quiet) as progress,
+        progress.bar("writing packs again", quiet=out.quiet) as shown,
     ):
-        report = store.reencode(progress=progress)
+        report = store.reencode(progress=shown)
     sizes = f"{human_size(report.before)} before, {human_size(report.after)} now"
     out.emit(asdict(report), f"{count(report.packs, 'pack')} written again: {sizes}")
     return _left(report.damaged)
@@ -107,8 +107,9 @@ def dump(arguments: argparse.Namespace, out: Output) -> None:
     place = place_of(arguments)
     require(place)
     blobs = place.blobs if place.blobs is not None else Path(place.path or "") / "blobs"
-    with bar(f"dump to {arguments.directory}", quiet=out.quiet) as shown:
-        report = dump_store(place.path, place.database, place.postgres_bin, blobs, _directory(arguments.directory), shown)
+    target = _directory(arguments.directory)
+    with progress.bar(f"dump to {target}", quiet=out.quiet) as shown:
+        report = dump_store(place.path, place.database, place.postgres_bin, blobs, target, shown, shown.expect)
     out.emit({"action": "dump", "target": arguments.directory, **asdict(report)},
              f"dump: {place.shown} to {arguments.directory}: database {human_size(report.database)}, "
              f"{count(report.copied, 'blob')} copied ({human_size(report.bytes)}), {report.present:,} "
@@ -124,8 +125,8 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
         raise InvalidInput("restore makes an embedded store: name its new directory with --store. For a server of your own, "
                            "give database.dump to pg_restore, and the blobs to 'store copy'")  # fmt: skip
     source = _directory(arguments.directory)
-    with bar(f"restore {source}", quiet=out.quiet) as shown:
-        report = restore_store(source, place.path, place.postgres_bin, shown)
+    with progress.bar(f"restore {source}", quiet=out.quiet) as shown:
+        report = restore_store(source, place.path, place.postgres_bin, shown, shown.expect)
     out.emit({"action": "restore", "source": arguments.directory, "store": str(place.path), **asdict(report)},
              f"restore: {arguments.directory} to {place.path}: store {report.identity}")  # fmt: skip
     if not out.as_json and not out.quiet:

@@ -26,6 +26,13 @@ def check_message(message: str) -> None:
         raise InvalidInput(f"a commit's message has {size:,} bytes, more than {COMMIT_MESSAGE_MAX:,}: shorten it")
 
 
+def check_new_message(message: str) -> None:
+    """Raise `InvalidInput` unless *message* can stand in a commit and says something ([FLUSH-15])."""
+    check_message(message)
+    if not message.strip():
+        refuse("message", message, "more than white space: leave it out where there is nothing to say")
+
+
 def tags_size(tags: Mapping[str, str]) -> int:
     """Bytes of UTF-8 of all names and values."""
     return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())

@@ -6,11 +6,13 @@
     │   ├── MetadataTooLarge, InvalidTag, EntityTooLarge, MalformedPolicy
     │   ├── BadDigest, InvalidDigest
     │   ├── InvalidPart, InvalidPartOrder, InvalidPartNumber, EntityTooSmall, InvalidRequest
-    │   └── WrongKey, WrongPlace
+    │   ├── WrongKey, WrongPlace
+    │   └── NotAFile        (IsADirectoryError)    a directory was named
     ├── NotFound            (KeyError)    the thing named does not exist: create it, or treat it as absent
     │   ├── NoSuchBucket, NoSuchKey, NoSuchVersion, NoSuchUpload, NoSuchCommit, NoSuchBlob, NoSuchBlock, NoSuchTagSet
     │   ├── ObjectLockConfigurationNotFound, NoSuchObjectLockConfiguration, NoSuchLifecycleConfiguration
-    │   └── NoSuchSnapshot, NoSuchAccessKey, NoSuchBucketPolicy, NoSuchCORSConfiguration, NoSuchRemote
+    │   ├── NoSuchSnapshot, NoSuchAccessKey, NoSuchBucketPolicy, NoSuchCORSConfiguration, NoSuchRemote
+    │   └── NoSuchFile      (FileNotFoundError)    of a local file
     ├── Conflict                          somebody else was there first: read again, then decide
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
@@ -22,6 +24,7 @@
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
     │   └── HashMismatch, MissingBlock, ExtraBlock, Untrue, BrokenFrame, OtherCommit, WrongSignature, PinMismatch
     ├── StorageError        (OSError)     the medium failed: repair it, then repeat the call
+    │   ├── FileNotPermitted (PermissionError)     of a local file
     │   └── OutcomeUnknown                the write may or may not have happened: read before repeating it
     └── Unsupported                       deliberately not offered here: the message says what to use instead
 
@@ -85,6 +88,7 @@ from mstbucket.errors.invalid_input import (
     KeyTooLong,
     MalformedPolicy,
     MetadataTooLarge,
+    NotAFile,
     WrongKey,
     WrongPlace,
 )
@@ -96,6 +100,7 @@ from mstbucket.errors.not_found import (
     NoSuchBucketPolicy,
     NoSuchCommit,
     NoSuchCORSConfiguration,
+    NoSuchFile,
     NoSuchKey,
     NoSuchLifecycleConfiguration,
     NoSuchObjectLockConfiguration,
@@ -108,7 +113,7 @@ from mstbucket.errors.not_found import (
     ObjectLockConfigurationNotFound,
 )
 from mstbucket.errors.root import MstBucketError
-from mstbucket.errors.storage import OutcomeUnknown, StorageError, Unsupported
+from mstbucket.errors.storage import FileNotPermitted, OutcomeUnknown, StorageError, Unsupported
 
 __all__ = [
     "AccessDenied",
@@ -126,6 +131,7 @@ __all__ = [
     "EntityTooLarge",
     "EntityTooSmall",
     "ExtraBlock",
+    "FileNotPermitted",
     "ForeignCar",
     "FormatError",
     "HashMismatch",
@@ -159,6 +165,7 @@ __all__ = [
     "NoSuchBucketPolicy",
     "NoSuchCORSConfiguration",
     "NoSuchCommit",
+    "NoSuchFile",
     "NoSuchKey",
     "NoSuchLifecycleConfiguration",
     "NoSuchObjectLockConfiguration",
@@ -167,6 +174,7 @@ __all__ = [
     "NoSuchTagSet",
     "NoSuchUpload",
     "NoSuchVersion",
+    "NotAFile",
     "NotFastForward",
     "NotFound",
     "NotModified",

@@ -119,3 +119,9 @@ class WrongPlace(InvalidInput):
     """The blobs at that place are not this store's, or there are none. Nothing was made: name the right place."""
 
     code = "WrongPlace"
+
+
+class NotAFile(InvalidInput, IsADirectoryError):
+    """A local directory stands where a file has to be named."""
+
+    code = "NotAFile"

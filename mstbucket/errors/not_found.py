@@ -105,3 +105,9 @@ class NoSuchRemote(NotFound):
     """This store has no remote of that name. `remote add` gives one, and `remote ls` lists them."""
 
     code = "NoSuchRemote"
+
+
+class NoSuchFile(NotFound, FileNotFoundError):
+    """There is no local file of that name to read, or no directory for the file that is to be made. Check the name."""
+
+    code = "NoSuchFile"

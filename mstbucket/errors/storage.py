@@ -19,6 +19,12 @@ class OutcomeUnknown(StorageError):
     status = 500
 
 
+class FileNotPermitted(StorageError, PermissionError):
+    """The operating system does not let this process read, or write, the local file that was named."""
+
+    code = "FileNotPermitted"
+
+
 class Unsupported(MstBucketError):
     """Deliberately not offered. The message says what to use instead."""
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from mstbucket.errors import NoSuchKey, StorageError
+from mstbucket.errors import NoSuchFile, NoSuchKey, StorageError
 from mstbucket.files.paths import is_temporary
 from mstbucket.files.whole import declared, failed, locked_directory, reading, replacing, sync
 from mstbucket.model.shared_files import Seen
@@ -32,8 +32,8 @@ class SharedFolder:
         try:
             with reading(self._root / path) as file:
                 data = file.read(most)
-        except StorageError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+        except NoSuchFile as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # and no file in the way of a folder
                 return None
             raise
         return Seen(data, "")

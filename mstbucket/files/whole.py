@@ -11,7 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mstbucket.errors import InvalidInput, OutcomeUnknown, StorageError, Unsupported
+from mstbucket.errors import (
+    FileNotPermitted,
+    InvalidInput,
+    MstBucketError,
+    NoSuchFile,
+    NotAFile,
+    OutcomeUnknown,
+    StorageError,
+    Unsupported,
+)
 from mstbucket.files.paths import temporary_name
 from mstbucket.model.streams import Readable
 
@@ -29,10 +38,34 @@ _ADVICE: Final = {
 }
 
 
+# [ARG-12] Whoever opens files in Python knows these by the classes of the built-in errors: each is one of them, too.
+_KINDS: Final[dict[int, type[MstBucketError]]] = {
+    errno.ENOENT: NoSuchFile,
+    errno.ENOTDIR: NoSuchFile,
+    errno.EISDIR: NotAFile,
+    errno.EACCES: FileNotPermitted,
+    errno.EPERM: FileNotPermitted,
+}
+
+
 def failed(what: str, error: OSError) -> StorageError:
     """The declared error for an error of the operating system about a user's file: what, why, and what to do."""
+    return StorageError(_said(what, error))
+
+
+def _said(what: str, error: OSError) -> str:
     advice = _ADVICE.get(error.errno or 0)
-    return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
+    return f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else "")
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """As `declared`, around the opening of a file that the caller has named: the class of the error says why."""
+    try:
+        yield
+    except OSError as error:
+        kind = _KINDS.get(error.errno or 0, StorageError)
+        raise kind(_said(what, error)) from error
 
 
 @contextmanager
@@ -41,7 +74,7 @@ def declared(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, StorageError):
+        if isinstance(error, MstBucketError):
             raise
         raise failed(what, error) from error
 
@@ -74,7 +107,10 @@ def check_reachable(path: str | os.PathLike[str]) -> None:
 def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[BinaryIO]:
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
     check_path(path)
-    with declared(f"{os.fsdecode(path)} cannot be read"), open(path, "rb", buffering=buffering) as file:
+    what = f"{os.fsdecode(path)} cannot be read"
+    with _named(what):
+        file = open(path, "rb", buffering=buffering)  # noqa: SIM115 - its errors alone are about the name
+    with declared(what), file:
         yield file
 
 
@@ -159,8 +195,10 @@ def _whole(path: Path, mode: int, place: Callable[[Path, Path], object]) -> Iter
     """A file beside `path`. If the block ends well, *place* gives it that name, durably; else it vanishes."""
     # The name that it will have is no part of this one: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
-    with declared(f"{path} cannot be written"):
+    what = f"{path} cannot be written"
+    with _named(what):
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with declared(what):
         try:
             with open(handle, "w+b") as file:
                 yield file
@@ -245,9 +283,12 @@ def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _special(path: Path) -> Iterator[BinaryIO]:
     """The device or pipe of that name, to write; the system refuses a folder."""
-    with declared(f"{path} cannot be written"):
+    what = f"{path} cannot be written"
+    with _named(what):
+        file = open(path, "wb")  # noqa: SIM115 - its errors alone are about the name
+    with declared(what):
         try:
-            with open(path, "wb") as file:
+            with file:
                 yield file
         except io.UnsupportedOperation as error:
             raise StorageError(
@@ -259,7 +300,10 @@ def _special(path: Path) -> Iterator[BinaryIO]:
 def continuing(path: Path) -> Iterator[BinaryIO]:
     """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
     check_path(path)
-    with declared(f"{path} cannot be written"), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+    what = f"{path} cannot be written"
+    with _named(what):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    with declared(what), open(handle, "r+b") as file:
         yield file
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -10,7 +11,17 @@ from pathlib import Path
 import pytest
 
 import mstbucket
-from mstbucket.errors import InvalidInput, InvalidRange, NoSuchBucket, NoSuchKey, NoSuchUpload, StorageError
+from mstbucket.errors import (
+    FileNotPermitted,
+    InvalidInput,
+    InvalidRange,
+    NoSuchBucket,
+    NoSuchFile,
+    NoSuchKey,
+    NoSuchUpload,
+    NotAFile,
+    StorageError,
+)
 
 BODY = random.Random(7).randbytes(5_300_000)  # a root over six chunks
 
@@ -40,10 +51,43 @@ def test_a_download_that_fails_leaves_the_file_that_was_there(bucket: mstbucket.
     (here / "out").write_bytes(b"before")
     with pytest.raises(NoSuchKey):
         bucket.download_file("k", here / "out")
-    with pytest.raises(StorageError):
+    with pytest.raises(FileNotFoundError):
         bucket.upload_file(tmp_path / "none", "k")
     assert [path.name for path in here.iterdir()] == ["out"]
     assert (here / "out").read_bytes() == b"before"
+
+
+def test_a_local_file_that_cannot_be_had_is_the_built_in_error_too(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
+    """[ARG-12] Each of them says the name; after each the bucket and the directory are as they were."""
+    bucket.put_object("k", b"body")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "file").write_bytes(b"")
+    for call, kind, also in (
+        (lambda: bucket.upload_file(here / "none", "n"), NoSuchFile, FileNotFoundError),
+        (lambda: bucket.put_object("n", here / "none"), NoSuchFile, FileNotFoundError),
+        (lambda: bucket.upload_file(here / "file" / "none", "n"), NoSuchFile, FileNotFoundError),
+        (lambda: bucket.upload_file(here, "n"), NotAFile, IsADirectoryError),
+        (lambda: bucket.download_file("k", here / "none" / "out"), NoSuchFile, FileNotFoundError),
+        (lambda: bucket.download_file("k", here), NotAFile, IsADirectoryError),
+        (lambda: mstbucket.verify_car(here / "none"), NoSuchFile, FileNotFoundError),
+        (lambda: mstbucket.verify_car(here), NotAFile, IsADirectoryError),
+    ):
+        with pytest.raises(also, match=str(here)) as caught:
+            call()  # type: ignore[no-untyped-call]
+        assert type(caught.value) is kind
+    assert [item.key for item in bucket.objects()] == ["k"]
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads and writes everything")
+def test_a_local_file_that_is_not_permitted_is_a_permission_error(bucket: mstbucket.Bucket, tmp_path: Path) -> None:
+    """[ARG-12]"""
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "file").chmod(0)
+    with pytest.raises(PermissionError, match="check its permissions") as caught:
+        bucket.upload_file(tmp_path / "file", "n")
+    assert type(caught.value) is FileNotPermitted
 
 
 @pytest.mark.parametrize("wrong", [b"bytes", 7, None])

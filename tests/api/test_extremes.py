@@ -16,7 +16,7 @@ import pytest
 import mstbucket
 from mstbucket import Trust
 from mstbucket.api.access_keys import AccessKeys
-from mstbucket.errors import InvalidInput, MstBucketError, StorageError
+from mstbucket.errors import InvalidInput, MstBucketError, NotAFile, StorageError
 from mstbucket.errors.root import MESSAGE_MAX
 from mstbucket.files.whole import write_all
 
@@ -262,7 +262,7 @@ def test_a_device_or_pipe_is_written_to_and_never_replaced(owners: dict[str, Any
     assert pipe.is_fifo()
     call(bucket, str(tmp_path / "file"))
     assert read == [(tmp_path / "file").read_bytes()]
-    with pytest.raises(StorageError, match="Is a directory"):
+    with pytest.raises(NotAFile, match="Is a directory"):
         call(bucket, str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "null", "pipe"]
 

@@ -62,6 +62,7 @@ def test_a_fork_is_merged_home(cli: Any, place: str) -> None:
     cli("cp", "-", f"{place}/both", stdin=b"here")
     cli("cp", "-", f"{place}-fork/both", stdin=b"there")
     cli("cp", "-", f"{place}-fork/new", stdin=b"new")
+    assert cli("merge", f"{place}-fork", place, "--fail").code == 4
     failed = cli("merge", f"{place}-fork", place)
     assert failed.code == 4
     assert "both" in failed.err

@@ -93,17 +93,22 @@ def test_what_fails_does_not_stop_the_rest(store: mstbucket.Store, monkeypatch: 
     assert "good-one" in report.flushed
 
 
-def test_rounds_go_on_until_a_signal(home: Path, store_path: Path, cli: Run, bucket: str) -> None:
-    """[CLI-110] With -v there is a line for each, also where nothing was due."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_rounds_go_on_until_a_signal(
+    home: Path, store_path: Path, cli: Run, bucket: str, number: signal.Signals
+) -> None:
+    """[CLI-110] [CLI-163] With -v there is a line for each, also where nothing was due."""
     command = [sys.executable, "-m", "mstbucket.cli", "--store", str(store_path), "-v", "maintain", "--every", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         first = process.stdout.readline()
         cli("cp", "-", f"mst://{bucket}/k", stdin=b"body")
         lines = iter(process.stdout.readline, "")
         assert any(f"flushed {bucket}" in line for line in (first, *_until(lines, bucket)))
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
+        process.send_signal(number)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == "maintain: stopped\n"
 
 
 def _until(lines: Iterator[str], text: str) -> Iterator[str]:
@@ -244,6 +249,20 @@ def test_an_interrupt_before_the_command_has_begun_is_no_traceback(cli: Run, mon
     monkeypatch.setattr(main_module, "make_parser", interrupted)
     done = cli("ls")
     assert (done.code, done.error) == (130, "interrupted")
+
+
+def test_an_interrupt_while_the_program_is_loaded_prints_nothing(tmp_path: Path) -> None:
+    """[CLI-164] A module of the command line that never ends to be loaded stands for a slow disk."""
+    slow = "import sys, time; print('begun', flush=True); time.sleep(600)"
+    (tmp_path / "argparse.py").write_text(slow)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+               "from mstbucket.cli.start import entry; entry()", "ls"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGINT, (b"", b""))
 
 
 def test_an_interrupt_is_for_psql_to_answer(store_path: Path, start_child: Any) -> None:

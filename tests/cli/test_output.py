@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
@@ -139,6 +140,28 @@ def test_an_estimate_is_marked_and_never_says_that_all_is_done() -> None:
     assert "100 %" in progress.line("export", 5000, 5000, None, None, 1.0, 80)
 
 
+def test_no_time_left_is_shown_before_the_rate_is_known_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-151] Work that takes long to begin, and is quick then: the wait is no part of the rate."""
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.delenv("TERM", raising=False)
+    monkeypatch.setattr(progress, "_EVERY", 1e9)  # drawn by the test alone
+    with progress.bar("verify", 100 * 1024**2) as tell:
+        assert isinstance(tell, progress._Line)
+        lines = []
+        start = tell._started
+        for second in range(30):  # nothing for 20 seconds, then 5 MiB a second
+            tell(max(0, second - 19) * 5 * 1024**2)
+            shown.seek(0)
+            shown.truncate()
+            tell.draw(start + second)
+            lines.append(shown.getvalue())
+    assert [n for n, text in enumerate(lines) if "left" in text] == list(range(23, 30))
+    assert "5.0 MiB/s" in lines[23]
+    assert "0:16 left" in lines[23]
+
+
 def test_an_unknown_total_says_so() -> None:
     """[CLI-161]"""
     text = progress.line("export", 3 * 1024**2, None, None, None, 1024.0**2, 80)
@@ -163,3 +186,15 @@ def test_the_line_makes_room_for_what_is_printed(monkeypatch: pytest.MonkeyPatch
             text += os.read(screen, 100_000).decode()
     os.close(screen)
     assert "\r\x1b[Ka result\r\n" in text
+
+
+def test_what_is_said_is_broken_at_spaces_and_a_result_without_a_cid_is_not() -> None:
+    """[CLI-158]"""
+    from mstbucket.cli.output import fold, wrap
+
+    said = "mstbucket: error: " + "a word " * 30 + "k" * 100
+    for columns in (80, 120):
+        lines = wrap(said, columns).split("\n")
+        assert max(map(len, lines[:-1])) <= columns
+        assert " ".join(line.strip() for line in lines) == said
+        assert fold("a key with spaces " * 20, columns) == "a key with spaces " * 20

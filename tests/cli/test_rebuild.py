@@ -23,7 +23,7 @@ def lost(home: Path, run: Any) -> Path:
 
 def test_rebuild_brings_a_store_back_and_says_what_is_gone(lost: Path, run: Any) -> None:
     """[CLI-70] [REB-11]"""
-    ran = run("--store", lost, "rebuild")
+    ran = run("--store", lost, "rebuild", "--hash-all")
     assert ran.code == 0, ran.err
     assert any(line.strip().startswith("mst://things  commit 1 b") and "3 objects" in line for line in ran.lines)
     assert [line for line in ran.lines if line.startswith("gone: ")]

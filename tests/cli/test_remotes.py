@@ -63,13 +63,24 @@ def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror
     cli("rb", f"mst://other.{name}")
     cli("rb", "mst://other")
     assert cli("cat", f"{place}.{name}/k").out == b"theirs"
-    assert cli("pull", place, name, "--ours").code == 2
-    records = cli("pull", place, name, "--merge", "--json").records
+    assert cli("pull", place, name, "--ours").code == cli("pull", place, name, "-m", "x").code == 2
+    assert "more than white space" in cli("pull", place, name, "--merge", "-m", " ").error  # [FLUSH-15]
+    records = cli("pull", place, name, "--merge", "-m", "both", "--json").records
     assert [one["action"] for one in records] == ["pull", "merge"]
+    newest = cli("log", place, "--json", "-n", "1").records[0]
+    assert (newest["message"], newest["commit"]) == ("both", records[1]["commit"])  # [CLI-162]
+    again = cli("pull", place, name, "--merge", "-m", "again")
+    assert (again.code, "no commit has the message" in again.err) == (0, True)
     assert cli("push", place, name).code == 0
     heads = [cli(*where, "log", place, "--json").records[0]["commit"] for where in ((), there)]
     assert heads[0] == heads[1]
     assert cli(*there, "cat", f"{place}/mine").out == b"mine"
+    for words in (("remote", "rm", name), ("remote", "add", name, mirror)):
+        assert cli(*words).code == 0
+        assert not [record for record in cli("ls", "--json").records if record["fetched_from"]]
+    assert cli("remote", "prune", name, "--dry-run").out == b""
+    assert cli("fetch", place, name).code == 0
+    assert [record["bucket"] for record in cli("ls", "--json").records if record["fetched_from"]] == [f"{bucket}.{name}"]
     assert cli("verify", place).code == cli(*there, "verify", place).code == 0
 
 

@@ -45,6 +45,8 @@ def test_a_policy_is_shown_and_replaced_as_a_whole(cli: Any, place: str) -> None
     assert record == {"bucket": place.removeprefix("mst://"), "keep_all": 60.0, "keep_last": None, "keep_hourly": None,
                       "keep_daily": None, "keep_weekly": None, "keep_monthly": 1}  # fmt: skip
     assert cli("snapshot", "policy", place, "--default").lines == [default]
+    (record,) = cli("snapshot", "policy", place, "--keep-hourly", "5", "--json").records
+    assert (record["keep_hourly"], record["keep_weekly"]) == (5, None)
     assert cli("snapshot", "policy", place, "--default", "--keep-last", "1").code == 2
     assert cli("snapshot", "policy", place, "--keep-last", "0").code == 2
     assert cli("snapshot", "policy", place, "--keep-all", "9" * 18).code == 2

@@ -88,3 +88,28 @@ def test_a_sync_says_its_total_and_comes_to_it(cli: Any, bucket: str, tmp_path: 
     told.__init__()  # type: ignore[misc]
     assert cli("cp", "-r", f"mst://{bucket}", tmp_path / "copy").code == 0
     assert (told.totals, told.objects) == ([("known", 51, sum(range(50)) + 7)], 51)
+
+
+def test_a_backup_and_what_is_made_of_it_say_their_totals_and_come_to_them(cli: Any, tmp_path: Path, told: Told) -> None:
+    """[CLI-161] What the backup has already is no part of the second one's total."""
+    where, backup = ("--store", str(tmp_path / "store")), tmp_path / "backup"
+    cli(*where, "mb", "photos")
+    sizes = []
+    for n in range(2):
+        (tmp_path / "body").write_bytes(os.urandom(300_000))
+        assert cli(*where, "cp", tmp_path / "body", f"mst://photos/{n}").code == 0
+        assert cli(*where, "flush").code == 0
+        told.totals.clear()
+        assert cli(*where, "store", "dump", backup).code == 0
+        ((kind, _, size),) = told.totals
+        assert kind == "known"
+        sizes.append(size)
+        assert 300_000 < size < 600_000  # the second body alone, not both
+    assert told.done[-1] <= sizes[-1]
+    for argv in (("--store", str(tmp_path / "new"), "store", "restore", backup),
+                 ("store", "copy", backup / "blobs", tmp_path / "copy")):  # fmt: skip
+        told.totals.clear()
+        assert cli(*argv).code == 0
+        ((kind, _, size),) = told.totals
+        assert kind == "known"
+        assert size - told.done[-1] < 1000  # the store's identity, the last of all, is not told

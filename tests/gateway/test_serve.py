@@ -406,7 +406,8 @@ def test_one_command_on_an_empty_directory_is_enough_and_a_killed_database_comes
 
 
 @pytest.mark.parametrize("options", [
-    ["--listen", "nowhere"], ["--listen", "127.0.0.1:99999"], ["--workers", "0"], ["--tls-cert", "x.pem"],
+    ["--listen", "nowhere"], ["--listen", "127.0.0.1:99999"], ["--workers", "0"], ["--watch", "99999"],
+    ["--tls-cert", "x.pem"],
     ["--listen", "127.0.0.1:0", "--tls-cert", __file__],
 ])  # fmt: skip
 def test_settings_that_cannot_be_are_refused(options: list[str], tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class BotoVerbs:
             key, content_type, metadata, headers, tags: as for `put_object`, which has more.
 
         Raises:
+            NoSuchFile, NotAFile, FileNotPermitted: it cannot be opened. Each is also what `open` raises.
             StorageError: the file cannot be read.
             What `put_object` raises.
         """
@@ -106,6 +107,7 @@ class BotoVerbs:
             filename: of the file.
 
         Raises:
+            NoSuchFile, NotAFile, FileNotPermitted: there is no such directory; as for `upload_file`.
             StorageError: the file cannot be written.
             What `get_object` raises, and its reader. The file is not made, and one that was there is left.
         """

@@ -231,6 +231,7 @@ class StoreRemotes:
         name: str | None = None,
         *,
         prefer: str | None = None,
+        message: str | None = None,
         trust: Trust | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> tuple[PullReport, MergeReport | None]:
@@ -241,18 +242,20 @@ class StoreRemotes:
         Args:
             other, remote, name, trust, progress: as for `fetch`.
             prefer: whose change counts where both changed a key, `ours` or `theirs`; None refuses that.
+            message: of the merge's commit, as of `Bucket.flush`. Where no merge is needed it stands nowhere.
 
         Returns:
             What was pulled or fetched, and what was merged; None where no merge was needed.
 
         Raises:
-            Conflict: both changed a key; the message lists them. What was fetched stays.
+            Conflict: both changed a key; the error lists them. What was fetched stays.
+            InvalidInput: a message that cannot be. Nothing was done.
             All that `pull` and `Store.merge` raise.
         """
         accepted = _Accepted(self._context, remote, trust)
         with self._peer(other, name) as peer:
             reports = fetching.pull_and_merge(
-                self._context, name or other.name, remote, peer, prefer, progress, accepted.check
+                self._context, name or other.name, remote, peer, prefer, progress, accepted.check, message
             )
         accepted.remember()
         return reports

@@ -35,13 +35,23 @@ class CopyReport:
     removed: int = 0
 
 
-def copy_blobs(source: BlobStore, target: BlobStore, progress: Callable[[int], object] | None = None) -> CopyReport:
+def copy_blobs(
+    source: BlobStore,
+    target: BlobStore,
+    progress: Callable[[int], object] | None = None,
+    expect: Callable[[int, int], object] | None = None,
+) -> CopyReport:
     """Copy every blob that `target` does not have, verified, and return what was done.
 
     Keys come first and refs last, so a target that has a ref has what the ref needs, as far as the source had it. What was
     copied is durable, read back, and compared with the source once more. Ended at any moment, another call copies the
     rest. The source may be in use: blobs that go meanwhile are passed over, and some that come meanwhile are left for the
     next call. The store's identity comes at the very end, so that a place which was never copied whole is nobody's.
+
+    Args:
+        source, target: where the blobs are, and where they are to be.
+        progress: told the bytes copied so far, after each blob.
+        expect: told before the first blob how many there are to copy, and their bytes: for a bar.
 
     Raises:
         NotFound: the source holds nothing; probably it is the wrong place.
@@ -52,6 +62,8 @@ def copy_blobs(source: BlobStore, target: BlobStore, progress: Callable[[int], o
         StorageError: one of the media failed; repeat the call.
     """
     identity = _require_same(source, target)
+    if expect is not None:
+        expect(*_missing(source, target))
     report = CopyReport()
     empty = True
     for info in _in_order(source):
@@ -116,14 +128,27 @@ def _require_same(source: BlobStore, target: BlobStore) -> str | None:
 
 
 def _extra(source: BlobStore, target: BlobStore) -> Iterator[str]:
-    """Names that only the target has; both listings are in the order of names."""
-    rest = (info.name for info in source.list())
-    here = next(rest, None)
-    for info in target.list():
-        while here is not None and here < info.name:
-            here = next(rest, None)
-        if here != info.name and is_ours(info.name):
-            yield info.name
+    """Names that only the target has."""
+    return (info.name for info in _only_in(target, source))
+
+
+def _missing(source: BlobStore, target: BlobStore) -> tuple[int, int]:
+    """How many blobs are to be copied, and their bytes."""
+    number = size = 0
+    for info in _only_in(source, target):
+        number, size = number + 1, size + info.size
+    return number, size
+
+
+def _only_in(one: BlobStore, other: BlobStore) -> Iterator[BlobInfo]:
+    """The blobs of a store that *one* has and *other* has not; both listings are in the order of names."""
+    rest = (info.name for info in other.list())
+    there = next(rest, None)
+    for info in one.list():
+        while there is not None and there < info.name:
+            there = next(rest, None)
+        if there != info.name and is_ours(info.name):
+            yield info
 
 
 def _is_there(source: BlobStore, target: BlobStore, info: BlobInfo) -> bool:

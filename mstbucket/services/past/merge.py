@@ -16,7 +16,7 @@ from typing import Final
 
 from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
-from mstbucket.core.commit_fields import check_message
+from mstbucket.core.commit_fields import check_new_message
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.mst.diff import Change
@@ -52,7 +52,7 @@ def merge(
     if source == target:
         raise InvalidInput(f"bucket {target!r} cannot be merged with itself")
     if message is not None:
-        check_message(message)
+        check_new_message(message)
     for attempt in range(1, FLUSH_ATTEMPTS + 1):
         flush(context, source)
         flush(context, target)

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import to_text
-from mstbucket.core.commit_fields import check_message
+from mstbucket.core.commit_fields import check_new_message
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_text, encode_key, prefix_end
 from mstbucket.core.mst.changes import Tree, changes
@@ -60,7 +60,7 @@ def restore(
 ) -> RestoreReport:
     """Make keys what they were at a commit; see `Bucket.restore`."""
     if message is not None:
-        check_message(message)
+        check_new_message(message)
     if scope.key is None:
         check_text("prefix", scope.prefix)
     else:

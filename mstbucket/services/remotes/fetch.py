@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from mstbucket.core import commit as commits
+from mstbucket.core.commit_fields import check_new_message
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import InvalidInput, MergeIncomplete, NotFastForward
 from mstbucket.index import buckets, remotes
@@ -66,15 +67,18 @@ def pull_and_merge(
     prefer: str | None,
     progress: Progress | None,
     accept: Accept,
+    message: str | None,
 ) -> tuple[PullReport, MergeReport | None]:
     """As `pull`; where both have gone on, what the other side changed is fetched and merged ([RMT-8])."""
+    if message is not None:
+        check_new_message(message)  # before anything is flushed or fetched
     if buckets.exists(context.db, name):
         flush(context, name)
     try:
         return pull(context, name, peer, progress, accept, remote), None
     except (NotFastForward, MergeIncomplete):
         report = fetch(context, name, remote, peer, progress, accept)
-    return report, merge(context, report.bucket, name, prefer, False)
+    return report, merge(context, report.bucket, name, prefer, False, message)
 
 
 def _last_met(context: Context, name: str, remote: str, peer: Peer) -> Kept | None:

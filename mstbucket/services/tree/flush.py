@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from mstbucket.core.batches import in_batches
-from mstbucket.core.commit_fields import check_message
+from mstbucket.core.commit_fields import check_new_message
 from mstbucket.errors import CommitMoved, MissingBlock, NothingToCommit, Unsupported
 from mstbucket.index import commits, dirty, space
 from mstbucket.index.commits import CommitRow, read_head
@@ -44,7 +44,7 @@ def flush(context: Context, bucket: str) -> CommitInfo:
 
 def flush_saying(context: Context, bucket: str, message: str, allow_empty: bool) -> CommitInfo:
     """As `flush`, in a commit of this call's own that carries *message*, or none ([FLUSH-14]); see `Bucket.flush`."""
-    check_message(message)
+    check_new_message(message)
     made = in_turn(context, bucket, lambda: fold_all(context, bucket, message, always=allow_empty), joins=False)
     _publish(context, bucket)
     return newest_saying(context, bucket, message, _ADVICE) if made is None else made.info()

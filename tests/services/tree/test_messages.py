@@ -100,6 +100,8 @@ def test_an_empty_commit_carries_a_message_and_the_same_trees(bucket: mstbucket.
     ("given", "says"),
     [
         ({"message": ""}, "not empty"),
+        ({"message": " \t\n"}, "more than white space"),  # [FLUSH-15]
+        ({"message": "\u3000\u2028"}, "more than white space"),
         ({"message": "a\0"}, "NUL"),
         ({"message": "\ud800"}, "message"),
         ({"message": "é" * (COMMIT_MESSAGE_MAX // 2) + "e"}, "4,097 bytes, more than 4,096"),
