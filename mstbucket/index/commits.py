@@ -159,6 +159,14 @@ def has_whole(db: Database, bucket: int, seq: int) -> bool:
         return bool(one_row(connection, query, (bucket, seq))[0])
 
 
+def is_whole(tx: Tx, seq: int) -> bool:
+    """Whether that commit of the bucket left nothing out that was dirty at its snapshot; so does the state before the first."""
+    if seq == 0:
+        return True
+    row = tx.connection.execute("SELECT whole FROM commits WHERE bucket = %s AND seq = %s", (tx.bucket, seq)).fetchone()
+    return row is not None and bool(row[0])
+
+
 # --- a new one ----------------------------------------------------------------------------------------------------
 
 

@@ -13,9 +13,11 @@ flush publishes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mstbucket.core.batches import in_batches
 from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
-from mstbucket.index import commits, dirty, space
+from mstbucket.index import blocks, commits, deaths, dirty, space
 from mstbucket.index.commits import read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
@@ -23,6 +25,7 @@ from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.deaths import gone
 from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
@@ -86,10 +89,14 @@ def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress
         CommitMoved: somebody else moved the commit since the snapshot, or a body has gone.
     """
     _check_bucket(tx, snapshot)
+    states = not snapshot.more and commits.is_whole(tx, snapshot.head.seq)
+    died = gone(snapshot, folded.left, folded.replaced, states)
     _move_commit(tx, snapshot, folded)
     _keep_bodies(tx, snapshot, pack)
-    pack.record(tx)
-    _clear_dirty(tx, snapshot)
+    pack.record(tx, tx.seq, moved={block.content for block in snapshot.blocks.values() if block.content is not None})
+    late = _clear_dirty(tx, snapshot)
+    _share(tx, snapshot, sorted({*late, *died.repeated}))
+    deaths.note(tx, snapshot.head.seq, died.cids)
     space.count_dead(tx.connection)
 
 
@@ -114,6 +121,7 @@ def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     if not commits.advance(tx, snapshot.head, folded.cid, folded.commit.seq):
         raise CommitMoved(f"somebody else flushed bucket {snapshot.head.name!r} meanwhile")
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
+    deaths.follow(tx, snapshot.head.seq, folded.commit.seq)
 
 
 def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
@@ -123,14 +131,29 @@ def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
     """
     named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
     for batch in in_batches(sorted(named - pack.cids), ASKED):
-        if tx.touch(batch) != len(batch):
+        if blocks.touch_folded(tx, batch) != len(batch):
             raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
 
 
-def _clear_dirty(tx: Tx, snapshot: Snapshot) -> None:
-    """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7])."""
+def _clear_dirty(tx: Tx, snapshot: Snapshot) -> set[bytes]:
+    """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7]).
+
+    Returns the bodies of the objects and versions whose rows stay: they may have been replaced since the snapshot.
+    """
     objects, versions = snapshot.objects, snapshot.versions
+    late: list[bytes | None] = []
     if objects.keys:
-        dirty.clear_objects(tx, objects.keys, objects.generations)
+        cleared = dirty.clear_objects(tx, objects.keys, objects.generations)
+        late += [cid for key, cid in zip(objects.keys, objects.manifests, strict=True) if key not in cleared]
     if versions.keys:
-        dirty.clear_versions(tx, versions.keys, versions.seqs, versions.generations)
+        places = dirty.clear_versions(tx, versions.keys, versions.seqs, versions.generations)
+        of_places = zip(versions.keys, versions.seqs, versions.manifests, strict=True)
+        late += [cid for key, seq, cid in of_places if (key, seq) not in places]
+    return {body for cid in late if cid is not None and (body := snapshot.blocks[cid].content) is not None}
+
+
+def _share(tx: Tx, snapshot: Snapshot, cids: Sequence[bytes]) -> None:
+    """Mark blocks as shared, or do nothing at all: somebody who holds one of them may wait for what is held here ([GC-23])."""
+    for batch in in_batches(cids, ASKED):
+        if blocks.share(tx, batch) != len(batch):
+            raise CommitMoved(f"somebody else was writing what this flush of bucket {snapshot.head.name!r} needs")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mstbucket.core import commit as commits
 from mstbucket.core.batches import in_batches
 from mstbucket.core.closure import links_of
-from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.deaths import NodesRead, Replaced, left_behind, read_replaced
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
 from mstbucket.signing.keys import Signer
@@ -29,6 +29,10 @@ class Folded:
 
     There is a new commit even if the tree came out the same ([FLUSH-8]). Another flush may have read an older generation
     of the same key. Only a moved commit stops it from folding that over this one.
+
+    Attributes:
+        left: nodes of the old trees that the new ones have not.
+        replaced: the manifests that the old trees had under the keys that have changed.
     """
 
     commit: commits.Commit
@@ -36,6 +40,8 @@ class Folded:
     block: bytes
     objects: Applied
     versions: Applied
+    left: list[bytes]
+    replaced: dict[bytes, Replaced]
 
 
 def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: Kept | None = None) -> Folded:
@@ -44,13 +50,14 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
     With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
     new commit is a later one than that, too ([RMT-8]).
     """
-    source = WithEmptyTree(blocks)
+    source = NodesRead(WithEmptyTree(blocks))
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
     keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
     versions = apply(source, past.root, list(zip(keys, past.manifests, strict=True)))
     if head.commit is None and objects.root == EMPTY_ROOT:
         objects.created[EMPTY_ROOT] = EMPTY_BLOCK
+    replaced = read_replaced(blocks, [*objects.replaced, *versions.replaced])
     new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
     before = head.seq if merged is None or merged.identity != head.identity else max(head.seq, merged.seq)
     commit = commits.Commit(
@@ -62,13 +69,14 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
         prev=head.commit,
         time=head.now,
         objects=(head.objects or 0) - len(objects.replaced) + len(new),
-        bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
+        bytes=(head.size or 0) - sum(replaced[cid].size for cid in objects.replaced) + sum(new),
         tags=head.tags or {},
         config=commits.config(head.versioning),
         merged=None if merged is None else merged.cid,
     )
     commit, cid, block = seal(commit, signer)
-    return Folded(commit, cid, block, objects, versions)
+    left = left_behind(source, WithEmptyTree(blocks), (objects, versions))
+    return Folded(commit, cid, block, objects, versions, left, replaced)
 
 
 class WithEmptyTree:
@@ -84,15 +92,6 @@ class WithEmptyTree:
         if EMPTY_ROOT in wanted:
             return {**self._blocks.get_many([cid for cid in wanted if cid != EMPTY_ROOT]), EMPTY_ROOT: EMPTY_BLOCK}
         return self._blocks.get_many(wanted)
-
-
-def _sizes(blocks: StoreBlocks, replaced: Sequence[bytes]) -> int:
-    """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
-    total = 0
-    for batch in in_batches(replaced, ASKED):
-        found = blocks.get_many(set(batch))
-        total += sum(decode_fast(found[cid])["size"] for cid in batch)
-    return total
 
 
 # --- the pack -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,318 @@
+"""What died goes without a mark: what a sweep removes, what it leaves for later, and what it leaves to the cycles."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from collectstate import ask, assert_nothing_dangles
+from sweepstate import needed, retain_one, rows, sweep_once
+
+import mstbucket
+from mstbucket import PutRequest
+from mstbucket.core.cid import to_text
+from mstbucket.core.mst.node import EMPTY_ROOT
+from mstbucket.errors import CollectionRefused, MissingBlock
+from mstbucket.limits import MIB, PART_SIZE_MIN
+
+_DATA = random.Random(11)
+SMALL = _DATA.randbytes(2000)
+LARGE = _DATA.randbytes(2 * MIB + 77)
+
+
+@pytest.fixture(autouse=True)
+def no_rail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores of these tests are so small that most of them dies."""
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 100)
+
+
+def filled(store: mstbucket.Store) -> mstbucket.Bucket:
+    bucket = store.create_bucket("plain")
+    bucket.put_objects(PutRequest(f"{n}", b"%d" % n * 50) for n in range(40))
+    bucket.put_object("a", LARGE)
+    bucket.flush()
+    return bucket
+
+
+def dead(store: mstbucket.Store) -> set[bytes]:
+    return rows(store) - needed(store) - {EMPTY_ROOT}  # that one is left to the cycles
+
+
+# --- what goes ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_overwritten_goes_once_no_commit_has_it(store: mstbucket.Store) -> None:
+    """[GC-20] [GC-24]"""
+    bucket = filled(store)
+    bucket.put_object("a", b"other")
+    bucket.put_object("7", SMALL)
+    bucket.delete_object("8")
+    bucket.flush()
+    assert sweep_once(store) == set(), "the commit before is kept"
+    retain_one(store)
+    all_dead = dead(store)
+    assert len(all_dead) > 8, "nodes, three manifests, two bodies, and the three chunks and root of a third"
+    assert sweep_once(store) == all_dead
+    assert dead(store) == set()
+    assert ask(store, "SELECT count(*) FROM died") == [(0,)]
+    assert_nothing_dangles(store)
+
+
+def test_what_was_never_in_a_commit_goes_at_once(store: mstbucket.Store) -> None:
+    """[GC-20]"""
+    bucket = filled(store)
+    for n in range(5):
+        bucket.put_object("hot", b"%d" % n * 100)
+        bucket.put_object("large", LARGE[:-n or None][::-1])
+    bucket.delete_object("large")
+    all_dead = dead(store)
+    assert len(all_dead) > 4 + 5
+    gone = sweep_once(store)
+    assert len(gone) >= 4 + 5
+    left = dead(store)
+    assert all(shared for (shared,) in ask(store, "SELECT born IS NULL FROM blocks WHERE cid = ANY (%s)", list(left)))
+    assert bucket.get_object("hot").read() == b"4" * 100
+
+
+def test_a_commit_between_two_kept_ones_holds_nothing_back(store: mstbucket.Store) -> None:
+    """[GC-20] A block that came after a kept commit is not in it."""
+    bucket = filled(store)
+    bucket.create_snapshot("old")
+    for n in range(6):
+        bucket.put_object("7", b"%d" % n * 99)
+        bucket.flush()
+    retain_one(store)
+    gone = sweep_once(store)
+    assert len(gone) >= 5 * 3, "of each of five commits its block, its root, a manifest, and a body"
+    assert dead(store) == set()
+    assert bucket.at("old").get_object("7").read() == b"7" * 50
+
+
+def test_an_object_of_parts_goes_with_its_chunks(store: mstbucket.Store) -> None:
+    """[GC-21] A completion is not another life of the chunks."""
+    bucket = filled(store)
+    body = _DATA.randbytes(PART_SIZE_MIN)
+    upload = bucket.create_multipart_upload("p")
+    parts = [(n, bucket.upload_part("p", upload.id, n, data).etag) for n, data in ((1, body), (2, LARGE[5:]))]
+    bucket.complete_multipart_upload("p", upload.id, parts)
+    bucket.flush()
+    bucket.delete_object("p")
+    bucket.flush()
+    retain_one(store)
+    assert len(sweep_once(store)) > 6
+    assert dead(store) == set()
+
+
+def test_versions_go_when_they_are_deleted(store: mstbucket.Store) -> None:
+    """[GC-20] What becomes a noncurrent version has not died."""
+    bucket = filled(store)
+    bucket.put_bucket_versioning("Enabled")
+    first = bucket.put_object("v", LARGE[1:])
+    bucket.flush()
+    bucket.put_object("v", b"newer")
+    bucket.flush()
+    retain_one(store)
+    sweep_once(store)
+    assert bucket.get_object("v", version_id=first.version_id).read() == LARGE[1:]
+    bucket.delete_object("v", version_id=first.version_id)
+    bucket.flush()
+    retain_one(store)
+    assert len(sweep_once(store)) > 4
+    assert dead(store) == set()
+
+
+def test_packs_that_become_empty_go_and_thin_ones_are_written_again(store: mstbucket.Store) -> None:
+    """[GC-25]"""
+    bucket = filled(store)
+    bucket.put_object("own", LARGE[2:])
+    bucket.flush()
+    bucket.put_object("own", b"")
+    bucket.flush()
+    retain_one(store)
+    packs = ask(store, "SELECT count(*) FROM packs WHERE state = 'ready'")[0][0]
+    sweep_once(store)
+    assert ask(store, "SELECT count(*) FROM packs WHERE state = 'ready'")[0][0] < packs
+    wrong = """
+        SELECT count(*) FROM packs p WHERE state = 'ready' AND rows < (SELECT count(*) FROM blocks b WHERE b.pack = p.id)
+    """
+    assert ask(store, wrong) == [(0,)]
+    assert_nothing_dangles(store)
+
+
+def test_an_undo_brings_back_what_a_sweep_removed(store: mstbucket.Store) -> None:
+    """[GC-10] [GC-11] [GC-25]"""
+    bucket = filled(store)
+    bucket.put_object("a", b"")
+    bucket.flush()
+    retain_one(store)
+    before = rows(store)
+    gone = sweep_once(store, grace=3600)
+    assert gone
+    assert store.undo_collect().blocks == len(gone)
+    assert rows(store) == before
+    assert sweep_once(store) == set(), "they are left to the cycles now"
+    store.collect(force=True, grace=0)
+    assert not rows(store) & gone
+    assert_nothing_dangles(store)
+
+
+# --- what stays ---------------------------------------------------------------------------------------------------------
+
+Born = Callable[[mstbucket.Store, mstbucket.Bucket], object]
+
+
+def put_again(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.put_object("again", LARGE)
+    bucket.put_object("small", b"7" * 50)
+
+
+def put_in_another(store: mstbucket.Store, _: mstbucket.Bucket) -> None:
+    put_again(store, store.create_bucket("another"))
+
+
+def copy(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.copy_object("a", "again")
+    bucket.copy_object("7", "small")
+
+
+def copy_from_the_past(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.put_object("a", b"other")
+    bucket.put_object("7", b"other")
+    bucket.flush()
+    with bucket.at(1) as view:
+        bucket.copy_object("a", "again", source_bucket=view)
+        bucket.copy_object("7", "small", source_bucket=view)
+
+
+def fork(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    store.fork("plain", "forked")
+
+
+def restore(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.put_object("a", b"other")
+    bucket.put_object("7", b"other")
+    bucket.flush()
+    bucket.restore(1)
+
+
+def archive(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.put_bucket_versioning("Enabled")
+
+
+def a_part(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    upload = bucket.create_multipart_upload("p")
+    bucket.upload_part("p", upload.id, 1, LARGE)
+
+
+def tags(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.put_object_tagging("a", {"x": "y"})
+    bucket.copy_object("a", "b")
+    bucket.copy_object("7", "small")
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+@pytest.mark.parametrize(
+    "born", [put_again, put_in_another, copy, copy_from_the_past, fork, restore, archive, a_part, tags]
+)
+def test_what_has_another_life_stays(store: mstbucket.Store, born: Born, flushed: bool) -> None:
+    """[GC-21] [GC-22]"""
+    bucket = filled(store)
+    born(store, bucket)
+    if flushed:
+        for info in store.list_buckets():
+            store.bucket(info.name).flush()
+    for _ in range(2):
+        if born is not restore:
+            bucket.put_object("a", b"gone")
+            bucket.put_object("7", b"gone")
+            bucket.flush()
+        retain_one(store)
+        sweep_once(store)
+    assert_nothing_dangles(store)
+    store.collect(force=True, grace=0)
+
+
+@pytest.mark.parametrize("together", ["batch", "large", "versions"])
+def test_two_objects_of_one_transaction_are_two_lives(store: mstbucket.Store, together: str) -> None:
+    """[GC-21]"""
+    bucket = store.create_bucket("plain")
+    if together == "versions":
+        bucket.put_bucket_versioning("Enabled")
+    body = LARGE if together == "large" else SMALL
+    keys = ("x", "x") if together == "versions" else ("x", "y")
+    bucket.put_objects([PutRequest(key, body) for key in keys] + [PutRequest("z", body + LARGE)])
+    bucket.flush()
+    old = bucket.list_object_versions("x").versions[-1]
+    bucket.delete_object("x", version_id=old.version_id) if together == "versions" else bucket.delete_object("x")
+    bucket.flush()
+    retain_one(store)
+    sweep_once(store)
+    assert_nothing_dangles(store)
+
+
+def test_a_lease_holds_what_its_commit_has(store: mstbucket.Store) -> None:
+    """[GC-22] [PAST-3]"""
+    bucket = filled(store)
+    with bucket.at(1) as view:
+        bucket.put_object("a", b"")
+        bucket.flush()
+        ask(store, "DELETE FROM commits WHERE seq = 1")  # as if it had run out for a moment
+        assert sweep_once(store) == set()
+        assert view.get_object("a").read() == LARGE
+    ask(store, "DELETE FROM leases")
+    assert sweep_once(store)
+
+
+def test_a_block_that_was_removed_and_came_again_has_another_life(store: mstbucket.Store) -> None:
+    """[GC-24] What a cycle removed in between is not taken for what died before."""
+    bucket = filled(store)
+    bucket.put_object("a", b"")
+    bucket.flush()
+    retain_one(store)
+    store.collect(force=True, grace=0)
+    bucket.put_object("b", LARGE)
+    assert sweep_once(store) == set()
+    assert bucket.get_object("b").read() == LARGE
+
+
+# --- rails --------------------------------------------------------------------------------------------------------------
+
+
+def test_known_damage_stops_a_sweep(store: mstbucket.Store) -> None:
+    """[GC-12]"""
+    filled(store)
+    ask(store, "UPDATE packs SET damaged = true")
+    with pytest.raises(CollectionRefused, match="damage"):
+        sweep_once(store)
+
+
+def test_a_sweep_does_not_remove_more_than_half(store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[GC-13]"""
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 50)
+    bucket = filled(store)
+    for key in list(bucket.objects()):
+        bucket.delete_object(key.key)
+    bucket.flush()
+    retain_one(store)
+    before = rows(store)
+    with pytest.raises(CollectionRefused, match="50 of 100"):
+        sweep_once(store)
+    assert rows(store) == before
+
+
+def test_a_cycle_says_which_needed_blocks_a_sweep_has_removed(
+    store: mstbucket.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """[GC-26]"""
+    bucket = filled(store)
+    store.collect(force=True, grace=0)
+    [(chunk,)] = ask(store, "SELECT content FROM objects WHERE key = '7'")
+    ask(store, "DELETE FROM blocks WHERE cid = %s", chunk)
+    ask(store, "INSERT INTO swept VALUES (%s)", chunk)
+    with pytest.raises(MissingBlock, match="a sweep has removed them"):
+        store.collect(force=True)
+    assert to_text(chunk) in caplog.text
+    bucket.put_object("7", b"7" * 50)  # now it is there
+    store.collect(force=True)
+    assert ask(store, "SELECT count(*) FROM swept") == [(0,)]
