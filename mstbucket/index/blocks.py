@@ -120,9 +120,9 @@ def add(
     The caller has sorted the blocks by CID ([PUT-9]).
 
     Args:
-        born: for each what a new row gets: the number of a commit of which all before and it do not have the block, where nothing
-            but the transaction of the caller names it; MOVED for a body that a flush takes out of its row. Empty where that is
-            not known. A row that is found, but for the one of such a body, is shared from then on ([GC-21]).
+        born: for each what a new row gets: the number of the bucket's newest commit, if nothing but the caller's transaction
+            names the block; MOVED for a body that a flush takes out of its row. Empty where that is not known. A row that is
+            found, but for the one of such a body, is shared from then on ([GC-21]).
     """
     arguments = (tx.epoch, pack, cid_array(cids), bigint_array(offsets), integer_array(lengths), integer_array(born))
     return int(one_row(tx.connection, "SELECT add_blocks(%s, %s, %s, %s, %s, %s)", arguments)[0])

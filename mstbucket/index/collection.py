@@ -240,7 +240,8 @@ def may_have_died(db: Database) -> bool:
     """Whether anything may be dead that the last cycle has not seen to ([GC-18])."""
     query = """
         SELECT coalesce(
-            (SELECT sign FROM collections WHERE ended IS NOT NULL AND NOT swept ORDER BY epoch DESC LIMIT 1) <> roots_sign(), true)
+            (SELECT sign FROM collections WHERE ended IS NOT NULL AND NOT swept ORDER BY epoch DESC LIMIT 1)
+            <> roots_sign(), true)
     """
     with db.reading() as connection:
         return bool(one_row(connection, query)[0])

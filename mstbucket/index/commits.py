@@ -160,7 +160,7 @@ def has_whole(db: Database, bucket: int, seq: int) -> bool:
 
 
 def is_whole(tx: Tx, seq: int) -> bool:
-    """Whether that commit of the bucket left nothing out that was dirty at its snapshot; so does the state before the first."""
+    """Whether that commit of the bucket left nothing out that was dirty at its snapshot. Before the first is nothing."""
     if seq == 0:
         return True
     row = tx.connection.execute("SELECT whole FROM commits WHERE bucket = %s AND seq = %s", (tx.bucket, seq)).fetchone()

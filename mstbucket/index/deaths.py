@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 10_000  # fetched at a time
 
-#: The holders of what died, by bucket, that hold nothing any more; 0 is what was not looked at yet. An index gives one after the other.
+#: The holders of what died, by bucket, that hold nothing any more; 0 is what was not looked at yet. An index gives one after
+#: the other.
 _GONE: Final = """
     WITH RECURSIVE holders AS (
         (SELECT bucket, held FROM died ORDER BY bucket, held LIMIT 1)
         UNION ALL
         SELECT n.bucket, n.held FROM holders h CROSS JOIN LATERAL (
-            SELECT d.bucket, d.held FROM died d WHERE (d.bucket, d.held) > (h.bucket, h.held) ORDER BY d.bucket, d.held LIMIT 1) n)
+            SELECT d.bucket, d.held FROM died d WHERE (d.bucket, d.held) > (h.bucket, h.held)
+            ORDER BY d.bucket, d.held LIMIT 1) n)
     SELECT h.bucket, h.held FROM holders h
     WHERE NOT EXISTS (SELECT FROM commits c WHERE c.bucket = h.bucket AND c.seq = h.held)
 """
-#: Whether the row `b` of a block says that it had one life alone, and died as `d` says, in a bucket `k` that only flushes made.
+#: Whether the row `b` of a block had one life alone, which ended as `d` says, in a bucket `k` that only flushes made.
 _ONE_LIFE: Final = "b.born IS NOT NULL AND b.epoch <= d.epoch AND k.folded = k.seq"
 #: The newest commit that can be read, and may have the block.
 _HOLDER: Final = "SELECT max(c.seq) FROM commits c WHERE c.bucket = d.bucket AND c.seq > b.born AND c.seq <= d.seq"
@@ -132,12 +134,12 @@ def swept(db: Database) -> Iterator[list[bytes]]:
 
 
 def without_row(db: Database, cids: Sequence[bytes]) -> list[bytes]:
-    """Those of `cids` that have no row of blocks; without manifests of objects and versions that wait for a flush to write them."""
+    """Those of `cids` that have no row of blocks; but for manifests that a flush has yet to write."""
     query = """
         SELECT t.c FROM unnest(%s) AS t (c) WHERE NOT EXISTS (SELECT FROM blocks b WHERE b.cid = t.c)
         AND NOT EXISTS (SELECT FROM objects o JOIN dirty d ON d.bucket = o.bucket AND d.key = o.key WHERE o.manifest = t.c)
-        AND NOT EXISTS (SELECT FROM versions v JOIN dirty_versions d ON d.bucket = v.bucket AND d.key = v.key AND d.seq = v.seq
-            WHERE v.manifest = t.c)
+        AND NOT EXISTS (SELECT FROM versions v JOIN dirty_versions d
+            ON d.bucket = v.bucket AND d.key = v.key AND d.seq = v.seq WHERE v.manifest = t.c)
         ORDER BY t.c
     """
     with db.reading() as connection:

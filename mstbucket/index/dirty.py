@@ -81,7 +81,8 @@ _CLEAR_VERSIONS: Final = """
         SELECT d.key, d.seq FROM unnest(%s, %s, %s) AS f (key, seq, generation)
         JOIN dirty_versions d ON d.bucket = %s AND d.key = f.key AND d.seq = f.seq AND d.generation = f.generation
         FOR UPDATE OF d SKIP LOCKED)
-    DELETE FROM dirty_versions d USING folded f WHERE d.bucket = %s AND d.key = f.key AND d.seq = f.seq RETURNING d.key, d.seq
+    DELETE FROM dirty_versions d USING folded f WHERE d.bucket = %s AND d.key = f.key AND d.seq = f.seq
+    RETURNING d.key, d.seq
 """
 
 

@@ -143,7 +143,8 @@ def count_removed(connection: Connection, removed: Sequence[tuple[int | None, in
     numbers = [bigint_array([one[0] or 0 for one in of_packs]), bigint_array([one[1] for one in of_packs])]
     sizes = bigint_array([one[2] + overhead * one[1] for one in of_packs])
     rows = connection.execute(query, (*numbers, sizes)).fetchall()
-    return Left([number for number, empty, _ in rows if empty], [number for number, empty, thin in rows if thin and not empty])
+    empty = [number for number, is_empty, _ in rows if is_empty]
+    return Left(empty, [number for number, is_empty, is_thin in rows if is_thin and not is_empty])
 
 
 def delete_doomed(db: Database, names: Sequence[str]) -> None:

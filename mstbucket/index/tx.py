@@ -65,7 +65,7 @@ class Tx(StoreTx):
             self.connection.execute("SELECT expect(%s, %s, %s, %s)", (self.bucket, key, *expectation(expected)))
 
     def touch(self, cids: Collection[bytes]) -> int:
-        """Keep the rows of these blocks from the next collection, and from all sweeps ([PUT-6], [GC-21]); how many there are."""
+        """Keep the rows of these blocks from the next cycle, and from all sweeps ([PUT-6], [GC-21]); how many there are."""
         asked = binary.bytea_array(sorted(cids))
         return int(one_row(self.connection, "SELECT touch_and_count(%s, %s)", (self.epoch, asked))[0])
 

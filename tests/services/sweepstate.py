@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-
 from collectstate import ask
 
 import mstbucket

@@ -110,8 +110,8 @@ class Incoming:
         """Inside the caller's transaction: make sure that every block is there, and stays.
 
         Args:
-            born: the number of the bucket's newest commit, where nothing but this transaction names the blocks that have no row
-                yet; else None. What came more than once is shared in any case ([GC-21]).
+            born: the number of the bucket's newest commit, where nothing but this transaction names the blocks that have no
+                row yet; else None. What came more than once is shared in any case ([GC-21]).
 
         Raises:
             BlocksMoved: a block that was counted on is gone, or was found damaged.

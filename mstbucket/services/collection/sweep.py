@@ -40,9 +40,9 @@ from mstbucket.services.collection.turns import Turn
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
-_SPOOL: Final = 16 * MIB  # of CIDs held in memory
-Died = tuple[CID, int]
+Died = tuple[CID, int]  # a block, and the epoch of its death
 
+_SPOOL: Final = 16 * MIB  # of CIDs held in memory
 _DEATH: Final = Struct(f"<{CID_SIZE}sq")
 _READ: Final = 256  # nodes of bodies read at a time
 
@@ -72,15 +72,16 @@ def sweep(context: Context, grace: int, check: Callable[[], object], turn: Turn)
                 died.add([one])
         packed = 0
         for batch in died.batches(BATCH):
-            for part in (*_below(context.blocks, batch, check), batch):  # parts first, while there is a row to read the whole by
+            # What is below comes first: it is read while the rows say where it is.
+            for part in (*_below(context.blocks, batch, check), batch):
                 packed += deaths.packed(context.db, [cid for cid, _ in part])
                 going.add(part)
         if not going.blocks:
             return Amount(), ()
         if 100 * packed > COLLECT_PERCENT_MAX * pack_rows.plain_bytes(context.db):  # [GC-13]
             raise CollectionRefused(
-                f"{packed:,} bytes that died would be removed, more than {COLLECT_PERCENT_MAX} of 100 of those in packs: see "
-                "what a dry run of a collection says, and collect with force if that is right"
+                f"{packed:,} bytes that died would be removed, more than {COLLECT_PERCENT_MAX} of 100 of those in packs: "
+                "see what a dry run of a collection says, and collect with force if that is right"
             )
         removal = _Removal(context, start, grace)
         removal.run(going, check)

@@ -90,8 +90,8 @@ def gone(snapshot: Snapshot, nodes: Sequence[CID], replaced: Mapping[CID, Replac
     Args:
         nodes: that were left behind.
         replaced: the manifests that the two trees had under the keys that have changed.
-        states: whether both commits hold all that there was at one moment. A manifest that comes from one tree into the other
-            may otherwise have left the one, and come into the other with a later commit or an earlier one.
+        states: whether both commits hold all that there was at one moment. Otherwise a manifest that goes from one tree into
+            the other may have left the one, and come into the other with a later commit or an earlier one.
     """
     came = Counter(cid for changes in (snapshot.objects, snapshot.versions) for cid in changes.manifests if cid is not None)
     repeated = [cid for cid, times in came.items() if times > 1]

@@ -153,7 +153,7 @@ def _clear_dirty(tx: Tx, snapshot: Snapshot) -> set[bytes]:
 
 
 def _share(tx: Tx, snapshot: Snapshot, cids: Sequence[bytes]) -> None:
-    """Mark blocks as shared, or do nothing at all: somebody who holds one of them may wait for what is held here ([GC-23])."""
+    """Mark blocks as shared, or do nothing at all: who holds one of them may wait for what is held here ([GC-23])."""
     for batch in in_batches(cids, ASKED):
         if blocks.share(tx, batch) != len(batch):
             raise CommitMoved(f"somebody else was writing what this flush of bucket {snapshot.head.name!r} needs")

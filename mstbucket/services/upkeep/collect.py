@@ -21,6 +21,7 @@ from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
 LOOK_SECONDS: Final = 600.0  # between two looks of the background work: one goes over every row of `packs`
 GROWN_SHARE: Final = 0.5  # of what was alive, by which the packs have grown: so garbage stays below half of what lives
 GROWN_BYTES: Final = 256 * MIB  # at least: below that a cycle costs more than it frees
+_REFUSED_SECONDS: Final = 86_400.0  # between two tries of what was refused
 _HOUR_MS: Final = 3_600_000
 
 
@@ -95,12 +96,12 @@ class Collector:
                 return
             collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background)
         except CollectionRefused:  # somebody has to look at it: not every few minutes
-            self._next = time.monotonic() + COLLECT_HOURS * 3600
+            self._next = time.monotonic() + _REFUSED_SECONDS
             raise
 
 
 def is_due(context: Context) -> bool:
-    """Whether the background should collect now: a day is over, or much has been written since the last cycle."""
+    """Whether the background should mark all now: a week is over, or much has been written since the last cycle."""
     stored, last = collection.stored(context.db), collection.last(context.db)
     if stored.oldest is None:
         return False

@@ -15,7 +15,6 @@ from collectstate import ask, assert_nothing_dangles, between_mark_and_sweep
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-
 from sweepstate import between_look_and_removal, retain_one, sweep_once
 
 import mstbucket
