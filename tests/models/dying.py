@@ -2,14 +2,14 @@
 
 There is one block, and one key in bucket `a` that may hold it. What happens around it:
 
-* `put` in `a`: enters, finds the row of the block or makes one, commits with the object. Who finds a row marks it as *shared*
-  (it was not *born* of one put alone). The mark is never taken away, so nothing is counted, and nothing can be counted wrongly.
+* `put` in `a`: enters, finds the row of the block or makes one, commits with the object. Who finds a row marks it as
+  *shared*. The mark is never taken away, so nothing is counted, and nothing can be counted wrongly.
 * `part`: as `put`, but a part of an upload has the block; `complete` makes it the object, and touches no row.
-* `write`: another content replaces the object, or a delete removes it. If the key waits for a flush, no flush may have seen the
-  block: so the write notes its death, with the newest commit, and holds the mark of the key from before that to its end.
-* `flush`: reads the object and its generation; then, in a transaction of its own, makes a commit of that. If the commit before
-  had the block and this one has not, it notes the death. If the key has changed meanwhile, or somebody holds it, the block that
-  it has put into the commit may have died already: so it marks the row.
+* `write`: another content replaces the object, or a delete removes it. If the key waits for a flush, no flush may have seen
+  the block: so the write notes its death, with the newest commit, and holds the mark of the key from before that to its end.
+* `flush`: reads the object and its generation; then, in a transaction of its own, makes a commit of that. If the commit
+  before had the block and this one has not, it notes the death. If the key has changed meanwhile, or somebody holds it, the
+  block that it has put into the commit may have died already: so it marks the row.
 * `copy` and `put` into bucket `b`, and `restore` of a commit of `a`: other lives, which mark.
 * `fork` of a commit of `a`: a new bucket has the block. No row is touched.
 * `read`: a lease on a commit, which may be given up while the lease has run out for a moment.
@@ -165,9 +165,7 @@ def _put(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
 
 def _part(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
     for text, changes, after in _put(state, rules, process):
-        if "has" in changes:
-            changes = {"row": changes["row"], "part": True}
-        yield text, changes, after
+        yield text, {"row": changes["row"], "part": True} if "has" in changes else changes, after
 
 
 def _write(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:

@@ -181,7 +181,7 @@ def race(
     others: Sequence[Callable[[mstbucket.Store], object]] = (),
     enough: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Four writers, flushes, what removes, compaction, retention, undos, and others; how many operations were acknowledged."""
+    """Four writers, flushes, what removes, compaction, retention, undos, others; how many operations were acknowledged."""
     store = open_store()
     bucket = store.create_bucket("hot")
     running = Race()

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import Any
 
+import psycopg
 import pytest
 from collectstate import ask, assert_nothing_dangles
-from sweepstate import needed, retain_one, rows, sweep_once
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sweepstate import between_look_and_removal, needed, retain_one, rows, sweep_once
 
 import mstbucket
 from mstbucket import PutRequest
-from mstbucket.core.cid import to_text
+from mstbucket.core.cid import raw_cid, to_text
+from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.node import EMPTY_ROOT
-from mstbucket.errors import CollectionRefused, MissingBlock
+from mstbucket.core.s3rules.conditions import ANYTHING
+from mstbucket.errors import CollectionRefused, InvalidRequest, MissingBlock, NoSuchKey
+from mstbucket.index.objects import NewObject
+from mstbucket.index.small_puts import SmallPut, put_group
 from mstbucket.limits import MIB, PART_SIZE_MIN
+from mstbucket.services.tree import flush as flushing
+from mstbucket.services.tree.fold import fold
 
 _DATA = random.Random(11)
 SMALL = _DATA.randbytes(2000)
 LARGE = _DATA.randbytes(2 * MIB + 77)
+NUMBERS = count()
+
+#: Packs to which more rows lead than are counted.
+MORE_ROWS = """
+    SELECT count(*) FROM packs p WHERE state = 'ready' AND rows < (SELECT count(*) FROM blocks b WHERE b.pack = p.id)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -133,10 +151,7 @@ def test_packs_that_become_empty_go_and_thin_ones_are_written_again(store: mstbu
     packs = ask(store, "SELECT count(*) FROM packs WHERE state = 'ready'")[0][0]
     sweep_once(store)
     assert ask(store, "SELECT count(*) FROM packs WHERE state = 'ready'")[0][0] < packs
-    wrong = """
-        SELECT count(*) FROM packs p WHERE state = 'ready' AND rows < (SELECT count(*) FROM blocks b WHERE b.pack = p.id)
-    """
-    assert ask(store, wrong) == [(0,)]
+    assert ask(store, MORE_ROWS) == [(0,)]
     assert_nothing_dangles(store)
 
 
@@ -151,10 +166,57 @@ def test_an_undo_brings_back_what_a_sweep_removed(store: mstbucket.Store) -> Non
     assert gone
     assert store.undo_collect().blocks == len(gone)
     assert rows(store) == before
+    assert ask(store, MORE_ROWS) == [(0,)]
     assert sweep_once(store) == set(), "they are left to the cycles now"
     store.collect(force=True, grace=0)
     assert not rows(store) & gone
     assert_nothing_dangles(store)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.sampled_from("abcd"), st.integers(0, 5)),
+        st.tuples(st.sampled_from(["delete", "copy", "tag"]), st.sampled_from("abcd"), st.sampled_from("abcd")),
+        st.tuples(st.sampled_from(["flush", "flush", "retain", "sweep"]), st.none(), st.none()),
+    ),
+    min_size=10,
+    max_size=40,
+)
+MANY = settings(
+    max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@MANY
+@given(steps=STEPS)
+def test_after_any_history_only_what_is_shared_is_left(store: mstbucket.Store, steps: list[tuple[str, Any, Any]]) -> None:
+    """[GC-20] [GC-21] [GC-24]: in one bucket without versions and uploads."""
+    bucket = store.create_bucket(f"history-{next(NUMBERS)}")
+    for what, key, other in steps:
+        if what == "put":
+            new = LARGE[:MIB] + _DATA.randbytes(9) if other == 5 else _DATA.randbytes(99)
+            bucket.put_object(key, b"body %d" % other if other < 3 else new)
+        elif what == "delete":
+            bucket.delete_object(key)
+        elif what == "flush":
+            bucket.flush()
+        elif what == "retain":
+            retain_one(store)
+        elif what == "sweep":
+            sweep_once(store)
+        else:
+            with suppress(NoSuchKey, InvalidRequest):
+                bucket.put_object_tagging(key, {"t": other}) if what == "tag" else bucket.copy_object(key, other)
+    bucket.flush()
+    retain_one(store)
+    sweep_once(store)
+    left = list(dead(store))
+    assert ask(store, "SELECT count(*) FROM blocks WHERE cid = ANY (%s) AND born IS NOT NULL", left) == [(0,)]
+    assert_nothing_dangles(store)
+    for item in list(bucket.objects()):
+        bucket.delete_object(item.key)
+    store.delete_bucket(bucket.name)
+    store.collect(force=True, grace=0)
 
 
 # --- what stays ---------------------------------------------------------------------------------------------------------
@@ -165,6 +227,10 @@ Born = Callable[[mstbucket.Store, mstbucket.Bucket], object]
 def put_again(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
     bucket.put_object("again", LARGE)
     bucket.put_object("small", b"7" * 50)
+
+
+def put_batch_again(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    bucket.put_objects([PutRequest("again", b"7" * 50), PutRequest("small", b"8" * 50)])
 
 
 def put_in_another(store: mstbucket.Store, _: mstbucket.Bucket) -> None:
@@ -213,7 +279,7 @@ def tags(_: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
 
 @pytest.mark.parametrize("flushed", [True, False])
 @pytest.mark.parametrize(
-    "born", [put_again, put_in_another, copy, copy_from_the_past, fork, restore, archive, a_part, tags]
+    "born", [put_again, put_batch_again, put_in_another, copy, copy_from_the_past, fork, restore, archive, a_part, tags]
 )
 def test_what_has_another_life_stays(store: mstbucket.Store, born: Born, flushed: bool) -> None:
     """[GC-21] [GC-22]"""
@@ -274,6 +340,96 @@ def test_a_block_that_was_removed_and_came_again_has_another_life(store: mstbuck
     bucket.put_object("b", LARGE)
     assert sweep_once(store) == set()
     assert bucket.get_object("b").read() == LARGE
+
+
+def test_what_is_born_again_while_a_sweep_removes_stays(store: mstbucket.Store) -> None:
+    """[GC-24] The statement that removes looks again."""
+    bucket = filled(store)
+    bucket.put_object("a", b"")
+    bucket.delete_object("7")
+    bucket.flush()
+    retain_one(store)
+    with between_look_and_removal(lambda: put_again(store, bucket)):
+        assert sweep_once(store), "the nodes"
+    assert bucket.get_object("again").read() == LARGE
+    assert bucket.get_object("small").read() == b"7" * 50
+    assert_nothing_dangles(store)
+
+
+def test_a_body_that_is_replaced_during_its_flush_stays_with_the_commit(
+    store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[GC-23]"""
+    bucket = filled(store)
+    bucket.put_object("hot", LARGE[3:])
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        folded = fold(*arguments)
+        bucket.put_object("hot", b"other")
+        return folded
+
+    monkeypatch.setattr(flushing, "fold", late)
+    bucket.flush()
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 100)
+    for _ in range(2):
+        sweep_once(store)
+        assert_nothing_dangles(store)
+        retain_one(store)
+
+
+def test_a_write_that_is_under_way_and_a_flush_see_each_other(store: mstbucket.Store, database_url: str) -> None:
+    """[GC-23] The write has looked at the newest commit, and the flush comes before it has marked the key."""
+    bucket = filled(store)
+    bucket.put_object("hot", LARGE[3:])
+    with psycopg.connect(database_url, options="-c search_path=mstbucket") as writer:
+        writer.execute("SELECT enter('plain')")
+        writer.execute("DELETE FROM objects WHERE key = 'hot'")
+        bucket.flush()
+        writer.execute("SELECT mark_dirty(bucket, ARRAY['hot']) FROM enter('plain')")
+    sweep_once(store)
+    assert_nothing_dangles(store)
+
+
+def test_puts_of_one_body_in_a_group_are_as_many_lives(store: mstbucket.Store) -> None:
+    """[GC-21] [PUT-16]"""
+    bucket = filled(store)
+    now = store._context.db.now_ms()
+    content = raw_cid(SMALL)
+    m = Manifest(content, len(SMALL), "0" * 32, "text/plain", now, now, sha256=content[4:])
+    puts = [SmallPut(NewObject.of(key, m), SMALL, ANYTHING) for key in ("x", "y")]
+    put_group(store._context.db, "plain", puts, None, 9000)
+    bucket.delete_object("x")
+    sweep_once(store)
+    assert bucket.get_object("y").read() == SMALL
+
+
+def test_one_manifest_under_two_keys_has_two_lives(store: mstbucket.Store) -> None:
+    """[GC-21]"""
+    bucket = filled(store)
+    bucket.put_object("x", SMALL)
+    bucket.put_object("y", SMALL)
+    ask(store, "UPDATE objects y SET manifest = x.manifest, created = x.created, modified = x.modified FROM objects x "
+        "WHERE y.key = 'y' AND x.key = 'x'")  # fmt: skip
+    bucket.flush()
+    bucket.delete_object("x")
+    bucket.flush()
+    retain_one(store)
+    sweep_once(store)
+    assert_nothing_dangles(store)
+
+
+def test_what_a_fetched_bucket_has_stays(store: mstbucket.Store, second_store: mstbucket.Store) -> None:
+    """[GC-22] It begins as a copy of a commit here."""
+    bucket = filled(store)
+    bucket.push(second_store)
+    assert store.fetch(second_store.bucket("plain"), "origin").bucket == "plain.origin"
+    bucket.put_object("a", b"")
+    bucket.flush()
+    ask(store, "DELETE FROM remote_commits")
+    retain_one(store)
+    sweep_once(store)
+    assert_nothing_dangles(store)
 
 
 # --- rails --------------------------------------------------------------------------------------------------------------
