@@ -1152,8 +1152,8 @@ BEGIN
     PERFORM FROM dirty d WHERE d.bucket = OLD.bucket AND d.key = OLD.key FOR UPDATE;
     IF FOUND THEN
         INSERT INTO died AS d (cid, bucket, seq, epoch)
-        SELECT OLD.content, b.id, b.seq, c.epoch FROM buckets b CROSS JOIN collector c
-        WHERE b.id = OLD.bucket AND b.versioning IS NULL
+        SELECT OLD.content, b.id, b.seq, c.epoch FROM buckets b JOIN blocks l ON l.cid = OLD.content AND l.born = b.seq
+        CROSS JOIN collector c WHERE b.id = OLD.bucket AND b.versioning IS NULL
         ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0;
     END IF;
     RETURN NULL;

@@ -6,10 +6,12 @@ There is one block, and one key in bucket `a` that may hold it. What happens aro
   *shared*. The mark is never taken away, so nothing is counted, and nothing can be counted wrongly.
 * `part`: as `put`, but a part of an upload has the block; `complete` makes it the object, and touches no row.
 * `write`: another content replaces the object, or a delete removes it. If the key waits for a flush, no flush may have seen
-  the block: so the write notes its death, with the newest commit, and holds the mark of the key from before that to its end.
+  the block: so the write notes its death, if no commit came after the row of the block, and holds the mark of the key from
+  before that to its end.
 * `flush`: reads the object and its generation; then, in a transaction of its own, makes a commit of that. If the commit
   before had the block and this one has not, it notes the death. If the key has changed meanwhile, or somebody holds it, the
-  block that it has put into the commit may have died already: so it marks the row.
+  block that it has put into the commit may have died already: so it marks the row. Or it reads other keys alone.
+* `tag`: another manifest for the same body. So the key waits for a flush, and commits have the body.
 * `copy` and `put` into bucket `b`, and `restore` of a commit of `a`: other lives, which mark.
 * `fork` of a commit of `a`: a new bucket has the block. No row is touched.
 * `read`: a lease on a commit, which may be given up while the lease has run out for a moment.
@@ -37,6 +39,7 @@ class Rules:
     copy: bool = True  # and a copy
     restore: bool = True  # and a restore
     late: bool = True  # and a flush, of what was replaced since it looked
+    fresh: bool = True  # a write notes a body that no commit can have, since none came after its row
     key: bool = True  # a write holds the mark of its key before it looks at the newest commit
     family: bool = True  # nothing is decided for a bucket that was forked
     retained: bool = True  # nor while a commit is there that may have it
@@ -122,6 +125,8 @@ def _alone(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if not state.left:
         return
     state = state._replace(left=state.left - 1)
+    if state.has and not _is(state, "writes"):
+        yield "tag: the manifest changes", state._replace(dirty=state.dirty + 1)
     if free and not state.other:
         if state.has:
             yield "copy: to b", state._replace(other=True, row=_found(state, state.epoch, rules.copy))
@@ -170,7 +175,8 @@ def _part(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
 
 def _write(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
     if process == IDLE and state.left and state.has:
-        noted = {(state.seq, state.epoch)} if state.dirty else set()
+        fresh = state.row is not None and state.row.born == state.seq
+        noted = {(state.seq, state.epoch)} if state.dirty and (fresh or not rules.fresh) else set()
         yield "replaces the object", {"left": state.left - 1}, ("writes", frozenset(noted))
     elif process[0] == "writes":
         changes = {"has": False, "dirty": state.dirty + 1, "candidates": state.candidates | process[1]}  # type: ignore[operator]
@@ -178,8 +184,16 @@ def _write(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
 
 
 def _flush(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
-    if process == IDLE and state.dirty and state.left:
-        yield "reads the object", {"left": state.left - 1}, ("folds", state.seq, state.has, state.dirty)
+    if process == IDLE and state.left:
+        if state.dirty:
+            yield "reads the object", {"left": state.left - 1}, ("folds", state.seq, state.has, state.dirty)
+        yield "reads other keys", {"left": state.left - 1}, ("follows", state.seq)
+    elif process[0] == "follows":
+        if process[1] != state.seq:
+            yield "starts over", {}, IDLE
+        else:
+            commits = state.commits | {(state.seq + 1, (state.seq, True) in state.commits)}
+            yield f"makes commit {state.seq + 1} of them", {"seq": state.seq + 1, "commits": commits}, IDLE
     elif process[0] == "folds":
         _, seq, has, generation = process
         if seq != state.seq or (has and state.row is None):

@@ -362,6 +362,13 @@ BUGS: Final = (
         _SWEEP,
     ),
     Bug(
+        "a body that is replaced while its key waits is taken for one that no commit has",
+        f"{_SQL}7_collection.sql",
+        "ON l.cid = OLD.content AND l.born = b.seq",
+        "ON l.cid = OLD.content",
+        _SWEEP,
+    ),
+    Bug(
         "a bucket that was forked is swept",
         "mstbucket/services/past/fork.py",
         "                deaths.leave_to_cycles(tx, lease.commit.bucket)\n",

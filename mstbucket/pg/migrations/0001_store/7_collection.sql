@@ -131,16 +131,16 @@ CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch bigint, p_cids 
     ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0
 $$;
 
--- A body that is replaced while its key waits for a flush: no flush sees it die. The mark of the key is held, so that a flush that
--- is under way either has cleared it, and its commit is counted here, or leaves it, and marks the body as shared ([GC-23]).
--- Where versions are kept the body may be that of a version now; there it is left to the cycles.
+-- A body that is replaced while its key waits for a flush: no flush sees it die. No commit can have it if none came after its row. The
+-- mark of the key is held, so that a flush that is under way either has cleared it, and its commit is counted here, or leaves it, and
+-- marks the body as shared ([GC-23]). Where versions are kept the body may be that of a version now; there it is left to the cycles.
 CREATE FUNCTION note_unflushed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM dirty d WHERE d.bucket = OLD.bucket AND d.key = OLD.key FOR UPDATE;
     IF FOUND THEN
         INSERT INTO died AS d (cid, bucket, seq, epoch)
-        SELECT OLD.content, b.id, b.seq, c.epoch FROM buckets b CROSS JOIN collector c
-        WHERE b.id = OLD.bucket AND b.versioning IS NULL
+        SELECT OLD.content, b.id, b.seq, c.epoch FROM buckets b JOIN blocks l ON l.cid = OLD.content AND l.born = b.seq
+        CROSS JOIN collector c WHERE b.id = OLD.bucket AND b.versioning IS NULL
         ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0;
     END IF;
     RETURN NULL;
