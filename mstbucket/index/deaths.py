@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.index.collection import RENEWAL, Removed, Start
-from mstbucket.index.tx import StoreTx, Tx
+from mstbucket.index.tx import Tx
 from mstbucket.pg.binary import bigint_array, cid_array
 from mstbucket.pg.queries import one_row, server_cursor
 
@@ -61,13 +61,13 @@ def note(tx: Tx, seq: int, cids: Sequence[bytes]) -> None:
 
 
 def follow(tx: Tx, old: int, new: int) -> None:
-    """Note that commit *new* was made from commit *old* by a flush, or as one ([GC-22])."""
+    """Note that a flush made commit *new* from commit *old* ([GC-22])."""
     tx.connection.execute("UPDATE buckets SET folded = %s WHERE id = %s AND folded = %s", (new, tx.bucket, old))
 
 
-def leave_to_cycles(tx: StoreTx, bucket: int) -> None:
-    """Note that somebody else has a commit of this bucket: what dies there, no sweep decides any more ([GC-22])."""
-    tx.connection.execute("UPDATE buckets SET folded = NULL WHERE id = %s", (bucket,))
+def leave_to_cycles(tx: Tx) -> None:
+    """Note that the bucket was changed in another way: what dies there, no sweep decides any more ([GC-22])."""
+    tx.connection.execute("UPDATE buckets SET folded = NULL WHERE id = %s", (tx.bucket,))
 
 
 # --- a sweep ------------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ There is one block, and one key in bucket `a` that may hold it. What happens aro
   before had the block and this one has not, it notes the death. If the key has changed meanwhile, or somebody holds it, the
   block that it has put into the commit may have died already: so it marks the row. Or it reads other keys alone.
 * `tag`: another manifest for the same body. So the key waits for a flush, and commits have the body.
-* `copy` and `put` into bucket `b`, and `restore` of a commit of `a`: other lives, which mark.
-* `fork` of a commit of `a`: a new bucket has the block. No row is touched.
+* `copy` and `put` into bucket `b`: other lives, which mark.
+* `fork` of a commit of `a`: a new bucket has the block. No row is marked; and none by a `restore` of a commit of `a`.
 * `read`: a lease on a commit, which may be given up while the lease has run out for a moment.
 * `retain`: any commit but the newest goes.
 * `sweep`: begins an epoch behind the barrier; looks at a candidate; removes the row. What it cannot decide it forgets.
@@ -37,11 +37,11 @@ class Rules:
     found: bool = True  # a put in the bucket that finds the row marks it
     between: bool = True  # so does one in another bucket
     copy: bool = True  # and a copy
-    restore: bool = True  # and a restore
     late: bool = True  # and a flush, of what was replaced since it looked
     fresh: bool = True  # a write notes a body that no commit can have, since none came after its row
     key: bool = True  # a write holds the mark of its key before it looks at the newest commit
-    family: bool = True  # nothing is decided for a bucket that was forked
+    forked: bool = True  # nothing is decided for a bucket that was forked
+    flushed: bool = True  # nor for one with a commit that no flush made
     retained: bool = True  # nor while a commit is there that may have it
     born: bool = True  # which is any that came after the row was made
     lease: bool = True  # nor while somebody reads one that has gone
@@ -71,7 +71,8 @@ class State(NamedTuple):
     dirty: int  # the generation of the key; 0 where the newest commit says the same
     part: bool
     other: bool  # bucket `b` has it
-    fork: bool | None  # whether the fork has it; None before there is one
+    fork: bool  # has it
+    restored: bool  # whether a restore has made a commit
     lease: int | None  # a commit that has it
     candidates: frozenset[tuple[int, int]]  # the newest commit that may have it, and the epoch of the death
     processes: tuple[tuple[str, tuple[object, ...]], ...]
@@ -86,7 +87,8 @@ _INSIDE = ("entered", "holds", "writes")
 def start(processes: tuple[str, ...], left: int) -> State:
     """The block is nowhere."""
     idle = tuple((name, IDLE) for name in processes)
-    return State(1, None, 1, frozenset({(1, False)}), False, 0, False, False, None, None, frozenset(), idle, False, left)
+    first = frozenset({(1, False)})
+    return State(1, None, 1, first, False, 0, False, False, False, False, None, frozenset(), idle, False, left)
 
 
 def is_needed(state: State) -> bool:
@@ -134,14 +136,14 @@ def _alone(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
         yield "put: in b", state._replace(other=True, row=row)
     with_it = {n for n, has in state.commits if has}
     for n in with_it:
-        if state.fork is None:
+        if not state.fork:
             yield f"fork: of commit {n}", state._replace(fork=True)
         if state.lease is None:
             yield f"read: commit {n}", state._replace(lease=n)
     if with_it and not state.has and free and not _is(state, "entered", "writes"):
         commits = state.commits | {(state.seq + 1, True)}
-        row = _found(state, state.epoch, rules.restore)
-        yield "restore", state._replace(seq=state.seq + 1, commits=commits, has=True, dirty=0, row=row)
+        row = _found(state, state.epoch, False)
+        yield "restore", state._replace(seq=state.seq + 1, commits=commits, has=True, dirty=0, row=row, restored=True)
     if state.row is not None and not _is(state, *_INSIDE) and not is_needed(state):
         yield "mark: a full cycle", state._replace(row=None, epoch=state.epoch + 1)
 
@@ -224,7 +226,8 @@ def _sweep(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
             gone = state.lease is not None and state.lease not in {n for n, _ in state.commits}
             if (kept and rules.retained) or (gone and rules.lease):
                 continue  # it stays for later
-            if (rules.family and state.fork is not None) or not _may_go(state, rules, one):
+            left_alone = (rules.forked and state.fork) or (rules.flushed and state.restored)
+            if left_alone or not _may_go(state, rules, one):
                 forgets = {**changes, "candidates": state.candidates - {one}}
                 yield f"begins epoch {epoch}, and forgets {one}", forgets, IDLE
             else:

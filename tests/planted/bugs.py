@@ -78,8 +78,8 @@ BUGS: Final = (
     Bug(
         "a pack that was given up becomes ready",
         "mstbucket/services/blocks/registered.py",
-        "if not packs.make_ready(connection, self.id, self._written):",
-        "if packs.make_ready(connection, self.id, self._written) is None:",
+        "if not packs.make_ready(connection, self.id, self._written, rows):",
+        "if packs.make_ready(connection, self.id, self._written, rows) is None:",
         ("tests/services/tree/test_protocols.py", "tests/services/objects", "tests/services/blocks"),
     ),
     Bug(
@@ -299,10 +299,10 @@ BUGS: Final = (
         _SWEEP,
     ),
     Bug(
-        "a restore is no other life of the bodies",
-        "mstbucket/services/past/change_keys.py",
-        "        tx.touch({one.manifest.content for",
-        "        id({one.manifest.content for",
+        "a bucket is swept whoever made its commits",
+        "mstbucket/index/deaths.py",
+        "AND b.epoch <= d.epoch AND k.folded = k.seq",
+        "AND b.epoch <= d.epoch AND k.folded IS NOT NULL",
         _SWEEP,
     ),
     Bug(
@@ -334,11 +334,11 @@ BUGS: Final = (
         _SWEEP,
     ),
     Bug(
-        "a version that an object becomes has died",
+        "new tags are the death of a body",
         "mstbucket/services/tree/deaths.py",
         "    bodies -= {snapshot.blocks[cid].content for cid in came}\n",
         "",
-        (*_SWEEP, "tests/services/collection/test_collect_machine.py"),
+        _SWEEP,
     ),
     Bug(
         "a node that was read and stays has died",
@@ -369,17 +369,17 @@ BUGS: Final = (
         _SWEEP,
     ),
     Bug(
-        "a bucket that was forked is swept",
-        "mstbucket/services/past/fork.py",
-        "                deaths.leave_to_cycles(tx, lease.commit.bucket)\n",
-        "",
+        "a bucket that was forked or merged is swept",
+        "mstbucket/index/commits.py",
+        "named = [one for one in (cid, c.forked, c.merged) if one is not None]",
+        "named = [cid]",
         _SWEEP,
     ),
     Bug(
         "a bucket that was fetched from is swept",
-        "mstbucket/services/remotes/fetch.py",
-        "            deaths.leave_to_cycles(tx, met.bucket)\n",
-        "",
+        "mstbucket/index/commits.py",
+        "named = [one for one in (cid, c.forked, c.merged) if one is not None]",
+        "named = [one for one in (c.forked, c.merged) if one is not None]",
         _SWEEP,
     ),
     Bug(

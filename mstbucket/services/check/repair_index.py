@@ -82,7 +82,7 @@ def _repair(
         with context.db.transaction() as connection:
             tx = enter(connection, bucket)
             repaired += _write(tx, page, made, commit)
-            deaths.leave_to_cycles(tx, tx.bucket)
+            deaths.leave_to_cycles(tx)
     return RepairReport(True, repaired, lost)
 
 

@@ -151,7 +151,6 @@ def _write(tx: Tx, head: Head, wanted: Sequence[Wanted]) -> list[RestoreChange]:
     now = tx.now()
     made: list[RestoreChange] = []
     for part in due(tx.connection, head, wanted):
-        tx.touch({one.manifest.content for _, one in part if one.manifest is not None and one.manifest.content is not None})
         add_objects(tx, [NewObject.of(one.key, _new(one.manifest, tx.versioning, now)) for _, one in part if one.manifest])
         gone = [one.key for _, one in part if one.manifest is None]
         if tx.versioning is None:

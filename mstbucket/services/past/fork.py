@@ -21,7 +21,7 @@ from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import BucketAlreadyExists
-from mstbucket.index import buckets, deaths, forking
+from mstbucket.index import buckets, forking
 from mstbucket.index import commits as rows
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
@@ -55,7 +55,6 @@ def fork(context: Context, source: str, name: str, commit: CommitName | None) ->
                 fill(context, connection, lease, number)
                 lease.confirm()  # [PAST-41] what follows takes less than a lease lasts
                 tx = buckets.insert_imported(connection, number, name, cid, made)
-                deaths.leave_to_cycles(tx, lease.commit.bucket)
                 rows.insert(tx, cid, made, whole=True)
                 pack.record(tx)
             pack.keep()

@@ -8,7 +8,7 @@ from typing import Final
 from mstbucket.core import commit as commits
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import InvalidInput, NotFastForward
-from mstbucket.index import buckets, deaths, remotes
+from mstbucket.index import buckets, remotes
 from mstbucket.index import commits as rows
 from mstbucket.index.leases import Kept
 from mstbucket.limits import REMOTE_NAME_MAX
@@ -95,6 +95,5 @@ def _begin(context: Context, tracking: str, met: Kept) -> None:
             fill(context, connection, lease, number)
             lease.confirm()  # [PAST-41]
             tx = buckets.insert_imported(connection, number, tracking, met.cid, commit)
-            deaths.leave_to_cycles(tx, met.bucket)
             rows.insert(tx, met.cid, commit, whole=True)
     publish_made(context, tracking, f"bucket {tracking!r} is made")

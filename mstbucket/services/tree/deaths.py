@@ -77,14 +77,17 @@ def read_replaced(blocks: BlockSource, cids: Sequence[CID]) -> dict[CID, Replace
     return found
 
 
-class Gone(NamedTuple):
-    """What may have died with a fold, and the manifests that came more than once with it."""
-
-    cids: list[CID]
-    repeated: list[CID]
+def _came(snapshot: Snapshot) -> Counter[CID]:
+    """How often each manifest comes with the fold of *snapshot*."""
+    return Counter(cid for changes in (snapshot.objects, snapshot.versions) for cid in changes.manifests if cid is not None)
 
 
-def gone(snapshot: Snapshot, nodes: Sequence[CID], replaced: Mapping[CID, Replaced], states: bool) -> Gone:
+def repeated(snapshot: Snapshot) -> list[CID]:
+    """The manifests that come more than once: each is written once, so nobody finds its row ([GC-21])."""
+    return [cid for cid, times in _came(snapshot).items() if times > 1]
+
+
+def died(snapshot: Snapshot, nodes: Sequence[CID], replaced: Mapping[CID, Replaced], states: bool) -> list[CID]:
     """What may have died with the fold of *snapshot*.
 
     Args:
@@ -93,11 +96,10 @@ def gone(snapshot: Snapshot, nodes: Sequence[CID], replaced: Mapping[CID, Replac
         states: whether both commits hold all that there was at one moment. Otherwise a manifest that goes from one tree into
             the other may have left the one, and come into the other with a later commit or an earlier one.
     """
-    came = Counter(cid for changes in (snapshot.objects, snapshot.versions) for cid in changes.manifests if cid is not None)
-    repeated = [cid for cid, times in came.items() if times > 1]
     if snapshot.head.versioning is not None and not states:
-        return Gone(list(nodes), repeated)
+        return list(nodes)
+    came = _came(snapshot)
     manifests = replaced.keys() - came.keys()
     bodies = {body for cid in manifests if (body := replaced[cid].content) is not None}
     bodies -= {snapshot.blocks[cid].content for cid in came}
-    return Gone([*nodes, *manifests, *bodies], repeated)
+    return [*nodes, *manifests, *bodies]

@@ -25,7 +25,7 @@ from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.tree.deaths import gone
+from mstbucket.services.tree.deaths import died, repeated
 from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
@@ -70,7 +70,10 @@ def _fold_once(context: Context, snapshot: Snapshot) -> None:
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
+            states = not snapshot.more and commits.is_whole(tx, snapshot.head.seq)
             record_fold(tx, snapshot, folded, pack)
+            deaths.note(tx, snapshot.head.seq, died(snapshot, folded.left, folded.replaced, states))
+            deaths.follow(tx, snapshot.head.seq, folded.commit.seq)
         pack.keep()
 
 
@@ -89,14 +92,11 @@ def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress
         CommitMoved: somebody else moved the commit since the snapshot, or a body has gone.
     """
     _check_bucket(tx, snapshot)
-    states = not snapshot.more and commits.is_whole(tx, snapshot.head.seq)
-    died = gone(snapshot, folded.left, folded.replaced, states)
     _move_commit(tx, snapshot, folded)
     _keep_bodies(tx, snapshot, pack)
     pack.record(tx, tx.seq, moved={block.content for block in snapshot.blocks.values() if block.content is not None})
     late = _clear_dirty(tx, snapshot)
-    _share(tx, snapshot, sorted({*late, *died.repeated}))
-    deaths.note(tx, snapshot.head.seq, died.cids)
+    _share(tx, snapshot, sorted({*late, *repeated(snapshot)}))
     space.count_dead(tx.connection)
 
 
@@ -121,7 +121,6 @@ def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     if not commits.advance(tx, snapshot.head, folded.cid, folded.commit.seq):
         raise CommitMoved(f"somebody else flushed bucket {snapshot.head.name!r} meanwhile")
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
-    deaths.follow(tx, snapshot.head.seq, folded.commit.seq)
 
 
 def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:

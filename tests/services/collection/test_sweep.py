@@ -219,6 +219,32 @@ def test_after_any_history_only_what_is_shared_is_left(store: mstbucket.Store, s
     store.collect(force=True, grace=0)
 
 
+def test_nodes_that_a_flush_reads_and_leaves_stay(store: mstbucket.Store) -> None:
+    """[GC-20] A key that came and went again changes nothing, and its place is looked at."""
+    bucket = filled(store)
+    bucket.put_object("never", SMALL)
+    bucket.delete_object("never")
+    bucket.flush()
+    retain_one(store)
+    sweep_once(store)
+    assert_nothing_dangles(store)
+
+
+def test_new_tags_are_no_death_of_the_body(store: mstbucket.Store) -> None:
+    """[GC-20] [GC-21]"""
+    bucket = filled(store)
+    bucket.put_object_tagging("a", {"x": "y"})
+    bucket.flush()
+    retain_one(store)
+    assert sweep_once(store), "the manifest"
+    assert bucket.get_object("a").read() == LARGE
+    bucket.delete_object("a")
+    bucket.flush()
+    retain_one(store)
+    sweep_once(store)
+    assert dead(store) == set(), "and no other life"
+
+
 # --- what stays ---------------------------------------------------------------------------------------------------------
 
 Born = Callable[[mstbucket.Store, mstbucket.Bucket], object]
