@@ -42,21 +42,21 @@ def rotate(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def disable(arguments: argparse.Namespace, out: Output) -> None:
-    """Make a key not count."""
+    """Refuse a key from now on."""
     with open_store(arguments) as store:
         key = store.access_keys.disable(arguments.id)
         out.emit(_record(key), _line(key))
 
 
 def enable(arguments: argparse.Namespace, out: Output) -> None:
-    """Make a key count again."""
+    """Accept a key again."""
     with open_store(arguments) as store:
         key = store.access_keys.enable(arguments.id)
         out.emit(_record(key), _line(key))
 
 
 def policy(arguments: argparse.Namespace, out: Output) -> None:
-    """Limit the holder of a key to what a policy allows, or not any more."""
+    """Limit the holder of a key to what a policy allows, or lift that limit."""
     text = None if arguments.file == "none" else _text_of(arguments.file)
     with open_store(arguments) as store:
         key = store.access_keys.set_policy(arguments.id, text)
@@ -64,7 +64,7 @@ def policy(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def limit(arguments: argparse.Namespace, out: Output) -> None:
-    """Bound the bytes that the holder of a key may send from now on, or not any more."""
+    """Bound the bytes that the holder of a key may send from now on, or lift that bound."""
     size = None if arguments.bytes == "none" else arguments.bytes
     with open_store(arguments) as store:
         key = store.access_keys.set_limit(arguments.id, size)

@@ -12,14 +12,14 @@ from mstbucket.cli.output import PROGRAM, complain
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line in the form of all others, and whose help gets out or fails."""
+    """An argument parser. Its complaints are one line, in the form of all others; its help gets out or fails."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:  # argparse's own lets a full disk pass in silence
             (sys.stderr if file is None else file).write(message)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does it; what nobody takes is a matter of the command's own help ([CLI-159])."""
+        """As argparse does; but a complaint about too many arguments names the command's own help ([CLI-159])."""
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             complain(f"unrecognized arguments: {' '.join(rest)}; see {getattr(found, 'called', self.prog)} --help")
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole_number(text: str) -> int:
-    """The number that an option takes; not in Python's words what is none."""
+    """The number that an option takes. Other text is refused in our words, not in Python's."""
     if not text.removeprefix("-").isdecimal() or len(text) > 18:
         raise argparse.ArgumentTypeError(f"a whole number is wanted, not {text[:40]!r}")
     return int(text)
@@ -96,7 +96,7 @@ class Adder:
 
 
 class _Unwanted:
-    """Takes the arguments of a command that is not called: those of all thirty take longer to make than to read one line."""
+    """Drops the arguments of a command that is not called: to make those of all takes longer than to read a command line."""
 
     def __getattr__(self, _name: str) -> Any:
         return lambda *_arguments, **_named: self

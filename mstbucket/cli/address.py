@@ -18,7 +18,7 @@ _OTHER_SCHEME: Final = re.compile(r"(s3|mst|gs|https?|file|ipfs):/", re.IGNORECA
 class Address:
     """A bucket and what follows the slash behind its name, verbatim: a key, a prefix, or nothing.
 
-    With a commit it is the bucket as it was then, which can only be read ([CLI-55]).
+    With a commit it means the bucket as it was then, and can only be read from ([CLI-55]).
     """
 
     bucket: str
@@ -34,7 +34,7 @@ class Address:
         return SCHEME + self.bucket + ("" if self.commit is None else _AT + self.commit)
 
     def child(self, rest: str) -> Address:
-        """The address of `rest` below this one taken as a folder."""
+        """The address of `rest` in this one, taken as a folder."""
         return self.with_key(folder(self.key) + rest)
 
     def with_key(self, key: str) -> Address:
@@ -50,7 +50,7 @@ class Local:
 
     @property
     def names_folder(self) -> bool:
-        """It ends with a slash, so whatever is copied goes into it."""
+        """Whether it is written as a folder, so that a copy goes into it."""
         return self.path.endswith("/") or self.path in (".", "..") or self.path.endswith(("/.", "/.."))
 
 
@@ -85,7 +85,7 @@ def parse_source(text: str) -> Place:
 
 
 def parse_place(text: str) -> Place:
-    """What `text` points at, to write to it; as `parse_source`, but an address is of the present."""
+    """What `text` points at, to write to it. As `parse_source`, but an address names no commit."""
     place = parse_source(text)
     return _present(place, text) if isinstance(place, Address) else place
 
@@ -96,9 +96,9 @@ def parse_readable(text: str) -> Address:
     Nothing is decoded: the key is what stands there, and may hold `@`. `mst://` may be left out.
 
     Raises:
-        InvalidInput: it is an address of another kind or a path, names no bucket, or no commit where it says `@`.
+        InvalidInput: it is an address of another kind or a path, names no bucket, or has an `@` without a commit.
     """
-    if not text.startswith(SCHEME):  # [CLI-112] as `mb` takes a bare name, so do all
+    if not text.startswith(SCHEME):  # [CLI-112] every command takes a bare name, as `mb` does
         if _OTHER_SCHEME.match(text) or text.startswith(("/", ".", "-")):
             raise InvalidInput(f"{text!r} is not an address: write mst://bucket or mst://bucket/key")
         text = SCHEME + text

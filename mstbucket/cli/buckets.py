@@ -30,12 +30,12 @@ def make(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def remove(arguments: argparse.Namespace, out: Output) -> None:
-    """Remove a bucket; with --force its objects before it, in all their versions."""
+    """Remove a bucket. With --force, remove all versions of its objects first."""
     name = parse_bucket(arguments.bucket)
     with open_store(arguments) as store:
         bucket = store.bucket(name)
         if arguments.force:
-            if bucket.snapshots():  # said before anything is removed: they may be there to undo just this
+            if bucket.snapshots():  # refused before anything is removed: they may be there to undo just this
                 raise BucketNotEmpty(f"bucket {name!r} has snapshots, which --force does not remove: 'snapshot rm' does")
             _empty(bucket)
         try:

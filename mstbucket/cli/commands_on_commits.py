@@ -18,13 +18,13 @@ def commits(add: Adder) -> None:
 
     command = add(
         "diff", "differences:diff", "list what differs between two commits, of a bucket or of two",
-        "Without @COMMIT it is the newest. A COMMIT is a CID, a number, a time such as 2030-01-01T00:00:00Z, or a snapshot.",
+        "Without @COMMIT it is the newest one. A COMMIT is a CID, a number, a time (2030-01-01T00:00:00Z), or a snapshot.",
     )  # fmt: skip
     command.add_argument("old", metavar="mst://BUCKET@COMMIT")
     command.add_argument("new", metavar="mst://BUCKET@COMMIT")
     command.add_argument("--prefix", metavar="PREFIX", default="", help="only keys that start with it")
 
-    _snapshots(add.group("snapshot", "give commits names, so that they are kept, and set which of the others are"))
+    _snapshots(add.group("snapshot", "name commits, so that they are kept, and set which others are kept"))
 
     command = add("fork", "forks:fork", "make a bucket from any commit of another one; no body is copied")
     command.add_argument("source", metavar="mst://BUCKET[@COMMIT]", help="without a commit it is flushed first")
@@ -42,17 +42,17 @@ def commits(add: Adder) -> None:
     command.add_argument("source", metavar="mst://SOURCE", help="where the changes come from")
     command.add_argument("target", metavar="mst://TARGET", help="the bucket that is changed, by one new commit")
     group = command.add_mutually_exclusive_group()
-    group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help="where both changed: TARGET's")
-    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="where both changed: SOURCE's")
-    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
+    group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help="if both changed a key: TARGET's")
+    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="if so, SOURCE's")
+    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="if so, change nothing; the default")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
 
     _remotes(add)
 
     command = add(
         "export", "exporting:export", "flush a bucket and write it as one CAR file",
-        "The same commit gives the same bytes. A delta is for who has that commit: 'import' it there, or 'car join' both. "
-        "With --files it is a folder for tools of IPFS, of keys and bodies alone: no metadata, versions or delete markers.",
+        "The same commit gives the same bytes. A delta is for one who has that commit: 'import' it, or 'car join' both. "
+        "With --files it is a folder for tools of IPFS. It has no metadata, versions or delete markers.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET[@COMMIT]")
     command.add_argument("file", metavar="FILE", help="the file to make; '-' is standard output; or s3://BUCKET/KEY")
@@ -60,14 +60,14 @@ def commits(add: Adder) -> None:
     command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
     command.add_argument("--resume", action="store_true", help="write the file in place, and continue it if it was begun")
     command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
-    text = "only what is under these keys, as a proof that it is all of it, for 'check-proof'"
+    text = "only what is under this prefix, with a proof that it is complete, for 'check-proof'"
     command.add_argument("--prefix", metavar="PREFIX", help=text)
     command.add_argument("--files", action="store_true", help="a folder of files, as IPFS has it; 'import' does not take it")
     text = "2: with an index for tools of IPFS; 'import' takes version 1"
     command.add_argument("--car-version", type=int, choices=[1, 2], default=1, help=text)
 
     cars = add.group("car", "CAR files, without a store")
-    command = cars("join", "exporting:join", "put an earlier export and a delta together: the export of the later commit")
+    command = cars("join", "exporting:join", "make the export of a later commit from an earlier export and a delta")
     command.add_argument("base", metavar="BASE", help="the earlier export")
     command.add_argument("delta", metavar="DELTA", help="of 'export --since'")
     command.add_argument("file", metavar="OUT", help="the file to make; '-' is standard output")
@@ -85,8 +85,8 @@ def commits(add: Adder) -> None:
     expect(command)
 
     command = add(
-        "prove", "proving:prove", "write a proof of what a commit says about a key or a page of a listing, or what changed",
-        "The newest commit is proved, so flush before; with --changes the later of the two. Anybody checks FILE with "
+        "prove", "proving:prove", "prove what a commit says about a key or a page of a listing, or what changed between two",
+        "The proof is about the newest commit, so flush first; with --changes about NEW. Anybody checks FILE with "
         "'check-proof' and the commit's CID alone.",
     )  # fmt: skip
     command.add_argument("target", metavar="mst://BUCKET/KEY|mst://BUCKET")
@@ -94,24 +94,24 @@ def commits(add: Adder) -> None:
     command.add_argument("--force", action="store_true", help="replace the file if it is there")
     command.add_argument("--body", action="store_true", help="of a key: prove the object's bytes too")
     command.add_argument("--range", metavar="bytes=A-B", help="of a key: prove these of its bytes")
-    command.add_argument("--prefix", metavar="PREFIX", help="that these keys, and no others, begin with it")
+    command.add_argument("--prefix", metavar="PREFIX", help="prove that these keys, and no others, begin with it")
     command.add_argument("--delimiter", metavar="TEXT", help="with --prefix: keys below a folder count as one, as in 'ls'")
-    command.add_argument("--start-after", metavar="KEY", help="with --prefix: only keys behind this one")
+    command.add_argument("--start-after", metavar="KEY", help="with --prefix: only keys after this one")
     command.add_argument("--max-keys", type=whole_number, metavar="N", help="with --prefix: at most so many (1000)")
-    text = "that these keys differ between two commits, and no others; each a number, a CID, a time or a snapshot"
+    text = "prove that these keys, and no others, differ between two commits; each is a number, a CID, a time or a snapshot"
     command.add_argument("--changes", nargs=2, metavar=("OLD", "NEW"), help=text)
 
     command = add("check-proof", "proving:check", "check a proof against a commit (no store is needed)")
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
-    command.add_argument("--commit", metavar="CID", help="that you know from somebody you trust; or name a signer")
-    command.add_argument("--since", metavar="CID", help="of changes: the earlier commit that you know")
+    command.add_argument("--commit", metavar="CID", help="the commit, known from somebody you trust; or name a signer")
+    command.add_argument("--since", metavar="CID", help="of changes: the earlier commit, which you know")
     trust(command)
-    command.add_argument("--output", metavar="FILE", help="the proved bytes of the body go there")
+    command.add_argument("--output", metavar="FILE", help="write the proved bytes of the body there")
     command.add_argument("--force", action="store_true", help="replace that file if it is there")
 
     command = add(
         "inspect", "inspecting:run", "look at any CAR file: its roots, its blocks, the shape of its trees",
-        "Blocks are hashed, and what does not match is counted. Whether a file is one whole bucket, 'verify' tells.",
+        "It hashes the blocks, and counts those that do not match. Whether a file is one whole bucket, 'verify' tells.",
     )  # fmt: skip
     command.add_argument("file", metavar="FILE", help="'-' is standard input")
 
@@ -136,10 +136,10 @@ def expect(command: argparse.ArgumentParser) -> None:
 def trust(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("who made it")
     group.add_argument("--signer", metavar="did:key:…", help="the key that has to have signed the commit")
-    group.add_argument("--pins", metavar="FILE", help="remember there which commits were accepted, and refuse what is older")
+    group.add_argument("--pins", metavar="FILE", help="remember accepted commits there, and refuse older ones")
     group.add_argument("--signature", metavar="FILE", help="a signature that stands apart from the commit")
     group.add_argument(
-        "--succession", metavar="FILE", action="append", default=[], help="by which an old key names the next; may repeat"
+        "--succession", metavar="FILE", action="append", default=[], help="by it an old key names the next; may repeat"
     )
     group.add_argument("--new-bucket", action="store_true", help="accept a bucket that is not in the file of pins")
 
@@ -163,15 +163,15 @@ def _remotes(add: Adder) -> None:
 
     command = add(
         "pull", "remotes:pull", "bring a bucket to the state of the same bucket in another store, or make it",
-        "Only what differs is copied. It moves in one step, or not at all. What is not flushed there does not come.",
+        "Only what differs is copied. The bucket moves in one step, or not at all. What is not flushed there does not come.",
     )  # fmt: skip
     _at_remote(command)
     command.add_argument("--merge", action="store_true", help="where both have gone on: flush, fetch and merge")
     group = command.add_mutually_exclusive_group()
-    text = "with --merge, where both changed a key: ours"
+    text = "with --merge, if both changed a key: ours"
     group.add_argument("--ours", dest="prefer", action="store_const", const="ours", help=text)
-    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="then theirs")
-    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="then change nothing; the default")
+    group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="if so, theirs")
+    group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="if so, change nothing; the default")
     trust(command)
 
     command = add("push", "remotes:push", "flush a bucket, and bring the same bucket in another store to its state")
@@ -198,7 +198,7 @@ def _snapshots(add: Adder) -> None:
 
     command = add(
         "policy", "snapshots:policy", "show or set which commits without a name are kept",
-        "A commit stays if one rule keeps it. The rules given replace all that were.",
+        "A commit stays if one rule keeps it. The given rules replace all earlier ones.",
     )  # fmt: skip
     command.add_argument("bucket", metavar="mst://BUCKET")
     command.add_argument("--keep-last", type=whole_number, metavar="N", help="the newest N commits")

@@ -30,13 +30,13 @@ def buckets(add: Adder) -> None:
 
     command = add("versioning", "versions:versioning", "show, enable or suspend a bucket's versioning")
     command.add_argument("bucket", metavar="mst://BUCKET")
-    command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="left out, only show it")
+    command.add_argument("state", choices=["enable", "suspend"], nargs="?", help="without it, only show the state")
 
     command = add("limit", "limiting:run", "show or set what the S3 server takes into a bucket")
     command.add_argument("bucket", metavar="mst://BUCKET")
     size = "bytes that an object may have, or none"
     command.add_argument("--object-size", metavar="BYTES|none", type=number_or_none, help=size)
-    types = "that objects may have, such as image/*; repeatable; none takes the limit away"
+    types = "type that objects may have, such as image/*; may repeat; none takes the limit away"
     command.add_argument("--content-type", metavar="TYPE|none", action="append", dest="content_types", help=types)
 
     command = add("lock", "locks:run", "show or set object lock of a bucket, or what protects a version")
@@ -44,7 +44,7 @@ def buckets(add: Adder) -> None:
     command.add_argument("--enable", action="store_true", help="of a bucket with versioning: give it object lock, for good")
     command.add_argument("--default", metavar="MODE:PERIOD", help="of a bucket: governance:30d, compliance:7y, or none")
     command.add_argument("--retain", metavar="MODE:TIME", help="of a version: governance:2030-01-01T00:00:00Z, or none")
-    command.add_argument("--hold", choices=["on", "off"], help="of a version: put it under a legal hold, or lift that")
+    command.add_argument("--hold", choices=["on", "off"], help="of a version: put it under a legal hold, or lift the hold")
     command.add_argument("--bypass-governance", action="store_true", help="with --retain: shorten or end governance")
     version_id(command, "this version")
 
@@ -118,14 +118,14 @@ def version_id(command: argparse.ArgumentParser, text: str) -> None:
 def _sync(add: Adder) -> None:
     command = add(
         "sync", "sync:sync", "make a directory or a prefix like another: only what differs is copied",
-        "One side is mst://BUCKET/PREFIX, the other a directory or mst://. What has the same size is taken for equal where "
-        "the times say so, and is compared byte by byte where they do not; spec/store/21-sync.md has the rules.",
+        "One side is mst://BUCKET/PREFIX, the other a directory, mst:// or s3://. What has the same size counts as equal if "
+        "the times say so, and is compared byte by byte if they do not; spec/store/21-sync.md has the rules.",
     )  # fmt: skip
     command.add_argument("source", metavar="SOURCE", help="a directory, mst://BUCKET/PREFIX, or s3://BUCKET/PREFIX")
     command.add_argument("target", metavar="TARGET", help="the same; one of the two is mst://…")
     command.add_argument("--delete", action="store_true", help="remove from the target what the source lacks")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would be done, and do nothing")
-    command.add_argument("--size-only", action="store_true", help="what has the same size is equal")
+    command.add_argument("--size-only", action="store_true", help="what has the same size counts as equal")
     command.add_argument("--checksum", action="store_true", help="compare the bytes, whatever the times say")
     for name, include, what in (("exclude", False, "leave out keys that match"), ("include", True, "but not these")):
         command.add_argument(

@@ -74,7 +74,7 @@ def rest(add: Adder) -> None:
         "One round: rules delete what is due, changed buckets are flushed, commits that no rule keeps are given up, garbage "
         "is collected bit by bit or when much has died, small packs are compacted. 'serve' does all that by itself.",
     )  # fmt: skip
-    command.add_argument("--every", type=whole_number, metavar="SECONDS", help="a round so long after each, until a signal")
+    command.add_argument("--every", type=whole_number, metavar="SECONDS", help="repeat, so long apart, until a signal")
     command.add_argument("--abort-uploads-after", type=whole_number, metavar="DAYS", help="abort older uploads")
     command.add_argument("--print-unit", action="store_true", help="only print a systemd unit and a cron line for it")
 
@@ -97,9 +97,8 @@ def rest(add: Adder) -> None:
 def _check(add: Adder) -> None:
     command = add(
         "check", "checking:check", "check the whole store, and say everything that is wrong with it",
-        "Levels, each including those before it: database, tree, presence, data (reads every byte), proof. Ends with 0 "
-        "where the store is clean, 5 where something is damaged, 6 where not all could be looked at, 8 "
-        "where there are warnings only.",
+        "Levels, each including those before it: database, tree, presence, data (reads every byte), proof. The exit code is "
+        "0 for a clean store, 5 if something is damaged, 6 if not all could be looked at, 8 for warnings only.",
     )  # fmt: skip
     command.add_argument("--level", metavar="LEVEL", default="presence", help="by default presence")
     command.add_argument("--subset", metavar="N/T", help="at level data, read only the N-th of T equal shares of the packs")
@@ -109,15 +108,15 @@ def _check(add: Adder) -> None:
 def _doctor(add: Adder) -> None:
     add(
         "doctor", "checking:doctor", "look at what the store stands on: the server, the disk, the service, the clocks",
-        "Ends with 0 where all is as it should be, 8 where there are warnings, 1 where something is bad.",
+        "The exit code is 0 if all is as it should be, 8 for warnings, 1 if something is bad.",
     )  # fmt: skip
 
 
 def _repair(add: Adder) -> None:
     command = add(
         "blocks", "repairing:blocks", "bring blocks that cannot be read from somewhere else",
-        "FROM is the directory of another store, a CAR file, or a directory: those of its files named .car are CARs, "
-        "and all others as bodies or blocks. Run 'check --level data' before.",
+        "FROM is the directory of another store, a CAR file, or a directory: its files named .car are read as CARs, and all "
+        "others as bodies or blocks. Run 'check --level data' first.",
     )  # fmt: skip
     command.add_argument("source", metavar="FROM")
     for name, run, text in (
@@ -125,7 +124,7 @@ def _repair(add: Adder) -> None:
         ("tree", "repairing:tree", "make the tree of a bucket again from its rows, in a new commit"),
         ("lost", "repairing:lost", "give up objects and old commits that cannot be read any more"),
     ):
-        rule = "It lists what would be lost. If there is anything, it does nothing unless --accept-loss is given."
+        rule = "It lists what would be lost. If anything would be, it changes nothing without --accept-loss."
         command = add(name, run, text, rule)
         command.add_argument("bucket", metavar="mst://BUCKET")
         command.add_argument("--accept-loss", action="store_true", help="do it all the same")
@@ -136,7 +135,7 @@ def _store(add: Adder) -> None:
     command.add_argument("url", metavar="s3://BUCKET/PREFIX?endpoint=URL&region=NAME")
 
     command = add(
-        "copy", "store_commands:copy", "copy the blobs of a store to another place, those that are missing there",
+        "copy", "store_commands:copy", "copy to another place those blobs of a store that are missing there",
         "A place is a directory (of an embedded store: DIR/blobs), file:///DIR or s3://BUCKET/PREFIX. Copy while the store "
         "is in use, then close it, copy again with --delete, and open it with the new place as its blobs.",
     )  # fmt: skip
@@ -153,8 +152,8 @@ def _store(add: Adder) -> None:
 
     command = add(
         "set", "store_commands:set_", "show the settings of a store, or set one, for every process that opens it",
-        "flush_age: seconds a change waits for the background's flush (30); flush_keys: changed keys from which it does not "
-        "wait (10,000); inline_max: bytes of a body up to which it waits in the database (65,536).",
+        "flush_age: seconds that a change waits for the background's flush (30); flush_keys: so many changed keys do not "
+        "wait (10,000); inline_max: bytes of the largest body that waits in the database (65,536).",
     )  # fmt: skip
     command.add_argument("name", metavar="NAME", nargs="?")
     command.add_argument("value", metavar="VALUE|default", nargs="?", type=number_or_default)
@@ -166,8 +165,8 @@ def _store(add: Adder) -> None:
     )  # fmt: skip
     command.add_argument("directory", metavar="DIR", help="the backup; made if it is not there")
     command = add(
-        "restore", "store_commands:restore", "make a new embedded store of a backup",
-        "The new store is the directory of --store, which must not be there or be empty.",
+        "restore", "store_commands:restore", "make a new embedded store from a backup",
+        "The new store is the directory of --store, which must be empty or not be there.",
     )  # fmt: skip
     command.add_argument("directory", metavar="DIR", help="what 'store dump' has written")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def flush(arguments: argparse.Namespace, out: Output) -> None:
-    """Fold the changes of the buckets named, or of all, into a commit each."""
+    """Make a commit of the changes of each named bucket, or of every bucket."""
     names = [parse_bucket(bucket) for bucket in arguments.buckets]
     with open_store(arguments) as store:
         for name in names or [info.name for info in store.list_buckets()]:

@@ -21,10 +21,10 @@ class Copied:
     """Prints what becomes of the objects of one command.
 
     Args:
-        shown: told of each object that was copied, where there are many: then people see the total, and lines with `-v`.
+        shown: counts the copied objects, if there are many: people then see the total, and a line for each with `-v`.
 
     Attributes:
-        unlisted: how many files should have been in a listing and are not.
+        unlisted: how many files are missing in a listing.
     """
 
     def __init__(self, source: Place, target: Place, out: Output, shown: Progress | None = None) -> None:
@@ -50,14 +50,14 @@ class Copied:
         self._say(record, one_line(f"download: {source} to {path}"))
 
     def copied(self, source: Address, target: Address, put: PutResult) -> None:
-        """An object is another one, too."""
+        """An object was copied to another key."""
         record = {"action": "copy", "source": str(source), "target": str(target), "size": put.size, "etag": put.etag}
         self._say(record, one_line(f"copy: {source} to {target}"))
 
     # --- of many ---
 
     def skipped(self, text: str, failed: bool) -> None:
-        """Something is not in a listing."""
+        """A listing had to leave something out."""
         self.unlisted += failed
         (complain if failed else warn)(text)
 
@@ -80,7 +80,7 @@ class Copied:
                 self.copied(self._from(entry.key), self._to(made), made)
 
     def ended(self, summary: Summary) -> int:
-        """[CLI-5] what failed was said line by line; the end says how many, and the exit code that there were any."""
+        """[CLI-5] Each failure had its line. The end says how many there were, and the exit code whether there was any."""
         failed = summary.failed + self.unlisted
         if failed == 0:
             # [CLI-152]

@@ -1,4 +1,4 @@
-"""What `verify` says of a file that is damaged: every object that is hurt, and how many of how many that are."""
+"""What `verify` says of a damaged file: every object that is hurt, and how many of all these are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mstbucket.errors import HashMismatch, InvalidBlock, InvalidCar, MissingBloc
 if TYPE_CHECKING:
     from mstbucket.verify.damage import Hurt, Survey
 
-_SURVEYED: Final = (HashMismatch, InvalidBlock, InvalidCar, MissingBlock)  # bytes changed, or not there: no other commit
+_SURVEYED: Final = (HashMismatch, InvalidBlock, InvalidCar, MissingBlock)  # changed or missing bytes, and not another commit
 
 
 def could_survey(error: MstBucketError, file: BinaryIO) -> bool:
-    """Whether what `verify` has found may be damage to parts of a file, which can be read again."""
+    """Whether the error may come from damage to parts of the file, and the file can be read again."""
     return isinstance(error, _SURVEYED) and file.seekable()
 
 
@@ -28,7 +28,7 @@ def tell_damage(name: str, file: BinaryIO, error: MstBucketError, out: Output) -
     with Survey(file) as survey:
         try:
             survey.find()
-        except InvalidCar:  # not even the beginning can be read: what was said first says it all
+        except InvalidCar:  # not even the beginning can be read: the first error says it all
             complain(describe(error))
             return code_for(error)
         where = survey.first if error.offset is None else error.offset  # [VER-31] the byte that the judge names

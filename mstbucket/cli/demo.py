@@ -1,6 +1,6 @@
 """`demo`: the whole way, on real files: a tree into a bucket, out as one CAR, into an empty store, and one flipped bit.
 
-Every step is checked where it stands; the first that does not hold ends the command with an error.
+Every step checks its own result. The first that does not hold ends the command with an error.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class _Demo:
                 key = found.key
                 open_file(found.path).close()
             except (InvalidKey, OSError):
-                continue  # said and counted when it was to be copied in
+                continue  # told and counted when it was to be copied in
             yield key, found.path
 
     def _damage(self, car: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: By the command's name; what stands behind the program's.
+#: By the command's name: what follows the program's name.
 EXAMPLES: Final[Mapping[str, str]] = {
     "mb": "mb mst://photos",
     "rb": "rb --force mst://photos",

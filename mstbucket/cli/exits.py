@@ -47,7 +47,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
 
 
 class Interrupted(BaseException):
-    """A signal asked this process to end: raised by its handler, so that files half written are removed ([CLI-26])."""
+    """A signal asked this process to end. Its handler raises this, so that half-written files are removed ([CLI-26])."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -58,13 +58,16 @@ def interrupted(arguments: argparse.Namespace) -> str:
     """What has become of a command that somebody ended with Ctrl-C ([CLI-115])."""
     if getattr(arguments, "recursive", False) or arguments.run == "sync:sync":
         return "interrupted: what was done stays; repeat the command for the rest"
+    if getattr(arguments, "resume", False):
+        return "interrupted: what was written stays; repeat the command for the rest"
     return f"interrupted{_WHEN_INTERRUPTED.get(arguments.run, '')}"
 
 
 _WHEN_INTERRUPTED: Final = {
     "copying:copy": ": nothing stored",
     "transfer:import_": ": nothing stored",
-    "transfer:export": ": no file was made",
+    "exporting:export": ": no file was made",
+    "exporting:join": ": no file was made",
     "proving:prove": ": no file was made",
     "commits:flush": ": nothing is lost; flush again",
 }
@@ -98,7 +101,7 @@ def os_error(error: OSError) -> str:
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Errors from inside say that they concern *what*: a message about bytes does not know which file they are from."""
+    """Add *what* to errors from inside: a message about bytes does not know which file they are from."""
     try:
         yield
     except MstBucketError as error:

@@ -27,7 +27,7 @@ Tell = Callable[[int], object] | None
 
 
 def export(arguments: argparse.Namespace, out: Output) -> None:
-    """Write a bucket as a CAR file: flushed before, so that what one sees is what leaves; or as it was at a commit."""
+    """Write a bucket as a CAR file: flushed first, so that all that one sees leaves; or as it was at a commit."""
     from mstbucket import BucketView, ExportReport
 
     source = parse_readable_bucket(arguments.bucket)
@@ -61,7 +61,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def _tell_files(report: FilesReport, source: Address, target: str, out: Output) -> None:
-    """[CLI-231] What is in it, and which keys have another name there."""
+    """[CLI-231] Say what is in the folder, and which keys have another name there."""
     record = {
         "action": "export", "bucket": source.bucket, "target": target, "commit": report.commit, "root": report.root,
         "files": report.files, "folders": report.folders, "escaped": report.escaped, "renamed": dict(report.renamed),
@@ -78,7 +78,7 @@ def _tell_files(report: FilesReport, source: Address, target: str, out: Output) 
 
 
 def join(arguments: argparse.Namespace, out: Output) -> None:
-    """Make the export of a commit of an earlier one and a delta."""
+    """Make the export of a commit from an earlier export and a delta."""
     from mstbucket import join_cars
 
     check_new_file(arguments.file, arguments.force, out)
@@ -111,7 +111,7 @@ def _check(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def _begun(source: Address, target: str) -> Address:
-    """The commit that a file which is to be continued was begun with ([CLI-101])."""
+    """The bucket at the commit with which the unfinished file was begun ([CLI-101])."""
     from mstbucket.core.cid import to_text
     from mstbucket.services.tree.export import root_of_part
 
@@ -166,7 +166,7 @@ def _to_service(arguments: argparse.Namespace, bucket: Bucket | BucketView, targ
 
 
 class _Whole:
-    """A binary file of a function that takes all that it is given."""
+    """Makes a binary file of a function that takes all it is given."""
 
     def __init__(self, take: Callable[[bytes], object]) -> None:
         self._take = take

@@ -1,4 +1,4 @@
-"""What is given to go with objects: `--content-type`, `--metadata`, `--header` and `--tag`."""
+"""The options about new objects: `--content-type`, `--metadata`, `--header` and `--tag`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def are_given(arguments: argparse.Namespace) -> bool:
-    """Whether any of these options stands there; each that does is well-formed, or `InvalidInput`."""
+    """Whether any of these options is given; `InvalidInput` if one is malformed."""
     return any(part is not None for part in _parts(arguments))
 
 
 def extras_of(arguments: argparse.Namespace) -> Extras:
-    """What the options say; of what none says, `None`."""
+    """What the options say; `None` for what no option says."""
     from mstbucket.sync.extras import Extras
 
     return Extras(*_parts(arguments))

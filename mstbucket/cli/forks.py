@@ -1,4 +1,4 @@
-"""`fork`, `merge` and `restore`: a bucket from any commit of another one, home again, and one as it was."""
+"""`fork`, `merge` and `restore`: a bucket from any commit, its changes home again, and a bucket as it was."""
 
 from __future__ import annotations
 

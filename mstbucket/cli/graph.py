@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The other buckets of a store, as far as commits of theirs are needed to draw one.
+    """What is needed of the other buckets of a store to draw one.
 
     Attributes:
-        forks: by the commit from which they came, the buckets that were forked off.
+        forks: the buckets that were forked off, by the commit from which they came.
         known: the bucket and number of each commit that was merged from.
     """
 

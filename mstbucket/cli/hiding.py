@@ -1,4 +1,4 @@
-"""What stderr is told never shows a password, wherever in a message it came up: people put URLs where they do not belong."""
+"""No password gets to stderr, wherever in a message it stands: people put URLs where they do not belong."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def succeed(arguments: argparse.Namespace, out: Output) -> None:
-    """Write the word of an old key that a new one follows it."""
+    """Write a statement of an old key: which new key follows it."""
     from mstbucket import sign_succession
 
     check_new_file(arguments.file, None, out)

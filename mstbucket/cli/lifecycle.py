@@ -1,4 +1,4 @@
-"""`lifecycle`: the rules of a bucket by which objects go with time."""
+"""`lifecycle`: the rules by which the objects of a bucket expire."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mstbucket import Bucket, LifecycleRule
 
 _DATE: Final = "expiration_date"
-_UNSAID: Final = {"prefix": "", "tags": {}, "expired_object_delete_marker": False}  # and None of everything else
+_UNSAID: Final = {"prefix": "", "tags": {}, "expired_object_delete_marker": False}  # and None for everything else
 
 
 def run(arguments: argparse.Namespace, out: Output) -> None:

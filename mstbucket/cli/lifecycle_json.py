@@ -30,7 +30,7 @@ def is_s3(found: object) -> bool:
 
 
 def rules_of(found: Any) -> list[Any]:
-    """The rules in S3's JSON, each of them to be looked at yet."""
+    """The rules in S3's JSON, none of them checked yet."""
     rules = found.get("Rules") if isinstance(found, dict) else found
     return rules if isinstance(rules, list) else []
 

@@ -23,7 +23,7 @@ _OF_VERSIONS: Final = ("retain", "hold", "version_id", "bypass_governance")
 
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
-    """Show what is locked; change it before, where that is asked for."""
+    """Show what is locked, after the changes that the options ask for."""
     target = parse_address(arguments.target)
     wrong = [name for name in (_OF_BUCKETS if target.key else _OF_VERSIONS) if getattr(arguments, name)]
     if wrong:

@@ -18,7 +18,7 @@ from mstbucket.cli.hiding import hide
 from mstbucket.cli.output import PROGRAM, Output, complain, tell
 from mstbucket.cli.parser import make_parser
 
-# Objects made between two looks for garbage, instead of Python's 700. What is imported is no garbage: looking through it
+# Objects made between two searches for garbage, instead of Python's 700. What is imported is no garbage: looking through it
 # again and again costs 10 % of a short command. A long one keeps some MB of garbage at most.
 GARBAGE: Final = 50_000
 
@@ -32,18 +32,18 @@ def entry() -> NoReturn:
     _fill_closed_streams()
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # [CLI-26] what nohup, or a shell in the background, has told us to ignore stays ignored
+        # [CLI-26] a signal that nohup, or a shell in the background, has told us to ignore stays ignored
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     code = main()
-    gc.freeze()  # the interpreter's end would look three times through all there is for garbage: 40 ms of a short command
+    gc.freeze()  # at its end the interpreter would search everything for garbage three times: 40 ms of a short command
     sys.exit(code)
 
 
 def _fill_closed_streams() -> None:
-    """Take the numbers of standard streams that are closed, so that no file of ours gets them and no print goes astray.
+    """Open standard streams that are closed, so that no file of ours gets their numbers and no print goes astray.
 
-    They are opened the wrong way round: what is read or written there fails, as it should on a closed stream.
+    They are opened the wrong way round: to read or write there fails, as it should on a closed stream.
     """
     if sys.stdin is None:
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY))
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(describe(error))
         try:
             sys.stdout.flush()
-        except OSError:  # said already, or less important than what was
+        except OSError:  # told already, or less important than what was
             _discard_stdout()
         return code_for(error)
 

@@ -22,7 +22,7 @@ from mstbucket.errors import InvalidInput
 if TYPE_CHECKING:
     from mstbucket import MaintainReport
 
-PERIOD: Final = 300  # seconds between two rounds of the units: so old does a change become before a commit has it
+PERIOD: Final = 300  # seconds between two rounds of the units, and so the most that a change waits for a commit
 _SETTINGS_FILE: Final = "/etc/mstbucket.env"
 
 
@@ -66,7 +66,7 @@ def _units(place: StorePlace, every: int) -> Iterator[str]:
     settings = ""
     if place.path is not None and place.blobs is None:
         words[1:1] = ["--store", str(Path(place.path).absolute())]
-    else:  # a connection string may hold a password, which neither of the two files is for
+    else:  # a connection string may hold a password, and neither of the two files is for one
         settings = _SETTINGS_FILE
     if any(not word.isprintable() for word in words):
         raise InvalidInput("the path of the store or the program has a control character, which no unit can hold")

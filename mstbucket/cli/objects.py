@@ -53,7 +53,7 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
 
 @contextmanager
 def folders_said(bucket: Bucket | BucketView, target: Address, advice: str) -> Iterator[None]:
-    """Where there is no such object, but others below it as a folder, say that instead ([CLI-113])."""
+    """If there is no such object, but a folder of this name, say that instead ([CLI-113])."""
     try:
         yield
     except NoSuchKey:

@@ -33,7 +33,7 @@ class Output:
     Args:
         as_json: one JSON object per line, ASCII only, instead of text.
         quiet: text lines that only report progress are left out; JSON never is.
-        verbose: with a line for each of many things that were done.
+        verbose: a line for each of many things, too.
     """
 
     def __init__(self, as_json: bool, quiet: bool, verbose: bool = False) -> None:
@@ -58,13 +58,13 @@ class Output:
             self.emit(record, text)
 
     def total(self, record: Mapping[str, object], text: str) -> None:
-        """Print what many things came to; programs have counted them themselves."""
+        """Print the total of many things, for people: programs have counted them."""
         if not self.as_json:
             self.report(record, text)
 
 
 def tell(text: str) -> None:
-    """Print on stderr, or not at all where that cannot be: it changes neither what a command does nor its exit code."""
+    """Print on stderr. Where that fails, it changes neither what a command does nor its exit code."""
     _make_room()
     with suppress(OSError):
         print(_folded(text, sys.stderr), file=sys.stderr)
@@ -94,7 +94,7 @@ def local_time(moment: datetime) -> str:
     """The time for people, in their time zone, as `aws s3 ls` shows it."""
     try:
         there = moment.astimezone()
-    except (ValueError, OverflowError, OSError):  # a day of which this time zone, or this system, has no form
+    except (ValueError, OverflowError, OSError):  # this time zone, or this system, cannot show such a day
         there = moment
     return there.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -129,7 +129,7 @@ def _folded(text: str, stream: TextIO) -> str:
 
 
 def fold(line: str, columns: int) -> str:
-    """A line that is too long for a terminal, broken at spaces, so that no CID goes on in the next line ([CLI-158])."""
+    """Break a line that is too long for a terminal at spaces, so that no CID goes on in the next line ([CLI-158])."""
     if columns <= 0 or len(line) <= columns or _CID.search(line) is None:
         return line
     done, rest = [], line

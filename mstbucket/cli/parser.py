@@ -21,7 +21,7 @@ file ~/.config/mstbucket/config.toml, else ~/.local/share/mstbucket. MSTBUCKET_B
 def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; `run` in the result is `module:function` of the command.
 
-    For one command line, *argv*, only the commands that it may be meant for are made in full: those whose names are in it.
+    For one command line, *argv*, only the commands whose names are in it are made in full.
     """
     parser = Parser(
         prog=PROGRAM,

@@ -23,10 +23,10 @@ _COLUMNS: Final = 80  # where the terminal does not say
 
 
 class Progress:
-    """What is done so far. This one shows nothing, for work that nobody watches."""
+    """Is told what is done so far. This one shows nothing, for work that nobody watches."""
 
     def __call__(self, done: int) -> None:
-        """So many bytes are done, of all."""
+        """So many bytes are done in all."""
 
     def expect(self, objects: int, size: int) -> None:
         """There will be so many objects, with so many bytes in all."""
@@ -37,7 +37,7 @@ class Progress:
 
 @contextmanager
 def bar(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Progress]:
-    """Give what is to be told of the work; it shows a line once the work has taken a while, and takes it away at the end.
+    """Give a `Progress` to tell of the work. It shows a line once the work has taken a while, and removes it at the end.
 
     Args:
         label: what is being done.

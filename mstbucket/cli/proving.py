@@ -60,7 +60,7 @@ def prove(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def _check_question(arguments: argparse.Namespace, target: Address) -> None:
-    """Refuse what asks for neither a key nor a page."""
+    """Refuse options that ask for neither a key nor a page, or for both."""
     if arguments.prefix is not None and target.key:
         raise InvalidInput(f"--prefix is for a whole bucket: write {SCHEME}{target.bucket}, or leave it out")
     if arguments.prefix is None and not target.key:

@@ -48,7 +48,7 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def fetch(arguments: argparse.Namespace, out: Output) -> None:
-    """Bring the other store's state beside the bucket."""
+    """Bring the other store's state of a bucket here, beside the bucket."""
     name, trust = parse_bucket(arguments.bucket), trust_of(arguments)
     with _both(arguments) as (store, other), progress.bar(f"fetch {name}", quiet=out.quiet) as tell, about(arguments.name):
         report = store.fetch(other.bucket(name), arguments.name, name, trust=trust, progress=tell)
@@ -89,7 +89,7 @@ def push(arguments: argparse.Namespace, out: Output) -> None:
 
 @contextmanager
 def _both(arguments: argparse.Namespace) -> Iterator[tuple[Store, Store | FileRemote]]:
-    """The store of the command, and the one, or the files, that it names."""
+    """The store of the command, and the store or the files that the remote's name stands for."""
     from mstbucket import FileRemote
     from mstbucket.services.remotes.file_places import is_files
 

@@ -61,7 +61,7 @@ def copy(arguments: argparse.Namespace, out: Output) -> int:
 
 
 def reencode(arguments: argparse.Namespace, out: Output) -> int:
-    """Change what is done to new packs, and do it to all ([STO-1])."""
+    """Change how packs are compressed and encrypted, and rewrite the old ones so ([STO-1])."""
     encryption = arguments.encryption
     if encryption == "none":
         with open_store(arguments) as store:
@@ -116,7 +116,7 @@ def dump(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def restore(arguments: argparse.Namespace, out: Output) -> None:
-    """Make a new store of a backup ([CLI-154])."""
+    """Make a new store from a backup ([CLI-154])."""
     from mstbucket.api.dumping import restore_store
 
     place = place_of(arguments)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mstbucket import Bucket, BucketView, Store
     from mstbucket.cli.address import Address
 
-# What an embedded store is known by: made before anything else, and nothing that another server's directory has.
+# An embedded store is known by this file: it is made before anything else, and no other server's directory has it.
 _MARK: Final = Path("postgres", "run", "clients.lock")
 
 
@@ -26,7 +26,7 @@ def place_of(arguments: argparse.Namespace) -> StorePlace:
 
 
 def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
-    """Open the store, which exists; `settings` are those of `mstbucket.open`.
+    """Open the store, which has to exist; `settings` are those of `mstbucket.open`.
 
     Raises:
         NotFound: there is none; the message says where it was looked for, and who said so.
@@ -38,7 +38,7 @@ def open_store(arguments: argparse.Namespace, **settings: str | None) -> Store:
 
 @contextmanager
 def opened(store: Store, address: Address) -> Iterator[Bucket | BucketView]:
-    """What an address reads from: the bucket, or the view of it that the address names, open meanwhile ([CLI-55])."""
+    """What to read an address from: its bucket, or the view that it names, which is open in the block ([CLI-55])."""
     bucket = store.bucket(address.bucket)
     if address.commit is None:
         yield bucket
@@ -66,7 +66,7 @@ def is_store(path: Path) -> bool:
 
 
 def require(place: StorePlace) -> None:
-    """Raise `NotFound` where an embedded store is named that does not exist."""
+    """Raise `NotFound` if an embedded store is named that does not exist."""
     # [CLI-9] only mb and import make a store
     if place.path is not None and not is_store(place.path):
         raise NotFound(f"there is no store at {place.path} ({place.source} names it): make one with "
@@ -93,7 +93,7 @@ def _open(place: StorePlace, create: bool, compression: str | None = None, encry
 
 @contextmanager
 def _begun(place: StorePlace) -> Iterator[None]:
-    """The block while the server of a store that is there comes up: to import what opens it takes as long."""
+    """Start the server of an existing store before the block: it comes up while the block imports what opens the store."""
     if place.path is None or not is_store(place.path):
         yield
         return

@@ -52,7 +52,7 @@ def _how(arguments: argparse.Namespace) -> How:
 def _sides(
     arguments: argparse.Namespace, store: Store, report: _Report, stack: ExitStack
 ) -> tuple[Side, Target]:
-    """The two sides; a view that the source may be is open until *stack* ends."""
+    """The two sides. If the source is a view, it is open until *stack* ends."""
     from mstbucket.sync.filters import Filters
 
     wanted = Filters(arguments.filters)
@@ -103,7 +103,7 @@ class _Report:
         self._unlisted = 0
 
     def skipped(self, text: str, failed: bool) -> None:
-        """Something is not in a listing."""
+        """A listing had to leave something out."""
         if failed:
             self._unlisted += 1
             complain(text)
@@ -160,5 +160,5 @@ def _action(source: str, target: str) -> str:
 
 
 def _below(root: str, key: str) -> str:
-    """How something below a side is named to people: as the side was, and the key."""
+    """The name, for people, of something below a side: the side as it was given, and the key."""
     return folder(root.partition("?")[0] if is_s3(root) else root) + key

@@ -13,9 +13,9 @@ from mstbucket.errors import InvalidInput, NoSuchTagSet
 
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
-    """Show the tags; change them before, where that is asked for.
+    """Show the tags, after the changes that the options ask for.
 
-    S3 knows tags as one set. So a change reads it and puts it back: of two at once the later counts as a whole.
+    S3 knows tags as one set. So a change reads the set and puts it back. Of two at once the later counts as a whole.
     """
     target = parse_address(arguments.target)
     wanted = pairs("set", arguments.set)

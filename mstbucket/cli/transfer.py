@@ -42,7 +42,7 @@ def import_(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def verify(arguments: argparse.Namespace, out: Output) -> int:
-    """Check a CAR file, for which no store is opened, or a bucket against its commit."""
+    """Check a CAR file without a store, or a bucket against its commit."""
     target: str | None = arguments.target
     if target is not None and not target.startswith(SCHEME):
         return _verify_file(arguments, target, out)
@@ -86,7 +86,7 @@ def _verify_file(arguments: argparse.Namespace, target: str, out: Output) -> int
 
 
 def trust_of(arguments: argparse.Namespace) -> Trust | None:
-    """What the options demand of who made a file; None where they demand nothing."""
+    """What the options demand of the maker of a file; None if they demand nothing."""
     from mstbucket import Trust
 
     told = arguments.signer, arguments.pins, arguments.signature
@@ -113,7 +113,7 @@ def _verify_all(arguments: argparse.Namespace, out: Output) -> int:
             codes.append(code_for(error))
     if codes:
         complain(f"{len(codes):,} of {count(len(infos), 'bucket')} could not be verified; the reasons are above")
-    return max(codes, key=(STORAGE, UNTRUE).index, default=OK)  # damage is told before what could not be looked at
+    return max(codes, key=(STORAGE, UNTRUE).index, default=OK)  # damage counts before what could not be looked at
 
 
 def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) -> None:
@@ -135,7 +135,7 @@ def _verify_bucket(arguments: argparse.Namespace, target: Address, out: Output) 
 
 
 def check_new_file(target: str, force: bool | None, out: Output) -> None:
-    """Refuse a place to which nothing can be written, before any work is done; *force* is None where there is no --force."""
+    """Refuse a place to which nothing can be written, before any work is done; *force* is None for a command without it."""
     _check_file(target)
     if target.endswith("/"):
         raise InvalidInput(f"{target!r} is a folder: name the file to make in it")
@@ -154,7 +154,7 @@ def _check_file(path: str) -> None:
 
 
 def refuse_terminal(file: BinaryIO, name: str) -> None:
-    if file.isatty():  # [CLI-40] bytes that would drive it
+    if file.isatty():  # [CLI-40] such bytes would drive it
         raise InvalidInput(f"{name} is a terminal, and a CAR is no text: name a file, or say what is to read it")
 
 

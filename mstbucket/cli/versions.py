@@ -30,7 +30,7 @@ def versioning(arguments: argparse.Namespace, out: Output) -> None:
 def show_versions(
     bucket: Bucket | BucketView, target: Address, delimiter: str | None, human: bool, out: Output
 ) -> int:
-    """List every version and delete marker below a prefix; how many there were, folders included."""
+    """List every version and delete marker below a prefix; return how many there were, folders included."""
     found = 0
     key_marker = version_id_marker = None
     while True:

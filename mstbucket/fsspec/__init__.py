@@ -1,4 +1,4 @@
-"""A store as a file system of fsspec: what opens `mstbucket://bucket/key` in pandas, pyarrow, zarr and their like.
+"""A store as a file system of fsspec. By it pandas, pyarrow, zarr and their like open `mstbucket://bucket/key`.
 
 It is an edge above the public API. It holds no rule of S3 and no SQL; `spec/store/30-fsspec.md` says what it does.
 """

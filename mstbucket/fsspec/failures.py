@@ -1,4 +1,4 @@
-"""The errors of the library as the ones that programs expect of a file system ([FS-20])."""
+"""Turns the library's errors into those that programs expect of a file system ([FS-20])."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mstbucket.errors import (
     PreconditionFailed,
 )
 
-# The first that fits counts. What is not here is a ValueError or an OSError by itself, or says more than either could.
+# The first that fits counts. Any other error is a ValueError or an OSError already, or says more than either could.
 _KINDS: Final[tuple[tuple[type[MstBucketError], type[OSError], int], ...]] = (
     (NotFound, FileNotFoundError, errno.ENOENT),
     (BucketAlreadyExists, FileExistsError, errno.EEXIST),
@@ -28,7 +28,7 @@ _KINDS: Final[tuple[tuple[type[MstBucketError], type[OSError], int], ...]] = (
 
 @contextmanager
 def telling(path: str) -> Iterator[None]:
-    """Raise the file system's error for one of the library, which stays its cause."""
+    """Turn an error of the library into a file system's. The first stays the cause of the second."""
     try:
         yield
     except MstBucketError as error:
@@ -39,7 +39,7 @@ def telling(path: str) -> Iterator[None]:
 
 
 def translated(error: MstBucketError, path: str) -> Exception:
-    """The error that a file system has for it, or the same error."""
+    """The error that a file system has for *error*, or *error* itself."""
     for kind, meant, number in _KINDS:
         if isinstance(error, kind):
             return meant(number, str(error), path)

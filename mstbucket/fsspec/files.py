@@ -59,7 +59,7 @@ class WrittenFile(AbstractBufferedFile):
         self._is_over = False
 
     def write(self, data: Any) -> int:
-        """Take bytes; whenever a block is full it is sent."""
+        """Take bytes; send each block that is full."""
         if self.closed:
             raise InvalidInput(f"{self.path} is closed: open it again")  # a ValueError, as with files
         view = memoryview(data).cast("B")
@@ -105,10 +105,10 @@ class WrittenFile(AbstractBufferedFile):
         self._is_over = True
 
     def commit(self) -> None:
-        """Make a file of a transaction the object, durably; `close` does it for all others.
+        """Store a file of a transaction, durably. For all other files `close` does it.
 
         Raises:
-            OSError: it could not be; it is not stored.
+            OSError: that failed; it is not stored.
         """
         if self._failed is not None:
             raise OSError(errno.EIO, f"it is not stored: {self._failed}", self.path) from self._failed
@@ -130,7 +130,7 @@ class WrittenFile(AbstractBufferedFile):
         self._is_over = True
         self.buffer = BytesIO()
         if self._upload is not None:
-            with contextlib.suppress(MstBucketError):  # what cannot be dropped now is what an open upload is: garbage by age
+            with contextlib.suppress(MstBucketError):  # an upload that cannot be dropped now is garbage when it is old
                 self._bucket.abort_multipart_upload(self._place.key, self._upload.id)
 
     def abandon(self) -> None:
@@ -168,7 +168,7 @@ class PackedFile(RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Take bytes, and write what they become."""
+        """Compress bytes, and write the result."""
         return self._packer.write(data)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ def summary(place: Place, item: ObjectSummary) -> Entry:
 
 
 def description(place: Place, info: ObjectInfo) -> Entry:
-    """An object that was looked at alone: as in a listing, and what only its manifest says."""
+    """One object: what a listing says of it, and what only its manifest says."""
     listed = summary(place, ObjectSummary(info.key, info.size, info.etag, info.last_modified))
     return {
         **listed,
@@ -51,7 +51,7 @@ def description(place: Place, info: ObjectInfo) -> Entry:
 
 
 def is_folder(source: Source, place: Place) -> bool:
-    """Whether some key is in the folder; a bucket is one always."""
+    """Whether some key is in the folder. A bucket is always a folder."""
     if not place.key:
         return True
     page = source.list_objects(place.prefix, max_keys=1)
@@ -85,7 +85,7 @@ def children(source: Source, place: Place) -> list[Entry]:
     for prefix in _with_more_slashes(place.prefix):
         contents, prefixes = _page_through(source, prefix)
         is_there = is_there or bool(contents or prefixes)
-        # [FS-7] a key that ends in a slash makes its folder be there, and is no file
+        # [FS-7] a key that ends in a slash makes its folder exist, and is no file
         found += [summary(place, item) for item in contents if not item.key.endswith("/")]
         found += [folder(place.path(name[:-1])) for name in prefixes if name != f"{prefix}/"]
         if f"{prefix}/" not in prefixes:
@@ -96,7 +96,7 @@ def children(source: Source, place: Place) -> list[Entry]:
 
 
 def slashes_in(source: Source, place: Place) -> Iterator[str]:
-    """What follows the folder's prefix in those of its keys that only make it be there: nothing, `/`, `//` and so on."""
+    """What follows the folder's prefix in the keys that only make it exist: nothing, `/`, `//` and so on."""
     for prefix in _with_more_slashes(place.prefix):
         first = source.list_objects(prefix, max_keys=1).contents
         if not first:
@@ -106,7 +106,7 @@ def slashes_in(source: Source, place: Place) -> Iterator[str]:
 
 
 def _with_more_slashes(prefix: str) -> Iterator[str]:
-    """The prefix, and the same with one more slash each time: what is behind several in a row is in this folder ([FS-5])."""
+    """The prefix, then with one more slash each time: a key behind several slashes in a row is in this folder ([FS-5])."""
     while True:
         yield prefix
         prefix += "/"

@@ -1,4 +1,4 @@
-"""The half of the file system that reads: what fsspec asks of one, said in verbs of a store."""
+"""The half of the file system that only reads: what fsspec asks for, in verbs of a store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mstbucket.fsspec.reading import read_slice
 from mstbucket.fsspec.stores import OpenStore, find_place, open_place, require_store
 from mstbucket.limits import FSSPEC_RANGES_AT_ONCE
 
-#: What fsspec has for every file system. Anything else is a mistake, and the store meant may be another than the one found.
+#: fsspec's options for every file system. Any other is a mistake: it may name another store than the one found.
 _OPTIONS: Final = frozenset(
     ("use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache", "asynchronous", "loop", "batch_size")
 )
@@ -56,12 +56,12 @@ class ReadableFileSystem(AbstractFileSystem):
     def get_file(
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **options: Any
     ) -> None:
-        """Make a file of an object. It appears whole or not at all, and until then what was there stays ([FS-21])."""
+        """Copy an object to a file. The file appears whole or not at all; until then an older one stays ([FS-21])."""
         if outfile is not None or isfilelike(lpath) or self.isdir(rpath):
             super().get_file(rpath, lpath, callback, outfile, **options)
             return
         target = Path(os.path.realpath(lpath))
-        if target.exists() and not target.is_file():  # a pipe, a device; of a folder the system says that it is one
+        if target.exists() and not target.is_file():  # a pipe or a device; a folder is refused by the system
             super().get_file(rpath, lpath, callback, **options)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class ReadableFileSystem(AbstractFileSystem):
         return strip(os.fspath(path))
 
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget what the names of commits meant, and give the commits back, unless a path is given ([FS-3])."""
+        """Unless a path is given, forget what the names of commits meant, and give the commits back ([FS-3])."""
         if path is None:
             self._opened.forget()
         super().invalidate_cache(path)
@@ -134,7 +134,7 @@ class ReadableFileSystem(AbstractFileSystem):
         return self.exists(path) and self.info(path)["type"] == "directory"
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
-        """What is in a folder or a bucket; the buckets, of the root; the object itself, of an object."""
+        """What is in a folder or a bucket. For the root the buckets, for an object the object itself."""
         if strip(path):
             with telling(path):
                 found = listing.children(*self._source(path))
@@ -190,15 +190,15 @@ class ReadableFileSystem(AbstractFileSystem):
         detail: bool = False,
         **_: Any,
     ) -> Iterator[Any]:
-        """Folder after folder: its path, its folders, its files. One that has gone is left out, and no other ([FS-20]).
+        """Folder after folder: its path, its folders, its files. Only a folder that has gone is left out ([FS-20]).
 
         A name joined to the path by a slash is the path of what it names: the object `a//b` is `/b` of `a` ([FS-5]).
 
         Args:
             path: where to begin.
             maxdepth: how many levels, at least 1; None for all.
-            topdown: a folder before those in it; what is taken out of its folders is not gone into.
-            on_error: `omit` or `raise` where a folder has gone, or what is called with the error.
+            topdown: a folder comes before those in it, and is not entered if it is taken out of the list.
+            on_error: `omit` or `raise` if a folder has gone, or a function to call with the error.
             detail: maps of names to entries, not lists of names.
         """
         if maxdepth is not None and maxdepth < 1:
@@ -225,11 +225,11 @@ class ReadableFileSystem(AbstractFileSystem):
             yield path, folders, files
 
     def checksum(self, path: str) -> str:
-        """The CID of an object's bytes: equal bytes have an equal one, in every store ([FS-8])."""
+        """The CID of an object's bytes: equal bytes have an equal CID, in every store ([FS-8])."""
         return cast("str", self._object(path)["cid"])
 
     def ukey(self, path: str) -> str:
-        """The same: it changes when the bytes do."""
+        """As `checksum`: it changes when the bytes do."""
         return self.checksum(path)
 
     def modified(self, path: str) -> datetime:
@@ -237,7 +237,7 @@ class ReadableFileSystem(AbstractFileSystem):
         return cast("datetime", self._object(path)["mtime"])
 
     def created(self, path: str) -> datetime:
-        """When an object was written, which is whole and never changed ([FS-8]); when a bucket was made."""
+        """When a bucket was made, or an object was written: once, as a whole ([FS-8])."""
         place = place_of(path)
         if place.key or place.commit is not None:
             return self.modified(path)
@@ -281,11 +281,11 @@ class ReadableFileSystem(AbstractFileSystem):
             raise OSError(errno.ESTALE, "the object was overwritten since it was opened: open it again", path) from error
 
     def cat(self, path: str | list[str], recursive: bool = False, on_error: str = "raise", **_: Any) -> Any:
-        """The bytes of an object; of several, or of all in folders with `recursive`, a dict of them by path.
+        """The bytes of an object. For several, or with `recursive` for all in folders, a dict of bytes by path.
 
         Args:
             path: one or several, also patterns.
-            recursive: what is in folders, and not the folders.
+            recursive: read what is in folders.
             on_error: `raise`, `omit`, or `return` the error in place of the bytes.
         """
         paths = self.expand_path(path)

@@ -50,14 +50,14 @@ def strip(path: str) -> str:
 
 
 def place_of(path: str) -> Place:
-    """What a path names; it is not looked for."""
+    """What a path names, whether it is there or not."""
     root, _, key = strip(path).partition("/")
     bucket, at, commit = root.partition("@")  # [FS-2] no name of a bucket has an @
     return Place(bucket, commit if at else None, key)
 
 
 def require_key(path: str) -> Place:
-    """The place of an object, which may be written: not a bucket, and not in the past ([FS-2])."""
+    """The place of an object that may be written: not a bucket, and not in the past ([FS-2])."""
     place = place_of(path)
     if not place.key:
         raise IsADirectoryError(errno.EISDIR, "it is a bucket, and not an object", path)
@@ -66,7 +66,7 @@ def require_key(path: str) -> Place:
 
 
 def require_present(place: Place) -> None:
-    """Raise where the place is in the past, which can only be read."""
+    """Raise if the place is in the past, which can only be read."""
     if place.commit is not None:
         raise OSError(errno.EROFS, "a commit can only be read: leave out @COMMIT to write", str(place))
 

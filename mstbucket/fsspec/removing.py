@@ -1,4 +1,4 @@
-"""Removal of many keys: in batches, each of which goes as a whole."""
+"""Removal of many keys, in batches. Each batch goes as a whole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def delete_all(bucket: Bucket, keys: Iterable[str]) -> None:
 
 
 def keys_of_tree(bucket: Bucket, place: Place) -> Iterator[str]:
-    """The keys of a folder, those that only make a folder be there among them, and the object of the folder's name."""
+    """The keys of a folder, also those that only make a folder exist, and the object of the folder's name."""
     if place.key:
         yield place.key
     for item in bucket.objects(place.prefix):

@@ -1,7 +1,7 @@
 """The stores that file systems of this process have open: one for each place, whatever the number of threads.
 
-fsspec makes a file system for every thread and keeps them all. A store has a pool of connections and a thread of its own, so
-they share it.
+fsspec makes a file system for every thread and keeps them all. A store has a pool of connections and a thread of its own:
+so these file systems share one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OpenStore:
         self._views: dict[tuple[str, str], BucketView] = {}
 
     def bucket(self, name: str) -> Bucket:
-        """The bucket of that name. It is a handle: whoever uses it hears that the bucket has gone."""
+        """The bucket of that name. It is a handle: if the bucket has gone, its use says so."""
         found = self._buckets.get(name)
         if found is None:
             found = self._buckets[name] = self.store.bucket(name)
@@ -93,7 +93,7 @@ def find_place(store: str | None) -> StorePlace:
 
 
 def open_place(place: StorePlace) -> OpenStore:
-    """The store at a place, opened by the first who asks in this process. None is made where there is none.
+    """The store at a place. The first call in this process opens it, and none makes it.
 
     Raises:
         NotFound: there is no store.

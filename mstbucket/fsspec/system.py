@@ -1,4 +1,4 @@
-"""The file system: what fsspec asks of one, said in verbs of a store."""
+"""The file system: what fsspec asks for, in verbs of a store."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class MstBucketFileSystem(ReadableFileSystem):
         Args:
             path: the object.
             mode: `r`, `w` or `x`, with `b` for bytes, else for text.
-            block_size: bytes that are read at once, or held of what is written.
+            block_size: bytes to read at once, or to hold while writing.
             cache_options, options: of fsspec, such as `cache_type`; for text `encoding`, `errors` and `newline`.
-            compression: of what is stored: a name that fsspec knows, or `infer` for what the path's ending says.
+            compression: of the stored bytes: a name that fsspec knows, or `infer` for what the path's ending says.
 
         Raises:
             FileNotFoundError: there is no such object to read; no such bucket to write to.
@@ -105,7 +105,7 @@ class MstBucketFileSystem(ReadableFileSystem):
         Args:
             path: where to.
             value: the bytes.
-            mode: `create` for an object that must not be there yet: decided in the commit, so of several writers one wins.
+            mode: `create` for an object that must not be there yet. The database decides: of several writers one wins.
         """
         if self._intrans:
             with self.open(path, _mode_of(mode)) as file:
@@ -118,7 +118,7 @@ class MstBucketFileSystem(ReadableFileSystem):
     def put_file(
         self, lpath: str, rpath: str, callback: Callback = DEFAULT_CALLBACK, mode: str = "overwrite", **_: Any
     ) -> None:
-        """Make an object of a file; of a directory nothing, since folders are there by what is in them."""
+        """Make an object of a file. A directory makes nothing: folders are there by what is in them."""
         if os.path.isdir(lpath):
             return
         size = os.stat(lpath).st_size
@@ -134,7 +134,7 @@ class MstBucketFileSystem(ReadableFileSystem):
         callback.relative_update(size)
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
-        """Make a bucket. Below one nothing is made: a folder is there when something is in it ([FS-7])."""
+        """Make a bucket. In a bucket nothing is made: a folder is there when something is in it ([FS-7])."""
         place = place_of(path)
         require_present(place)
         if not place.bucket:
@@ -167,7 +167,7 @@ class MstBucketFileSystem(ReadableFileSystem):
         Args:
             path1, path2: from where, and where to.
             copied: gets the keys that were copied.
-            with_folder: also the keys that make the folder of that name be there ([FS-7]).
+            with_folder: also copy the keys that make the folder of that name exist ([FS-7]).
         """
         with telling(path1):
             source, place = self._source(path1)
@@ -178,7 +178,7 @@ class MstBucketFileSystem(ReadableFileSystem):
             def copy(old: str, new: str) -> None:
                 try:
                     bucket.copy_object(old, new, source_bucket=source)
-                except InvalidRequest:  # it may be too large for one copy, which is seldom: nobody is asked before
+                except InvalidRequest:  # it may be too large for one copy: too seldom to ask for its size first
                     try:
                         copy_object(source, old, bucket, new, source.head_object(old).size)
                     except PreconditionFailed as error:
@@ -269,13 +269,13 @@ class MstBucketFileSystem(ReadableFileSystem):
         with telling(path):
             bucket, place = self._target(path)
             if not bucket.delete_object(place.key).existed:
-                self._object(path)  # it says what is not there
+                self._object(path)  # raises, and says what is not there
 
     def _rm(self, path: str) -> None:
         self.rm_file(path)
 
     def rmdir(self, path: str) -> None:
-        """Remove an empty bucket, or the key that makes an empty folder be there."""
+        """Remove an empty bucket, or the key that makes an empty folder exist."""
         place = place_of(path)
         require_present(place)
         with telling(path):

@@ -1,6 +1,6 @@
 """The gateway as an ASGI application: bytes go through the event loop, everything else is done on threads.
 
-A request holds a thread of a bounded pool from its head to its answer. What is above the bound is told to slow down.
+A request holds a thread of a bounded pool from its head to its answer. A request above the bound is told to slow down.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from mstbucket.limits import BODY_SECONDS, MIB, REQUESTS_IN_FLIGHT_MAX
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
-EARLY_SECONDS: Final = 10.0  # after so long an answer begins that may begin early; most clients wait for 60
-_LEFT_MAX: Final = MIB  # bytes of a body nobody wanted that are read and dropped, so that the connection lives on
+EARLY_SECONDS: Final = 10.0  # then an answer begins that may begin early; most clients wait for 60
+_LEFT_MAX: Final = MIB  # bytes; a shorter body that nobody read is dropped, and the connection lives on
 
 
 class Gateway:
@@ -65,7 +65,7 @@ class Gateway:
         except ClientGone:
             entry.status = entry.status or 499
             entry.error = "ClientGone"
-        except Exception as error:  # in the middle of an answer: it is cut off, so that nobody takes it for whole
+        except Exception as error:  # an answer that has begun is cut off, so that nobody takes it for whole
             _, entry.error, _, _ = refusal(error)
             entry.detail = "".join(format_exception(error))
         finally:
@@ -120,7 +120,7 @@ class Gateway:
     async def _give(
         self, answer: Answer, request: Request, arriving: ArrivingBody, send: Send, entry: Entry
     ) -> None:
-        """Send an answer whole."""
+        """Send the whole answer."""
         entry.status = answer.status
         entry.received = arriving.length or 0
         headers = raw_headers([*_about(request), *answer.headers])
@@ -161,7 +161,7 @@ class Gateway:
             body.close()
 
     async def _give_early(self, doing: asyncio.Future[Answer], request: Request, send: Send, entry: Entry) -> None:
-        """Begin with 200 and blanks, until the answer is there, which may be an error then ([GW-23])."""
+        """Send 200 and blanks until the answer is there. It may still be an error ([GW-23])."""
         headers = raw_headers([*_about(request), ("Content-Type", "application/xml")])
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         entry.status = 200
@@ -184,14 +184,14 @@ def _about(request: Request) -> list[tuple[str, str]]:
 
 
 def _is_left_over(arriving: ArrivingBody) -> bool:
-    """Whether the connection cannot go on: a body is on its way that nobody reads, or nobody knows if it comes."""
+    """Whether the connection has to end: nobody reads the body on its way, or nobody knows whether one comes."""
     if arriving.ended:
         return False
     return (arriving.awaited and not arriving.begun) or arriving.length is None or arriving.length > _LEFT_MAX
 
 
 def _request(scope: Scope, entry: Entry) -> tuple[Request, Refused | None]:
-    """The head of a request; with what is wrong with it, as far as it could be read."""
+    """The head of a request as far as it could be read, and what is wrong with it."""
     raw, query, headers, error = scope["raw_path"], {}, {}, None
     try:
         headers = parse_headers(scope["headers"])
@@ -204,7 +204,7 @@ def _request(scope: Scope, entry: Entry) -> tuple[Request, Refused | None]:
 
 
 def is_loopback(client: str) -> bool:
-    """Whether an address is of this machine itself."""
+    """Whether an address is this machine's own."""
     try:
         return ipaddress.ip_address(client).is_loopback
     except ValueError:

@@ -14,7 +14,7 @@ class Entry:
     """What is known of a request, filled in as it goes.
 
     Attributes:
-        seconds: from the end of its head to the end of its answer.
+        seconds: from the end of the request's head to the end of its answer.
     """
 
     request: str

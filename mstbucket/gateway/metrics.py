@@ -57,7 +57,7 @@ class _StoreFigures:
 
 
 def page(store: Store, directory: str) -> bytes:
-    """The page of figures, of all processes that write to *directory*."""
+    """The page of figures of all processes that write to *directory*."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
     registry.register(_StoreFigures(store))

@@ -50,7 +50,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "XAmzContentSHA256Mismatch": 400,
 }
 
-#: Codes of the library that S3 does not have, as S3 says the same.
+#: S3's code for each code that only the library has.
 _IN_S3: Final[Mapping[str, str]] = {
     "Corruption": "InternalError",
     "InvalidFormat": "InternalError",
@@ -64,11 +64,11 @@ _BROKEN: Final = "We encountered an internal error. Please try again."
 
 
 class Refused(Exception):
-    """The gateway refuses a request, with one of the codes of STATUSES; it ends in the answer to that request.
+    """The gateway refuses a request, with one of the codes of STATUSES. This becomes the answer to the request.
 
     Attributes:
-        more: further elements of the XML, such as the region that a signature has to be for.
-        headers: further headers of the answer, such as that there is a delete marker.
+        more: further elements of the XML, such as the region that a signature must name.
+        headers: further headers of the answer, such as the one about a delete marker.
     """
 
     def __init__(self, code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: str) -> None:
@@ -79,9 +79,9 @@ class Refused(Exception):
 
 
 def refusal(error: Exception) -> tuple[int, str, str, Mapping[str, str]]:
-    """The status, code, message and further elements that an error is answered with.
+    """The status, code, message and further elements of the answer to an error.
 
-    What failed inside is not told to a client: its words name places and rows. The log has them.
+    A client is not told what failed inside: the message may name places and rows. The log has it.
     """
     if isinstance(error, Refused):
         return STATUSES[error.code], error.code, str(error), error.more

@@ -1,4 +1,4 @@
-"""`mstbucket serve`: one process that listens and watches over the others, which answer ([GW-26], [GW-27])."""
+"""`mstbucket serve`: one process listens and watches over the others; these answer ([GW-26], [GW-27])."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mstbucket.limits import KEEP_ALIVE_SECONDS, KIB
 
 ROOT_ID: Final = "MSTBUCKET_ROOT_ACCESS_KEY"
 ROOT_SECRET: Final = "MSTBUCKET_ROOT_SECRET_KEY"
-GRACE_SECONDS: Final = 30  # that requests may still take when the gateway is asked to end
+GRACE_SECONDS: Final = 30  # for the requests that run when the gateway is asked to end
 _BACKLOG: Final = 1024
 _M_MMAP_THRESHOLD: Final = -3  # of glibc's malloc.h
 _M_ARENA_MAX: Final = -8
@@ -32,7 +32,7 @@ _M_ARENA_MAX: Final = -8
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a gateway serves, and where. It goes to the processes that answer.
+    """What a gateway serves, and where. Each process that answers gets a copy.
 
     Attributes:
         place: the arguments of `mstbucket.open`.
@@ -40,7 +40,7 @@ class Settings:
         domain: with one, `BUCKET.DOMAIN` is a bucket too.
         workers: processes that answer.
         tls_cert, tls_key: paths of PEM files; both or neither.
-        watch_port: of the address on loopback that is asked whether the gateway lives; 0 takes a free one.
+        watch_port: on loopback, for `/-/live`, `/-/ready` and `/-/metrics`; 0 takes a free one.
     """
 
     place: dict[str, Any]
@@ -55,12 +55,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What whoever started the gateway wants to know.
+    """What to tell the one who started the gateway.
 
     Attributes:
         endpoint: its URL.
-        watch: URL of the address that is asked whether it lives.
-        key: the administrator's key, where it was made now.
+        watch: URL before `/-/live` and the other pages for monitors.
+        key: the administrator's key, if it was made just now.
+        root: id of the key that the environment gives.
     """
 
     endpoint: str
@@ -73,7 +74,7 @@ def root_key() -> tuple[str, str] | None:
     """The key that the environment gives in place of one in the database.
 
     Raises:
-        InvalidInput: one of the two variables is missing, or too short to be guarded.
+        InvalidInput: one of the two variables is missing, too short, or not allowed.
     """
     key_id, secret = os.environ.get(ROOT_ID), os.environ.get(ROOT_SECRET)
     if key_id is None and secret is None:
@@ -165,7 +166,7 @@ def _supervise(settings: Settings, listener: socket.socket) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Factory:
-    """Makes the application in a process that answers; it goes there as it is."""
+    """Makes the application in a process that answers. It is pickled on its way there."""
 
     settings: Settings
 
@@ -186,7 +187,7 @@ class _Factory:
             store = mstbucket.open(**{**self.settings.place, "background": False, "create": False})
             to_close.append(store.close)
             gc.collect()
-            gc.freeze()  # what is there by now stays: no collection of garbage looks at it again
+            gc.freeze()  # the objects of now stay for good: the garbage collector need not look at them
             views = Views()
             to_close.append(views.close)
             site = Site(store, REGION, self.settings.domain, store.encrypts, Known(store, views),
@@ -201,8 +202,8 @@ class _Factory:
 
 
 def _return_memory() -> None:
-    """Let the C library give large blocks back at once, where it is glibc: from 256 threads' heaps of its own it would keep
-    hundreds of MiB that nobody uses any more.
+    """Let glibc give large blocks back at once. It would keep hundreds of MiB that nobody uses any more, in the heaps of up
+    to 256 threads.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -211,7 +212,7 @@ def _return_memory() -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait until the process that watches over this one has died, however that was; then end as if it had asked."""
+    """Wait until the parent process is dead, however it died; then end as if it had asked for that."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

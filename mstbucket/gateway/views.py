@@ -1,4 +1,4 @@
-"""Views of commits that requests read from, kept open for the next request ([GW-34])."""
+"""Views of commits, kept open for the next request that reads from one ([GW-34])."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mstbucket.errors import LeaseLost, NoSuchCommit
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.wire.answer import Stream
 
-VIEWS_MAX: Final = 32  # that nobody reads from and are kept: whoever walks through commits leaves no more leases than that
-IDLE_SECONDS: Final = 60.0  # for so long: the next page of a listing finds it, and no commit is kept for having been read
+VIEWS_MAX: Final = 32  # without a reader: a client that walks through commits leaves no more leases than that
+IDLE_SECONDS: Final = 60.0  # long enough for the next page of a listing; being read keeps no commit for longer
 
-_Name = tuple[str, str]  # of a bucket, and the CID of a commit
+_Name = tuple[str, str]  # the name of a bucket, and the CID of a commit
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class _Open:
 
 
 class Views:
-    """The open views of a process; thread-safe. What a commit is called is looked up for each request."""
+    """The open views of a process; thread-safe. Each request looks up the name of its commit anew."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[_Name, _Open] = OrderedDict()
@@ -43,7 +43,7 @@ class Views:
 
         Raises:
             Refused: the bucket has no such commit, or does not keep it any more.
-            InvalidInput: that names nothing.
+            InvalidInput: *commit* is not the form of a commit's name.
             NoSuchBucket: there is no such bucket.
         """
         try:
@@ -59,13 +59,13 @@ class Views:
                         found = self._open[name] = _Open(view, 1, time.monotonic())
                 if found.view is not view:  # another request was faster
                     view.close()
-        except NoSuchCommit:  # its message says which commits there are: whoever may ask for them can
+        except NoSuchCommit:  # its message tells of commits that the caller may not be allowed to see
             raise Refused("NoSuchCommit", "The bucket has no such commit, or does not keep it any more.") from None
         self._close_idle()
         return Held(self, name, found)
 
     def give_back(self, name: _Name, entry: _Open, lost: bool) -> None:
-        """A request has ended. A view whose lease was lost serves no other one."""
+        """Note the end of a request. A view that lost its lease serves no other request."""
         with self._lock:
             entry.readers -= 1
             entry.lost |= lost
@@ -89,7 +89,7 @@ class Views:
         return found
 
     def _close_idle(self, most: int = VIEWS_MAX, seconds: float = IDLE_SECONDS) -> None:
-        """Close views that nobody reads from: those that were not used for long, and the oldest of too many."""
+        """Close views that nobody reads from: those unused for long, and the oldest beyond *most*."""
         before = time.monotonic() - seconds
         with self._lock:
             idle = [(name, entry) for name, entry in self._open.items() if entry.readers == 0]
@@ -124,7 +124,7 @@ class Held:
 
 
 class ReadFrom:
-    """A body that is read from a view, which stays open until the body is closed."""
+    """A body read from a view. The view stays open until the body is closed."""
 
     def __init__(self, body: Stream, held: Held) -> None:
         self._body = body
@@ -138,6 +138,6 @@ class ReadFrom:
             raise
 
     def close(self) -> None:
-        """Let both go."""
+        """Close the body, and let the view go."""
         self._body.close()
         self._held.close()

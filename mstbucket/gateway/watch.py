@@ -1,4 +1,4 @@
-"""What watches the gateway asks on a second address: `/-/live`, `/-/ready`, `/-/metrics` ([GW-27])."""
+"""A second address, for monitors of the gateway: `/-/live`, `/-/ready`, `/-/metrics` ([GW-27])."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def start(host: str, port: int, store: Store, directory: str) -> ThreadingHTTPSe
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: who watches comes often."""
+            """Write nothing: monitors ask often."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
@@ -47,6 +47,6 @@ def start(host: str, port: int, store: Store, directory: str) -> ThreadingHTTPSe
 
 
 def _ready(store: Store) -> Page:
-    """Whether database and blobs answer, both really asked."""
+    """Ask both the database and the blobs."""
     store.ping()
     return 200, _TEXT, b"ready\n"

@@ -40,10 +40,10 @@ class Worker:
     def answer(
         self, request: Request, arriving: ArrivingBody, entry: Entry, early: threading.Event | None = None
     ) -> Answer:
-        """The answer to a request; what goes wrong is an answer, too.
+        """The answer to a request; an error becomes an answer, too.
 
         Args:
-            early: set once it is known that the answer may begin before it is done.
+            early: set as soon as the answer may begin before it is done.
 
         Raises:
             ClientGone: nobody waits for an answer.
@@ -52,13 +52,13 @@ class Worker:
         try:
             answer = self._answer(request, arriving, entry, early)
             if isinstance(answer.body, bytes) and answer.body and all(name != _XML[0] for name, _ in answer.headers):
-                answer.headers.append(_XML)  # what is there by now is a document, and no object
+                answer.headers.append(_XML)  # bytes are a document here: an object is still a stream
             _hold_small(answer)
         except ClientGone:
             raise
         except Exception as error:
             answer = failed(request, error, entry, resource)
-        with suppress(MstBucketError):  # the answer does not wait for what only a browser asks
+        with suppress(MstBucketError):  # if the CORS rules cannot be read, only browsers miss them
             answer.headers += headers_for_page(self.site.known, request, entry.bucket)
         return answer
 
@@ -99,14 +99,14 @@ class Worker:
             raise
 
     def _check(self, rights: Rights, operation: Operation, request: Request, entry: Entry) -> None:
-        """Raise unless the caller may ask for this. Deletes of many objects are decided one by one, by their handler, for
-        everybody who might be allowed one ([GW-21]).
+        """Raise unless the caller may ask for this. `DeleteObjects` is open to everybody who might be allowed one of the
+        deletes: its handler decides on each ([GW-21]).
         """
         anonymous = rights.caller.key_id is None
         if operation.name == "DeleteObjects":
             if anonymous and self.site.known.of(entry.bucket).policy is None:
                 raise Refused("AccessDenied", "Access Denied")
-        elif operation.name == "PostObject":  # who signed stands in its form ([GW-61])
+        elif operation.name == "PostObject":  # its form says who signed ([GW-61])
             if not anonymous:
                 raise Refused("InvalidArgument", "Only one auth mechanism allowed: a form is signed by its fields.")
         else:
@@ -123,7 +123,7 @@ class Worker:
 
 
 def _from_view(answer: Answer, call: Call) -> Answer:
-    """Say which commit was read, and keep it until the body has been read ([GW-34])."""
+    """Say which commit was read, and keep its view open until the body has been read ([GW-34])."""
     held = call.held
     if held is not None:
         answer.headers.append((PAST, held.view.commit.cid))
@@ -135,7 +135,7 @@ def _from_view(answer: Answer, call: Call) -> Answer:
 
 
 def _hold_small(answer: Answer) -> None:
-    """Read a small body here: it leaves in one write, and what is damaged is an error and not a broken answer."""
+    """Read a small body here: it leaves in one write, and damage becomes an error instead of a broken answer."""
     body = answer.body
     if not isinstance(body, bytes) and answer.size <= HELD_MAX and not answer.unbounded:
         try:
@@ -145,7 +145,7 @@ def _hold_small(answer: Answer) -> None:
 
 
 def _may_know(call: Call) -> bool:
-    """Whether the caller may be told that a key does not exist: who may list keys may ([GW-44])."""
+    """Whether the caller may be told that a key does not exist, as those who may list keys may ([GW-44])."""
     bucket = source_of(call)[0] if "x-amz-copy-source" in call.request.headers else call.bucket_name
     listing = "s3:ListBucketVersions" if PAST in call.request.headers else "s3:ListBucket"
     return call.rights.may(listing, bucket, "")

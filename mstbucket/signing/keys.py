@@ -38,7 +38,7 @@ class Signer:
 
 
 def verify(key: bytes, sig: bytes, data: bytes, what: str) -> None:
-    """Return if *sig* is the signature of *data* with the public *key*.
+    """Check that *sig* is the signature of *data* with the public *key*.
 
     Raises:
         WrongSignature: it is not.
@@ -59,7 +59,7 @@ def new_key(path: str | os.PathLike[str]) -> Signer:
         StorageError: the file is there already, or cannot be written.
     """
     check_path(path)
-    ed25519 = _library()  # first: it says what to install where there is none
+    ed25519 = _library()  # first: without the library it says what to install
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     private = ed25519.Ed25519PrivateKey.generate()

@@ -1,4 +1,4 @@
-"""A file of pins: what a reader remembers of buckets, so that nobody shows it an older or another one."""
+"""A file of pins: what a reader remembers of buckets, so that nobody can show it an older or another one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VERSION: Final = 1
 
 
 def read_pins(path: str | os.PathLike[str]) -> dict[str, Pin]:
-    """The pins in a file, by the identity of the bucket; none where there is no file.
+    """The pins in a file, by the identity of the bucket; none if there is no file.
 
     Raises:
         FormatError: it is no file of pins.
@@ -56,7 +56,7 @@ def locked(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
 
 
 def write_pin(path: str | os.PathLike[str], pins: dict[str, Pin], pin: Pin) -> None:
-    """Put *pin* among *pins* in the file, durably and at once.
+    """Put *pin* among *pins* in the file, durably and in one step.
 
     Raises:
         StorageError: it cannot be written.
@@ -72,6 +72,6 @@ def _said(pin: Pin) -> dict[str, Any]:
 
 def _pin(bucket: str, said: dict[str, Any]) -> Pin:
     if type(said["seq"]) is not int:
-        raise InvalidInput("a number is none")
+        raise InvalidInput("seq is no whole number")
     key = said["key"]
     return Pin(bucket, said["seq"], from_text(said["commit"]), None if key is None else parse_key(key))

@@ -30,7 +30,7 @@ class Checked:
 
     Attributes:
         signer: the public key whose signature was checked; None where there is none, or nothing was demanded.
-        pin: what is to be remembered once all else has been checked; None where nothing is.
+        pin: what to remember once all else has been checked; None for nothing.
     """
 
     signer: bytes | None
@@ -39,14 +39,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What a reader demands of a commit, beside that its bytes are whole and true.
+    """What a reader demands of a commit, beyond whole and true bytes.
 
     Attributes:
-        signer: the public key that has to have signed it; None where any will do, or none.
-        signature: a signature that stands apart from the commit; None where the commit has its own, or none.
-        pins: the file of what was accepted before; None where nothing is remembered.
+        signer: the public key that must have signed it; None for any key, or none.
+        signature: a signature that stands apart from the commit; None if the commit has its own, or none.
+        pins: the file of what was accepted before; None to remember nothing.
         successions: by which one key follows another.
-        new: whether a bucket may be accepted that a file of pins for others does not know.
+        new: whether to accept a bucket that is not in a file of pins, though others are.
     """
 
     signer: bytes | None = None
@@ -59,7 +59,7 @@ class Trust:
         """Check a commit before it is accepted; nothing is written.
 
         Raises:
-            WrongSignature: it is not signed as is demanded, or its signature is wrong.
+            WrongSignature: it is not signed as demanded, or its signature is wrong.
             PinMismatch: it is not what may follow what was accepted before.
             Unsupported: the library for signatures is not installed.
         """
@@ -84,7 +84,7 @@ class Trust:
         return Checked(key, pin_of(cid, commit, key))
 
     def remember(self, checked: Checked) -> None:
-        """Write down what was accepted, durably [SIGN-8]. It is read again first: another process may have gone on.
+        """Write down what was accepted, durably [SIGN-8]. The file is read again first: another process may have changed it.
 
         Raises:
             PinMismatch: another process accepted another or a later commit meanwhile.
@@ -114,7 +114,7 @@ class Trust:
         return commit.key
 
     def _keys_before(self, bucket: str, key: bytes | None) -> set[bytes]:
-        """The keys that *key* has followed, by successions that each was signed by the older one [SIGN-5]."""
+        """The keys that *key* has followed. Each succession is signed by the older of its two keys [SIGN-5]."""
         found: set[bytes] = set()
         wanted = key
         for _ in range(SUCCESSIONS_MAX):
@@ -166,13 +166,13 @@ def sign_commit(signer: Signer, commit: CID) -> bytes:
 
 
 def succeed(signer: Signer, bucket: str, successor: bytes) -> bytes:
-    """The word of *signer* that *successor* signs for the bucket from now on, as a block [SIGN-5]."""
+    """A succession, as a block: *signer* says that *successor* signs for the bucket from now on [SIGN-5]."""
     unsigned = Succession(bucket, signer.key, successor, bytes(endorsements.SIGNATURE_SIZE))
     sig = signer.sign(endorsements.signing_bytes(unsigned))
     return endorsements.encode(Succession(bucket, signer.key, successor, sig))
 
 
 def write_endorsement(path: str | os.PathLike[str], block: bytes) -> None:
-    """Write a signature or a succession to a file, durably and at once."""
+    """Write a signature or a succession to a file, durably and in one step."""
     with replacing(Path(path)) as file:
         file.write(block)

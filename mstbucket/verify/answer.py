@@ -1,11 +1,11 @@
-"""Answer a question about a commit from blocks that are asked for one by one: the judge of proofs, and what makes them.
+"""Answers a question about a commit from blocks that are asked for one by one: it judges proofs, and makes them.
 
-The same walk serves both sides. Who checks a proof takes the blocks from the file, in the order in which they are asked for.
-Who makes one takes them from a store, and writes each down. So a proof holds exactly what its check needs, in its order. The
-walk shares no code with `core.mst`, which writes trees.
+The same walk serves both sides. The check of a proof takes the blocks from the file, in the order in which they are asked
+for. The making takes them from a store, and writes each down. So a proof holds exactly what its check needs, in its order.
+The walk shares no code with `core.mst`, which writes trees.
 
-What an answer holds for is in `spec/format/31-proofs.md`: a tree that is good as a whole. Each node on the way is judged at
-its place; nodes elsewhere are not here.
+An answer holds for a tree that is good as a whole, as `spec/format/31-proofs.md` says. Each node on the way is judged at its
+place; other nodes are not here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mstbucket.verify.ordered import Take, below, in_order, may_hold
 from mstbucket.verify.part import PartFigures
 from mstbucket.verify.tree import check_node_cid
 
-#: Is shown the commit before anything else is asked for; raises where it is not to be trusted.
+#: Sees the commit before anything else is asked for; raises if it is not to be trusted.
 Accept = Callable[[CID, Commit], object]
 
 
@@ -42,13 +42,13 @@ class Answer:
     """What is proved of a commit.
 
     Attributes:
-        statement: what was asked, of which commit; of changes, which they are.
+        statement: what was asked, of which commit; for changes, which they are.
         commit: what that says.
-        objects: of the key, none where it is absent; of a page, all that are in it, by key.
-        common_prefixes: of a page with a delimiter, in order.
-        next_start_after: of a page that is cut short, what the next one starts after; None where nothing follows.
-        since: of changes, what the earlier commit says.
-        part: of a part of the bucket, how much is in it.
+        objects: for a key its object, none if it is absent; for a page all objects in it, by key.
+        common_prefixes: for a page with a delimiter, in order.
+        next_start_after: for a page that is cut short, what the next one starts after; None if nothing follows.
+        since: for changes, what the earlier commit says.
+        part: for a part of the bucket, how much is in it.
     """
 
     statement: Statement
@@ -61,7 +61,7 @@ class Answer:
 
 
 def accept_any(_cid: CID, _commit: Commit) -> None:
-    """Take any commit: for whoever makes a proof of one."""
+    """Take any commit, as the maker of a proof does."""
 
 
 def answer(root: CID, take: Take, sink: Sink, accept: Accept) -> Answer:
@@ -131,7 +131,7 @@ class _Page:
         return Answer(statement, commit, tuple(self._objects), tuple(self._prefixes), after)
 
     def _add(self, key: str, cid: CID) -> bool:
-        """Put a key in the page, or what it stands under; False where the page is full and this would be one more."""
+        """Put a key, or its common prefix, in the page; False if the page is full and this would be one more."""
         under = common_prefix(key, self._question.prefix, self._question.delimiter)
         if under is not None and self._prefixes[-1:] == [under]:
             return True

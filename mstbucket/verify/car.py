@@ -55,12 +55,12 @@ def verify_car(
     Args:
         stream: open for reading bytes, at the first byte of the file. The caller closes it.
         progress: called now and then with the byte offset reached.
-        expected: the commit that it has to be; None where any will do.
+        expected: the commit that it has to be; None for any.
         accept: called with the commit before anything else is looked at; what it raises is passed on.
 
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue, MissingBlock, ExtraBlock: it is not; the message says at which
-            byte it was noticed. Get another copy; if that is the same, whoever wrote it has to write it again.
+            byte that was noticed. Get another copy. If that is the same, its writer has to write it again.
         ForeignCar: it is a CAR of something else than a bucket.
         OtherCommit: it is not the commit that is expected.
         Unsupported: a newer program wrote it (update this one), or nothing could follow in the bucket.

@@ -1,8 +1,8 @@
 """Judge a change proof: a commit follows from an earlier one by exactly a list of changes ([PROOF-9] to [PROOF-12]).
 
-The nodes of the later tree that the changes touch give a row of pairs and of subtrees that are known by name. The row with
-the changes undone is the row of the earlier tree, so its root has to come out. As a node's CID fixes all that is below, a
-subtree that stands in both rows is the same in both trees, whatever is in it.
+The changes touch some nodes of the later tree. These nodes give a row of pairs, and of subtrees known by their CID alone.
+With the changes undone, that is the row of the earlier tree: the earlier root has to come out. A node's CID fixes all that
+is below. So a subtree that stands in both rows is the same in both trees, whatever is in it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _check(what: str, roots: tuple[CID, CID], changes: Sequence[Change], key_max
 
 
 def _undone(root: CID, changes: Sequence[Change], key_max: int, take: Take) -> CID:
-    """The root of the tree that *changes* made the tree under *root* of."""
+    """The root of the earlier tree, which *changes* made into the tree under *root*."""
     tree = Regrown()
     todo = iter(changes)
     due = next(todo, None)

@@ -1,7 +1,7 @@
-"""What of an export is hurt: goes on where the judge stops, and says which objects cannot be had from this file.
+"""What is hurt in an export: this goes on where the judge stops, and says which objects cannot be had from the file.
 
-This is no verdict. It looks at hashes and at what leads to what, so that a person knows what is lost. Only `verify_car`
-says that a file is whole.
+It is no verdict. It looks at hashes and links, so that a person knows what is lost. Only `verify_car` says that a file is
+whole.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Hurt:
     """A key that cannot be had whole from the file.
 
     Attributes:
-        key: as it stands in its tree; of an older version the key and its version follow each other there.
+        key: as it stands in its tree; for an older version its version key.
         older: it is of the tree of older versions.
-        offset: of the first of its blocks that is damaged; None where the block is not in the file.
+        offset: of a damaged block that it needs; None if a block that it needs is not in the file.
     """
 
     key: bytes
@@ -52,15 +52,15 @@ class Hurt:
 
 
 class Survey:
-    """One look at the export in *file*, which can be sought in; a context manager, for its temporary files.
+    """One look at the export in *file*, which has to have `seek`; a context manager, for its temporary files.
 
     `find` reads the file to its end; `hurt` then yields what is hurt. Memory is bounded, as that of the judge.
 
     Attributes:
-        damaged: how many blocks are not what they are named.
-        first: the place of the first of them in the file.
-        ends: the byte from which on nothing can be read, since no section begins there; None where all could be.
-        commit: what the file's commit says; None where that itself cannot be read.
+        damaged: how many blocks do not match their CID.
+        first: the byte at which the first damage begins; None if there is none.
+        ends: the byte from which on nothing can be read, since no section begins there; None if all could be.
+        commit: what the file's commit says; None if the commit itself cannot be read.
         objects: keys of live objects that could be listed, and so were looked at.
     """
 
@@ -145,7 +145,7 @@ class Survey:
             return None
 
     def _lost_of(self, manifest: CID) -> CID | None:
-        """A block that the object of a manifest needs and that cannot be had; None where it has all."""
+        """The CID of a block that an object needs and that cannot be had; None if there is none."""
         block = self._block(manifest)
         if block is None:
             return manifest
@@ -160,7 +160,7 @@ class Survey:
                     found = self._block(cid)
                     assert found is not None
                     pending += [(child, below, height - 1) for child, below in open_block(found, size, height)]
-        except MstBucketError:  # sound bytes that say what is not so: the judge tells
+        except MstBucketError:  # sound bytes that are not true: that is for the judge
             return None
         return None
 

@@ -26,7 +26,7 @@ class Event(NamedTuple):
         kind: of block.
         cid: of the block, or of the manifest that came before.
         block: its bytes.
-        offset: of its first byte in the file; where there is no block, of the one before.
+        offset: of its first byte in the file; without a block, that of the block before.
         key: of an OBJECT or VERSION, as it stands in the tree.
     """
 
@@ -37,5 +37,5 @@ class Event(NamedTuple):
     key: bytes | None
 
     def manifest(self) -> Manifest | None:
-        """Decode the manifest of an OBJECT or VERSION; None where it came before: look up what you made of `cid`."""
+        """Decode the manifest of an OBJECT or VERSION; None if it came before: look up what you made of `cid`."""
         return None if self.block is None else decode(self.block)

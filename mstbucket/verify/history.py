@@ -1,8 +1,8 @@
-"""What is true of versions only where both trees are seen side by side: the judge of [VER-21], in one pass.
+"""What only both trees together tell of versions: the judge of [VER-21], in one pass.
 
-A replay sees all objects first, then the versions in the order of the file, which is not that of their keys. So what an
-order would tell is asked of the tree's shape: the key before another is in the same node, in the subtree between the two,
-or above. Nothing here grows with the file but sets of 16 bytes an entry.
+A replay sees all objects first, then the versions in the order of the file. That is not the order of their keys. So the
+tree's shape tells what an order would tell: the key before another is in the same node, in the subtree between the two, or
+above. Nothing here grows with the file but sets of 16 bytes an entry.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class History:
     def __init__(self) -> None:
         self._objects = Seen(_HELD)  # keys that have a current object
         self._ids = Seen(_HELD)  # keys with the id of a version
-        # Of a manifest that has a version id, a token of it in two halves: it may come again, and its block does not.
+        # For a manifest with a version id, a token of the id in two halves: other keys may name it again, without its block.
         self._high, self._low = SeenNumbers(_HELD), SeenNumbers(_HELD)
         self._secret = token_bytes(32)
         # The two below are about nodes on the way down, and no others.
         self._newest: set[bytes] = set()  # version keys to come that are the newest of their key
-        self._open: dict[bytes, bool] = {}  # whether it takes an object; that it is the newest is not known yet
+        self._open: dict[bytes, bool] = {}  # whether it needs an object, should it turn out to be the newest
 
     def close(self) -> None:
         """Give memory and files back."""
@@ -46,7 +46,7 @@ class History:
             one.close()
 
     def manifest(self, cid: CID, version_id: str | None) -> None:
-        """Hear of a manifest that is new."""
+        """Hear of a new manifest."""
         if version_id is not None:
             digest = blake2b(version_id.encode(), digest_size=2 * _HALF, key=self._secret).digest()
             self._high.add(cid, int.from_bytes(digest[:_HALF]))

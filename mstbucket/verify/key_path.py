@@ -1,4 +1,4 @@
-"""Verify that a tree holds a key, and what, or that it does not: from the nodes on the key's path alone."""
+"""Verify what a tree holds under a key, or that it does not hold the key, from the nodes on the key's path alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mstbucket.verify.tree import check_node_cid
 def verify_proof(root: CID, key: bytes, nodes: Sequence[bytes], *, key_max: int = KEY_MAX) -> CID | None:
     """Return the value that *nodes* prove *key* to have in the tree *root*, or None where they prove it is absent.
 
-    Holds for a tree that is good as a whole. Nodes away from the path are not here and so are not checked: that nobody
-    hid the key at another place than its own is for `verify_tree`, by whoever has the tree. The caller knows from
-    elsewhere that *root* is the one it wants to know about.
+    This holds for a tree that is good as a whole. Nodes away from the path are not here, and so are not checked: only
+    `verify_tree` can tell that nobody hid the key at a wrong place. The caller knows from elsewhere that *root* is the
+    right one.
 
     Args:
         nodes: the blocks of the nodes on the path, root first, and none besides: down to the one that holds the key,

@@ -1,8 +1,8 @@
-"""What a replay needs of a manifest: four fields of one that is strict, without making the other ten.
+"""What a replay needs of a manifest: four fields, read strictly, without making the other ten.
 
 Nearly all manifests have one of a few shapes, and the bytes of such a shape are fixed but for the fields. One pattern
-tells them in a quarter of the time of a decoder. It accepts only what `core.manifest.decode` accepts, which has every
-other manifest to itself.
+reads them in a quarter of the time of a decoder. It accepts only what `core.manifest.decode` accepts. Every other manifest
+goes to that decoder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SIZES: Final = {  # an integer from 0 to 2^48 in its shortest form, by the byte
     9: rb"\x1b\0\0(?!\0\0).{6}",
 }
 _TYPE: Final = b"\x6ccontent_type"
-# Fields in their one order [MAN-3]; texts in printable ASCII, so that nothing remains to be said of them but lengths.
+# Fields in their one order [MAN-3]; texts in printable ASCII, so that only their lengths remain to be checked.
 _PLAIN: Final = re.compile(
     rb"(?s)([\xa6-\xa8])"
     rb"\x64etag" + _SHORT + rb"([ !#-~]+)"
@@ -49,7 +49,7 @@ _PLAIN: Final = re.compile(
     + _TYPE + _SHORT + rb"([ -~]*)"
 )
 _HEADS: Final = tuple(head(3, n) for n in range(256))
-_SHAPES_MAX: Final = 64  # patterns kept; a bucket has a few shapes, a hostile one no more than this to our cost
+_SHAPES_MAX: Final = 64  # patterns kept; a bucket has a few shapes, and a hostile one makes no more than this
 _shapes: dict[int, re.Pattern[bytes]] = {}  # by the length of the block
 _content = tuple.__new__  # a named tuple made by its name takes twice as long
 
@@ -95,7 +95,7 @@ def _read(block: bytes) -> Content:
 
 
 def _remember(match: re.Match[bytes]) -> None:
-    """Keep a pattern for manifests that differ from the one of *match* in values only: it has no lengths to be checked."""
+    """Keep a pattern for manifests that differ from the one of *match* in values only. It leaves no lengths to check."""
     block, etag, size = match.string, match[3], match[4]
     if len(_shapes) < _SHAPES_MAX and len(block) not in _shapes:
         _shapes[len(block)] = re.compile(

@@ -4,8 +4,8 @@ Shares no code with `core.mst`, which writes these nodes: an error there must no
 `spec/format/03-tree.md`; what is checked, in which order, and what is not, is `spec/format/11-verification.md`.
 
 A node is judged at its place: its parent says which height it has and between which keys all of its keys have to lie.
-Where every node of a tree passes at its place, the keys ascend through the whole tree, no key and no node comes twice,
-and there is no other tree with the same pairs.
+If every node of a tree passes at its place, the keys ascend through the whole tree, no key and no node comes twice, and
+there is no other tree with the same pairs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Node:
 def judge(block: bytes, place: Place, key_max: int) -> Node:
     """Return the node that *block* is, if it is good at *place*; *key_max* is `KEY_MAX` or `VERSION_KEY_MAX`.
 
-    That the bytes hash to the CID of *place* is the caller's to check, before; so is the form of a root's CID.
+    The caller has to check before that the bytes hash to the CID of *place*, and the form of a root's CID.
 
     Raises:
         InvalidBlock: not a node, not canonical, above a limit, or with a key that is not allowed.
@@ -73,7 +73,7 @@ def judge(block: bytes, place: Place, key_max: int) -> Node:
     except (InvalidBlock, Untrue) as error:
         raise type(error)(f"{_named(cid)}: {error}").about(error, cid=cid) from None
     except (TypeError, ValueError, IndexError, AttributeError) as error:
-        # A field of another type, or one too many or too few: what `_parse` does with it cannot be but one of these.
+        # A field has a wrong type, or there is one too many or too few: `_parse` can only end in one of these.
         raise InvalidBlock(
             f"{_named(cid)} does not have the fields of a node, or one is too large"
         ).about(cid=cid) from error
@@ -102,7 +102,7 @@ def judge(block: bytes, place: Place, key_max: int) -> Node:
 def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
     """Return keys, values and links of a canonical node whose keys ascend.
 
-    Raises `InvalidBlock` or `Untrue`; and, where a field has another type than a node's, whatever Python makes of it.
+    Raises `InvalidBlock` or `Untrue`; and, if a field has a wrong type, whatever Python makes of it.
     """
     entries, left = decode_fast(block).values()
     if len(entries) > NODE_ENTRIES_MAX:
@@ -130,7 +130,7 @@ def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
         links.append(subtree)
         values.append(value)
     out += (_LEFT, b"\xf6") if left is None else (_LEFT, _LINK, left[4:])
-    # [VER-3] [VER-4] written again from what was understood, it has to be the same bytes. That settles names, types and
+    # [VER-3] [VER-4] Written again from what was understood, the bytes have to be the same. That settles names, types and
     # order of fields, shortest forms, the form of every link, and what was taken for granted above.
     if b"".join(out) != block:
         raise InvalidBlock("not the canonical bytes of a node with dag-cbor links")
@@ -138,7 +138,7 @@ def _parse(block: bytes) -> tuple[list[bytes], list[CID], list[CID | None]]:
 
 
 def write(node: Node) -> bytes:
-    """Return the canonical bytes of a node, whose keys ascend; links may be in it that are not dag-cbor."""
+    """Return the canonical bytes of a node whose keys ascend. Its links are written as dag-cbor, whatever they are."""
     out = [_ENTRIES[len(node.keys)]]
     previous = b""
     for key, value, subtree in zip(node.keys, node.values, node.links[1:], strict=True):
@@ -172,7 +172,7 @@ def _check_keys(cid: CID, keys: list[bytes], key_max: int) -> None:
     if key_max == KEY_MAX:
         text = b"".join(keys)
         if text.isascii() and 0 not in text and (len(text) <= KEY_MAX or max(map(len, keys)) <= KEY_MAX):
-            return  # nearly all nodes; what the loop below finds good, found in one look
+            return  # nearly all nodes: one look finds them as good as the loop below would
     for key in keys:
         try:
             if key_max == VERSION_KEY_MAX:

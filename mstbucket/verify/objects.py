@@ -35,7 +35,7 @@ def read_object(key: str, cid: CID, take: Take) -> ProvedObject:
 
 
 def check_digest(key: str, cid: CID, manifest: Manifest) -> None:
-    """Raise `Untrue` where a manifest contradicts the name of its content."""
+    """Raise `Untrue` if a manifest contradicts the CID of its content."""
     content, digest = manifest.content, manifest.sha256
     if content is not None and codec(content) == RAW and digest is not None and digest != content[4:]:  # [VER-16]
         raise Untrue(f"the manifest of key {key[:60]!r} states another sha256 than its content has").about(cid=cid)
@@ -44,7 +44,7 @@ def check_digest(key: str, cid: CID, manifest: Manifest) -> None:
 def read_body(manifest: Manifest, start: int, end: int, take: Take, sink: Sink) -> None:
     """Take the blocks that hold bytes *start* to *end* of a body, depth-first, and give these bytes to *sink*.
 
-    Of an empty body that is its one block. Each block is judged at its place ([VER-17]).
+    An empty body has one block. Each block is judged at its place ([VER-17]).
     """
     assert manifest.content is not None
     assert manifest.size is not None

@@ -19,9 +19,9 @@ def check_proof(stream: Readable, commit: CID | None, since: CID | None, accept:
 
     Args:
         commit: the known one; None where *accept* alone decides.
-        since: of a change proof the earlier commit, where it is known; None where any will do, and for other proofs.
+        since: for a change proof the earlier commit, if it is known; None for any, and for other proofs.
         accept: called with the commit before anything else is read. What it raises is passed on.
-        sink: gets the bytes of the body. Nothing that it was given counts before this returns.
+        sink: gets the bytes of the body. They do not count before this returns.
 
     Raises:
         InvalidCar, HashMismatch, InvalidBlock, Untrue: the file is damaged, or does not prove what it states.

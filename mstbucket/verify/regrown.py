@@ -1,4 +1,4 @@
-"""A tree made again of its pairs in order and of whole subtrees that are known by name only.
+"""Makes a tree again from its pairs, in order, and from whole subtrees known by their CID alone.
 
 It shares no code with `core.mst`, which writes trees. `spec/format/03-tree.md` has the shape, [PROOF-11] the use.
 """

@@ -45,7 +45,7 @@ __all__ = ["Event", "Kind", "Replay"]
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
-_SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size: heights below 5 fit
+_SIZES: Final = OBJECT_SIZE_MAX + 1  # a body block's number is its height times this, plus its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
 
 
@@ -69,7 +69,7 @@ def _of_part(statement: Statement) -> str:
     return f", the complete state of its keys with prefix {question.part!r}" if isinstance(question, PartQuestion) else ""
 
 
-_NODE: Final = Kind.NODE  # a member asked of its class is found more slowly
+_NODE: Final = Kind.NODE  # a member is found faster here than in its class
 _BODY: Final = Kind.BODY
 _VERSION: Final = Kind.VERSION
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
@@ -184,7 +184,7 @@ class Replay:
             yield
         except (FormatError, Untrue, Unsupported) as error:
             if isinstance(error, InvalidCar):
-                raise  # it knows
+                raise  # it names its byte
             # [VER-31] what reads a single block does not know where it stands
             text = error.message if isinstance(error, InvalidBlock) else str(error)
             told = type(error)(f"{text} (noticed at byte {self.offset} of the file)")
@@ -298,7 +298,7 @@ class Replay:
         return block
 
     def _lazily(self, reader: CarReader) -> Iterator[Section]:
-        """The sections, one looked at ahead. [VER-30] What is wrong with one is said when its turn comes, not before."""
+        """The sections, one looked at ahead. [VER-30] Damage to one is told when its turn comes, not before."""
         try:
             yield from reader
         except (InvalidCar, HashMismatch) as error:

@@ -16,6 +16,7 @@ import pytest
 
 import mstbucket
 from mstbucket.cli.examples import EXAMPLES
+from mstbucket.cli.exits import interrupted
 from mstbucket.cli.parser import make_parser
 
 
@@ -213,6 +214,25 @@ def test_an_interrupt_says_what_has_become_of_the_work(cli: Run, bucket: str, mo
     done = cli("cp", "-", f"mst://{bucket}/k", stdin=b"body")
     assert (done.code, done.error) == (130, "interrupted: nothing stored")
     assert cli("ls", "-r", bucket).lines == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("export", "mst://b", "out.car"), "interrupted: no file was made"),
+        (("export", "--resume", "mst://b", "a.car"), "interrupted: what was written stays; repeat the command for the rest"),
+        (("car", "join", "a.car", "b.delta", "c.car"), "interrupted: no file was made"),
+        (("prove", "mst://b/k", "k.proof"), "interrupted: no file was made"),
+        (("import", "a.car"), "interrupted: nothing stored"),
+        (("flush",), "interrupted: nothing is lost; flush again"),
+        (("rm", "-r", "mst://b"), "interrupted: what was done stays; repeat the command for the rest"),
+        (("ls",), "interrupted"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_an_interrupt_leaves_is_said_of_the_command_by_its_name(words: tuple[str, ...], said: str) -> None:
+    """[CLI-115] A command that is given to another function keeps its words."""
+    assert interrupted(make_parser(words).parse_args(words)) == said
 
 
 def test_every_command_has_an_example_and_no_example_lacks_a_command() -> None:

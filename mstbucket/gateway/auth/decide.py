@@ -1,7 +1,7 @@
-"""Whether who asks may do what they ask for. The one place that decides, without looking anything up ([GW-20], [GW-41]).
+"""Whether a caller may do what they ask for. Only this module decides, and it looks nothing up ([GW-20], [GW-41]).
 
-A request is allowed if something allows it and nothing denies it. What allows is the policy of the bucket, that of the
-caller's key, or that the key has none: it is an administrator's.
+A request is allowed if something allows it and nothing denies it. The policy of the bucket can allow it, and so can the
+policy of the caller's key. A key without a policy is an administrator's: it allows everything.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Final
 from mstbucket.model.access_policy import EVERYBODY, AccessPolicy, Condition, Statement, matches
 
 _ARN: Final = "arn:aws:s3:::"
-#: What a bucket's policy cannot take from an administrator, as AWS's root: else nobody could mend it.
+#: A bucket's policy cannot take these from an administrator, nor in AWS from the root user: else nobody could mend it.
 _ALWAYS: Final = frozenset({"s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:PutBucketPolicy"})
 _EXISTING_TAG: Final = "s3:ExistingObjectTag/"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the holder of a key, whom its policy limits; or anybody, where there is no id.
+    """Who asks: the holder of a key, limited by its policy; or anybody, if there is no id.
 
     Attributes:
         is_counted: what they send is counted, and bounded ([GW-64]).
@@ -44,8 +44,8 @@ class Wish:
 
     Attributes:
         action: in AWS's words, on a bucket, or an object of it.
-        facts: what conditions ask for, by their keys; what is not there is not said.
-        tags: of the object, as far as a policy asks for them.
+        facts: what conditions may ask for, by their keys, as far as the request says it.
+        tags: of the object, if a policy asks for them.
     """
 
     action: str
@@ -56,7 +56,7 @@ class Wish:
 
     @property
     def resource(self) -> str:
-        """The name of what the wish is about."""
+        """The ARN of what the wish is about."""
         return f"{_ARN}{self.bucket}/{self.key}" if self.key else _ARN + self.bucket
 
 
@@ -86,7 +86,7 @@ def holds(statement: Statement, caller: Caller, wish: Wish) -> bool:
 
 
 def is_met(condition: Condition, wish: Wish) -> bool:
-    """Whether one condition is met. What the request does not say meets only what is negated, and `Null`."""
+    """Whether one condition is met. What the request does not say meets only negated operators and `Null`."""
     if condition.key.startswith(_EXISTING_TAG):
         value = wish.tags.get(condition.key.removeprefix(_EXISTING_TAG))
     else:

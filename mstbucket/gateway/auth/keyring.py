@@ -13,7 +13,7 @@ from mstbucket.gateway.refusals import Refused
 from mstbucket.model.access import AccessKey
 
 KNOWN_SECONDS: Final = 2.0
-_KNOWN_MAX: Final = 10_000  # ids that were asked for; who guesses ids fills it, and it begins anew
+_KNOWN_MAX: Final = 10_000  # ids that were asked for; when guesses have filled this, it begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class _Seen:
 
 
 class Keyring:
-    """Finds secrets; thread-safe. A root key is one that the environment gave, and is in no database."""
+    """Finds secrets; thread-safe. The root key comes from the environment, and is in no database."""
 
     def __init__(self, store: Store, root: tuple[str, str] | None) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class Keyring:
         seen = self._seen.get(key_id)
         if self._root is not None and key_id == self._root[0]:
             return Caller(key_id)
-        if seen is None or seen.key is None:  # it was dropped between the two
+        if seen is None or seen.key is None:  # dropped since its secret was found
             self.secret_of(key_id)
             seen = self._seen.get(key_id)
         if seen is None or seen.key is None:

@@ -1,4 +1,4 @@
-"""The policy of a browser's form: what whoever signed it lets others put ([GW-61])."""
+"""The policy of a browser's form: what its signer lets others put ([GW-61])."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def signer_of(fields: Mapping[str, str], secret_of: Callable[[str], str | None])
     """Whose key signed the policy; None where there is no policy.
 
     Raises:
-        Refused: the signature is not one of this policy.
+        Refused: the signature is incomplete, or not this policy's.
     """
     if "awsaccesskeyid" in fields or "signature" in fields:
         raise Refused("InvalidRequest", f"The authorization mechanism you have provided is not supported. Use {ALGORITHM}.")
@@ -61,11 +61,11 @@ def signer_of(fields: Mapping[str, str], secret_of: Callable[[str], str | None])
 
 
 def check(policy: str, fields: Mapping[str, str], now: datetime) -> Span:
-    """How long the file may be; raise where the fields are not what the policy says.
+    """Check the fields against the policy; return how long the file may be.
 
     Args:
         policy: in base64, as it was signed.
-        fields: by their names in lower case, with the bucket.
+        fields: by their names in lower case; the bucket is among them.
 
     Raises:
         Refused: it has expired, a condition is not met, or no condition covers a field.

@@ -1,4 +1,4 @@
-"""Looks up what a decision needs: the policy of the bucket, which counts after KNOWN_SECONDS, and tags ([GW-42])."""
+"""Looks up what a decision needs: tags, and the bucket's policy. A new policy counts after KNOWN_SECONDS ([GW-42])."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Known:
         return self._look(bucket)
 
     def _look(self, bucket: str) -> BucketAccess:
-        until = time.monotonic() + KNOWN_SECONDS  # from before it was read: what is changed meanwhile counts as soon
+        until = time.monotonic() + KNOWN_SECONDS  # counted from before the read: a change during it counts in time
         found = _NOTHING
-        with suppress(NoSuchBucket, InvalidBucketName):  # and nothing else: what cannot be read must not count as nothing
+        with suppress(NoSuchBucket, InvalidBucketName):  # no other error: a policy that cannot be read still binds
             found = self._store.bucket(bucket).get_access()
         with self._lock:
             if len(self._seen) >= _KNOWN_MAX:
@@ -50,12 +50,12 @@ class Known:
         return found
 
     def forget(self, bucket: str) -> None:
-        """It was changed here: what comes after counts at once, in this process."""
+        """Look the bucket up anew next time: a change made by this process counts here at once."""
         with self._lock:
             self._seen.pop(bucket, None)
 
     def tags(self, bucket: str, key: str, version_id: str | None, commit: str | None) -> Mapping[str, str]:
-        """The tags of an object, now or at a commit; none where there is none."""
+        """The tags of an object, now or at a commit; empty if there is no such object."""
         with suppress(NotFound, InvalidInput, MethodNotAllowed, Refused):
             handle = self._store.bucket(bucket)
             if commit is None:
@@ -70,7 +70,7 @@ class Rights:
     """What one caller may do by one request.
 
     Attributes:
-        commit: what names the state that the request reads; None for that of now.
+        commit: names the state that the request reads; None for the current one.
     """
 
     known: Known
@@ -95,7 +95,7 @@ class Rights:
 
 
 def facts_of(request: Request) -> dict[str, str]:
-    """What a request says that conditions may ask for."""
+    """What a request says of itself, for the conditions of policies."""
     facts = {"aws:securetransport": "true" if request.tls else "false", "aws:sourceip": request.client}
     if request.method in ("PUT", "POST"):
         expected = request.header("if-none-match")

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4: what a request says of who signed it, checked ([GW-10] to [GW-17]).
+"""AWS Signature Version 4: who signed a request, and whether the signature is right ([GW-10] to [GW-17]).
 
-Nothing that arrives as `x-amz-…` may stand outside the signature: a presigned PUT with an `x-amz-copy-source` that nobody
-signed would read any object of the signer's. Other servers had that hole.
+Every `x-amz-…` that arrives has to be signed. Else anybody could add an `x-amz-copy-source` to a presigned PUT, and read any
+object of the signer's. Other servers had that hole.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _AUTHORIZATION: Final = re.compile(
 )
 _IN_QUERY: Final = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")
 _SIGNATURE: Final = "X-Amz-Signature"
-_NO_SECRET: Final = "0" * 40  # [GW-16] stands for the secret of a key that there is not, so that this takes as long
+_NO_SECRET: Final = "0" * 40  # [GW-16] for a key that does not exist, so that its check takes as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Signed:
 
 
 class ChunkChain:
-    """The signatures of the chunks of one body, each of which holds the one before."""
+    """The signatures of the chunks of one body. Each one signs the one before it, too."""
 
     def __init__(self, key: bytes, stamp: str, scope: str, seed: str) -> None:
         self._key = key
@@ -72,7 +72,7 @@ class ChunkChain:
         self._before = seed
 
     def check_chunk(self, digest: str, signature: str) -> None:
-        """Compare the signature of a chunk whose SHA-256 is `digest`."""
+        """Compare the signature of a chunk with its SHA-256 `digest`, in hex."""
         self._check(f"{ALGORITHM}-PAYLOAD\n{self._about}\n{self._before}\n{_EMPTY}\n{digest}", signature)
 
     def check_trailer(self, text: bytes, signature: str) -> None:
@@ -94,7 +94,7 @@ def authenticate(request: Request, secret_of: Callable[[str], str | None], now: 
         secret_of: the secret of a key that may be used now; None where there is no such key.
 
     Raises:
-        Refused: the signature is not one, not of this request, or not of now.
+        Refused: the signature is malformed, of another request, or of another time.
     """
     claim = _claim(request)
     if claim is None:
@@ -120,7 +120,7 @@ def authenticate(request: Request, secret_of: Callable[[str], str | None], now: 
 
 @lru_cache(maxsize=1024)
 def signing_key(secret: str, day: str) -> bytes:
-    """The key that signs on one day; the same for all requests of it."""
+    """The key that signs all requests of one day."""
     key = f"AWS4{secret}".encode()
     for part in (day, REGION, _SERVICE, _END):
         key = hmac.digest(key, part.encode("ascii"), "sha256")
@@ -177,7 +177,7 @@ def _query_claim(request: Request) -> Claim:
 
 
 def credential_of(code: str, text: str) -> tuple[str, str]:
-    """[GW-13] The key's id and the day; region, service and terminator are what they have to be."""
+    """[GW-13] The key's id and the day; `Refused` if region, service or terminator is another."""
     parts = text.rsplit("/", 4)
     if len(parts) != 5 or not re.fullmatch("[0-9]{8}", parts[1]):
         raise Refused(code, "The Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".")
@@ -198,7 +198,7 @@ def _check_time(claim: Claim, now: datetime) -> None:
     try:
         signed = datetime.fromisoformat(claim.stamp)
     except ValueError:
-        raise Refused("AccessDenied", "The date of the signature is not one.") from None
+        raise Refused("AccessDenied", "The date of the signature does not exist.") from None
     skew = timedelta(seconds=CLOCK_SKEW_SECONDS)  # [GW-14]
     if signed - now > skew or (claim.expires is None and now - signed > skew):
         raise Refused("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.",
@@ -208,7 +208,7 @@ def _check_time(claim: Claim, now: datetime) -> None:
 
 
 def _check_headers(request: Request, claim: Claim) -> None:
-    """[GW-10] Host and every `x-amz-…` and `x-mst-…` that arrived are signed, but for the hash of the body."""
+    """[GW-10] Host and every `x-amz-…` and `x-mst-…` that arrived have to be signed, but for the hash of the body."""
     listed = set(claim.headers)
     if len(listed) != len(claim.headers) or any(name not in request.headers for name in listed):
         raise Refused("AccessDenied", "SignedHeaders names a header twice, or one that did not come.")
@@ -233,8 +233,8 @@ def _check_payload(request: Request, claim: Claim) -> None:
 
 
 def _paths(raw: bytes) -> list[str]:
-    """The path, decoded once and encoded again. A slash that came encoded is signed so by most, and as a slash by some
-    who read AWS's rule that no slash is encoded; both mean the same key.
+    """The path, decoded once and encoded again. Most clients sign an encoded slash as it came. Some sign a plain one,
+    since AWS's rule says that no slash is encoded. Both mean the same key.
     """
     plain = quote(decode_path(raw), safe="/~")
     if b"%2f" not in raw.lower():
@@ -244,7 +244,7 @@ def _paths(raw: bytes) -> list[str]:
 
 
 def canonical(request: Request, claim: Claim, path: str) -> bytes:
-    """The text that is signed; the query, too, is decoded once and encoded again in the one form that there is."""
+    """The text that is signed. The query, too, was decoded once, and is encoded again in its one form."""
     query = sorted((_quoted(n), _quoted(v)) for n, v in request.query.items() if n != _SIGNATURE)
     lines = [
         request.method,

@@ -1,4 +1,4 @@
-"""Operations on who may do what with a bucket: its policy."""
+"""Operations on the policy of a bucket."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Site:
     handles: dict[str, Bucket] = field(default_factory=dict)
 
     def bucket(self, name: str) -> Bucket:
-        """A handle of a bucket. It is a name, so it may be kept: what is done by it finds the bucket anew."""
+        """A handle of a bucket. It may be kept: each use of it finds the bucket by its name anew."""
         handle = self.handles.get(name)
         if handle is None:
             handle = self.store.bucket(name)
@@ -56,7 +56,7 @@ class Call:
 
     Attributes:
         bucket_name, key: what the path names.
-        rights: what who calls may do.
+        rights: what the caller may do.
         content: the body.
         held: the view of a commit, once a handler has read from it.
     """
@@ -76,7 +76,7 @@ class Call:
 
     @property
     def bucket(self) -> Bucket:
-        """The bucket, which existed at some time."""
+        """The bucket; it may be gone by now."""
         return self.site.bucket(self.bucket_name)
 
     @property
@@ -104,7 +104,7 @@ class Call:
         return self.request.header(name)
 
     def number(self, name: str, otherwise: int) -> int:
-        """A parameter that is a number from 0 on."""
+        """A parameter as a number from 0 on."""
         text = self.query(name)
         if text is None or text == "":
             return otherwise
@@ -119,14 +119,14 @@ class Call:
 
     @property
     def version_id(self) -> str | None:
-        """The version that is meant; an empty one is refused."""
+        """The version that the query names; an empty name is refused."""
         version_id = self.query("versionId")
         if version_id == "":
             raise Refused("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId")
         return version_id
 
     def moment(self, name: str) -> datetime | None:
-        """A header that is a date of HTTP; one that is none does not count, as RFC 9110 has it."""
+        """The date in a header. As RFC 9110 says, a text that is no date does not count."""
         text = self.header(name)
         if text is None:
             return None
@@ -137,7 +137,7 @@ class Call:
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
     def truth(self, name: str) -> bool:
-        """A header that is `true` or not."""
+        """Whether a header is `true`."""
         return (self.header(name) or "").lower() == "true"
 
     # --- what is said of the body ---
@@ -163,7 +163,7 @@ class Call:
 
     @property
     def checksum_algorithm(self) -> str | None:
-        """The algorithm by which a checksum is to be kept, where the value stands behind the body or nowhere."""
+        """The algorithm of the checksum to keep, if its value comes behind the body or not at all."""
         return next(iter(self._trailing()), self.header("x-amz-sdk-checksum-algorithm"))
 
     def checksums_behind(self) -> Callable[[], Mapping[str, str]] | None:

@@ -66,7 +66,7 @@ def preflight(known: Known, request: Request, bucket: str) -> Answer:
     """The answer to a browser that asks whether a page may send a request. Nobody signs this question.
 
     Raises:
-        Refused: it may not, or the question is none.
+        Refused: the page may not, or the request asks no such question.
     """
     origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
     if origin is None:
@@ -90,7 +90,7 @@ def preflight(known: Known, request: Request, bucket: str) -> Answer:
 
 
 def headers_for_page(known: Known, request: Request, bucket: str) -> Headers:
-    """What the answer to a page of another origin says, so that its browser shows it the answer."""
+    """The headers that let a browser show the answer to a page of another origin."""
     origin = request.headers.get("origin")
     if origin is None or not bucket or request.method == "OPTIONS":
         return []
@@ -110,7 +110,7 @@ def _rule_for(rules: Sequence[CorsRule], origin: str, method: str, headers: list
 
 
 def _is_like(pattern: str, text: str) -> bool:
-    """Whether a text is a pattern, in which `*` is the only sign: `?` stands for itself."""
+    """Whether a text matches a pattern. Only `*` is special: `?` stands for itself."""
     first, star, last = pattern.partition("*")
     if not star:
         return pattern == text

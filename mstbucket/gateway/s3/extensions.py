@@ -21,12 +21,12 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{1,18})-")
 
 
 def get_commit(call: Call) -> Answer:
-    """The newest commit, or the one that is named, as JSON. What was written since is not in it."""
+    """The newest commit, or the named one, as JSON. It holds nothing that was written since."""
     return _told(_commit_of(call))
 
 
 def _commit_of(call: Call) -> CommitInfo:
-    """The commit that is asked for: the newest, or the one that a header names ([GW-34])."""
+    """The newest commit, or the one that a header names ([GW-34])."""
     reading = call.reading
     commit = reading.commit if isinstance(reading, BucketView) else reading.head_commit()
     if commit is None:
@@ -35,7 +35,7 @@ def _commit_of(call: Call) -> CommitInfo:
 
 
 def flush(call: Call) -> Answer:
-    """Fold every change into the tree; the commit, as JSON, once it is durable."""
+    """Fold every change into the tree; answer with the commit, as JSON, once it is durable."""
     return _told(call.bucket.flush())
 
 
@@ -46,8 +46,8 @@ def _told(commit: CommitInfo) -> Answer:
 
 
 def export(call: Call) -> Answer:
-    """The newest commit, or the one that is named, and all it reaches as a CAR. `Range: bytes=N-` goes on where an earlier
-    one of it was cut off.
+    """A CAR of the newest commit, or the named one, with all that it reaches. `Range: bytes=N-` goes on where an earlier
+    export was cut off.
     """
     commit = _commit_of(call)
     expected = call.header("if-match")
@@ -90,8 +90,8 @@ class _Export:
             yield piece[self._skip :]
             self._skip = 0
         if self._error is not None:
-            raise self._error  # the answer ends without its end, so the client knows
+            raise self._error  # the answer breaks off, so the client knows
 
     def close(self) -> None:
-        """Let the thread go: what it still writes, nobody reads."""
+        """Let the thread go: nobody reads what it still writes."""
         os.close(self._reading)

@@ -23,7 +23,7 @@ _ACTIONS: Final[Mapping[str, Mapping[str, Callable[[str], object]]]] = {
 
 
 def get_bucket_lifecycle_configuration(call: Call) -> Answer:
-    """The rules by which objects go with time."""
+    """The rules by which objects expire."""
     rules = call.bucket.get_bucket_lifecycle_configuration()
     return Answer(200, [], document("LifecycleConfiguration", *map(_shown, rules)))
 
@@ -41,7 +41,7 @@ def delete_bucket_lifecycle(call: Call) -> Answer:
     return Answer(204)
 
 
-# --- in: as boto3 would say it, which the library takes --------------------------------------------------------------------
+# --- in: as boto3 says it, which the library takes -------------------------------------------------------------------------
 
 
 def _read(node: xml_in.Node) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _read(node: xml_in.Node) -> dict[str, Any]:
         if one is not None:
             rule[name] = one.text or ""
     if rule.get("ID") == "":
-        del rule["ID"]  # S3 makes one up for an empty one, too
+        del rule["ID"]  # S3, too, makes one up in place of an empty one
     if "Status" not in rule:
         raise Refused("MalformedXML", "A Rule has a Status")
     condition = xml_in.only(found, "Filter")

@@ -21,12 +21,12 @@ def _limits(call: Call) -> BucketLimits:
 
 
 def is_limited(call: Call) -> bool:
-    """Whether there is any bound on what comes into the bucket by this request."""
+    """Whether anything bounds what this request may bring into the bucket."""
     return call.rights.caller.is_counted or _limits(call) != _ANY
 
 
 def largest(call: Call, most: int = OBJECT_SIZE_MAX) -> int:
-    """Bytes that an object of the bucket may have, `most` at most."""
+    """How many bytes an object of the bucket may have: `most`, or fewer."""
     limit = _limits(call).object_size
     return most if limit is None else min(most, limit)
 
@@ -39,7 +39,7 @@ def check_size(call: Call, size: int, most: int = OBJECT_SIZE_MAX) -> None:
 
 
 def check_type(call: Call, content_type: str | None) -> None:
-    """Raise unless an object of the bucket may have this content type; None is that of an object that names none."""
+    """Raise unless an object of the bucket may have this content type; None is for an object that names none."""
     limits = _limits(call)
     said = content_type or _DEFAULT_TYPE
     if not limits.takes_type(said):
@@ -49,7 +49,7 @@ def check_type(call: Call, content_type: str | None) -> None:
 
 @contextmanager
 def spending(call: Call, size: int) -> Iterator[None]:
-    """Count bytes against the bound of the caller's key; they are given back where the request fails."""
+    """Count bytes against the bound of the caller's key; give them back if the request fails."""
     caller = call.rights.caller
     if caller.key_id is None or not caller.is_counted:
         yield

@@ -11,7 +11,7 @@ from mstbucket.gateway.wire.answer import Answer
 
 
 def list_objects(call: Call) -> Answer:
-    """One page of keys, in the first form, with a marker."""
+    """One page of keys, in S3's first form, with a marker."""
     encode = encoding(call)
     prefix, delimiter = call.query("prefix") or "", call.query("delimiter") or None
     marker, most = call.query("marker") or None, call.page("max-keys")
@@ -69,7 +69,7 @@ def list_object_versions(call: Call) -> Answer:
     encode = encoding(call)
     prefix, delimiter, most = call.query("prefix") or "", call.query("delimiter") or None, call.page("max-keys")
     key_marker, id_marker = call.query("key-marker") or None, call.query("version-id-marker")
-    if key_marker is None:  # an empty id beside a key is no version, and refused as S3 refuses it
+    if key_marker is None:  # beside a key an empty id is refused, as in S3: it names no version
         id_marker = id_marker or None
     page = call.reading.list_object_versions(
         prefix, delimiter=delimiter, key_marker=key_marker, version_id_marker=id_marker, max_keys=most

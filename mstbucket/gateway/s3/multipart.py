@@ -89,7 +89,7 @@ def upload_part_copy(call: Call) -> Answer:
 
 
 def _length_of(span: str | None, size: int) -> int:
-    """Bytes of a range of a source, as far as it is one: what is none is refused by the library."""
+    """How many bytes a range of a source has. A text that is no range counts as all of them: the library refuses it."""
     found = None if span is None else re.fullmatch(r"bytes=([0-9]{1,19})-([0-9]{1,19})", span)
     return size if found is None else max(0, int(found[2]) - int(found[1]) + 1)
 
@@ -189,7 +189,7 @@ def encoding(call: Call) -> KeyEncoding:
 
 
 def complete_multipart_upload(call: Call) -> Answer:
-    """Make the object of the parts that are named. Begun early where it takes long ([GW-23])."""
+    """Make the object of the named parts. A slow answer begins early ([GW-23])."""
     names = {f"Checksum{name.upper()}": name for name in ALGORITHMS}
     body = call.content.whole(COMPLETION_XML_MAX)  # its headers speak of the object, and not of this document
     found = xml_in.children(xml_in.parse(body, "CompleteMultipartUpload"), ("Part",))
@@ -217,8 +217,8 @@ def complete_multipart_upload(call: Call) -> Answer:
 
 
 def _check_size(call: Call, upload_id: str, numbers: set[int]) -> None:
-    """Compare the size of the parts that are named with what the bucket takes, and with what the client expects. They are
-    named with their ETags, so none of them is another one in the end.
+    """Compare the size of the named parts with what the bucket takes, and with what the client expects. The client names
+    their ETags, too: a part that is replaced meanwhile is refused.
     """
     said, most = call.header("x-amz-mp-object-size"), largest(call)
     if said is None and most == OBJECT_SIZE_MAX:

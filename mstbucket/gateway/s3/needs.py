@@ -7,14 +7,14 @@ from typing import Final
 
 from mstbucket.gateway.wire.request import Request
 
-#: Rights to an old version of an object are other ones than those to the object.
+#: For an old version of an object these are other rights than for the object.
 _OF_VERSIONS: Final = frozenset(f"s3:{name}" for name in (
     "DeleteObject", "DeleteObjectTagging", "GetObject", "GetObjectAttributes", "GetObjectTagging", "PutObjectAcl",
     "PutObjectTagging",
 ))  # fmt: skip
 #: The header that asks for the state at a commit ([GW-34]).
 PAST: Final = "x-mst-commit"
-#: Rights that a header needs beside that to the operation.
+#: Rights that a header needs, beside the operation's own.
 _OF_HEADERS: Final = (
     ("x-amz-tagging", "s3:PutObjectTagging"),
     ("x-amz-object-lock-mode", "s3:PutObjectRetention"),
@@ -24,9 +24,9 @@ _OF_HEADERS: Final = (
 
 
 def needed(name: str, action: str, request: Request) -> Iterator[str]:
-    """The actions that the caller has to be allowed, for the operation of this name and action."""
+    """The actions that the caller has to be allowed, for one request of an operation."""
     version = request.query.get("versionId")
-    if PAST in request.headers:  # what was there once is an old version, whatever names it
+    if PAST in request.headers:  # the state at a commit is an old version, whatever names it
         version, action = version or PAST, "s3:ListBucketVersions" if action == "s3:ListBucket" else action
     yield of_version(action, version)
     if name == "GetObjectAttributes":

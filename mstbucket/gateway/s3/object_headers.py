@@ -1,4 +1,4 @@
-"""What goes with an object, between headers of HTTP and arguments of the library, in both directions."""
+"""What goes with an object: from HTTP's headers to the library's arguments, and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def http_date(when: datetime) -> str:
 
 
 def described(call: Call) -> dict[str, Any]:
-    """What the headers say of an object that is made: content type, metadata, kept headers, tags, lock."""
+    """What the headers say of a new object: content type, metadata, kept headers, tags, lock."""
     names = call.request.headers
     metadata = {name.removeprefix(META): call.header(name) or "" for name in names if name.startswith(META)}
     return {
@@ -44,7 +44,7 @@ def described(call: Call) -> dict[str, Any]:
 
 def _kept(call: Call) -> dict[str, str]:
     kept = {name: value for name in KEPT if (value := call.header(name)) is not None}
-    # `aws-chunked` is about the way here, and not about the object.
+    # `aws-chunked` speaks of the transfer, and not of the object.
     codings = [c.strip() for c in kept.pop("content-encoding", "").split(",")]
     left = ",".join(c for c in codings if c and c.lower() != "aws-chunked")
     return {**kept, "content-encoding": left} if left else kept
@@ -77,7 +77,7 @@ def retained_until(text: str) -> datetime:
 
 
 def conditions(call: Call) -> dict[str, Any]:
-    """What a read expects."""
+    """The conditions of a read."""
     return {
         "if_match": call.header("if-match"),
         "if_none_match": call.header("if-none-match"),
@@ -87,12 +87,12 @@ def conditions(call: Call) -> dict[str, Any]:
 
 
 def write_conditions(call: Call) -> dict[str, Any]:
-    """What a write expects."""
+    """The conditions of a write."""
     return {"if_match": call.header("if-match"), "if_none_match": call.header("if-none-match")}
 
 
 def source_conditions(call: Call) -> dict[str, Any]:
-    """What a copy expects of its source."""
+    """The conditions that a copy sets for its source."""
     start = "x-amz-copy-source-"
     return {
         "copy_source_if_match": call.header(start + "if-match"),
@@ -103,7 +103,7 @@ def source_conditions(call: Call) -> dict[str, Any]:
 
 
 def overrides(call: Call) -> dict[str, Any]:
-    """The headers that a read wants in place of those that are kept; only of one that is signed ([GW-18])."""
+    """The headers that a read wants in place of the kept ones. Only a signed read may ask for them ([GW-18])."""
     said = {name.replace("-", "_"): value for name in OVERRIDES if (value := call.query(name)) is not None}
     if said and call.rights.caller.key_id is None:
         raise Refused("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
@@ -141,7 +141,7 @@ def object_headers(call: Call, info: ObjectInfo) -> Headers:
 
 
 def checksum_headers(info: ObjectInfo | PutResult) -> Headers:
-    """The checksums that are kept of an object, and what they are of."""
+    """The checksums that are kept of an object, and their type."""
     kind = checksum_type(info)
     if kind is None:
         return []
@@ -149,7 +149,7 @@ def checksum_headers(info: ObjectInfo | PutResult) -> Headers:
 
 
 def checksum_type(info: ObjectInfo | PutResult) -> str | None:
-    """What the checksums are of: the whole body, or those of its parts; None where there are none."""
+    """Whether the checksums are of the whole body, or of its parts' checksums; None if there are none."""
     if not info.checksums:
         return None
     return "COMPOSITE" if any("-" in value for value in info.checksums.values()) else "FULL_OBJECT"
@@ -164,10 +164,10 @@ def stored_headers(call: Call, result: PutResult) -> Headers:
 
 
 def encrypted(site: Site) -> Headers:
-    """That the store encrypts what it keeps, where it does."""
+    """The header of a store that encrypts what it keeps; none for another."""
     return [("x-amz-server-side-encryption", "AES256")] if site.encrypts else []
 
 
 def retention_of(mode: str, until: datetime) -> Retention:
-    """A retention; whether its mode is one is seen by the library."""
+    """A retention. The library checks its mode."""
     return Retention(mode, until)  # type: ignore[arg-type]

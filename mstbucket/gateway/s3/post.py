@@ -1,4 +1,4 @@
-"""PostObject: a browser puts a file by a form, which somebody else signed ([GW-60], [GW-61])."""
+"""PostObject: a browser puts a file by a form that somebody else signed ([GW-60], [GW-61])."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATUSES: Final = {"200": 200, "201": 201}
 
 
 def post_object(call: Call) -> Answer:
-    """Store the file of a form under its key, if the policy that was signed lets it."""
+    """Store the file of a form under its key, if the signed policy allows it."""
     form = Form(call.content, call.header("content-type") or "")
     fields = form.fields
     if not fields.get("key"):
@@ -71,14 +71,14 @@ def _headers(call: Call, fields: dict[str, str]) -> dict[str, str]:
 
 
 def _is_so(call: Call, name: str, value: str) -> bool:
-    """Whether a field asks for what is so anyway."""
+    """Whether a field asks for what holds anyway."""
     if name == "x-amz-server-side-encryption":
         return value == "AES256" and call.site.encrypts
     return (name, value) == ("x-amz-storage-class", "STANDARD")
 
 
 def _told(fields: dict[str, str], call: Call, headers: list[tuple[str, str]], etag: str) -> Answer:
-    """What the browser is to be told: where to go, or that it is done."""
+    """Tell the browser where to go, or that the file is stored."""
     location = f"/{call.bucket_name}/{quote(call.key)}"
     target = fields.get("success_action_redirect") or fields.get("redirect") or ""
     if target.startswith(("http://", "https://")) and target.isascii() and target.isprintable():

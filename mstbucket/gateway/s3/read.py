@@ -13,7 +13,7 @@ from mstbucket.gateway.s3.object_headers import checksum_headers, conditions, ht
 from mstbucket.gateway.s3.xml_out import checksum_elements, document, element, group, quoted
 from mstbucket.gateway.wire.answer import Answer, Headers
 
-# What is no range at all does not count, as RFC 9110 has it, and several are answered with everything.
+# As RFC 9110 says, a text that is no range does not count. Several ranges are answered with everything.
 _RANGE: Final = re.compile(r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))[ \t]*", re.IGNORECASE)
 _ATTRIBUTES: Final = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 
@@ -79,7 +79,7 @@ def _checksum(info: ObjectInfo) -> str:
 
 
 def _parts(call: Call, info: ObjectInfo) -> str:
-    """The sizes of the parts behind a marker. Checksums of parts are not kept, and S3 shows parts without them so too."""
+    """The sizes of the parts after a marker. Checksums of parts are not kept; S3 shows parts without them so, too."""
     if not info.parts:
         return ""
     marker, most = _bound(call, "x-amz-part-number-marker", 0), _bound(call, "x-amz-max-parts", 1000)
@@ -130,7 +130,7 @@ def _range(call: Call) -> str | None:
 
 
 def _said_of_range(call: Call, headers: Headers, start: int, stop: int, info: ObjectInfo) -> int:
-    """Add what goes with a part of the object, or with all of it; return the status."""
+    """Add the headers that belong to a range or to the whole; return the status."""
     part = call.query("partNumber") is not None
     if info.parts_count is not None and part:
         headers.append(("x-amz-mp-parts-count", str(info.parts_count)))
@@ -145,7 +145,7 @@ def _said_of_range(call: Call, headers: Headers, start: int, stop: int, info: Ob
 
 
 def _marked(call: Call, error: NoSuchKey | MethodNotAllowed) -> Exception:
-    """The error, with what S3 says of a delete marker where that is why."""
+    """The error; with S3's headers about a delete marker, if one is the reason."""
     if isinstance(error, MethodNotAllowed):
         headers = {"x-amz-delete-marker": "true", "x-amz-version-id": call.version_id or "", "Allow": "DELETE"}
         return Refused("MethodNotAllowed", str(error), headers=headers)
@@ -157,6 +157,6 @@ def _marked(call: Call, error: NoSuchKey | MethodNotAllowed) -> Exception:
 
 
 def _not_modified(call: Call) -> Answer:
-    """304 with what RFC 9110 wants there."""
+    """304 with the headers that RFC 9110 wants."""
     info = call.reading.head_object(call.key, version_id=call.version_id)
     return Answer(304, [("ETag", quoted(info.etag)), ("Last-Modified", http_date(info.last_modified))])

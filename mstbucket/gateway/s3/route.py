@@ -1,4 +1,4 @@
-"""Which operation a request is, and whether it asks for more than that has ([GW-22])."""
+"""Which operation a request is, and whether it asks for more than the operation offers ([GW-22])."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mstbucket.gateway.s3.service import ACCOUNT
 from mstbucket.gateway.s3.table import OPERATIONS, Operation, Scope
 from mstbucket.gateway.wire.request import Request
 
-#: Parameters that say nothing of what is to be done: the signature, and the name that some clients give the operation.
+#: Parameters that do not say what to do: the signature, and the name that some clients give the operation.
 _ABOUT: Final = frozenset({
     "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature",
     "X-Amz-Content-Sha256", "x-id",
 })  # fmt: skip
 
-#: Every `x-amz-…` header that is understood, or says nothing of what is to be done.
+#: Every `x-amz-…` header that is understood, or that does not say what to do.
 KNOWN_HEADERS: Final = frozenset(f"x-amz-{name}" for name in (
     "acl", "api-version", "bucket-object-lock-enabled", "bypass-governance-retention", "checksum-algorithm",
     "checksum-crc32",
@@ -46,8 +46,8 @@ def route(request: Request, scope: Scope) -> Operation:
     """The operation that a request is.
 
     Raises:
-        Refused: there is none, or the request asks for something that it does not have. Nothing is ignored: a parameter
-            that is not known may turn a write into another one.
+        Refused: there is none, or it does not offer something that the request asks for. Nothing is ignored: an unknown
+            parameter may turn a write into another one.
     """
     names = request.query.keys() - _ABOUT
     for operation in _ORDERED.get((request.method, scope), ()):
@@ -74,7 +74,7 @@ def _is(operation: Operation, request: Request) -> bool:
 
 
 def _rank(operation: Operation) -> tuple[str, str, int]:
-    """Those that need more come first."""
+    """Operations that need more come first."""
     return operation.method, operation.scope, -len(operation.needs) - (operation.header is not None)
 
 
@@ -84,13 +84,13 @@ _ORDERED: Final[Mapping[tuple[str, str], list[Operation]]] = {
 
 
 def _check_past(operation: Operation, request: Request) -> None:
-    """[GW-34] Refuse to do to an old state what is done to the present one only."""
+    """[GW-34] Refuse an operation on an old state, if it is one on the present state only."""
     if PAST in request.headers and not operation.past:
         raise Refused("InvalidRequest", f"{operation.name} cannot be asked of an earlier commit: {PAST}")
 
 
 def _check_headers(request: Request) -> None:
-    """[GW-22] Refuse a header that asks for what there is not."""
+    """[GW-22] Refuse a header that asks for what is not offered."""
     for name, value in request.headers.items():
         if not name.startswith(("x-amz-", "x-mst-")) or name.startswith(META) or name == PAST:
             continue
@@ -102,11 +102,11 @@ def _check_headers(request: Request) -> None:
             raise Refused("AccessDenied", "Access Denied")
 
 
-#: Lists of access that say what is so anyway.
+#: ACLs that say what holds anyway.
 _OWNERS: Final = ("private", "bucket-owner-full-control")
 #: Headers of which only some values are offered.
 _ONLY: Final[Mapping[str, tuple[str, ...]]] = {
-    "x-amz-api-version": ("2006-03-01",),  # AWS's SDK for C++ says so, and with it pyarrow
+    "x-amz-api-version": ("2006-03-01",),  # AWS's SDK for C++ sends it, and so pyarrow does
     "x-amz-object-ownership": ("BucketOwnerEnforced",),
     "x-amz-server-side-encryption": ("AES256",),
     "x-amz-storage-class": ("STANDARD",),

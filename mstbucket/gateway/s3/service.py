@@ -10,7 +10,7 @@ from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.s3.xml_out import document, element, group, moment
 from mstbucket.gateway.wire.answer import Answer
 
-#: Everything belongs to whoever runs the gateway: S3 names an owner by a number, and shows it in listings.
+#: Everything belongs to whoever runs the gateway. S3 names an owner by a number, and shows it in listings.
 OWNER_ID: Final = "0" * 64
 ACCOUNT: Final = "0" * 12
 OWNER: Final = group("Owner", element("ID", OWNER_ID), element("DisplayName", "mstbucket"))
@@ -39,7 +39,7 @@ def list_buckets(call: Call) -> Answer:
 
 
 def create_bucket(call: Call) -> Answer:
-    """Make a bucket, with object lock from the beginning where that is asked for."""
+    """Make a bucket, with object lock from the beginning if the request asks for it."""
     body = call.document()
     if body:
         found = xml_in.texts(xml_in.parse(body, "CreateBucketConfiguration"), ("LocationConstraint",))
@@ -63,16 +63,16 @@ def delete_bucket(call: Call) -> Answer:
 
 
 def get_bucket_location(call: Call) -> Answer:
-    """Where the bucket is. S3 says nothing for the region that it began in, and so does this."""
+    """Where the bucket is. S3 answers nothing for its first region, us-east-1, and so does this."""
     call.store.bucket(call.bucket_name)
     return Answer(200, [], document("LocationConstraint"))
 
 
-# --- what was never set ----------------------------------------------------------------------------------------------------
+# --- what is never set -----------------------------------------------------------------------------------------------------
 
 
 def get_bucket_acl(call: Call) -> Answer:
-    """The only list of access that there is: the owner's."""
+    """The only ACL that there is: the owner's."""
     call.store.bucket(call.bucket_name)
     grantee = f"<Grantee {_XSI}>{element('ID', OWNER_ID)}{element('DisplayName', 'mstbucket')}</Grantee>"
     grant = group("Grant", grantee, element("Permission", "FULL_CONTROL"))
@@ -80,7 +80,7 @@ def get_bucket_acl(call: Call) -> Answer:
 
 
 def put_acl(call: Call) -> Answer:
-    """Lists of access are not offered, as in AWS's buckets since 2023."""
+    """ACLs are not offered, as in AWS's buckets since 2023."""
     raise Refused("AccessControlListNotSupported", "The bucket does not allow ACLs")
 
 
@@ -92,7 +92,7 @@ def get_bucket_ownership_controls(call: Call) -> Answer:
 
 
 def get_public_access_block(call: Call) -> Answer:
-    """It was never set."""
+    """No such block is ever set."""
     call.store.bucket(call.bucket_name)
     raise Refused("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found")
 
@@ -115,18 +115,18 @@ def get_bucket_request_payment(call: Call) -> Answer:
 
 
 def get_bucket_notification(call: Call) -> Answer:
-    """There are none."""
+    """There are no notifications."""
     call.store.bucket(call.bucket_name)
     return Answer(200, [], document("NotificationConfiguration"))
 
 
 def get_bucket_logging(call: Call) -> Answer:
-    """There is none."""
+    """There is no logging."""
     call.store.bucket(call.bucket_name)
     return Answer(200, [], document("BucketLoggingStatus"))
 
 
 def get_bucket_accelerate(call: Call) -> Answer:
-    """It was never set."""
+    """Acceleration is never set."""
     call.store.bucket(call.bucket_name)
     return Answer(200, [], document("AccelerateConfiguration"))

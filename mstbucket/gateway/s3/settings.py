@@ -112,7 +112,7 @@ def get_object_retention(call: Call) -> Answer:
 
 
 def put_object_retention(call: Call) -> Answer:
-    """Retain the object, or one version; or end its retention with an empty document."""
+    """Retain the object, or one version. An empty document ends the retention."""
     said = xml_in.texts(call.xml("Retention"), ("Mode", "RetainUntilDate"))
     if len(said) == 1:
         raise Refused("MalformedXML", "A Retention has a Mode and a RetainUntilDate")
@@ -133,7 +133,7 @@ def get_object_legal_hold(call: Call) -> Answer:
 
 
 def put_object_legal_hold(call: Call) -> Answer:
-    """Put the object, or one version, under a legal hold, or lift that."""
+    """Put the object, or one version, under a legal hold, or lift the hold."""
     said = xml_in.texts(call.xml("LegalHold"), ("Status",))
     if said.get("Status") not in ("ON", "OFF"):
         raise Refused("MalformedXML", "The Status of a LegalHold is ON or OFF")

@@ -34,11 +34,11 @@ class Operation:
         scope: what its path names.
         action: what a policy calls the right to it.
         handler: does it.
-        needs: parameters of the query that make it this one, with the value where that counts: `list-type=2`.
-        takes: parameters that it understands besides.
-        header: the header that makes it this one.
+        needs: parameters of the query by which it is known, with the value if that counts: `list-type=2`.
+        takes: further parameters that it understands.
+        header: the header by which it is known.
         early: its answer may begin before it is done.
-        past: it may be asked of the state at a commit ([GW-34]).
+        past: it can read the state at a commit ([GW-34]).
     """
 
     name: str
@@ -159,14 +159,14 @@ _OBJECTS: Final = (
               ("uploadId",)),
 )  # fmt: skip
 
-#: What S3 does not have, and its clients do not see.
+#: Operations that S3 does not have, and its clients do not know.
 EXTENSIONS: Final = (
     Operation("MstGetCommit", "GET", "bucket", "mst:GetCommit", extensions.get_commit, ("mst-commit",), past=True),
     Operation("MstFlush", "POST", "bucket", "mst:Flush", extensions.flush, ("mst-flush",)),
     Operation("MstExport", "GET", "bucket", "mst:Export", extensions.export, ("mst-export",), past=True),
 )
 
-#: Of S3, but for browsers: its clients' models do not have it.
+#: S3 has it for browsers; the models of S3's clients do not have it.
 FORM: Final = Operation("PostObject", "POST", "bucket", "s3:PutObject", post.post_object)
 
 OPERATIONS: Final[tuple[Operation, ...]] = (*_BUCKETS, *_LISTINGS, *_OBJECTS, FORM, *EXTENSIONS)

@@ -26,7 +26,7 @@ from mstbucket.limits import DELETE_KEYS_MAX, PUT_SIZE_MAX
 
 
 def put_object(call: Call) -> Answer:
-    """Store the body under the key; it appears when all of it came and was what the request says of it."""
+    """Store the body under the key. The object appears once the whole body has come and is what the request says."""
     said = {**described(call), **write_conditions(call)}
     check_type(call, said["content_type"])
     with spending(call, call.content.length):
@@ -35,16 +35,16 @@ def put_object(call: Call) -> Answer:
 
 
 def body_of(call: Call, most: int) -> dict[str, Any]:
-    """The body, of up to `most` bytes, and what was said of it, as arguments of a put or a part."""
+    """The body, of up to `most` bytes, and what the request says of it, as arguments of a put or a part."""
     length = call.request.headers.get("content-length")
     if length is None and call.content.length == 0 and "x-amz-decoded-content-length" not in call.request.headers:
         raise Refused("MissingContentLength", "You must provide the Content-Length HTTP header.")
     check_size(call, call.content.length, most)
     before, algorithm, behind = call.checksums, call.checksum_algorithm, call.checksums_behind()
     if call.content.awaited:
-        call.store.bucket(call.bucket_name)  # [GW-7] seen before the client is told to send
+        call.store.bucket(call.bucket_name)  # [GW-7] looked for before the client is told to send
     body = call.content.stored()
-    if isinstance(body, bytes) and behind is not None:  # it has ended: what stood behind is known
+    if isinstance(body, bytes) and behind is not None:  # the body has ended: what stood behind it is known
         before, behind = {**before, **behind()}, None
     return {
         "body": body,
@@ -56,14 +56,14 @@ def body_of(call: Call, most: int) -> dict[str, Any]:
 
 
 def copy_source(call: Call) -> tuple[str, str, str | None]:
-    """Bucket, key and version of what is to be copied, which the caller has to be allowed to read ([GW-21])."""
+    """Bucket, key and version of the source of a copy. The caller has to be allowed to read it ([GW-21])."""
     bucket, key, version_id = source_of(call)
     call.require(of_version("s3:GetObject", version_id), bucket, key, version_id)
     return bucket, key, version_id
 
 
 def source_of(call: Call) -> tuple[str, str, str | None]:
-    """Bucket, key and version of what is to be copied."""
+    """Bucket, key and version of the source of a copy."""
     said = call.header("x-amz-copy-source") or ""
     path, mark, version = said.partition("?versionId=")
     try:
@@ -81,7 +81,7 @@ def copy_object(call: Call) -> Answer:
     directive = call.header("x-amz-metadata-directive") or "COPY"
     tagging = call.header("x-amz-tagging-directive") or "COPY"
     said = described(call)
-    if directive == "COPY":  # what comes with it does not count, as in S3; clients send a content type with everything
+    if directive == "COPY":  # the request's own do not count, as in S3; clients send a content type with everything
         said |= {"content_type": None, "metadata": {}, "headers": {}}
     if tagging == "COPY":
         said["tags"] = {}
@@ -95,7 +95,7 @@ def copy_object(call: Call) -> Answer:
         check_size(call, size)
         check_type(call, source.content_type if directive == "COPY" else said["content_type"])
         if expected["copy_source_if_match"] is None and expected["copy_source_if_unmodified_since"] is None:
-            expected["copy_source_if_match"] = source.etag  # what is copied is what was looked at, as those two see to
+            expected["copy_source_if_match"] = source.etag  # copy only what was looked at, as those two make sure
     with spending(call, size):
         result = call.bucket.copy_object(
             key, call.key, source_bucket=bucket, source_version_id=version_id, metadata_directive=directive,
@@ -111,7 +111,7 @@ def copy_object(call: Call) -> Answer:
 
 
 def _check_tags(call: Call, bucket: str, key: str, version_id: str | None) -> None:
-    """Tags come with a copy only if the caller may read them there, and put them here ([GW-21])."""
+    """Tags come with a copy only if the caller may read them there and put them here ([GW-21])."""
     reads = call.rights.may(of_version("s3:GetObjectTagging", version_id), bucket, key, version_id)
     if reads and call.rights.may("s3:PutObjectTagging", call.bucket_name, call.key):
         return
@@ -182,7 +182,7 @@ def delete_objects(call: Call) -> Answer:
 
 
 def _delete_all(call: Call, items: list[tuple[str, str | None]], bypass: bool, is_quiet: bool) -> list[str]:
-    """Delete in one transaction; one key that cannot be does not keep the others."""
+    """Delete in one transaction. A key that is refused does not keep the others from being deleted."""
     try:
         report = call.bucket.delete_objects(items, bypass_governance_retention=bypass)
     except InvalidInput as error:

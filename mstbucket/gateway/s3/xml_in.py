@@ -17,7 +17,7 @@ def parse(body: bytes, root: str) -> Node:
     """The root of a document.
 
     Raises:
-        Refused: it is no XML, or of another kind, or declares what nobody needs.
+        Refused: it is no XML, has another root, or has a DTD or entities.
     """
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
@@ -40,7 +40,7 @@ def children(node: Node, known: Iterable[str]) -> dict[str, list[Node]]:
     """The elements inside, by name.
 
     Raises:
-        Refused: one is not known: what it asks for would be ignored.
+        Refused: one is unknown: to ignore it would ignore what it asks for.
     """
     found: dict[str, list[Node]] = {}
     names = tuple(known)
@@ -53,7 +53,7 @@ def children(node: Node, known: Iterable[str]) -> dict[str, list[Node]]:
 
 
 def texts(node: Node, known: Iterable[str]) -> dict[str, str]:
-    """The texts of the elements inside, each of which stands once."""
+    """The texts of the elements inside; each name stands once."""
     found = children(node, known)
     if any(len(nodes) > 1 for nodes in found.values()):
         raise Refused("MalformedXML", f"{_MALFORMED}: an element of {name_of(node)} stands twice")

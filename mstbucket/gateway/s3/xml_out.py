@@ -10,7 +10,7 @@ from urllib.parse import quote
 HEAD: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 XMLNS: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-# Line breaks and tabs are kept by a reader inside elements, but for CR, which it would turn into LF.
+# A reader of XML keeps tabs and LF inside elements. It would turn CR into LF.
 _SPECIAL: Final = {ord(c): f"&#{ord(c)};" for c in map(chr, range(32)) if c not in "\t\n"} | {
     ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;", 0xFFFE: "&#xFFFE;", 0xFFFF: "&#xFFFF;",
 }  # fmt: skip
@@ -67,7 +67,7 @@ def checksum_elements(checksums: Mapping[str, str]) -> str:
 
 
 class KeyEncoding:
-    """Keys in a listing: as they are, or encoded as `encoding-type=url` asks, which keeps what XML cannot hold ([GW-24])."""
+    """Keys in a listing: as they are, or as `encoding-type=url` wants them, which keeps what XML cannot hold ([GW-24])."""
 
     def __init__(self, url: bool) -> None:
         self._url = url
@@ -77,7 +77,7 @@ class KeyEncoding:
         return quote(text, safe="/-_.*").replace("%20", "+") if self._url else text
 
     def said(self) -> str:
-        """What the listing says of it."""
+        """The element by which the listing names the encoding."""
         return "<EncodingType>url</EncodingType>" if self._url else ""
 
     def prefixes(self, prefixes: Iterable[str]) -> str:

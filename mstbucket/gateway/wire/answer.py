@@ -1,4 +1,4 @@
-"""What a handler answers: status, headers, and a body that is there or comes as a stream."""
+"""What a handler answers: status, headers, and a body as bytes or as a stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLAIN: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 class Stream(Protocol):
-    """A body that is read chunk by chunk, and let go of at the end, wherever that is."""
+    """A body that is read chunk by chunk. Whoever reads it closes it, also before its end."""
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes, in chunks of at most 1 MiB."""
@@ -29,7 +29,7 @@ class Answer:
     Attributes:
         body: bytes, or a stream that gives `length` bytes.
         length: what Content-Length says; None for that of `body`. The answer to a HEAD has one, and no body.
-        close: the connection ends behind it.
+        close: the connection ends after it.
         unbounded: nobody knows the length of the stream before its end.
     """
 
@@ -49,7 +49,7 @@ class Answer:
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Headers as bytes. S3 shows what no header can carry, such as text beyond ASCII, as RFC 2047 does ([GW-19])."""
+    """Headers as bytes. As in S3, what no header can carry goes in the form of RFC 2047 ([GW-19])."""
     return [(name.lower().encode("ascii"), _value(value)) for name, value in headers]
 
 

@@ -1,6 +1,6 @@
 """The body of a request as it arrives: read by a thread, chunk by chunk, with back-pressure and a time-out ([GW-6]).
 
-The event loop holds what the protocol has buffered, 64 KiB and what came in one piece with it; it reads on when asked.
+The event loop holds the protocol's buffer: 64 KiB, and what came in one piece with them. It reads on when asked.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 from mstbucket.gateway.refusals import Refused
 from mstbucket.limits import BODY_SECONDS, MIB
 
-#: A body up to this is collected before a thread is asked: it comes at once, and the thread does not wait for it.
+#: A body up to this is collected before a thread begins: such a body comes at once, and no thread waits for it.
 COLLECTED_MAX: Final = MIB // 4
-#: For so long. What is slower waits until the head was believed: else whoever sends nothing would hold a place.
+#: For so long. A slower body waits until the head is believed: else a client that sends nothing would hold a place.
 _COLLECT_SECONDS: Final = 0.05
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -84,7 +84,7 @@ class ArrivingBody:
         return piece
 
     async def gone(self) -> None:
-        """Wait until the client has gone; only when all of the body has come."""
+        """Wait until the client has gone. Returns at once where some of the body has not come."""
         while self.ended:
             if (await self._receive())["type"] == "http.disconnect":
                 return

@@ -14,7 +14,7 @@ from mstbucket.gateway.refusals import Refused
 from mstbucket.limits import KIB
 from mstbucket.model.streams import Readable
 
-_LINE_MAX: Final = KIB  # bytes of a line between chunks; the longest that is signed has 100
+_LINE_MAX: Final = KIB  # bytes of a line between chunks; the longest signed one has 100
 _TRAILERS_MAX: Final = 16  # lines behind the last chunk; S3 knows five checksums and a signature
 _PIECE: Final = 64 * KIB  # bytes asked for at a time
 _HEAD: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
@@ -22,28 +22,28 @@ TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
 
 
 class ChunkSigner(Protocol):
-    """What a chain of chunks was signed with; each signature holds the one before."""
+    """Checks a chain of chunks. Each one is signed together with the signature before it."""
 
     def check_chunk(self, digest: str, signature: str) -> None:
-        """Compare the signature of a chunk whose SHA-256 is `digest`, in hex; or `Refused`."""
+        """Compare the signature of a chunk with its SHA-256 `digest`, in hex; or raise `Refused`."""
 
     def check_trailer(self, text: bytes, signature: str) -> None:
-        """Compare the signature of the lines behind the last chunk; or `Refused`."""
+        """Compare the signature of the lines behind the last chunk; or raise `Refused`."""
 
 
 class ChunkedBody:
-    """The bytes inside the chunks. What a chunk holds is given out before its signature has come, so a reader must not
-    believe anything before the end, where everything is checked.
+    """The bytes inside the chunks. They are given out before their signature is checked: a reader must not believe any of
+    them before the end.
 
     Attributes:
-        trailers: headers that stood behind the body, once that is at its end.
+        trailers: headers that stood behind the body, once all of it was read.
     """
 
     def __init__(self, source: Readable, signer: ChunkSigner | None, wanted: tuple[str, ...], length: int) -> None:
         """Args:
         source: the body as it arrives.
         signer: None for chunks without signatures.
-        wanted: names of the headers that were announced to stand behind the body.
+        wanted: names of the headers that the request announced behind its body.
         length: how many bytes the chunks have together.
         """
         self._source = source
@@ -59,7 +59,7 @@ class ChunkedBody:
         self.trailers: Mapping[str, str] = {}
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; b"" at the end, where all of it was as it was signed and announced.
+        """Up to `size` bytes; b"" at the end, if the whole body was as signed and announced.
 
         Raises:
             Refused: it was not.
@@ -123,7 +123,7 @@ class ChunkedBody:
         self._done = True
 
     def _line(self) -> bytes:
-        """The bytes up to the next CRLF, which is taken too."""
+        """Take the bytes up to the next CRLF, and the CRLF."""
         while (end := self._buffer.find(b"\r\n")) < 0:
             if len(self._buffer) > _LINE_MAX:
                 raise _incomplete()

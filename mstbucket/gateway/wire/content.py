@@ -42,10 +42,10 @@ class Content:
         self.awaited = arriving.awaited
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; b"" at the end, where the whole is what the request said of it.
+        """Up to `size` bytes; b"" at the end, if the whole body was what the request said.
 
         Raises:
-            Refused: it is not, or it did not come.
+            Refused: it was not, or it did not come.
             ClientGone: the client went away.
         """
         piece = self._source.read(size)
@@ -64,37 +64,37 @@ class Content:
                           "was computed.")  # fmt: skip
 
     def whole(self, most: int) -> bytes:
-        """All of it, of at most `most` bytes.
+        """All of the body.
 
         Raises:
-            Refused: it has more.
+            Refused: it has more than `most` bytes.
         """
         if self.length > most:
             raise Refused("MaxMessageLengthExceeded", f"Your request was too big: at most {most} bytes are taken here.")
         return Gathered(self).read(most + 1)  # up to the end, where it is checked
 
     def stored(self) -> bytes | Readable:
-        """What to store: the bytes, where there are few, else a reader."""
+        """What to store: the bytes if there are few, else a reader."""
         return self.whole(HELD_MAX) if self.length <= HELD_MAX else Gathered(self)
 
     def checksums_behind(self) -> Mapping[str, str]:
-        """The checksums that stood behind the body, base64 by algorithm; once it is at its end."""
+        """The checksums that stood behind the body, base64 by algorithm; once all of it was read."""
         trailers = self._source.trailers if isinstance(self._source, ChunkedBody) else {}
         return {name.removeprefix(CHECKSUM): value for name, value in trailers.items() if name.startswith(CHECKSUM)}
 
 
 def trailer_names(request: Request) -> tuple[str, ...]:
-    """The headers that the request announced to stand behind its body."""
+    """The headers that the request announces behind its body."""
     said = request.headers.get("x-amz-trailer", "")
     return tuple(name.strip().lower() for name in said.split(",") if name.strip())
 
 
 def is_chunked(request: Request, payload: str) -> bool:
-    """Whether the body is `aws-chunked`. Some clients say it by the payload only, some, where nothing is signed, by the
-    encoding only.
+    """Whether the body is `aws-chunked`. Some clients say so by the payload only. Some say so by the encoding only, if
+    nothing is signed.
 
     Raises:
-        Refused: the encoding says so, and the payload is the hash of something.
+        Refused: the encoding says so, but the payload is the hash of a body.
     """
     if payload in CHUNKED:
         return True
@@ -115,7 +115,7 @@ def open_content(
         signer: gives what the chunks were signed with.
 
     Raises:
-        Refused: its length is not known, or it is framed as nobody should.
+        Refused: its length is not known, or its framing is not supported.
     """
     payload = UNSIGNED if payload is None else payload
     if "transfer-encoding" in request.headers and not is_chunked(request, payload):
@@ -129,7 +129,7 @@ def open_content(
         raise Refused("MissingContentLength", "You must provide the x-amz-decoded-content-length HTTP header.")
     signed = payload in (SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER)
     if signed and signer is None:
-        raise Refused("AccessDenied", "Chunks are signed in a signed request only.")
+        raise Refused("AccessDenied", "Only a signed request can have signed chunks.")
     wanted = trailer_names(request) if payload != SIGNED_CHUNKS else ()
     chunks = ChunkedBody(arriving, signer() if signed and signer is not None else None, wanted, int(said))
     return Content(arriving, chunks, int(said), None)

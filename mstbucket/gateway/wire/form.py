@@ -14,7 +14,7 @@ from mstbucket.model.streams import Readable
 _BOUNDARY: Final = re.compile(r'multipart/form-data\s*;.*?boundary=(?:"([^"\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?:;.*)?', re.I)
 _NAME: Final = re.compile(r'form-data\s*;\s*name="([^"\r\n]*)"(?:\s*;\s*filename="([^"\r\n]*)")?\s*', re.I)
 _PIECE: Final = 64 * KIB
-_BEHIND_MAX: Final = 64 * KIB  # what may stand behind the file; it does not count, as in S3
+_BEHIND_MAX: Final = 64 * KIB  # bytes that may stand behind the file; they do not count, as in S3
 
 
 def _malformed(why: str) -> Refused:
@@ -30,17 +30,17 @@ class Form:
             raise Refused("PreconditionFailed", "Bucket POST must be of the enclosure-type multipart/form-data")
         self._content = content
         self._mark = b"\r\n--" + (found[1] or found[2]).encode("latin-1")
-        self._held = b"\r\n"  # so that the first mark is as the others
+        self._held = b"\r\n"  # so that the first mark is like the others
         self._ended = False
         self.fields: dict[str, str] = {}
         self.filename = ""
         self._before_file()
-        self.length = content.length  # at most; who needs a bound has one
+        self.length = content.length  # an upper bound
         self.awaited = False
         self._least, self._most, self._size = 0, content.length, 0
 
     def limit(self, least: int, most: int) -> None:
-        """The file has to have so many bytes."""
+        """Demand that the file has from `least` to `most` bytes."""
         self._least, self._most = max(self._least, least), min(self._most, most)
 
     # --- fields ---
@@ -83,7 +83,7 @@ class Form:
             raise _malformed("a field is not UTF-8") from None
 
     def _until(self, mark: bytes) -> bytes:
-        """The bytes up to a mark, which is taken away."""
+        """Take the bytes up to a mark, and the mark."""
         while (at := self._held.find(mark)) < 0:
             if len(self._held) > FORM_FIELDS_MAX + len(mark):
                 raise Refused("MaxPostPreDataLengthExceeded", "Your POST request fields preceding the upload file were too "
@@ -98,10 +98,10 @@ class Form:
     # --- the file ---
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of the file; b"" at its end, where it is as long as it has to be.
+        """Up to `size` bytes of the file; b"" at its end, if the file is as long as demanded.
 
         Raises:
-            Refused: it is not, or the form ends before it.
+            Refused: it is not, or the form ends before the file does.
         """
         while not self._ended and len(self._held) <= len(self._mark):
             self._fill()
@@ -116,7 +116,7 @@ class Form:
         return piece
 
     def _fill(self) -> None:
-        """Read on until there is something to give, or the mark, behind which nothing counts."""
+        """Read one piece more, and look for the mark behind the file."""
         piece = self._content.read(_PIECE)
         if not piece:
             raise _malformed("the file does not end")
@@ -134,10 +134,10 @@ class Form:
             self._held, self._ended = self._held[:at], True
 
     def start(self) -> None:
-        """Look at what was read already: a short file is there."""
+        """Look for the end of the file in what was read already: a short file is there."""
         self._find_end()
 
     def stored(self) -> bytes | Readable:
-        """What to store: the bytes, where there are few, else a reader."""
+        """What to store: the bytes if there are few, else a reader."""
         gathered = Gathered(self)
         return gathered.read(self.length + 1) if self.length <= HELD_MAX else gathered  # up to the end, where it is checked

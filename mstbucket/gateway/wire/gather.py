@@ -1,6 +1,6 @@
-"""Bytes gathered into whole chunks before the library sees them: what waits for a slow client waits in no buffer of its.
+"""Gathers bytes into whole chunks before the library sees them: no buffer of the library waits for a slow client.
 
-All requests of a process share one room in memory. Who finds it full waits in a file without a name ([GW-6]).
+All requests of a process share one room in memory. A request that finds it full gathers in a file without a name ([GW-6]).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mstbucket.errors import StorageError
 from mstbucket.limits import KIB, MIB
 from mstbucket.model.streams import Readable
 
-ROOM: Final = 16 * MIB  # for the beginnings of chunks of all requests together; those of 16 fast ones find place
+ROOM: Final = 16 * MIB  # for the unfinished chunks of all requests together; those of 16 fast ones find place
 _PIECE: Final = 256 * KIB  # asked for at a time
 
 
 class Room:
-    """So many bytes, to be shared; thread-safe."""
+    """A number of bytes to be shared; thread-safe."""
 
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
         self.left = size
 
     def take(self, size: int) -> bool:
-        """Take some, if there are so many left."""
+        """Take `size` bytes, if so many are left."""
         with self._lock:
             if size > self.left:
                 return False
@@ -51,7 +51,7 @@ class Gathered:
         self._room = room
 
     def read(self, size: int) -> bytes:
-        """`size` bytes; fewer only at the end of the source. What that raises goes through."""
+        """`size` bytes; fewer only at the end of the source. Errors of the source go through."""
         with _gathering(self._room) as gathering:
             while (left := size - gathering.size) > 0 and (piece := self._source.read(min(left, _PIECE))):
                 gathering.add(piece)

@@ -15,18 +15,18 @@ from mstbucket.gateway import log
 from mstbucket.gateway.s3.xml_out import error_document
 from mstbucket.limits import HEAD_SECONDS, HEADERS_MAX, HEADERS_SIZE_MAX, REQUEST_LINE_MAX
 
-_UNFINISHED_MAX = 2 * (REQUEST_LINE_MAX + HEADERS_SIZE_MAX)  # bytes that came in a head that is not at its end
+_UNFINISHED_MAX = 2 * (REQUEST_LINE_MAX + HEADERS_SIZE_MAX)  # bytes that came of an unfinished head
 
 
 class TooLarge(Exception):
-    """The head of a request is beyond a bound. It ends in the parser, whose error it becomes."""
+    """The head of a request is beyond a bound. The parser makes an error of its own of this one."""
 
 
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come: its first head has to come, too."""
+        """A client has come: wait for its first head."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self._size = 0
         self._in_head = False
@@ -44,7 +44,7 @@ class Protocol(HttpToolsProtocol):
         if self._patience is None and (self.cycle is None or self.cycle.response_complete):
             self._wait_for_head()
         super().data_received(data)
-        if self._in_head:  # the parser holds a header back until it is whole: it may not hold more than a head can have
+        if self._in_head:  # the parser keeps an unfinished header: it may not keep more than a head can have
             self._unfinished += len(data)
             if self._unfinished > _UNFINISHED_MAX:
                 self.send_400_response("")

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from mstbucket.gateway.refusals import Refused
 
-#: Headers of which two lines are two meanings: refused, never joined.
+#: Two lines of one of these headers are two meanings: refused, never joined.
 _ONCE: Final = frozenset({
     "host", "authorization", "content-length", "content-md5", "content-type", "expect", "if-match", "range",
     "transfer-encoding", "x-amz-content-sha256", "x-amz-copy-source", "x-amz-date", "x-amz-decoded-content-length",
@@ -40,7 +40,7 @@ class Request:
     tls: bool = False
 
     def header(self, name: str) -> str | None:
-        """The value of a header as text: UTF-8 where it is that, else one character a byte."""
+        """The value of a header as text: as UTF-8 if it is that, else one character a byte."""
         value = self.headers.get(name)
         if value is None or value.isascii():
             return value
@@ -85,7 +85,7 @@ def parse_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def decode_path(raw: bytes) -> str:
-    """A path, decoded once: `%2F` is a slash of the key, `+` a plus, `//` and `..` are what they are."""
+    """A path, decoded once: `%2F` is a slash of the key, `+` a plus, `//` and `..` stay as they are."""
     return _text(raw)
 
 
@@ -97,7 +97,7 @@ def _text(raw: bytes) -> str:
 
 
 def bucket_and_key(path: bytes, host: str, domain: str | None) -> tuple[str, str]:
-    """The bucket and the key that a request is about, each empty where it names none ([GW-3]).
+    """The bucket and the key that a request is about; empty if it names none ([GW-3]).
 
     Args:
         path: as it came.
