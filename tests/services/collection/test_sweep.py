@@ -49,6 +49,7 @@ def filled(store: mstbucket.Store) -> mstbucket.Bucket:
     bucket = store.create_bucket("plain")
     bucket.put_objects(PutRequest(f"{n}", b"%d" % n * 50) for n in range(40))
     bucket.put_object("a", LARGE)
+    bucket.put_object("alone", SMALL[9:])
     bucket.flush()
     return bucket
 
@@ -65,6 +66,7 @@ def test_what_was_overwritten_goes_once_no_commit_has_it(store: mstbucket.Store)
     bucket = filled(store)
     bucket.put_object("a", b"other")
     bucket.put_object("7", SMALL)
+    bucket.put_object("alone", b"other")
     bucket.delete_object("8")
     bucket.flush()
     assert sweep_once(store) == set(), "the commit before is kept"
