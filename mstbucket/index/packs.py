@@ -14,6 +14,7 @@ from mstbucket.pg.binary import bigint_array, cid_array, text_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
+    from mstbucket.index.collection import Removed
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
@@ -133,16 +134,15 @@ def doom(connection: Connection, packs: Sequence[int], grace: int = 0) -> list[D
     return list(map(Doomed._make, connection.execute(query, (grace, grace, bigint_array(packs)))))
 
 
-def count_removed(connection: Connection, removed: Sequence[tuple[int | None, int, int]], overhead: int) -> Left:
-    """Count rows that were removed, as (pack, blocks, bytes); a block takes *overhead* bytes more of its pack."""
-    of_packs = [one for one in removed if one[0] is not None]
+def count_removed(connection: Connection, removed: Sequence[Removed], overhead: int) -> Left:
+    """Take rows that were removed off those of their packs; a block takes *overhead* bytes more of its pack ([GC-25])."""
     query = """
         UPDATE packs p SET rows = p.rows - t.n, lost = p.lost + t.size FROM unnest(%s, %s, %s) AS t (pack, n, size)
         WHERE p.id = t.pack RETURNING p.id, p.rows = 0, 2 * p.lost > coalesce(p.plain, p.size)
     """
-    numbers = [bigint_array([one[0] or 0 for one in of_packs]), bigint_array([one[1] for one in of_packs])]
-    sizes = bigint_array([one[2] + overhead * one[1] for one in of_packs])
-    rows = connection.execute(query, (*numbers, sizes)).fetchall()
+    packs = [(pack, blocks, size + overhead * blocks) for pack, blocks, size in removed if pack is not None]
+    columns = [bigint_array(column) for column in zip(*packs, strict=True)] if packs else [bigint_array([])] * 3
+    rows = connection.execute(query, columns).fetchall()
     empty = [number for number, is_empty, _ in rows if is_empty]
     return Left(empty, [number for number, is_empty, is_thin in rows if is_thin and not is_empty])
 

@@ -329,8 +329,8 @@ BUGS: Final = (
     Bug(
         "a manifest that a flush folds under two keys has one life",
         "mstbucket/services/tree/deaths.py",
-        "for cid, times in came.items() if times > 1]",
-        "for cid, times in came.items() if times > 2]",
+        "for cid, times in _came(snapshot).items() if times > 1]",
+        "for cid, times in _came(snapshot).items() if times > 2]",
         _SWEEP,
     ),
     Bug(
@@ -350,8 +350,8 @@ BUGS: Final = (
     Bug(
         "a flush does not mark what was replaced since its snapshot",
         "mstbucket/services/tree/flush.py",
-        "_share(tx, snapshot, sorted({*late, *died.repeated}))",
-        "_share(tx, snapshot, sorted({*died.repeated}))",
+        "_share(tx, snapshot, sorted({*late, *repeated(snapshot)}))",
+        "_share(tx, snapshot, sorted({*repeated(snapshot)}))",
         _SWEEP,
     ),
     Bug(
