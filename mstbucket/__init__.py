@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from mstbucket.api.file_remote import FileBucket, FileRemote
     from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.join_cars import join_cars
+    from mstbucket.api.opening import open
     from mstbucket.api.signing import new_signing_key, public_key, sign_commit, sign_succession
-    from mstbucket.api.store import Store, open
+    from mstbucket.api.store import Store
     from mstbucket.api.trust import Trust
     from mstbucket.api.verify_car import verify_car
     from mstbucket.api.view import BucketView
@@ -58,11 +59,11 @@ if TYPE_CHECKING:
     from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
     from mstbucket.model.rebuild import RebuildReport, RebuiltBucket
-    from mstbucket.model.remotes import PullReport, Remote
+    from mstbucket.model.remotes import FetchedBucket, PullReport, Remote
     from mstbucket.model.repairs import Loss, RepairReport
     from mstbucket.model.settings import BucketUsage, StoreSettings, Unflushed, Usage
     from mstbucket.model.uploads import Part, PartsPage, Upload, UploadsPage
-    from mstbucket.services.objects.read import ObjectReader
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.verify.car import CarReport
     from mstbucket.verify.inspect import CarSummary
 
@@ -88,6 +89,7 @@ __all__ = [
     "DeleteResult",
     "Examined",
     "ExportReport",
+    "FetchedBucket",
     "FileBucket",
     "FileRemote",
     "FilesReport",
@@ -173,14 +175,14 @@ _HOME: Final = {
     "LifecycleRule": "mstbucket.model.policies",
     "MaintainReport": "mstbucket.model.maintained",
     "NewAccessKey": "mstbucket.model.access",
-    "ObjectReader": "mstbucket.services.objects.read",
+    "ObjectReader": "mstbucket.services.objects.reader",
     "Retention": "mstbucket.model.policies",
     **dict.fromkeys(
         ("PathNode", "Proved", "ProvedChange", "ProvedChanges", "ProvedObject", "ProvedPart", "TreePath"),
         "mstbucket.model.looks",
     ),
     **dict.fromkeys(("Part", "PartsPage", "Upload", "UploadsPage"), "mstbucket.model.uploads"),
-    **dict.fromkeys(("PullReport", "Remote"), "mstbucket.model.remotes"),
+    **dict.fromkeys(("FetchedBucket", "PullReport", "Remote"), "mstbucket.model.remotes"),
     "RebuildReport": "mstbucket.model.rebuild",
     "RebuiltBucket": "mstbucket.model.rebuild",
     "Store": "mstbucket.api.store",
@@ -192,7 +194,7 @@ _HOME: Final = {
     **dict.fromkeys(("FileBucket", "FileRemote"), "mstbucket.api.file_remote"),
     "inspect_car": "mstbucket.api.inspect_car",
     "join_cars": "mstbucket.api.join_cars",
-    "open": "mstbucket.api.store",
+    "open": "mstbucket.api.opening",
     "Trust": "mstbucket.api.trust",
     **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),
     "validate_blobs": "mstbucket.blobs.media.validate",

@@ -24,16 +24,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from psycopg import conninfo
 
 import mstbucket
 from mstbucket.pg.database import Database
@@ -70,49 +67,10 @@ def server_url() -> Iterator[str]:
             assert server.await_stopped(STOP_SECONDS), "the test server did not stop: a test keeps it open"
 
 
-class Databases:
-    """Makes and removes databases on one server, over one connection."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._admin = psycopg.connect(url, autocommit=True)
-        self._run = secrets.token_hex(4)  # several runs may share an outside server
-        self._made = 0
-        self._names: list[str] = []
-
-    def create(self, template: str = "template0", encoding: str = "UTF8") -> str:
-        """Make a database of 7 MB; return its name. WAL_LOG, the default strategy, beat FILE_COPY: 70 ms to 220."""
-        # The server's own locale may be one for UTF8 only.
-        locale = "" if encoding == "UTF8" else " LOCALE_PROVIDER libc LOCALE 'C'"
-        self._made += 1
-        name = f"mstbucket_test_{self._run}_{self._made}"
-        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING '{encoding}'{locale}")
-        self._names.append(name)
-        return name
-
-    def url(self, name: str) -> str:
-        """The connection string of a database."""
-        return conninfo.make_conninfo(self._url, dbname=name)
-
-    def remove(self, name: str) -> None:
-        """Remove a database, whoever still uses it: 5 ms in memory, 15 on a disk."""
-        self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        self._names.remove(name)
-
-    def remove_all(self) -> None:
-        """Remove those that are left."""
-        for name in list(self._names):
-            self.remove(name)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._admin.close()
-
-
 @pytest.fixture(scope="session")
-def databases(server_url: str) -> Iterator[Databases]:
+def databases(server_url: str) -> Iterator[Any]:
     """The maker of databases."""
-    maker = Databases(server_url)
+    maker = _load("databases").Databases(server_url)
     yield maker
     if "MSTBUCKET_TEST_DATABASE" in os.environ:
         maker.remove_all()  # the embedded server's go with its directory
@@ -120,7 +78,7 @@ def databases(server_url: str) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def template(databases: Databases) -> str:
+def template(databases: Any) -> str:
     """A database with all migrations applied, which tests get copies of."""
     name = databases.create()
     db = Database(databases.url(name))
@@ -129,33 +87,34 @@ def template(databases: Databases) -> str:
     return name
 
 
-@contextmanager
-def _database(databases: Databases, template: str = "template0") -> Iterator[str]:
-    """A database that goes with its test: those of a whole run would fill a memory."""
+@pytest.fixture
+def database_url(databases: Any, template: str) -> Iterator[str]:
+    """The connection string of a migrated database that is as new; it goes with the test, or is emptied for the next one."""
+    with databases.lent(template) as name:
+        yield databases.url(name)
+
+
+@pytest.fixture
+def second_database_url(databases: Any, template: str) -> Iterator[str]:
+    """Another one, for what happens between two stores."""
+    with databases.lent(template) as name:
+        yield databases.url(name)
+
+
+@pytest.fixture
+def fresh_database_url(databases: Any, template: str) -> Iterator[str]:
+    """The connection string of a migrated database that no test had before: for what is about files or dead rows."""
     name = databases.create(template)
     yield databases.url(name)
     databases.remove(name)
 
 
 @pytest.fixture
-def database_url(databases: Databases, template: str) -> Iterator[str]:
-    """The connection string of a fresh, migrated database."""
-    with _database(databases, template) as url:
-        yield url
-
-
-@pytest.fixture
-def second_database_url(databases: Databases, template: str) -> Iterator[str]:
-    """Another one, for what happens between two stores."""
-    with _database(databases, template) as url:
-        yield url
-
-
-@pytest.fixture
-def empty_database_url(databases: Databases) -> Iterator[str]:
+def empty_database_url(databases: Any) -> Iterator[str]:
     """The connection string of a fresh database without any migration."""
-    with _database(databases) as url:
-        yield url
+    name = databases.create()
+    yield databases.url(name)
+    databases.remove(name)
 
 
 # --- children -------------------------------------------------------------------------------------------------------
@@ -259,6 +218,19 @@ def dask_is_there() -> bool:
     return os.environ.get("MSTBUCKET_TEST_DASK") == "required" or importlib.util.find_spec("distributed") is not None
 
 
+def strace_is_there() -> bool:
+    """Whether there is a strace that may trace here, or has to be."""
+    return os.environ.get("MSTBUCKET_TEST_STRACE") == "required" or _traces()
+
+
+@cache
+def _traces() -> bool:
+    program = shutil.which("strace")
+    if program is None:
+        return False
+    return subprocess.run([program, "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
+
+
 def node_is_there() -> bool:
     """Whether there is node with npm, or has to be."""
     return os.environ.get("MSTBUCKET_TEST_NODE") == "required" or None not in map(shutil.which, ("node", "npm"))
@@ -282,13 +254,22 @@ def data_tools_are_there() -> bool:
 #: What some tests need that is not in the lock: the mark of these tests, and whether it is there.
 WANTED: Final[dict[str, Callable[[], bool]]] = {
     "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there,
-    "datatools": data_tools_are_there, "clients": clients_are_there,
+    "datatools": data_tools_are_there, "clients": clients_are_there, "strace": strace_is_there,
 }  # fmt: skip
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: a test waits often, for a child, a session or a clock."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:  # of a run in several processes one takes a file as a whole, and one has the S3 service
         item.add_marker(pytest.mark.xdist_group("s3" if item.get_closest_marker("s3") is not None else str(item.path)))
+    # What takes long begins first: else the run waits for it at its end, while all other processes have nothing to do.
+    early = {item.path for item in items if item.get_closest_marker("early") is not None}
+    items.sort(key=lambda item: (item.get_closest_marker("s3") is None, item.path not in early))
     missing = {name for name, is_there in WANTED.items() if not is_there()}
     out = [item for item in items if any(item.get_closest_marker(name) is not None for name in missing)]
     if out:
@@ -302,6 +283,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("Poolers were NOT tested: there is no PgBouncer (apt-get install pgbouncer)")
     if not dask_is_there():
         terminalreporter.write_line("Executors on several machines were NOT tested: pip install distributed")
+    if not strace_is_there():
+        terminalreporter.write_line("Failing system calls were NOT tested: there is no strace (apt-get install strace)")
     if not node_is_there():
         terminalreporter.write_line("Programs in JavaScript were NOT tested: there is no node with npm")
     if not data_tools_are_there():

@@ -19,7 +19,7 @@ from mstbucket.blobs.media.places import is_url, open_blobs, open_existing_blobs
 from mstbucket.blobs.names import PACKS
 from mstbucket.errors import Conflict, FormatError, HashMismatch, InvalidInput, NotFound, StorageError
 from mstbucket.files.paths import is_temporary
-from mstbucket.files.whole import replacing, sync
+from mstbucket.files.whole import declared, make_folders, replacing, sync
 from mstbucket.index import packs
 from mstbucket.index import store as store_row
 from mstbucket.pg.database import Database, outlast
@@ -83,9 +83,9 @@ def dump_store(
             identity = store_row.read(db).identity
             assert identity is not None  # `require_store` has seen it
             _require_place(target, identity)
-            target.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (target / BLOBS).mkdir(mode=0o700, exist_ok=True)
+            make_folders(target / BLOBS)
             partial = target / (DATABASE + _PARTIAL)
+            _settle(target)
             os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))  # the secrets of access keys will be in it
             done = _write(db, postgres_bin, source, open_blobs(target / BLOBS), partial, tell)
     finally:
@@ -93,11 +93,36 @@ def dump_store(
             server.close()
     digest = _digest(partial)
     report = DumpReport(identity, partial.stat().st_size, digest, done.copied, done.bytes, done.present)
-    sync(partial)
-    os.replace(partial, target / DATABASE)
-    with replacing(target / ABOUT) as about:  # durable with it: the name of the database's dump
-        about.write(json.dumps({"format": 1, **asdict(report)}).encode() + b"\n")
+    with declared(f"{target} cannot be written"):
+        sync(partial)
+        sync(target)  # [CLI-153] from the next step on the backup is the new one, and its database is under this name yet
+        with replacing(target / ABOUT) as about:
+            about.write(json.dumps({"format": 1, **asdict(report)}).encode() + b"\n")
+        os.replace(partial, target / DATABASE)
+        sync(target)
     return report
+
+
+def _settle(target: Path) -> None:
+    """Give the database's dump its name, where a backup was ended just before that: the next one writes under the other."""
+    partial = target / (DATABASE + _PARTIAL)
+    with suppress(NotFound):
+        if partial.exists() and _digest(partial) == _read(target).sha256:
+            os.replace(partial, target / DATABASE)
+            sync(target)
+
+
+def _database(source: Path, report: DumpReport) -> Path:
+    """[CLI-154] The dump of the database that a backup is of: the other one beside it is of an earlier or unfinished one.
+
+    Raises:
+        HashMismatch: neither is.
+    """
+    for name in (DATABASE, DATABASE + _PARTIAL):
+        if (source / name).exists() and _digest(source / name) == report.sha256:
+            return source / name
+    what = "is damaged" if (source / DATABASE).exists() else "is missing"
+    raise HashMismatch(f"{source / DATABASE} {what}: take another backup")
 
 
 def _write(
@@ -143,25 +168,26 @@ def restore_store(source: Path, target: Path, postgres_bin: Programs, tell: Tell
     report = _read(source)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Conflict(f"{target} is not empty, and a backup is restored into a new store only: name another directory")
-    if _digest(source / DATABASE) != report.sha256:
-        raise HashMismatch(f"{source / DATABASE} is damaged, or was left by a backup that was ended: take another backup")
+    database = _database(source, report)
     target = Path(os.path.abspath(target))
     begun = target.with_name(f".{target.name}{_PARTIAL}")
     shutil.rmtree(begun, ignore_errors=True)  # of a restore that was ended
-    begun.mkdir(mode=0o700, parents=True)
+    make_folders(begun)
     server = EmbeddedPostgres(begun / POSTGRES, programs=postgres_bin, top=begun)
     try:
         server.start()
-        run_restore(server.conninfo(), postgres_bin, source / DATABASE)
+        run_restore(server.conninfo(), postgres_bin, database)
     finally:
         server.close()
         server.await_stopped()
-    (begun / BLOBS).mkdir(mode=0o700)
+    make_folders(begun / BLOBS)
     copy_blobs(open_existing_blobs(source / BLOBS), open_blobs(begun / BLOBS), tell)
-    with suppress(FileNotFoundError):
-        target.rmdir()
-    os.replace(begun, target)
-    sync(target.parent)
+    with declared(f"{target} cannot be made"):
+        sync(begun)  # what is in it has its names before it has its own
+        with suppress(FileNotFoundError):
+            target.rmdir()
+        os.replace(begun, target)
+        sync(target.parent)
     return report
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 from mstbucket.api.arguments import verbs
 from mstbucket.api.verbs.exports import ViewExports
 from mstbucket.core.s3rules.conditions import conditions
-from mstbucket.core.times import moment
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import (
@@ -28,7 +27,8 @@ from mstbucket.services.objects import list as listing
 
 if TYPE_CHECKING:
     from mstbucket.services.objects.list_versions import Asked, versions_page
-    from mstbucket.services.objects.read import ObjectReader, Wanted, check_wanted, describe, open_found
+    from mstbucket.services.objects.read import Wanted, check_wanted, describe, open_found
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.services.past import listing as past_listing
     from mstbucket.services.past import view as views
     from mstbucket.services.past.diff import diff
@@ -171,8 +171,7 @@ class BucketView(ViewExports):
         Raises:
             LeaseLost, CorruptionError: as every method; also in the middle.
         """
-        for found in past_listing.contents(self._view, prefix):
-            yield ObjectSummary(found.key, found.size, found.etag, moment(found.modified))
+        return map(listing.summary_of, past_listing.objects(self._view, prefix))
 
     def list_object_versions(
         self,

@@ -15,6 +15,8 @@ def psql(arguments: argparse.Namespace, out: Output) -> int:
 
     if out.as_json:
         raise InvalidInput("psql prints what it prints: for JSON, select json_build_object(…)")
+    if arguments.arguments and not arguments.arguments[0].startswith("-"):  # psql would take it for the name of a database
+        raise InvalidInput(f"{arguments.arguments[0]!r} is no option of psql: give SQL with -c, or on standard input")
     given = [option for sql in arguments.command or () for option in ("-c", sql)]
     if out.quiet:
         given.append("-q")

@@ -47,6 +47,9 @@ def _lines(report: CollectReport) -> Iterator[str]:
     else:
         yield (f"removed: {_amount(report.freed)}, and {count(report.packs, 'pack')} ({human_size(report.packs_bytes)}); "
                f"written again: {count(report.rewritten, 'thin pack')}")  # fmt: skip
+        left = report.thin - report.rewritten - len(report.damaged)
+        if left > 0:  # [GC-17]
+            yield f"{count(left, 'thin pack')} left as they are: something else writes packs again, or needs them, now"
         if report.undo_until is not None and (report.freed.blocks or report.packs):
             yield f"'collect --undo' brings it back until {local_time(report.undo_until)}; then its room is free"
     if report.strays:

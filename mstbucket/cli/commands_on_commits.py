@@ -10,6 +10,9 @@ from mstbucket.cli.adding import Adder, whole_number
 def commits(add: Adder) -> None:
     command = add("flush", "commits:flush", "make a commit of all changes since the last one")
     command.add_argument("buckets", metavar="mst://BUCKET", nargs="*", help="by default every bucket")
+    _message(command, "what changed and why: part of the commit of one bucket, shown by 'log'")
+    text = "make a commit that says it even if nothing changed, or a background flush was first"
+    command.add_argument("--allow-empty", action="store_true", help=text)
 
     command = add("log", "commits:log", "list the commits of a bucket, newest first")
     command.add_argument("bucket", metavar="mst://BUCKET")
@@ -37,6 +40,7 @@ def commits(add: Adder) -> None:
     command.add_argument("target", metavar="mst://BUCKET@COMMIT/KEY", help="without a key the whole bucket")
     command.add_argument("-r", "--recursive", action="store_true", help="everything below the key as a folder")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+    _message(command, "of the new commit")
 
     command = add("merge", "forks:merge", "bring the changes of one bucket into another: of a fork into its origin, or back")
     command.add_argument("source", metavar="mst://SOURCE", help="where the changes come from")
@@ -46,6 +50,7 @@ def commits(add: Adder) -> None:
     group.add_argument("--theirs", dest="prefer", action="store_const", const="theirs", help="if so, SOURCE's")
     group.add_argument("--fail", dest="prefer", action="store_const", const=None, help="if so, change nothing; the default")
     command.add_argument("-n", "--dry-run", action="store_true", help="print what would change, and change nothing")
+    _message(command, "of the new commit")
 
     _remotes(add)
 
@@ -60,7 +65,7 @@ def commits(add: Adder) -> None:
     command.add_argument("--no-flush", action="store_true", help="export the newest commit as it is")
     command.add_argument("--resume", action="store_true", help="write the file in place, and continue it if it was begun")
     command.add_argument("--since", metavar="COMMIT", help="only what is new since that commit: a delta")
-    text = "only what is under this prefix, with a proof that it is complete, for 'check-proof'"
+    text = "only what is under this prefix, with a proof that it is complete, for 'check-proof'; with --files, none"
     command.add_argument("--prefix", metavar="PREFIX", help=text)
     command.add_argument("--files", action="store_true", help="a folder of files, as IPFS has it; 'import' does not take it")
     text = "2: with an index for tools of IPFS; 'import' takes version 1"
@@ -128,6 +133,10 @@ def commits(add: Adder) -> None:
     command.add_argument("target", metavar="mst://BUCKET/KEY")
 
 
+def _message(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("-m", "--message", metavar="MESSAGE", help=text)
+
+
 def expect(command: argparse.ArgumentParser) -> None:
     command.add_argument("--expect", metavar="CID", help="the commit that FILE has to hold, as its publisher told you")
     trust(command)
@@ -155,7 +164,15 @@ def _remotes(add: Adder) -> None:
     command.add_argument("--files", action="store_true", help="PLACE is a folder of files, and no store")
     command.add_argument("--blobs", metavar="PLACE", help="with a URL: where its packs are")
     names("ls", "remotes:show", "list the names")
-    names("rm", "remotes:remove", "forget a name; what was fetched stays").add_argument("name", metavar="NAME")
+    command = names("rm", "remotes:remove", "forget a name; what was fetched stays")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--fetched", action="store_true", help="remove that, too, but for what was written to since")
+    command = names(
+        "prune", "remotes:prune", "remove what was fetched from there, and is no longer there",
+        "What was written to since it was fetched stays, and so does what has snapshots.",
+    )  # fmt: skip
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
 
     command = add("fetch", "remotes:fetch", "bring another store's state of a bucket here, as mst://BUCKET.NAME")
     _at_remote(command)
@@ -176,6 +193,7 @@ def _remotes(add: Adder) -> None:
 
     command = add("push", "remotes:push", "flush a bucket, and bring the same bucket in another store to its state")
     _at_remote(command)
+    command.add_argument("--to", metavar="BUCKET", help="its name there, where it is another one")
 
 
 def _at_remote(command: argparse.ArgumentParser) -> None:

@@ -145,7 +145,7 @@ def _tree_out(bucket: Bucket | BucketView, source: Address, target: Local, out: 
     with progress.bar(f"download {source}", quiet=out.quiet) as shown:
         told = Copied(source, target, out, shown)
         files = Directory(target.path, Everything(), told.skipped, follow=False)
-        summary = copy_all(_source(bucket, source), files, told.tell, tick=shown)
+        summary = copy_all(_source(bucket, source), files, told.tell, tick=shown, expect=shown.expect)
     if summary.copied + summary.failed == 0:
         raise _nothing(source)
     return told.ended(summary)
@@ -173,7 +173,7 @@ def _within(arguments: argparse.Namespace, out: Output, source: Address, target:
             raise InvalidInput(f"{target} lies inside {source}: the copy would find its own results, without end")
         with progress.bar(f"copy {source}", quiet=out.quiet) as shown:
             told = Copied(source, target, out, shown)
-            summary = copy_all(_source(here, source), _objects(there, target), told.tell, tick=shown)
+            summary = copy_all(_source(here, source), _objects(there, target), told.tell, tick=shown, expect=shown.expect)
         if summary.copied + summary.failed == 0:
             raise _nothing(source)
         return told.ended(summary)

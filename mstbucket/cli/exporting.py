@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Report = ExportReport | FilesReport
 
 _S3 = "s3://"
+_BESIDE_BODY = 450  # bytes of an export for each object beside its body: its manifest, its share of the tree, section heads
 
 Tell = Callable[[int], object] | None
 
@@ -43,6 +44,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
             newest = store.bucket(source.bucket).head_commit()
             source = source if newest is None else replace(source, commit=newest.cid)
         with opened(store, source) as bucket, progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
+            _expect(arguments, bucket, tell)
             if target == STREAM:
                 _write(arguments, bucket, sys.stdout.buffer, tell)
                 return
@@ -58,6 +60,16 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
         record |= {"commit": bucket.commit.cid, "delta" if arguments.since is not None else "part": report.root}
     out.emit(record, f"export: {source.root} to {target}: {record['commit']}, {count(report.blocks, 'block')}, "
              f"{count(report.bytes, 'byte')}, sha256 {report.sha256}")  # fmt: skip
+
+
+def _expect(arguments: argparse.Namespace, bucket: Bucket | BucketView, tell: progress.Progress) -> None:
+    """[CLI-161] Say how large the file will be, as far as the commit tells that."""
+    from mstbucket import BucketView
+
+    commit = bucket.commit if isinstance(bucket, BucketView) else bucket.head_commit()
+    whole = arguments.since is None and arguments.prefix is None
+    if commit is not None and whole and (commit.versions is None or arguments.files):
+        tell.expect_about(commit.bytes + commit.objects * _BESIDE_BODY)
 
 
 def _tell_files(report: FilesReport, source: Address, target: str, out: Output) -> None:
@@ -98,16 +110,27 @@ def join(arguments: argparse.Namespace, out: Output) -> None:
 def _check(arguments: argparse.Namespace, out: Output) -> None:
     """Refuse what cannot be done, before any work is done."""
     target: str = arguments.file
-    given = [
-        arguments.resume, arguments.since is not None, arguments.car_version == 2, arguments.files,
-        arguments.prefix is not None,
-    ]  # fmt: skip
-    if sum(given) > 1:
-        raise InvalidInput("--resume, --since, --prefix, --car-version 2 and --files do not go together")
-    if (given[0] or given[2]) and (target == STREAM or target.startswith(_S3)):
+    forms = [arguments.resume, arguments.since is not None, arguments.car_version == 2]
+    if arguments.files:
+        _check_files(*forms)
+    elif sum(forms) + (arguments.prefix is not None) > 1:
+        raise InvalidInput("--resume, --since, --prefix and --car-version 2 do not go together")
+    if (arguments.resume or arguments.car_version == 2) and (target == STREAM or target.startswith(_S3)):
         raise InvalidInput("--resume and --car-version 2 need a file: their beginning is read or written again")
     if not target.startswith(_S3):
         check_new_file(target, arguments.force or arguments.resume, out)
+
+
+def _check_files(resume: bool, since: bool, indexed: bool) -> None:
+    """[CLI-232] A folder of files is of keys and bodies alone, and whole."""
+    if resume:
+        raise InvalidInput("--files and --resume do not go together: the file does not say of which commit it is, so "
+                           "nothing tells what has to come next; write it anew")  # fmt: skip
+    if since:
+        raise InvalidInput("--files and --since do not go together: a folder has no commit, so nothing could put a delta "
+                           "and a folder together; write the whole folder")  # fmt: skip
+    if indexed:
+        raise InvalidInput("--files and --car-version 2 do not go together: tools of IPFS read a folder from its beginning")
 
 
 def _begun(source: Address, target: str) -> Address:
@@ -141,7 +164,7 @@ def _to_place(arguments: argparse.Namespace, bucket: Bucket | BucketView, target
 
 def _write(arguments: argparse.Namespace, bucket: Bucket | BucketView, target: Any, tell: Tell) -> Report:
     if arguments.files:
-        return bucket.export_files(target, progress=tell)
+        return bucket.export_files(target, prefix=arguments.prefix or "", progress=tell)
     if arguments.since is not None:
         return bucket.export_delta(arguments.since, target, progress=tell)
     if arguments.prefix is not None:

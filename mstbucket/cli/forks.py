@@ -37,7 +37,9 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
     below = arguments.recursive or target.key == "" or target.key.endswith("/")
     scope = {"prefix": folder(target.key)} if below else {"key": target.key}
     with open_store(arguments) as store:
-        report = store.bucket(target.bucket).restore(target.commit, dry_run=arguments.dry_run, **scope)
+        report = store.bucket(target.bucket).restore(
+            target.commit, dry_run=arguments.dry_run, message=arguments.message, **scope
+        )
     would = "(dryrun) " if arguments.dry_run else ""
     _list_changes(report.changes, target.bucket, arguments.dry_run, out)
     record = {
@@ -51,7 +53,9 @@ def merge(arguments: argparse.Namespace, out: Output) -> None:
     """Bring what one bucket changed into another."""
     source, target = parse_bucket(arguments.source), parse_bucket(arguments.target)
     with open_store(arguments) as store:
-        report = store.merge(source, target, prefer=arguments.prefer, dry_run=arguments.dry_run)
+        report = store.merge(
+            source, target, prefer=arguments.prefer, dry_run=arguments.dry_run, message=arguments.message
+        )
     would = "(dryrun) " if arguments.dry_run else ""
     for one in report.conflicts:  # [CLI-104]
         both = {"action": "conflict", "key": one.key, "base": one.base, "ours": one.ours, "theirs": one.theirs}

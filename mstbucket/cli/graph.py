@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mstbucket.cli.address import SCHEME
+from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import count, local_time
 
 if TYPE_CHECKING:
     from mstbucket import CommitInfo, Store
+
+_LINE: Final = 72  # characters of a message; the drawing has to fit on a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ def drawn(commits: Iterable[CommitInfo], relatives: Family) -> Iterator[str]:
     for commit in commits:
         names = f"  ({', '.join(commit.names)})" if commit.names else ""
         yield f"*  commit {commit.seq}, {local_time(commit.time)}, {count(commit.objects, 'object')}{names}"
+        if commit.message is not None:
+            yield f"|  {_first_line(commit.message)}"
         for fork in relatives.forks.get(commit.cid, ()):
             yield f"|\\ forked to {SCHEME}{fork}"
         yield f"|  {commit.cid}"
@@ -59,6 +64,12 @@ def drawn(commits: Iterable[CommitInfo], relatives: Family) -> Iterator[str]:
         if commit.forked is not None:
             yield f"o  forked from {_named(commit.forked, relatives)}"
             yield f"   {commit.forked}"
+
+
+def _first_line(message: str) -> str:
+    """What a message begins with, in one line that fits beside the drawing ([COM-24])"""
+    line = one_line(message.strip().partition("\n")[0].rstrip())
+    return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
 
 
 def _named(cid: str, relatives: Family) -> str:

@@ -48,8 +48,10 @@ def _lines(target: str, summary: CarSummary) -> Iterator[str]:
     yield f"{target}: CAR version {summary.version}, {count(summary.root_count, 'root')}"
     for root in summary.roots:
         yield f"root     {root.cid}"
-        told = ", ".join(f"{name} {value}" for name, value in root.about.items())
+        told = ", ".join(f"{name} {value}" for name, value in root.about.items() if name != "message")
         yield one_line(f"         {_KINDS[root.kind]}{': ' + told if told else ''}")
+        if "message" in root.about:
+            yield one_line(f"         message: {root.about['message']}")
     if summary.root_count > len(summary.roots):
         yield f"         … and {summary.root_count - len(summary.roots)} more"
     sizes = f", the smallest {human_size(summary.smallest)}, the largest {human_size(summary.largest)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mstbucket.cli.address import SCHEME, Address, parse_readable
@@ -15,7 +15,7 @@ from mstbucket.cli.versions import show_versions
 from mstbucket.errors import InvalidInput, NoSuchKey
 
 if TYPE_CHECKING:
-    from mstbucket import Bucket, BucketView, ObjectSummary
+    from mstbucket import Bucket, BucketInfo, BucketView, ObjectSummary
 
 _DELIMITER = "/"
 
@@ -32,8 +32,20 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
     if arguments.recursive or arguments.summarize or arguments.versions:
         raise InvalidInput("-r, --summarize and --versions are for what is in a bucket: name one, mst://bucket")
     with open_store(arguments) as store:
-        for info in store.list_buckets():
-            out.emit(bucket_record(info) | {"type": "bucket"}, f"{local_time(info.created)} {info.name}")
+        infos = store.list_buckets()
+        remotes = {remote.name for remote in store.list_remotes()}
+        identities = {info.name: info.identity for info in infos}
+        for info in infos:
+            remote = _fetched_from(info, remotes, identities)
+            mark = "" if remote is None else f"  (fetched from {remote})"
+            record = bucket_record(info) | {"type": "bucket", "fetched_from": remote}
+            out.emit(record, f"{local_time(info.created)} {info.name}{mark}")
+
+
+def _fetched_from(info: BucketInfo, remotes: Collection[str], identities: Mapping[str, str]) -> str | None:
+    """[CLI-185] The remote of which the bucket holds the state; None for a bucket of this store's own."""
+    name, _, remote = info.name.rpartition(".")
+    return remote if remote in remotes and identities.get(name, info.identity) == info.identity else None
 
 
 def _show_objects(arguments: argparse.Namespace, target: Address, out: Output) -> None:

@@ -7,7 +7,7 @@ import getpass
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -39,21 +39,23 @@ def maintain(arguments: argparse.Namespace, out: Output) -> int:
     while True:
         with open_store(arguments) as store:  # an embedded server rests between two rounds, if nobody else needs it
             report = store.maintain(abort_uploads_after=age)
-        code = _tell(report, out)
+        code = _tell(report, out, out.report if arguments.every is None else out.item)
         if arguments.every is None:
             return code
         sys.stdout.flush()
         time.sleep(arguments.every)
 
 
-def _tell(report: MaintainReport, out: Output) -> int:
+def _tell(report: MaintainReport, out: Output, idle: Callable[[Mapping[str, object], str], None]) -> int:
+    """Print what was done; *idle* prints that nothing was: one round of many is not worth a line ([CLI-110])."""
     record = asdict(report) | {"failures": {what: str(error) for what, error in report.failures.items()}}
     done = [f"flushed {', '.join(report.flushed)}"] if report.flushed else []
     done += [f"gave up {count(report.commits, 'old commit')}"] if report.commits else []
     done += [f"aborted {count(report.uploads, 'upload')}"] if report.uploads else []
     done += [f"collected {count(report.collected, 'block')}"] if report.collected is not None else []
     done += [f"compacted {count(report.packs, 'small pack')}"] if report.packs else []
-    out.report({"action": "maintain", **record}, f"maintain: {'; '.join(done) or 'nothing was due'}")
+    say = out.report if done else idle
+    say({"action": "maintain", **record}, f"maintain: {'; '.join(done) or 'nothing was due'}")
     for what, error in report.failures.items():
         complain(f"{what}: {describe(error)}")
     return FAILED if report.failures else OK

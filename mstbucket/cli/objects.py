@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import mstbucket
@@ -161,6 +162,9 @@ def _lines(record: dict[str, object]) -> list[str]:
     for name, value in record.items():
         if isinstance(value, dict):
             lines += [f"{name:<14}{one_line(f'{key}: {text}')}" for key, text in value.items()]
+        elif isinstance(value, list):
+            lines += [f"{name:<14}{one_line(str(one))}" for one in value]
         elif value is not None:
-            lines.append(f"{name:<14}{one_line(str(value))}")
+            text = iso(value) if isinstance(value, datetime) else str(value)
+            lines.append(f"{name:<14}{one_line(text)}")
     return lines

@@ -31,6 +31,9 @@ class Progress:
     def expect(self, objects: int, size: int) -> None:
         """There will be so many objects, with so many bytes in all."""
 
+    def expect_about(self, size: int) -> None:
+        """There will be some *size* bytes in all, more or less."""
+
     def one(self) -> None:
         """One more object is done."""
 
@@ -63,6 +66,7 @@ class _Line(Progress):
     def __init__(self, label: str, total: int | None) -> None:
         self._label = label
         self._total = total
+        self._about = False
         self._objects: int | None = None
         self._of: int | None = None
         self._done = 0
@@ -77,6 +81,9 @@ class _Line(Progress):
 
     def expect(self, objects: int, size: int) -> None:
         self._of, self._total = objects, size
+
+    def expect_about(self, size: int) -> None:
+        self._total, self._about = size, True
 
     def one(self) -> None:
         self._objects = 1 if self._objects is None else self._objects + 1
@@ -117,11 +124,19 @@ class _Line(Progress):
         (before, was), rate = self._samples[0], 0.0
         if now > before:
             rate = (self._done - was) / (now - before)
-        return line(self._label, self._done, self._total, self._objects, self._of, rate, _columns())
+        return line(self._label, self._done, self._total, self._objects, self._of, rate, _columns(), about=self._about)
 
 
 def line(
-    label: str, done: int, total: int | None, objects: int | None, of: int | None, rate: float, columns: int
+    label: str,
+    done: int,
+    total: int | None,
+    objects: int | None,
+    of: int | None,
+    rate: float,
+    columns: int,
+    *,
+    about: bool = False,
 ) -> str:
     """The text of the line: label, bar, share, bytes, objects, rate and time left, as far as they are known and fit.
 
@@ -131,21 +146,27 @@ def line(
         objects, of: the same of objects; None where nobody counts.
         rate: bytes a second.
         columns: of the terminal; the text is shorter, so that it never goes on in a second line.
+        about: *total* is an estimate: what is made of it says so, and never that all is done.
     """
-    figures = [_bytes(done, total)]
+    if about and total is not None:
+        total = max(total, done + 1)
+    mark = "~" if about else ""
+    figures = [_bytes(done, total, mark)]
     if objects is not None:
         figures.append(count(objects, "object") if of is None else f"{objects:,} of {count(of, 'object')}")
     if rate > 0:
-        figures.append(f"{_bytes(int(rate), None)}/s")
+        figures.append(f"{_bytes(int(rate))}/s")
         if total is not None and total > done:
-            figures.append(f"{_clock((total - done) / rate)} left")
+            figures.append(f"{mark}{_clock((total - done) / rate)} left")
+        elif total is None:
+            figures.append("total unknown")
     room = columns - 1
     while len(figures) > 1 and len("  ".join(figures)) + _LABEL_MIN + 2 > room:
         figures.pop(1 if len(figures) > 2 and objects is not None and rate > 0 else -1)
     text = "  ".join(figures)
     if total:
         share = min(done / total, 1.0)
-        text = f"{int(share * 100):>3} %  {text}"
+        text = f"{mark}{int(share * 100)} %".rjust(5) + f"  {text}"
         width = min(_BAR_MAX, room - len(text) - 4 - min(len(label), room // 3))
         if width >= _BAR_MIN:
             text = f"{_drawn(share, width)} {text}"
@@ -153,15 +174,15 @@ def line(
     return f"{_shortened(label, space)}  {text}" if space >= _LABEL_MIN // 2 else text[:room]
 
 
-def _bytes(done: int, total: int | None) -> str:
-    """`1.2 of 2.6 GiB`, in one unit: that of the larger."""
+def _bytes(done: int, total: int | None = None, mark: str = "") -> str:
+    """`1.2 of 2.6 GiB`, in one unit: that of the larger; *mark* stands before the total."""
     size, unit = max(done, total or 0), 0
     while size >= 1024 and unit < len(UNITS):
         size, unit = size // 1024, unit + 1
     if unit == 0:
-        return count(done, "byte") if total is None else f"{done:,} of {count(total, 'byte')}"
+        return count(done, "byte") if total is None else f"{done:,} of {mark}{count(total, 'byte')}"
     name, scale = UNITS[unit - 1], 1024**unit
-    return f"{done / scale:,.1f} {name}" if total is None else f"{done / scale:,.1f} of {total / scale:,.1f} {name}"
+    return f"{done / scale:,.1f} {name}" if total is None else f"{done / scale:,.1f} of {mark}{total / scale:,.1f} {name}"
 
 
 def _clock(seconds: float) -> str:

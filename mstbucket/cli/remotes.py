@@ -18,7 +18,7 @@ from mstbucket.cli.transfer import trust_of
 from mstbucket.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from mstbucket import FileRemote, PullReport, Remote, Store
+    from mstbucket import FetchedBucket, FileRemote, PullReport, Remote, Store
 
 
 def add(arguments: argparse.Namespace, out: Output) -> None:
@@ -43,8 +43,27 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
 def remove(arguments: argparse.Namespace, out: Output) -> None:
     """Forget a name."""
     with open_store(arguments) as store:
+        fetched = store.prune_remote(arguments.name, None, dry_run=not arguments.fetched)
         store.remove_remote(arguments.name)
+    for one in fetched:  # [CLI-185]
+        why = one.kept if arguments.fetched else None
+        _tell_fetched(one, arguments.name, out, removed=arguments.fetched, why=why or "it is a bucket like others now")
     out.emit({"action": "remote rm", "name": arguments.name}, f"removed remote {one_line(arguments.name)}")
+
+
+def prune(arguments: argparse.Namespace, out: Output) -> None:
+    """Remove what was fetched, and is no longer there."""
+    with _both(arguments) as (store, other), about(arguments.name):
+        fetched = store.prune_remote(arguments.name, other, dry_run=arguments.dry_run)
+    for one in fetched:
+        _tell_fetched(one, arguments.name, out, removed=not arguments.dry_run, why=one.kept or "it would go")
+
+
+def _tell_fetched(one: FetchedBucket, remote: str, out: Output, *, removed: bool, why: str) -> None:
+    gone = removed and one.kept is None
+    record = {"action": "remote prune", "remote": remote, "bucket": one.bucket, "removed": gone, "kept": one.kept}
+    bucket = f"{SCHEME}{one_line(one.bucket)}"
+    out.emit(record, f"removed {bucket}" if gone else f"{bucket} stays: {why}")
 
 
 def fetch(arguments: argparse.Namespace, out: Output) -> None:
@@ -83,7 +102,7 @@ def push(arguments: argparse.Namespace, out: Output) -> None:
     """Bring the other store's bucket to the state of this one."""
     name = parse_bucket(arguments.bucket)
     with _both(arguments) as (store, other), progress.bar(f"push {name}", quiet=out.quiet) as tell, about(arguments.name):
-        report = store.bucket(name).push(other, remote=arguments.name, progress=tell)
+        report = store.bucket(name).push(other, arguments.to, remote=arguments.name, progress=tell)
     _tell("push", arguments.name, report, out)
 
 

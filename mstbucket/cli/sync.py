@@ -37,7 +37,7 @@ def sync(arguments: argparse.Namespace, out: Output) -> int:
         shown = stack.enter_context(progress.bar(label, quiet=out.quiet))
         report = _Report(arguments.source, arguments.target, options, out, shown)
         source, target = _sides(arguments, store, report, stack)
-        summary = sync(source, target, options, report.tell, shown)
+        summary = sync(source, target, options, report.tell, shown, shown.expect)
     return report.ended(summary)
 
 
@@ -127,6 +127,7 @@ class _Report:
             self._shown.one()
             self._say(record, one_line(f"{mark}{self._action}: {source} to {target}"))
         elif isinstance(event, Failed):
+            self._shown.one()
             complain(f"{_below(self._source, event.step.source.key)}: {describe(event.error)}")
         elif isinstance(event, Removed) and event.error is None:
             target = _below(self._target, event.target.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import stat
 import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -22,6 +23,8 @@ from mstbucket.limits import NODE_ENTRIES_WARN
 
 if TYPE_CHECKING:
     from mstbucket import Trust
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]+")  # what may be meant as the name of a bucket
 
 
 def import_(arguments: argparse.Namespace, out: Output) -> None:
@@ -45,6 +48,9 @@ def verify(arguments: argparse.Namespace, out: Output) -> int:
     """Check a CAR file without a store, or a bucket against its commit."""
     target: str | None = arguments.target
     if target is not None and not target.startswith(SCHEME):
+        if _BUCKET.fullmatch(target) is not None and not os.path.exists(target):
+            text = f"there is no such file; a bucket would be {SCHEME}{target}"
+            raise FileNotFoundError(errno.ENOENT, text, target)
         return _verify_file(arguments, target, out)
     if arguments.expect is not None or trust_of(arguments) is not None:
         raise InvalidInput("--expect, --signer and the like are for a file: name one. A bucket of this store changes")
@@ -77,8 +83,11 @@ def _verify_file(arguments: argparse.Namespace, target: str, out: Output) -> int
         "ok": True, "target": target, "commit": root, "bucket": report.commit.name, "identity": report.commit.bucket,
         "seq": report.commit.seq, "blocks": report.blocks, "nodes": report.nodes, "objects": report.objects,
         "bytes": report.bytes, "signer": None if report.signer is None else key_text(report.signer),
+        "signature": "checked" if report.signer is not None else report.commit.signature,
     }  # fmt: skip
-    signed = "" if report.signer is None else f", signed by {key_text(report.signer)}"
+    signed = "" if report.commit.sig is None else ", with a signature that was not checked (--signer)"  # [COM-11]
+    if report.signer is not None:
+        signed = f", signed by {key_text(report.signer)}"
     out.emit(record, f"verify: {target} is whole and true: {root}, bucket {report.commit.name!r}, "
              f"{count(report.objects, 'object')}, {count(report.bytes, 'byte')}, "
              f"{count(report.blocks, 'block')}{signed}")  # fmt: skip

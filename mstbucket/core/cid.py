@@ -104,7 +104,7 @@ def from_text(text: str) -> CID:
     try:
         cid = bytes(Parsed.decode(text))
     except Exception as error:  # the library answers hostile text with KeyError, ValueError, IndexError and its own
-        raise InvalidCid(f"{text!r} is not a CID ({error}): give one of the form {_EXAMPLE}") from error
+        raise InvalidCid(f"{text!r} is not a CID: give one of the form {_EXAMPLE}") from error
     check_cid(cid)
     # [CID-4] upper case, padding and stray low bits in the last character are other texts for the same CID
     if text[0] in "bBcC" and text != to_text(cid):

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from mstbucket.core import unixfs
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.car import Section
-from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, RAW, codec
+from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, RAW, check_cid, codec
 from mstbucket.core.commit import decode as decode_commit
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.errors import InvalidBlock
@@ -184,7 +184,11 @@ def commit_links(block: bytes) -> tuple[Link, ...]:
 def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
     """The links of any other block of a bucket, in encoded order.
 
-    Only the links are looked at. Whether the block is right in every way is the judge's business (`verify`).
+    Only the links are looked at. Whether the block is right in every way is the judge's business (`verify`); a delta is
+    walked before that, and a join has no judge.
+
+    Raises:
+        InvalidBlock, InvalidCid: it is no block of a bucket, or what it has for a link is none.
     """
     kind = cid[1]
     if kind == RAW:
@@ -195,11 +199,17 @@ def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
     value = decode_fast(block)
     try:
         if "e" in value:
-            return tuple(_node_links(value))
-        content = value.get("content")
-        return () if content is None else ((content, value["size"] if content[1] == RAW else 0),)
-    except (TypeError, KeyError, AttributeError) as error:
+            links = tuple(_node_links(value))
+        else:
+            content = value.get("content")
+            links = () if content is None else ((content, value["size"] if content[1] == RAW else 0),)
+        for link, size in links:  # what is no link, but bytes or something else, is not told apart before
+            check_cid(link)
+            if type(size) is not int:
+                raise InvalidBlock("a manifest states a size that is no number")
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
         raise InvalidBlock("a block of the bucket is neither a tree node nor a manifest") from error
+    return links
 
 
 def _node_links(node: dict[str, Any]) -> list[Link]:

@@ -23,6 +23,7 @@ from mstbucket.limits import (
     BUCKET_TAGS_SIZE_MAX,
     CHUNK_SIZE,
     COMMIT_BLOCK_MAX,
+    COMMIT_MESSAGE_MAX,
     COMMIT_NAME_MAX,
     COMMIT_SEQ_MAX,
 )
@@ -54,6 +55,7 @@ class Commit:
         config: how bodies are laid out, for which one value exists, and the state of versioning where it was ever set.
         forked: in the first commit of a fork, the commit that it was made from.
         merged: in a commit that brought changes of another bucket in, the commit of that one.
+        message: what whoever made it said of it; informational, and by nobody checked.
         key, sig: ed25519 public key (32 bytes) and signature (64 bytes) over `signing_bytes`, or neither.
         version: of the format.
     """
@@ -71,6 +73,7 @@ class Commit:
     config: Mapping[str, int | str] = field(default_factory=lambda: dict(_CONFIG))
     forked: CID | None = None
     merged: CID | None = None
+    message: str | None = None
     key: builtins.bytes | None = None
     sig: builtins.bytes | None = None
     version: int = FORMAT_VERSION
@@ -96,7 +99,8 @@ def encode(commit: Commit) -> bytes:
     """
     block = dagcbor.encode(_checked(commit))
     if len(block) > COMMIT_BLOCK_MAX:  # [COM-2]
-        raise InvalidInput(f"a commit has {len(block)} bytes, more than {COMMIT_BLOCK_MAX}; remove some tags")
+        raise InvalidInput(f"a commit has {len(block)} bytes, more than {COMMIT_BLOCK_MAX}; "
+                           f"{'remove some tags' if commit.message is None else 'shorten its message'}")  # fmt: skip
     return block
 
 
@@ -151,7 +155,8 @@ def check_followed(commit: Commit) -> None:
         raise Unsupported(f"the bucket has {size} bytes of tags, more than {BUCKET_TAGS_SIZE_MAX}: {advice}")
     largest = replace(
         commit, name="n" * BUCKET_NAME_MAX, seq=COMMIT_SEQ_MAX, prev=commit.tree, versions=dag_cbor_cid(b""), time=INT_MAX,
-        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), forked=None, merged=None, key=None, sig=None,
+        objects=INT_MAX, bytes=INT_MAX, config=config("Suspended"), forked=None, merged=None, message=None, key=None,
+        sig=None,
     )  # fmt: skip
     if len(dagcbor.encode(_checked(largest))) > COMMIT_BLOCK_MAX:
         raise Unsupported(f"the bucket's {len(commit.tags)} tags leave no room for another commit: {advice}")
@@ -163,6 +168,15 @@ def check_later(base: Commit, commit: Commit) -> None:
         raise Untrue(f"the earlier commit is of bucket {base.bucket}, and the later one of another, {commit.bucket}")
     if base.seq >= commit.seq:
         raise Untrue(f"the earlier commit has number {base.seq}, and the later one {commit.seq}, which is no later one")
+
+
+def check_message(message: str) -> None:
+    """Raise `InvalidInput` unless *message* can stand in a commit."""
+    if not _is_text(message) or not message:  # [COM-5] [COM-23]
+        _refuse("message", message, "a text without NUL, and not empty: leave it out where there is nothing to say")
+    size = len(message.encode())
+    if size > COMMIT_MESSAGE_MAX:  # [COM-23]
+        raise InvalidInput(f"a commit's message has {size:,} bytes, more than {COMMIT_MESSAGE_MAX:,}: shorten it")
 
 
 def tags_size(tags: Mapping[str, str]) -> int:
@@ -232,6 +246,8 @@ def _checked(c: Commit) -> dict[str, Any]:
         _refuse("forked", c.forked, f"absent in commit {c.seq}")
     if c.merged is not None and c.seq == 1:  # [COM-22]
         _refuse("merged", c.merged, "absent in commit 1")
+    if c.message is not None:
+        check_message(c.message)
     _check_tags(c.tags)
     _check_form_of_config(c.config)
     for name, length in (("key", 32), ("sig", 64)):  # [COM-10]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from mstbucket.core.blocks import BlockSource
+from mstbucket.core.body_builder import Block, Body, DagBuilder
 from mstbucket.core.cid import CID, RAW_PREFIX, raw_cid
-from mstbucket.core.unixfs import Block, Body, DagBuilder
 from mstbucket.errors import InvalidInput
 from mstbucket.limits import CHUNK_SIZE
 

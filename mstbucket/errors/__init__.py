@@ -15,7 +15,8 @@
     │   ├── BucketAlreadyExists, BucketNotEmpty, CommitMoved, BlobExists
     │   ├── PreconditionFailed, NotModified
     │   ├── ConditionalRequestConflict, VersioningChanged, BlocksMoved, LeaseLost, MethodNotAllowed
-    │   └── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused, NotFastForward
+    │   ├── AccessDenied, InvalidBucketState, SnapshotExists, CollectionRefused
+    │   └── NotFastForward, MergeIncomplete, NothingToCommit
     ├── FormatError                       bytes are not what the specification allows: get another copy
     │   └── InvalidCid, InvalidBlock, InvalidCar, ForeignCar
     ├── CorruptionError                   bytes are well-formed but untrue: stop, nothing after this can be trusted
@@ -41,8 +42,10 @@ from mstbucket.errors.conflict import (
     Conflict,
     InvalidBucketState,
     LeaseLost,
+    MergeIncomplete,
     MethodNotAllowed,
     NotFastForward,
+    NothingToCommit,
     NotModified,
     PreconditionFailed,
     SnapshotExists,
@@ -144,6 +147,7 @@ __all__ = [
     "KeyTooLong",
     "LeaseLost",
     "MalformedPolicy",
+    "MergeIncomplete",
     "MetadataTooLarge",
     "MethodNotAllowed",
     "MissingBlock",
@@ -166,6 +170,7 @@ __all__ = [
     "NotFastForward",
     "NotFound",
     "NotModified",
+    "NothingToCommit",
     "ObjectLockConfigurationNotFound",
     "OtherCommit",
     "OutcomeUnknown",

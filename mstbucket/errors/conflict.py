@@ -42,8 +42,18 @@ class SnapshotExists(Conflict):
     code = "SnapshotAlreadyExists"
 
 
+class NothingToCommit(Conflict):
+    """Nothing changed since the newest commit, so the message was not recorded. Allow an empty commit, if it matters."""
+
+    code = "NothingToCommit"
+
+
 class NotFastForward(Conflict):
     """The bucket that would move has commits that the other one lacks. Nothing was done: fetch, merge, and repeat it."""
+
+
+class MergeIncomplete(Conflict):
+    """The commit there was merged, and what a merge does not bring would be lost. Nothing was done: the message says how."""
 
 
 class VersioningChanged(Conflict):

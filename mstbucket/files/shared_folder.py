@@ -88,6 +88,7 @@ class SharedFolder:
     def _make(self, path: str) -> None:
         self._require()
         parent = (self._root / path).parent
-        with declared(f"{parent} cannot be made"), suppress(FileExistsError):
-            os.mkdir(parent)
-            sync(self._root)
+        with declared(f"{parent} cannot be made"):
+            with suppress(FileExistsError):
+                os.mkdir(parent)
+            sync(self._root)  # who made it may have died before this

@@ -231,15 +231,16 @@ def write_named(path: str, chunks: Iterable[bytes]) -> None:
 
 @contextmanager
 def _temporary(directory: int) -> Iterator[tuple[BinaryIO, bytes]]:
-    """A new file in *directory* and its name; removed at the end unless it was renamed ([CLI-16])."""
+    """A new file in *directory* and its name, which the block gives it another one; removed where it fails ([CLI-16])."""
     name = temporary_name()
     number = os.open(name, _NEW_FILE, 0o666, dir_fd=directory)
     try:
         with open(number, "wb") as file:
             yield file, name
-    finally:
-        with suppress(FileNotFoundError):
+    except BaseException:
+        with suppress(OSError):  # what stays has a name that says what it is
             os.unlink(name, dir_fd=directory)
+        raise
 
 
 def _exists(directory: int, name: bytes) -> bool:

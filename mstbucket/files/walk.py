@@ -40,7 +40,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that is not copied, and why; `failed` where it should have been."""
+    """Something that is not copied, and why; `failed` if it should have been."""
 
     path: bytes
     reason: str

@@ -1,4 +1,4 @@
-"""Files of the user: they appear whole or not at all, and what fails with them says what to do."""
+"""Files of the user: they appear whole or not at all, and their errors say what to do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import errno
 import fcntl
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mstbucket.errors import InvalidInput, StorageError, Unsupported
+from mstbucket.errors import InvalidInput, OutcomeUnknown, StorageError, Unsupported
 from mstbucket.files.paths import temporary_name
 from mstbucket.model.streams import Readable
 
@@ -30,7 +30,7 @@ _ADVICE: Final = {
 
 
 def failed(what: str, error: OSError) -> StorageError:
-    """The declared error for one of the operating system about a file of the user's: what, why, and what to do."""
+    """The declared error for an error of the operating system about a user's file: what, why, and what to do."""
     advice = _ADVICE.get(error.errno or 0)
     return StorageError(f"{what}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
 
@@ -47,7 +47,7 @@ def declared(what: str) -> Iterator[None]:
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Refuse what no operating system takes for a path, and the empty one, which mostly is a variable not set."""
+    """Refuse a path that no operating system takes, and the empty path: mostly a variable is not set."""
     name = os.fsdecode(path)
     try:
         encoded = os.fsencode(name)
@@ -89,7 +89,7 @@ def opened(source: str | os.PathLike[str] | Readable) -> Iterator[Readable]:
 
 
 class Reading:
-    """A stream of a user's, to read. What it fails with are declared errors. Its owner closes it."""
+    """A user's stream, to read. Its failures become declared errors. Its owner closes it."""
 
     def __init__(self, stream: Readable) -> None:
         if not hasattr(stream, "read"):
@@ -121,20 +121,66 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with _special(path) as file:
             yield file
         return
+    with _whole(path, 0o666, os.replace) as file:
+        yield file
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[BinaryIO]:
+    """A new file for its owner alone, which takes the name `path`, durably, when the block ends well, and else never was.
+
+    Raises:
+        StorageError: the name is taken, or the file cannot be written.
+        OutcomeUnknown: the file is there and whole; whether its name outlives a loss of power is not known.
+        Unsupported: the file system has no hard links.
+    """
+    check_path(path)
+    with declared(f"{path} cannot be written"):
+        if os.path.lexists(path):  # before anything is written; the link asks again
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    with _whole(path, 0o600, _link) as file:
+        yield file
+
+
+def _link(beside: Path, path: Path) -> None:
+    """Give a file another name; unlike a rename, this replaces nothing."""
+    try:
+        os.link(beside, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        raise Unsupported(f"{path} is on a file system without hard links: make it elsewhere, and copy it") from error
+    with suppress(OSError):
+        os.unlink(beside)
+
+
+@contextmanager
+def _whole(path: Path, mode: int, place: Callable[[Path, Path], object]) -> Iterator[BinaryIO]:
+    """A file beside `path`, which *place* gives that name, durably, when the block ends well; else it vanishes."""
     # Not made of the name that it will have: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
     with declared(f"{path} cannot be written"):
-        file = open(beside, "x+b")  # noqa: SIM115 - closed below, before the rename
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            with file:
+            with open(handle, "w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
-            sync(path.parent)
-        finally:
-            with suppress(FileNotFoundError):
+            place(beside, path)
+        except BaseException:
+            with suppress(OSError):  # what stays has a name that says what it is
                 os.unlink(beside)
+            raise
+        _sync_name(path)
+
+
+def _sync_name(path: Path) -> None:
+    """Make the name that a file has just got durable, or say that nobody knows whether it is."""
+    try:
+        sync(path.parent)
+    except OSError as error:
+        raise OutcomeUnknown(f"{failed(f'the name {path} cannot be made durable', error)}; the file is there and whole, "
+                             "but a loss of power may undo that: repeat the call") from error  # fmt: skip
 
 
 @contextmanager
@@ -171,6 +217,21 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def make_folders(path: Path) -> None:
+    """Make the directory *path*, for its owner alone, and those above it that are not there; their names are durable.
+
+    That of the last one is, whoever made it: it may have been an instant ago, by somebody who did not get to it.
+    """
+    missing = [path]
+    while not missing[-1].parent.is_dir():
+        missing.append(missing[-1].parent)
+    with declared(f"{path} cannot be made"):
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                folder.mkdir(0o700)
+            sync(folder.parent)
+
+
 @contextmanager
 def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     """What a user names to be written: the file at a path, as `replacing` makes it, or an open file, which stays open."""
@@ -183,7 +244,7 @@ def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _special(path: Path) -> Iterator[BinaryIO]:
-    """The device or pipe of that name, to write; of a folder the system says that it is one."""
+    """The device or pipe of that name, to write; the system refuses a folder."""
     with declared(f"{path} cannot be written"):
         try:
             with open(path, "wb") as file:
@@ -225,10 +286,10 @@ def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
 
 
 def _taken(target: BinaryIO, done: object, offered: int) -> int:
-    """How many of the bytes that it was offered a file has taken, by what its `write` returned."""
+    """How many of the offered bytes a file has taken, by what its `write` returned."""
     if done is None and not isinstance(target, io.RawIOBase):
         return offered
-    if done is None or done == 0:  # again and again: nothing would ever end this
+    if done is None or done == 0:  # else this could go on for ever
         raise StorageError("the file takes no bytes now, and cannot be waited for: give one that blocks")
     if not isinstance(done, int) or not 0 < done <= offered:
         raise InvalidInput(f"write() of a {type(target).__name__} has to return how many of {offered} bytes it took")

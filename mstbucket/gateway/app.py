@@ -22,7 +22,7 @@ from mstbucket.gateway.log import Entry
 from mstbucket.gateway.metrics import observe
 from mstbucket.gateway.refusals import Refused, refusal
 from mstbucket.gateway.s3.xml_out import HEAD
-from mstbucket.gateway.wire.answer import Answer, Stream, raw_headers
+from mstbucket.gateway.wire.answer import Answer, Headers, Stream, raw_headers
 from mstbucket.gateway.wire.body import ArrivingBody, ClientGone, Receive
 from mstbucket.gateway.wire.request import Request, parse_headers, parse_query
 from mstbucket.gateway.work import Worker, failed
@@ -111,7 +111,8 @@ class Gateway:
         if early is not None:
             await asyncio.wait([doing], timeout=EARLY_SECONDS)
             if not doing.done() and early.is_set():
-                await self._give_early(doing, request, send, entry)
+                date = await loop.run_in_executor(self._pool, self._worker.date)
+                await self._give_early(doing, request, date, send, entry)
                 return
         await self._give(await doing, request, arriving, send, entry)
 
@@ -160,9 +161,11 @@ class Gateway:
                 await reading
             body.close()
 
-    async def _give_early(self, doing: asyncio.Future[Answer], request: Request, send: Send, entry: Entry) -> None:
+    async def _give_early(
+        self, doing: asyncio.Future[Answer], request: Request, date: Headers, send: Send, entry: Entry
+    ) -> None:
         """Send 200 and blanks until the answer is there. It may still be an error ([GW-23])."""
-        headers = raw_headers([*_about(request), ("Content-Type", "application/xml")])
+        headers = raw_headers([*_about(request), *date, ("Content-Type", "application/xml")])
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         entry.status = 200
         await send({"type": "http.response.body", "body": HEAD, "more_body": True})

@@ -124,15 +124,14 @@ def serve(settings: Settings, started: Callable[[Started], None]) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen(_BACKLOG)
-        listener.set_inheritable(True)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        raise StorageError(f"cannot listen on {settings.host}:{settings.port}: {error}: choose another --listen") from error
+        number = error.errno if isinstance(error, OSError) else None  # negative where the name is unknown
+        why = os.strerror(number) if number is not None and number > 0 else str(error)
+        raise StorageError(f"cannot listen on {settings.host}:{settings.port}: {why}: choose another --listen") from error
+    listener.set_inheritable(True)
     return listener
 
 
@@ -153,6 +152,7 @@ def _supervise(settings: Settings, listener: socket.socket) -> None:
         log_config=None,
         log_level="error",  # what a client does wrong is in the access log
         server_header=False,
+        date_header=False,  # [GW-14] the answers bring the database's
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

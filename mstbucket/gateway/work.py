@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
+from email.utils import format_datetime
 from traceback import format_exception
 from typing import Final
 
@@ -23,7 +23,7 @@ from mstbucket.gateway.s3.table import Operation
 from mstbucket.gateway.s3.write import source_of
 from mstbucket.gateway.s3.xml_out import error_document
 from mstbucket.gateway.views import ReadFrom
-from mstbucket.gateway.wire.answer import Answer
+from mstbucket.gateway.wire.answer import Answer, Headers
 from mstbucket.gateway.wire.body import ArrivingBody, ClientGone
 from mstbucket.gateway.wire.content import HELD_MAX, open_content
 from mstbucket.gateway.wire.request import Request, bucket_and_key
@@ -60,7 +60,16 @@ class Worker:
             answer = failed(request, error, entry, resource)
         with suppress(MstBucketError):  # if the CORS rules cannot be read, only browsers miss them
             answer.headers += headers_for_page(self.site.known, request, entry.bucket)
+        if answer.status < 500:  # else the database may be what is not there, and would be waited for once more
+            answer.headers += self.date()
         return answer
+
+    def date(self) -> Headers:
+        """[GW-14] The header that clients set their clocks by; none where the database does not tell the time."""
+        try:
+            return [("Date", format_datetime(self.site.store.now(), usegmt=True))]
+        except MstBucketError:
+            return []
 
     def _answer(
         self, request: Request, arriving: ArrivingBody, entry: Entry, early: threading.Event | None
@@ -71,7 +80,7 @@ class Worker:
         if request.method == "OPTIONS":
             entry.operation = "Preflight"
             return preflight(self.site.known, request, entry.bucket)
-        signed = authenticate(request, self.site.keyring.secret_of, datetime.now(UTC))
+        signed = authenticate(request, self.site.keyring.secret_of, self.site.store.now())  # [GW-14]
         key_id = entry.access_key = None if signed is None else signed.key_id
         operation = route(request, scope_of(entry.bucket, entry.key))
         entry.operation = operation.name

@@ -90,6 +90,7 @@ class CommitRow(NamedTuple):
     size: int
     forked: bytes | None
     merged: bytes | None
+    message: str | None
     names: list[str]
 
     def info(self) -> CommitInfo:
@@ -107,14 +108,23 @@ class CommitRow(NamedTuple):
             bytes=self.size,
             forked=None if self.forked is None else to_text(self.forked),
             merged=None if self.merged is None else to_text(self.merged),
+            message=self.message,
             names=tuple(self.names),
         )
+
+
+def row_of(bucket: int, cid: bytes, commit: Commit) -> CommitRow:
+    """The row of a commit of the bucket with that row number; it has no names yet."""
+    c = commit
+    return CommitRow(bucket, c.bucket, cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked,
+                     c.merged, c.message, [])  # fmt: skip
 
 
 #: A SELECT of rows of `CommitRow`, of buckets `b` and their commits `c`.
 SELECT_COMMITS: Final = """
     SELECT b.id, b.identity, c.cid, c.prev, c.name, c.seq, c.tree, c.versions, c.time, c.objects, c.bytes, c.forked,
-           c.merged, ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
+           c.merged, c.message,
+           ARRAY (SELECT n.name FROM snapshots n WHERE n.bucket = c.bucket AND n.seq = c.seq ORDER BY n.name)
     FROM buckets b JOIN commits c ON c.bucket = b.id
 """
 
@@ -196,9 +206,10 @@ def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
     """
     c = commit
     tx.connection.execute(
-        "INSERT INTO commits (bucket, seq, cid, prev, forked, merged, name, tree, versions, time, objects, bytes, whole) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (tx.bucket, c.seq, cid, c.prev, c.forked, c.merged, c.name, c.tree, c.versions, c.time, c.objects, c.bytes, whole),
+        "INSERT INTO commits (bucket, seq, cid, prev, forked, merged, message, name, tree, versions, time, objects, bytes, "
+        "whole) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tx.bucket, c.seq, cid, c.prev, c.forked, c.merged, c.message, c.name, c.tree, c.versions, c.time, c.objects,
+         c.bytes, whole),
     )
     if tx.seq is None or c.forked is not None or c.merged is not None:
         leave_to_cycles = """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.index.collection import RENEWAL, Removed, Start
 from mstbucket.index.tx import Tx
-from mstbucket.pg.binary import bigint_array, cid_array
+from mstbucket.pg.binary import cid_array, integer_array
 from mstbucket.pg.queries import one_row, server_cursor
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def remove(
     connection: Connection, start: Start, bury: bool, cids: Sequence[bytes], deaths: Sequence[int]
 ) -> list[Removed]:
     """Remove the rows of those of `cids` that nobody has needed since their deaths, which are epochs ([GC-24])."""
-    arguments = (start.epoch, start.before, bury, cid_array(cids), bigint_array(deaths))
+    arguments = (start.epoch, start.before, bury, cid_array(cids), integer_array(deaths))
     query = "SELECT * FROM remove_died(%s, %s, %s, %s, %s)"
     return list(map(Removed._make, connection.execute(query, arguments, binary=True).fetchall()))
 

@@ -162,6 +162,6 @@ def versions_behind(connection: Connection, bucket: int, after: Place, limit: in
 
 def _side(connection: Connection, rows: str, dirty: str, asked: Sequence[object]) -> Side:
     return Side(
-        {Place(key, seq): manifest for key, seq, manifest in connection.execute(rows, asked, binary=True)},
-        {Place(key, seq) for key, seq in connection.execute(dirty, asked, binary=True)},
+        {Place(key, seq): manifest for key, seq, manifest in connection.execute(rows, asked, binary=True).fetchall()},
+        {Place(key, seq) for key, seq in connection.execute(dirty, asked, binary=True).fetchall()},
     )

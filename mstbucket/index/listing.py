@@ -6,6 +6,7 @@ step finds the next row, and after a common prefix it jumps past everything belo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.keys import TOP
@@ -54,20 +55,20 @@ def scan_arguments(bucket: int, prefix: str, delimiter: str | None, limit: int) 
 # --- objects -------------------------------------------------------------------------------------------------------------
 
 _PLAIN: Final = """
-    SELECT key, size, etag, modified, 0 AS cut FROM objects
+    SELECT key, size, etag_text(etag) AS etag, modified, checksums, 0 AS cut FROM objects
     WHERE bucket = %(bucket)s AND key >= %(prefix)s AND key <= %(end)s AND key > %(after)s
     ORDER BY key LIMIT %(limit)s
 """
 _NEXT: Final = f"""
-    SELECT o.key, o.size, o.etag, o.modified, {CUT} FROM objects o
+    SELECT o.key, o.size, etag_text(o.etag) AS etag, o.modified, o.checksums, {CUT} FROM objects o
     WHERE o.bucket = %(bucket)s AND {{above}} AND o.key <= %(end)s ORDER BY o.key LIMIT 1
 """
 _LOOSE: Final = f"""
     {loose_scan(_NEXT, "o.key >= %(prefix)s AND o.key > %(after)s", f"o.key > {PAST}")}
-    SELECT {ITEM}, p.size, p.etag, p.modified, p.cut FROM page p ORDER BY p.n
+    SELECT {ITEM}, p.size, p.etag, p.modified, p.checksums, p.cut FROM page p ORDER BY p.n
 """
 _WITH_CONTENT: Final = """
-    SELECT key, size, modified, etag, content FROM objects
+    SELECT key, size, modified, etag_text(etag), content FROM objects
     WHERE bucket = %s AND key >= %s AND key <= %s AND key > %s ORDER BY key LIMIT %s
 """
 
@@ -79,6 +80,7 @@ class ListedObject(NamedTuple):
     size: int
     etag: str
     modified: int
+    checksums: Mapping[str, str] | None
     cut: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
 
 _CURRENT: Final = """
-    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, o.etag, o.modified, false AS marker
+    SELECT o.key, coalesce(o.seq, 1) AS seq, o.version_id, o.size, etag_text(o.etag) AS etag, o.modified, o.checksums,
+        false AS marker
     FROM objects o WHERE o.bucket = %(bucket)s AND {objects}
 """
 _NONCURRENT: Final = """
-    SELECT v.key, v.seq, v.version_id, v.size, v.etag, v.modified, v.content IS NULL
+    SELECT v.key, v.seq, v.version_id, v.size, etag_text(v.etag), v.modified, v.checksums, v.content IS NULL
     FROM versions v WHERE v.bucket = %(bucket)s AND {versions}
 """
 _BEHIND: Final = "{0}.key = %(key)s AND {0}.version_id IS DISTINCT FROM %(id)s"
@@ -50,7 +51,7 @@ _NEXT_KEY: Final = f"""
 """
 _LOOSE: Final = f"""
     {loose_scan(_NEXT_KEY, "o.key > %(after)s AND o.key >= %(prefix)s", f"o.key > {PAST}")}
-    SELECT {ITEM}, e.seq, e.version_id, e.size, e.etag, e.modified, e.marker, p.cut
+    SELECT {ITEM}, e.seq, e.version_id, e.size, e.etag, e.modified, e.checksums, e.marker, p.cut
     FROM page p LEFT JOIN LATERAL (
         ({_CURRENT.format(objects="o.key = p.key AND p.cut = 0")})
         UNION ALL
@@ -74,7 +75,8 @@ class ListedVersion(NamedTuple):
     Attributes:
         seq: its place among the versions of its key; the newest has the greatest.
         modified: in ms since 1970.
-        marker: whether it is a delete marker; then `size` and `etag` are None.
+        checksums: that are kept with it, base64 by algorithm.
+        marker: whether it is a delete marker; then `size`, `etag` and `checksums` are None.
         latest: whether it is the newest of its key.
     """
 
@@ -84,6 +86,7 @@ class ListedVersion(NamedTuple):
     size: int | None
     etag: str | None
     modified: int
+    checksums: Mapping[str, str] | None
     marker: bool
     latest: bool
     cut: int
@@ -108,8 +111,8 @@ def _with_latest(rows: Sequence[tuple[Any, ...]]) -> list[ListedVersion]:
     """The rows of whole keys as versions: the first of each key is its newest."""
     page = []
     before = None
-    for key, seq, version_id, size, etag, modified, marker, cut in rows:
-        page.append(ListedVersion(key, seq, version_id, size, etag, modified, marker, key != before, cut))
+    for key, seq, version_id, size, etag, modified, checksums, marker, cut in rows:
+        page.append(ListedVersion(key, seq, version_id, size, etag, modified, checksums, marker, key != before, cut))
         before = key
     return page
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mstbucket.core import manifest as manifests
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.manifest import Manifest
-from mstbucket.index.rows import json_of
+from mstbucket.index.rows import created_column, etag_column, json_of, sha256_column
 from mstbucket.index.tx import Tx
 from mstbucket.pg import binary
 
@@ -63,11 +63,11 @@ def columns_of(last: Sequence[NewObject]) -> tuple[bytes, ...]:
         binary.bytea_array([new.cid for new in last]),
         binary.bytea_array([m.content for m in made]),
         binary.bigint_array([m.size or 0 for m in made]),
-        binary.text_array([m.etag for m in made]),
+        binary.bytea_array([None if m.etag is None else etag_column(m.etag) for m in made]),
         binary.text_array([m.content_type for m in made]),
-        binary.bigint_array([m.created for m in made]),
+        binary.bigint_or_null_array([created_column(m.created, m.modified) for m in made]),
         binary.bigint_array([m.modified for m in made]),
-        binary.bytea_array([m.sha256 for m in made]),
+        binary.bytea_array([sha256_column(m.content, m.sha256) for m in made]),
         binary.jsonb_array([json_of(m.checksums) for m in made]),
         binary.jsonb_array([json_of(m.headers) for m in made]),
         binary.jsonb_array([json_of(m.metadata) for m in made]),

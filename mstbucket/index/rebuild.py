@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mstbucket.index.packs import ENCODINGS, Written
 from mstbucket.pg import binary
-from mstbucket.pg.queries import one_row
+from mstbucket.pg.queries import one_row, server_cursor
 
 if TYPE_CHECKING:
     from mstbucket.pg.database import Database
@@ -130,10 +130,8 @@ def mark_pack(connection: Connection, pack: int) -> None:
 
 def found_twice(connection: Connection) -> Iterable[FoundTwice]:
     """The blocks that were found in several places, in the order of CIDs; the empty block, which all packs have, is none."""
-    with connection.cursor("found_twice", binary=True) as cursor:
-        cursor.execute(_TWICE)
-        while rows := cursor.fetchmany(1000):
-            yield from map(FoundTwice._make, rows)
+    with server_cursor(connection, "found_twice", 1000) as cursor:
+        yield from map(FoundTwice._make, cursor.execute(_TWICE))
 
 
 def drop_found(connection: Connection, place: FoundTwice) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import CID
 from mstbucket.index.leases import Kept
+from mstbucket.index.tx import Tx
 from mstbucket.limits import REMOTES_MAX
 from mstbucket.model.remotes import Remote
-from mstbucket.pg.binary import bytea_array
+from mstbucket.pg.binary import bytea_array, text_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
@@ -123,3 +124,72 @@ def last_met(connection: Connection, bucket: int, remote: str) -> Kept | None:
     """
     row = connection.execute(query, (bucket, remote), binary=True).fetchone()
     return None if row is None else Kept(*row)
+
+
+class FetchedBucket(NamedTuple):
+    """A bucket that a fetch made, and whether it is as it was fetched.
+
+    Attributes:
+        kept: why it must not be removed; None where it may.
+    """
+
+    name: str
+    identity: str
+    kept: str | None
+
+
+_FETCHED: Final = """
+    SELECT b.name, b.identity, CASE
+        WHEN b.seq <> r.seq OR b.tags_dirty IS NOT NULL OR EXISTS (SELECT FROM dirty d WHERE d.bucket = b.id)
+            OR EXISTS (SELECT FROM dirty_versions d WHERE d.bucket = b.id) THEN 'it was written to since it was fetched'
+        WHEN EXISTS (SELECT FROM snapshots s WHERE s.bucket = b.id) THEN 'it has snapshots'
+        WHEN b.object_lock THEN 'it has object lock' END
+    FROM remote_commits r JOIN buckets b ON b.id = r.bucket WHERE r.remote = %s AND r.fetched
+"""
+
+
+def note_fetched(db: Database, bucket: str, remote: str) -> None:
+    """Note of a bucket, which was noted by `note_met` before, that it is there for what was fetched."""
+    query = """
+        UPDATE remote_commits SET fetched = true WHERE remote = %s AND bucket = (SELECT id FROM buckets WHERE name = %s)
+    """
+    with db.connection() as connection:
+        connection.execute(query, (remote, bucket))
+
+
+def list_fetched(db: Database, remote: str) -> list[FetchedBucket]:
+    """The buckets that were fetched from there, by name."""
+    with db.reading() as connection:
+        found = connection.execute(f"{_FETCHED} ORDER BY b.name", (remote,))
+        return [FetchedBucket._make(row) for row in found]
+
+
+def drop_fetched(tx: Tx, remote: str, name: str) -> str | None:
+    """Remove a fetched bucket with all that it holds, where nobody else is inside; or why it stays, and nothing is done."""
+    row = tx.connection.execute(f"{_FETCHED} AND b.id = %s", (remote, tx.bucket)).fetchone()
+    if row is None:
+        return "it is no bucket that was fetched any more"
+    kept = FetchedBucket._make(row).kept
+    if kept is not None:
+        return kept
+    for table in ("objects", "versions"):
+        tx.connection.execute(f"DELETE FROM {table} WHERE bucket = %s", (tx.bucket,))
+    tx.connection.execute("SELECT delete_bucket(%s)", (name,))
+    return None
+
+
+def identities_met(db: Database, remote: str) -> set[str]:
+    """The identities of the buckets that were the same here and there once, and were not made by a fetch."""
+    query = "SELECT b.identity FROM remote_commits r JOIN buckets b ON b.id = r.bucket WHERE r.remote = %s AND NOT r.fetched"
+    with db.reading() as connection:
+        return {identity for (identity,) in connection.execute(query, (remote,))}
+
+
+def forget_met(db: Database, remote: str, identities: Collection[str]) -> None:
+    """Forget where buckets of these identities were the same here and there: retention may give those commits up."""
+    query = """
+        DELETE FROM remote_commits r USING buckets b
+        WHERE b.id = r.bucket AND r.remote = %s AND NOT r.fetched AND b.identity = ANY (%s)
+    """
+    with db.connection() as connection:
+        connection.execute(query, (remote, text_array(sorted(identities))))

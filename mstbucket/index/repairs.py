@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mstbucket.core.manifest import Manifest
-from mstbucket.index.rows import MANIFEST_COLUMNS, json_of, manifest_of
+from mstbucket.index.rows import MANIFEST_COLUMNS, created_column, etag_column, json_of, manifest_of, sha256_column
 from mstbucket.index.tx import Tx
 from mstbucket.pg.binary import bytea_array, integer_array, text_array
 from mstbucket.pg.queries import one_row, server_cursor
@@ -80,8 +80,9 @@ def remove_version(tx: Tx, key: str, seq: int) -> None:
 def _values(m: Manifest) -> tuple[Any, ...]:
     maps = (json_of(m.checksums), json_of(m.headers), json_of(m.metadata), json_of(m.tags))
     parts = list(m.parts) or None
-    head = (m.content, m.size, m.etag, m.content_type, m.created, m.modified, m.sha256)
-    return (*head, *maps, parts, m.version_id)
+    head = (m.content, m.size, None if m.etag is None else etag_column(m.etag), m.content_type)
+    said = (created_column(m.created, m.modified), m.modified, sha256_column(m.content, m.sha256))
+    return (*head, *said, *maps, parts, m.version_id)
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mstbucket.core import cid as cids
+from mstbucket.core.cid import RAW_PREFIX
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.versions import NULL_VERSION
 from mstbucket.core.times import moment
 from mstbucket.model.objects import EMPTY, ObjectInfo
+
+# What a row says shorter than a manifest does: SQL's `etag_text` and `sha256_of` read the same.
+_DIGEST: Final = 16  # bytes of MD5
+_MARK: Final = b"\xff"  # no byte of UTF-8
+_NO_DIGEST: Final = b""
 
 #: The columns a manifest is made of, in the order `manifest_of` takes them.
 MANIFEST_COLUMNS = (
@@ -24,11 +30,11 @@ def manifest_of(row: Sequence[Any]) -> Manifest:
     return Manifest(
         content=content,
         size=size,
-        etag=etag,
+        etag=None if etag is None else etag_of(etag),
         content_type=content_type,
-        created=created,
+        created=modified if created is None else created,
         modified=modified,
-        sha256=sha256,
+        sha256=sha256_of(content, sha256),
         checksums=checksums or EMPTY,
         headers=headers or EMPTY,
         metadata=metadata or EMPTY,
@@ -37,6 +43,45 @@ def manifest_of(row: Sequence[Any]) -> Manifest:
         version_id=version,
         delete_marker=content is None,
     )
+
+
+def etag_column(etag: str) -> bytes:
+    """An ETag as its column has it: a digest in hex as its bytes, all else as text; one of as many bytes with a mark."""
+    if len(etag) == 2 * _DIGEST:
+        try:
+            digest = bytes.fromhex(etag)
+        except ValueError:
+            return etag.encode()
+        if digest.hex() == etag:  # and not in capitals, or with blanks
+            return digest
+    text = etag.encode()
+    return _MARK + text if len(text) == _DIGEST else text
+
+
+def etag_of(column: bytes) -> str:
+    """What `etag_column` has made the column of."""
+    return column.hex() if len(column) == _DIGEST else column.removeprefix(_MARK).decode()
+
+
+def sha256_column(content: bytes | None, sha256: bytes | None) -> bytes | None:
+    """The digest of a body as its column has it: None where a raw content says it, empty where there is none beside one."""
+    if content is None or not content.startswith(RAW_PREFIX):
+        return sha256
+    if sha256 is None:
+        return _NO_DIGEST
+    return None if content[len(RAW_PREFIX) :] == sha256 else sha256
+
+
+def sha256_of(content: bytes | None, column: bytes | None) -> bytes | None:
+    """What `sha256_column` has made the column of."""
+    if column is not None:
+        return None if column == _NO_DIGEST else column
+    return content[len(RAW_PREFIX) :] if content is not None and content.startswith(RAW_PREFIX) else None
+
+
+def created_column(created: int, modified: int) -> int | None:
+    """The time of creation as its column has it: None where it is that of the last change."""
+    return None if created == modified else created
 
 
 def json_of(mapping: Mapping[str, str]) -> str | None:

@@ -28,6 +28,7 @@ class Broken(NamedTuple):
 _NAME: Final = "coalesce((SELECT t.name FROM buckets t WHERE t.id = {0}.bucket), '#' || {0}.bucket)"
 _CBOR: Final = r"'\x01711220'"
 _RAW: Final = r"'\x01551220'"
+_MARKED: Final = r"'\xff'"  # the mark of an ETag of 16 bytes, and no ETag
 _PB: Final = r"'\x01701220'"
 _BODY: Final = f"CASE WHEN {{0}}.size <= {CHUNK_SIZE} THEN {_RAW}::bytea ELSE {_PB}::bytea END"
 
@@ -38,8 +39,9 @@ def _malformed(table: str) -> str:
         SELECT {_NAME.format("o")}, o.key, o.manifest, NULL, 'its columns are not those of a manifest'
         FROM {table} o WHERE length(o.manifest) <> 36 OR substr(o.manifest, 1, 4) <> {_CBOR}
             OR (o.content IS NOT NULL AND (length(o.content) <> 36 OR substr(o.content, 1, 4) <> {_BODY.format("o")}
-                OR o.size NOT BETWEEN 0 AND {OBJECT_SIZE_MAX} OR o.etag = ''))
-            OR o.created < 0 OR o.modified < 0 OR length(o.sha256) <> 32 OR octet_length(o.key) NOT BETWEEN 1 AND 1024
+                OR o.size NOT BETWEEN 0 AND {OBJECT_SIZE_MAX} OR o.etag = '' OR o.etag = {_MARKED}))
+            OR o.created < 0 OR o.modified < 0 OR length(o.sha256) NOT IN (0, 32)
+            OR octet_length(o.key) NOT BETWEEN 1 AND 1024
     """
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mstbucket.core.s3rules.conditions import Expected
 from mstbucket.errors import MstBucketError
 from mstbucket.index.objects import NewObject, columns_of
-from mstbucket.index.rows import json_of
+from mstbucket.index.rows import created_column, etag_column, json_of, sha256_column
 from mstbucket.index.tx import expectation
 from mstbucket.pg import binary
 from mstbucket.pg.queries import Call
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mstbucket.pg.database import Database
 
 _PUT_INLINE: Final = Call.of(
-    "put_inline", "text", "text", "bytea", "bytea", "bigint", "text", "text", "bigint", "bigint", "bytea", "jsonb", "jsonb",
+    "put_inline", "text", "text", "bytea", "bytea", "bigint", "bytea", "text", "bigint", "bigint", "bytea", "jsonb", "jsonb",
     "jsonb", "jsonb", "bytea", "text[]", "text[]", "text", "text", "text",
 )  # fmt: skip
 _PUT_GROUP: Final = Call.of(
     "put_group", "text", "text", "text", "bytea[]", "bytea[]", "jsonb[]", "jsonb[]", "text[]", "bytea[]", "bytea[]",
-    "bigint[]", "text[]", "text[]", "bigint[]", "bigint[]", "bytea[]", "jsonb[]", "jsonb[]", "jsonb[]", "jsonb[]", "text[]",
+    "bigint[]", "bytea[]", "text[]", "bigint[]", "bigint[]", "bytea[]", "jsonb[]", "jsonb[]", "jsonb[]", "jsonb[]", "text[]",
 )  # fmt: skip
 _int8: Final = Struct(">q").pack
 
@@ -56,14 +56,15 @@ def put_inline(db: Database, bucket: str, put: SmallPut, versioning: str | None,
     """
     new, body, expected = put
     m = new.manifest
+    created = created_column(m.created, m.modified)
     assert m.content is not None and m.size is not None and m.etag is not None and m.content_type is not None
     db.call(
         _PUT_INLINE,
         (
-            bucket.encode(), new.key.encode(), new.cid, m.content, _int8(m.size), m.etag.encode(), m.content_type.encode(),
-            _int8(m.created), _int8(m.modified), m.sha256, _jsonb(m.checksums), _jsonb(m.headers), _jsonb(m.metadata),
-            _jsonb(m.tags), body, *expectation(expected), _text(versioning), _text(m.version_id),
-            _milliseconds(lock_ms),
+            bucket.encode(), new.key.encode(), new.cid, m.content, _int8(m.size), etag_column(m.etag),
+            m.content_type.encode(), None if created is None else _int8(created), _int8(m.modified),
+            sha256_column(m.content, m.sha256), _jsonb(m.checksums), _jsonb(m.headers), _jsonb(m.metadata),
+            _jsonb(m.tags), body, *expectation(expected), _text(versioning), _text(m.version_id), _milliseconds(lock_ms),
         ),
     )  # fmt: skip
 

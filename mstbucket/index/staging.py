@@ -11,8 +11,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from mstbucket.core.dagcbor import decode_fast
-from mstbucket.index.rows import MANIFEST_COLUMNS, json_of
+from mstbucket.index.rows import MANIFEST_COLUMNS, created_column, etag_column, json_of, sha256_column
 from mstbucket.pg import binary
+from mstbucket.pg.queries import own_table
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -21,7 +22,6 @@ _OBJECT_START: Final = Struct(">hiqi").pack
 _CID_LENGTH: Final = Struct(">i").pack(36)
 _SIZE: Final = Struct(">iqi").pack
 _LENGTH: Final = Struct(">i").pack
-_TIMES: Final = Struct(">iqiqi").pack
 _SIX_NULLS: Final = 6 * binary.NULL  # checksums, headers, metadata, tags, parts, version_id
 
 # --- rows -----------------------------------------------------------------------------------------------------------
@@ -32,11 +32,13 @@ def object_row(bucket: int, key: bytes, cid: bytes, manifest: bytes) -> bytes:
     fields = decode_fast(manifest)
     # The seven fields of nearly all objects: six that every object has, and one that may be absent. In half the time.
     if len(fields) == 7 and "sha256" in fields:
-        etag, kind = fields["etag"].encode(), fields["content_type"].encode()
+        etag, kind, content = etag_column(fields["etag"]), fields["content_type"].encode(), fields["content"]
+        created, modified = fields["created"], fields["modified"]
         return b"".join((
-            _OBJECT_START(16, 8, bucket, len(key)), key, _CID_LENGTH, cid, _CID_LENGTH, fields["content"],
+            _OBJECT_START(16, 8, bucket, len(key)), key, _CID_LENGTH, cid, _CID_LENGTH, content,
             _SIZE(8, fields["size"], len(etag)), etag, _LENGTH(len(kind)), kind,
-            _TIMES(8, fields["created"], 8, fields["modified"], 32), fields["sha256"], _SIX_NULLS,
+            binary.NULL if created == modified else binary.int8(created), binary.int8(modified),
+            binary.data(sha256_column(content, fields["sha256"])), _SIX_NULLS,
         ))  # fmt: skip
     return binary.row(binary.int8(bucket), binary.data(key), *_manifest_columns(cid, fields.get))
 
@@ -54,16 +56,17 @@ def repeat_row(key: bytes, seq: int | None, cid: bytes) -> bytes:
 
 def _manifest_columns(cid: bytes, field: Callable[[str], Any]) -> tuple[bytes, ...]:
     """The columns of a row of `objects` or `versions` that a manifest makes, in their order."""
-    size = field("size")
+    size, etag, content = field("size"), field("etag"), field("content")
+    created = created_column(field("created"), field("modified"))
     return (
         binary.data(cid),
-        binary.data(field("content")),
+        binary.data(content),
         binary.NULL if size is None else binary.int8(size),
-        binary.text(field("etag")),
+        binary.NULL if etag is None else binary.data(etag_column(etag)),
         binary.text(field("content_type")),
-        binary.int8(field("created")),
+        binary.NULL if created is None else binary.int8(created),
         binary.int8(field("modified")),
-        binary.data(field("sha256")),
+        binary.data(sha256_column(content, field("sha256"))),
         _map(field("checksums")),
         _map(field("headers")),
         _map(field("metadata")),
@@ -79,43 +82,47 @@ def _map(value: dict[str, str] | None) -> bytes:
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
+_REPEATS: Final = own_table("repeats")
+#: The versions of a bucket that is being made, before they become rows of `versions`.
+PAST: Final = own_table("past")
 COPY_OBJECTS: Final = f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)"
+COPY_PAST: Final = f"COPY {PAST} (bucket, key, seq, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)"
 _COPIED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
 _REPEAT_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
-    SELECT m.bucket, r.key, {_COPIED} FROM repeats r JOIN (
+    SELECT m.bucket, r.key, {_COPIED} FROM {_REPEATS} r JOIN (
         SELECT DISTINCT ON (manifest) * FROM objects
-        WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM repeats)) m ON m.manifest = r.manifest
+        WHERE bucket = %(bucket)s AND manifest IN (SELECT manifest FROM {_REPEATS})) m ON m.manifest = r.manifest
     WHERE r.seq IS NULL
 """
 _REPEAT_VERSIONS: Final = f"""
-    INSERT INTO past
-    SELECT %(bucket)s, r.key, r.seq, {_COPIED} FROM repeats r JOIN (
+    INSERT INTO {PAST} (bucket, key, seq, manifest, {MANIFEST_COLUMNS})
+    SELECT %(bucket)s, r.key, r.seq, {_COPIED} FROM {_REPEATS} r JOIN (
         SELECT DISTINCT ON (m.manifest) {_COPIED} FROM (
-            SELECT {_COPIED} FROM objects m WHERE m.bucket = %(bucket)s UNION ALL SELECT {_COPIED} FROM past m) m
-        WHERE m.manifest IN (SELECT manifest FROM repeats WHERE seq IS NOT NULL)) m ON m.manifest = r.manifest
+            SELECT {_COPIED} FROM objects m WHERE m.bucket = %(bucket)s UNION ALL SELECT {_COPIED} FROM {PAST} m) m
+        WHERE m.manifest IN (SELECT manifest FROM {_REPEATS} WHERE seq IS NOT NULL)) m ON m.manifest = r.manifest
     WHERE r.seq IS NOT NULL
 """
-_PLACE_OBJECTS: Final = """
+_PLACE_OBJECTS: Final = f"""
     UPDATE objects o SET seq = v.newest + 1
-    FROM (SELECT key, max(seq) AS newest FROM past GROUP BY key) v WHERE o.bucket = %(bucket)s AND o.key = v.key
+    FROM (SELECT key, max(seq) AS newest FROM {PAST} GROUP BY key) v WHERE o.bucket = %(bucket)s AND o.key = v.key
 """
 
 
 def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repeats: Iterable[bytes]) -> None:
     """Take the rows of the objects, and the repeats of objects and versions. `add_versions` uses the repeats again."""
     copy_rows(connection, COPY_OBJECTS, rows)
-    connection.execute("CREATE TEMPORARY TABLE repeats (key text, seq bigint, manifest bytea) ON COMMIT DROP")
-    copy_rows(connection, "COPY repeats FROM STDIN (FORMAT binary)", repeats)
+    connection.execute(f"CREATE TEMPORARY TABLE {_REPEATS} (key text, seq bigint, manifest bytea) ON COMMIT DROP")
+    copy_rows(connection, f"COPY {_REPEATS} FROM STDIN (FORMAT binary)", repeats)
     connection.execute(_REPEAT_OBJECTS, {"bucket": bucket})
 
 
 def add_versions(connection: Connection, bucket: int, rows: Iterable[bytes]) -> None:
     """Take the rows of noncurrent versions and markers, and place the objects above them. Call `add_objects` before."""
-    connection.execute("CREATE TEMPORARY TABLE past (LIKE versions) ON COMMIT DROP")
-    copy_rows(connection, "COPY past FROM STDIN (FORMAT binary)", rows)
+    connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
+    copy_rows(connection, COPY_PAST, rows)
     connection.execute(_REPEAT_VERSIONS, {"bucket": bucket})
-    connection.execute("INSERT INTO versions SELECT * FROM past")
+    connection.execute(f"INSERT INTO versions SELECT * FROM {PAST}")
     place_objects(connection, bucket)
 
 

@@ -69,6 +69,7 @@ class CommitInfo:
         bytes: sum of their sizes.
         forked: in the first commit of a fork, CID of the commit that it was made from.
         merged: in a commit that a merge made, CID of the commit of the other bucket.
+        message: what whoever made it said of it, or None.
         names: of the snapshots that keep it, in order.
     """
 
@@ -84,6 +85,7 @@ class CommitInfo:
     bytes: int
     forked: str | None = None
     merged: str | None = None
+    message: str | None = None
     names: tuple[str, ...] = ()
 
 
@@ -141,10 +143,11 @@ class ObjectInfo:
 
         A composite one ends in the number of the parts, as in `…==-3`: that is how the two are told apart.
         """
-        return _checksum_type(self.checksums)
+        return checksum_type_of(self.checksums)
 
 
-def _checksum_type(checksums: Mapping[str, str]) -> ChecksumType | None:
+def checksum_type_of(checksums: Mapping[str, str]) -> ChecksumType | None:
+    """What the checksums of an object are of; None where there are none ([SUM-5])."""
     if not checksums:
         return None
     return "COMPOSITE" if any("-" in value for value in checksums.values()) else "FULL_OBJECT"
@@ -187,17 +190,28 @@ class ObjectAttributes:
     @property
     def checksum_type(self) -> ChecksumType | None:
         """As of `ObjectInfo`."""
-        return _checksum_type(self.checksums)
+        return checksum_type_of(self.checksums)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectSummary:
-    """One key of a listing."""
+    """One key of a listing.
+
+    Attributes:
+        key: the key.
+        size: bytes.
+        etag: without quotes.
+        last_modified: to the millisecond, UTC.
+        checksum_algorithms: of S3's additional checksums that are kept with it, in lower case; `head_object` has the values.
+        checksum_type: what they are of; None where there are none.
+    """
 
     key: str
     size: int
     etag: str
     last_modified: datetime
+    checksum_algorithms: tuple[str, ...] = ()
+    checksum_type: ChecksumType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +332,7 @@ class ObjectVersion:
         size: bytes.
         etag: without quotes.
         last_modified: when it was written, UTC.
+        checksum_algorithms, checksum_type: as in `ObjectSummary`; a delete marker has none.
     """
 
     key: str
@@ -327,6 +342,8 @@ class ObjectVersion:
     size: int | None
     etag: str | None
     last_modified: datetime
+    checksum_algorithms: tuple[str, ...] = ()
+    checksum_type: ChecksumType | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,3 +40,16 @@ class PullReport:
     requests: int
     blocks: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedBucket:
+    """A bucket that was fetched from a remote, and is no longer there.
+
+    Attributes:
+        bucket: its name here.
+        kept: why it stays; None where it was removed, or would be.
+    """
+
+    bucket: str
+    kept: str | None

@@ -123,6 +123,11 @@ def bigint_array(values: Sequence[int]) -> Int8Array:
     return Int8Array(_numbers(_INT8_OID, "q", values))
 
 
+def bigint_or_null_array(values: Sequence[int | None]) -> Int8Array:
+    """`values` as one argument."""
+    return Int8Array(_array(_INT8_OID, [NULL if v is None else _INT8(8, v) for v in values], len(values)))
+
+
 def integer_array(values: Sequence[int]) -> Int4Array:
     """`values` as one argument."""
     return Int4Array(_numbers(_INT4_OID, "i", values))

@@ -20,12 +20,14 @@ from mstbucket.pg import binaries, binary
 from mstbucket.pg.clock import ASK, Clock
 from mstbucket.pg.pool import Connection, Full, is_full, patiently
 from mstbucket.pg.pooled import PooledConnection
-from mstbucket.pg.settings import SESSION
+from mstbucket.pg.settings import SESSION, session
 
 SERVER_MIN: Final = binaries.MAJOR_MIN * 10_000
 CONNECT_SECONDS: Final = 30  # libpq's own limit for one attempt, where the string does not say otherwise
 
-_STANDBY: Final = "the server is a standby, which cannot write: name the primary server"
+_STANDBY: Final = (
+    "the server is a standby, which cannot write: name the primary, or all of them and target_session_attrs=read-write"
+)
 
 # What is asked of each new connection: who serves it, what it does with our settings, and what it cannot be talked out of.
 _ASK: Final = f"""
@@ -97,7 +99,8 @@ def _opened(kind: type[Connection], prepare: int | None, parameters: dict[str, A
         pooled = isinstance(connection, PooledConnection)
         if pooled:
             connection.begin("ISOLATION LEVEL READ COMMITTED READ ONLY")  # by a transaction, which not every pooler has
-        row = connection.execute(_ASK, (list(SESSION),), prepare=False).fetchone()
+        settings = session(connection.info.server_version)
+        row = connection.execute(_ASK, (list(settings),), prepare=False).fetchone()
         assert row is not None
         clock.told(row[0])
         if pooled:
@@ -106,10 +109,13 @@ def _opened(kind: type[Connection], prepare: int | None, parameters: dict[str, A
             raise StorageError(_STANDBY)
         if row[3] != "on":  # [PG-8]
             raise Unsupported(f"the server runs with fsync = {row[3]}, so that nothing is durable: switch it on")
-        held = dict(zip(SESSION, row[4], strict=True))
-        wrong = {name: value for name, value in held.items() if value != SESSION[name]}
+        held = dict(zip(settings, row[4], strict=True))
+        wrong = {name: value for name, value in held.items() if value != settings[name]}
         # A pooler gives its clients numbers of its own making, for they have no backend of their own.
-        connection.direct = not wrong and row[1] == connection.pgconn.backend_pid
+        connection.direct = not wrong.keys() & SESSION.keys() and row[1] == connection.pgconn.backend_pid
+        if connection.direct:
+            for name in wrong:  # what the first packet could not name, before the server's version was known
+                connection.execute(f"SET {name} = '{settings[name]}'", prepare=False)
         if wrong and pooled:
             told = ", ".join(f"{name} = {value}" for name, value in wrong.items())
             raise Unsupported(f"what stands before the database does not keep a transaction's settings ({told}), so nothing "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from mstbucket.errors import MstBucketError, OutcomeUnknown, StorageError
 from mstbucket.pg.clock import ASK, Clock
+from mstbucket.pg.lost_commit import follow_up
 from mstbucket.pg.settings import CLOSED, RETURN_SECONDS
 
 if TYPE_CHECKING:
@@ -301,28 +302,7 @@ class Database:
         except psycopg.Error as error:
             if xid is None or not failures.is_lost(error, connection):
                 raise
-            self._follow_up(error, xid, crashed)
-
-    def _follow_up(self, error: Exception, xid: str, crashed: Any) -> None:
-        """Return if the transaction whose COMMIT got no answer was committed; raise what is known otherwise."""
-        said: Any = None
-        deadline = time.monotonic() + RETURN_SECONDS
-        while said is None and time.monotonic() < deadline:
-            try:
-                with self.reading() as connection:
-                    said = connection.execute(_FATE, {"xid": xid, "crashed": crashed}).fetchone()
-            except StorageError:
-                time.sleep(0.1)  # the server is not back yet
-                continue
-            if said == ("in progress",):
-                said = None
-                time.sleep(0.02)  # its session has not noticed yet that we are gone
-        if said == ("committed",):
-            return
-        if said == ("aborted",):
-            raise StorageError("the connection was lost during COMMIT; nothing was done: repeat the call") from error
-        raise OutcomeUnknown("the connection was lost during COMMIT and the server cannot say what became of it: "
-                             "read before repeating the call") from error  # fmt: skip
+            follow_up(self.reading, error, xid, crashed)
 
 
 def load_driver() -> None:
@@ -346,20 +326,6 @@ def outlast(work: Callable[[], _T]) -> _T:
             if time.monotonic() > deadline or not went_away(error):
                 raise
         time.sleep(0.05)
-
-
-# [PG-13] After a crash a number whose COMMIT was not durable may have been given to a later transaction. "aborted" is
-# true all the same, since a durable number is not given again; "committed" is ours only if it is older than the crash.
-_FATE: Final = """
-    SELECT CASE
-        WHEN status <> 'committed' OR same THEN status
-        WHEN NOT current_setting('track_commit_timestamp')::boolean THEN 'unknown'
-        WHEN pg_xact_commit_timestamp(%(xid)s::xid) < pg_stat_get_bgwriter_stat_reset_time() THEN 'committed'
-        ELSE 'aborted' END
-    FROM (SELECT CASE WHEN %(xid)s::xid8 < pg_snapshot_xmax(pg_current_snapshot())
-                      THEN pg_xact_status(%(xid)s::xid8) ELSE 'aborted' END AS status,
-                 pg_stat_get_bgwriter_stat_reset_time() IS NOT DISTINCT FROM %(crashed)s::timestamptz AS same) AS fate
-"""
 
 
 def _abandon(connection: Connection) -> None:

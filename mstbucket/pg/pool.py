@@ -29,6 +29,8 @@ _PASSING: Final = (
     "terminating connection",  # by a shutdown or a crash, when we were nearly through
     "Connection reset",
     "Broken pipe",
+    "session is read-only",  # a standby that has not taken over yet, where the address asks for target_session_attrs
+    "server is in hot standby mode",
 )
 
 

@@ -7,18 +7,27 @@ its own becomes a transaction of that kind, sent in one go. Neither costs a roun
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from mstbucket.pg.pool import Connection
-from mstbucket.pg.settings import SESSION
+from mstbucket.pg.settings import session
 
 _AUTOCOMMIT: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-# As one SELECT, since a pipeline takes one statement a message; as many in one message where it is no pipeline.
-_SELECT: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SESSION.items())
-_LOCAL: Final = "; ".join(f"SET LOCAL {name} = '" + value.replace(", ", "', '") + "'" for name, value in SESSION.items())
+
+
+@cache
+def _local(version: int) -> str:
+    return "; ".join(f"SET LOCAL {name} = '" + value.replace(", ", "', '") + "'" for name, value in session(version).items())
+
+
+@cache
+def _select(version: int) -> str:
+    """As one SELECT, since a pipeline takes one statement a message; as many in one message where it is no pipeline."""
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in session(version).items())
 
 
 class PooledConnection(Connection):
@@ -26,7 +35,7 @@ class PooledConnection(Connection):
 
     def begin(self, mode: str) -> None:
         """See `Connection`."""
-        super().execute(f"BEGIN {mode}; {_LOCAL}", prepare=False)
+        super().execute(f"BEGIN {mode}; {_local(self.info.server_version)}", prepare=False)
 
     def execute(self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False) -> Any:
         """See psycopg; *prepare* is not heard."""
@@ -35,7 +44,7 @@ class PooledConnection(Connection):
         try:
             with self.pipeline():
                 super().execute(_AUTOCOMMIT, prepare=False)
-                super().execute(_SELECT, prepare=False)
+                super().execute(_select(self.info.server_version), prepare=False)
                 cursor = super().execute(query, params, prepare=False, binary=binary)
                 super().execute("COMMIT", prepare=False)
         except BaseException:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ TYPE_NAMES: Final = {
     1001: "bytea[]", 1009: "text[]", 1016: "bigint[]", 3807: "jsonb[]",
 }  # fmt: skip
 _TEXT: Final = 25
+_OURS: Final = secrets.token_hex(6)  # of this process: nobody else has left a thing of that name in a session
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,12 +72,22 @@ def one_row(connection: Connection, query: str, arguments: Sequence[Any] = ()) -
     return row
 
 
+def own_name(name: str) -> str:
+    """A name for what a transaction makes in its session until its end: no other client of a pooler has it ([PG-11])."""
+    return f"{name}_{_OURS}"
+
+
+def own_table(name: str) -> str:
+    """As `own_name`, of a temporary table, with its schema: nothing else is ever meant by it."""
+    return f"pg_temp.{own_name(name)}"
+
+
 @contextmanager
 def server_cursor(connection: Connection, name: str, batch: int) -> Iterator[Any]:
     """A cursor on the server, whose rows come `batch` at a time; closed at the end, also where the session has died."""
     import psycopg
 
-    cursor = connection.cursor(name, binary=True)
+    cursor = connection.cursor(own_name(name), binary=True)
     cursor.itersize = batch
     try:
         yield cursor

@@ -20,8 +20,18 @@ SESSION: Final = {
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",  # the driver reads no other
+    "standard_conforming_strings": "on",  # a backslash in a literal of ours is one
     "jit": "off",
 }
+_TRANSACTION_TIMEOUT: Final = {"transaction_timeout": "0"}  # what servers before this version do not know
+_TRANSACTION_TIMEOUT_SINCE: Final = 170_000
+
+
+def session(version: int) -> dict[str, str]:
+    """`SESSION`, and what a server of this version has besides."""
+    return SESSION | (_TRANSACTION_TIMEOUT if version >= _TRANSACTION_TIMEOUT_SINCE else {})
+
 
 _SERVER: Final = {
     # [PG-2] Who may come in: this user, through a directory of mode 0700. No TCP port.

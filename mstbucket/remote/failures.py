@@ -76,7 +76,7 @@ def missing_library() -> Unsupported:
 
 
 def understand(error: Exception, what: str, where: str) -> Failure | None:
-    """What `error`, raised by boto3 or by reading its answer in the course of `what` at `where`, means.
+    """What `error` means. boto3 raised it, or the reading of its answer, in the course of `what` at `where`.
 
     None for what is declared already. Everything else has a meaning: no other error leaves this package ([S3B-18]).
     """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from mstbucket.core.did import key_text
 from mstbucket.errors import InvalidInput, Unsupported, WrongSignature
-from mstbucket.files.whole import check_path, failed
+from mstbucket.files.whole import check_path, creating, failed
 
 _FILE_MAX: Final = 16 * 1024  # bytes of a key file; PEM takes 119
 
@@ -64,14 +65,8 @@ def new_key(path: str | os.PathLike[str]) -> Signer:
 
     private = ed25519.Ed25519PrivateKey.generate()
     data = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise failed(f"the key cannot be written to {os.fsdecode(path)}", error) from error
+    with creating(Path(path)) as file:
+        file.write(data)
     return Signer(private)
 
 

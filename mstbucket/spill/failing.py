@@ -1,4 +1,4 @@
-"""What is said where the temporary directory fails: one form for all that spills."""
+"""The error of a temporary directory that fails: one form for all that spills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sorted runs of 16-byte records in temporary files, merged as they grow: what of a set memory has no room for.
+"""Sorted runs of 16-byte records in temporary files, merged as they grow: the part of a set that memory has no room for.
 
 Records are spread evenly over all byte strings (they start with a secret hash, see `verify.seen`). So a fixed number of
 leading bits names a bucket of some 64 records, and looking one up reads one KiB of each run. Runs stand on levels, each
@@ -80,7 +80,7 @@ class Run:
 
 
 class Runs:
-    """All runs of one set. The records added are distinct; that is the caller's to know (`find` first)."""
+    """All runs of one set. The caller adds no record twice (`find` tells)."""
 
     __slots__ = ("_levels", "_unit")
 

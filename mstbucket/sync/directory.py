@@ -92,7 +92,7 @@ class Directory:
                 yield key, os.fsdecode(found.path), state.st_size, state.st_mtime_ns // 1_000_000, touched
 
     def _concerns(self, skipped: Skipped) -> bool:
-        """Whether something may be there that the sync is about: of a directory that cannot be read, anything may."""
+        """Whether the sync may be about something there. In a directory that cannot be read, anything may be."""
         name = self._shown(skipped.path)
         if skipped.failed and not (os.path.islink(skipped.path) and not os.path.exists(skipped.path)):
             # A piece of a cut name does not tell the key by itself.

@@ -15,6 +15,7 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.errors import Conflict, MstBucketError, NoSuchBucket, StorageError
 from mstbucket.limits import LIST_KEYS_MAX
 from mstbucket.model.objects import PutRequest, PutResult
+from mstbucket.sync.ahead import Ahead
 from mstbucket.sync.entry import Clash, Compare, Copy, Delete, Entry, Same, Step
 from mstbucket.sync.mover import WHOLE, Alone, Failed, Moved, Mover, Outcome, Ready
 
@@ -49,7 +50,14 @@ class Summary:
 class Engine:
     """One run of a plan. Use it once."""
 
-    def __init__(self, mover: Mover, tell: Callable[[Event], None], tick: Callable[[int], None], workers: int) -> None:
+    def __init__(
+        self,
+        mover: Mover,
+        tell: Callable[[Event], None],
+        tick: Callable[[int], None],
+        workers: int,
+        expect: Callable[[int, int], None] = lambda _objects, _bytes: None,
+    ) -> None:
         """Prepare to move with *workers* threads.
 
         Args:
@@ -57,12 +65,15 @@ class Engine:
             tell: called in this thread with everything that was done, once it is durable, and what could not be.
             tick: called in this thread now and then with the bytes moved or compared so far.
             workers: threads.
+            expect: called in this thread once it is known how many objects are copied or compared, with their bytes.
         """
         self.summary = Summary()
         self._mover = mover
         self._tell = tell
         self._tick = tick
         self._workers = workers
+        self._expect = expect
+        self._ahead = Ahead((), self._found_same, expect)  # of the run
         self._batched: dict[str, Copy] = {}  # of the batch under way, by key
         self._doomed: list[Entry] = []
 
@@ -101,12 +112,13 @@ class Engine:
     def _outcomes(
         self, steps: Iterable[Step], work: Callable[[Copy | Compare], Outcome], delete: Callable[[Entry], None]
     ) -> Generator[Outcome | None, None, None]:
-        """The outcomes as they come, and None now and then, so that whoever waits for one can do something else."""
+        """The outcomes as they come, and None now and then, so that the caller can do something else."""
         done: queue.SimpleQueue[Future[list[Outcome]]] = queue.SimpleQueue()
         pool = ThreadPoolExecutor(self._workers, "mstbucket-sync")
         under_way = 0
+        self._ahead = Ahead(steps, self._found_same, self._expect)
         try:
-            for group in self._groups(steps, delete):
+            for group in self._groups(self._ahead, delete):
                 if group:
                     pool.submit(_work, work, group).add_done_callback(done.put)
                     under_way += 1
@@ -127,8 +139,11 @@ class Engine:
 
     def _take(self, done: queue.SimpleQueue[Future[list[Outcome]]]) -> Sequence[Outcome | None]:
         self._tick(self._mover.meter.bytes)
+        end = time.monotonic() + _TICK
+        while done.empty() and time.monotonic() < end and self._ahead.look():  # [SYNC-18] the threads are at work meanwhile
+            pass
         try:
-            return done.get(timeout=_TICK).result()
+            return done.get(timeout=max(end - time.monotonic(), 0.001)).result()
         except queue.Empty:
             return _NONE
 
@@ -138,7 +153,7 @@ class Engine:
         size = 0
         for step in steps:
             if isinstance(step, Same):
-                self.summary.same += 1
+                self._found_same()
                 if self.summary.same % LIST_KEYS_MAX == 0:  # a long way without anything to do
                     yield group
                     group, size = [], 0
@@ -154,6 +169,9 @@ class Engine:
                     group, size = [], 0
         if group:
             yield group
+
+    def _found_same(self) -> None:
+        self.summary.same += 1
 
     # --- putting ---
 
@@ -205,7 +223,8 @@ class Engine:
 
     def _note(self, outcome: Moved | Failed | Same) -> None:
         if isinstance(outcome, Same):
-            self.summary.same += 1
+            self._found_same()
+            self._ahead.fewer()
             return
         if isinstance(outcome, Moved):
             self.summary.copied += 1

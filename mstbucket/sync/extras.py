@@ -1,4 +1,4 @@
-"""What is stored beside the bytes of a file, which is nothing but bytes and a name."""
+"""What is stored beside the bytes of a file: the file itself has only bytes and a name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mstbucket.model.streams import Readable
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What was asked for. What is None was not: then the object that is replaced decides, or the end of the key.
+    """What was asked for. For what is None, the object that is replaced decides, or the end of the key.
 
     Attributes:
         content_type, metadata, headers, tags: as for `Bucket.put_object`.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Final
 
-from mstbucket.core.unixfs import BodyBuilder
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.errors import StorageError
 from mstbucket.limits import DELETE_KEYS_MAX
 from mstbucket.model.objects import ObjectInfo, PutRequest, PutResult

@@ -18,7 +18,7 @@ from mstbucket.sync.objects import SourceObjects
 from mstbucket.sync.single import write_into
 
 if TYPE_CHECKING:
-    from mstbucket.services.objects.read import ObjectReader
+    from mstbucket.services.objects.reader import ObjectReader
 
 
 class Outward(Mover):

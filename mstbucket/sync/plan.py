@@ -148,7 +148,7 @@ def _by_times(source: Entry, target: Entry) -> Verdict:
 
 
 def _by_etags(source: Entry, target: Entry) -> Verdict:
-    """[SYNC-8] MD5s are compared; of others, only that they are equal says anything, and the times have to do."""
+    """[SYNC-8] MD5s are compared. Other ETags tell something only if they are equal; else the times decide."""
     if source.etag == target.etag and source.etag is not None:
         return None
     if _is_md5(source) and _is_md5(target):

@@ -49,7 +49,12 @@ class Options:
 
 
 def sync(
-    source: Side, target: Target, options: Options, tell: Callable[[Event], None], tick: Callable[[int], None]
+    source: Side,
+    target: Target,
+    options: Options,
+    tell: Callable[[Event], None],
+    tick: Callable[[int], None],
+    expect: Callable[[int, int], None] = lambda _objects, _bytes: None,
 ) -> Summary:
     """Make *target* like *source*, and return what was done. Repeating it copies what is still missing.
 
@@ -60,6 +65,7 @@ def sync(
         options: see `Options`.
         tell: called with everything that was done, once it is, and with what could not be.
         tick: called now and then with the bytes moved or compared so far.
+        expect: called once it is known how many objects are to be copied or compared, with their bytes.
 
     Raises:
         NoSuchKey, FileNotFoundError: there is no such source.
@@ -78,9 +84,9 @@ def sync(
     sources = entries if first is None else chain((first,), entries)
     delete = options.delete and not (isinstance(source, Directory) and source.incomplete)  # [SYNC-10]
     steps = plan(sources, target.entries(), rule_for(source.kind, target.kind, options.how), delete=delete)
-    engine = Engine(mover, tell, tick, options.workers)
-    if options.dry_run:
-        return engine.rehearse(steps)
+    if options.dry_run:  # moves no bytes: there is nothing to expect
+        return Engine(mover, tell, tick, options.workers).rehearse(steps)
+    engine = Engine(mover, tell, tick, options.workers, expect)
     return engine.run(steps, target.bucket if isinstance(target, Objects) else None)
 
 
@@ -103,7 +109,7 @@ def copy(
         tell: called with everything that was copied, once it is, and with what could not be.
         extras: what goes with the objects that files become.
         tick: called now and then with the bytes moved so far.
-        expect: called before the first of a directory's files is copied, with how many there are, and their bytes.
+        expect: called once it is known how many there are, with their bytes; for a directory before the first is copied.
 
     Raises:
         InvalidInput: no object could have these *extras*.
@@ -117,9 +123,14 @@ def copy(
         return Summary()
     if isinstance(source, Directory):
         expect(source.found, source.bytes)
+        expect = _known
     mover.prepare()
     steps = copies(chain((first,), entries))
-    return Engine(mover, tell, tick, 1).run(steps, target.bucket if isinstance(target, Objects) else None)
+    return Engine(mover, tell, tick, 1, expect).run(steps, target.bucket if isinstance(target, Objects) else None)
+
+
+def _known(_objects: int, _bytes: int) -> None:
+    """It was said before."""
 
 
 def _mover(

@@ -10,7 +10,7 @@ from mstbucket.api.view import BucketView
 from mstbucket.errors import Conflict, StorageError
 from mstbucket.limits import MIB
 from mstbucket.remote import HEADERS, S3Attributes
-from mstbucket.services.objects.read import ObjectReader
+from mstbucket.services.objects.reader import ObjectReader
 from mstbucket.sync.entry import Compare, Copy, Entry, Same
 from mstbucket.sync.mover import Meter, Moved, Mover, Outcome, as_copy, content_of
 from mstbucket.sync.objects import SourceObjects

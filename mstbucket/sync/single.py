@@ -17,7 +17,7 @@ from mstbucket.sync.mover import Meter, Metered
 if TYPE_CHECKING:
     from mstbucket.api.view import BucketView
     from mstbucket.model.uploads import Part
-    from mstbucket.services.objects.read import ObjectReader
+    from mstbucket.services.objects.reader import ObjectReader
 
 
 def put_stream(bucket: Bucket, key: str, source: Readable, extras: Extras, meter: Meter) -> PutResult:

@@ -141,7 +141,7 @@ class FaultyBlobs(BlobStore):
     # --- what goes wrong ---
 
     def _write(self, what: str, effect: Callable[[], object], refused: Callable[[], object] | None = None) -> None:
-        """Do what has an effect, or not, or later; `refused` is done where it never will be."""
+        """Run *effect* now, later, or never, as the fault says; run *refused* if it is never."""
         try:
             kind = self._meet(what, "error", "lost", "late")
         except StorageError:
@@ -185,7 +185,7 @@ class FaultyBlobs(BlobStore):
         return chosen
 
     def _count(self, kind: str) -> str:
-        """Count a fault that was met; what messages call it."""
+        """Count a fault that was met; return its name for messages."""
         with self._lock:
             self._injected[kind] += 1
         return "a fault made on purpose"
@@ -203,7 +203,7 @@ class FaultyBlobs(BlobStore):
         return bytes(changed)
 
     def _misdirected(self, name: str, start: int, data: bytes) -> bytes:
-        """As many bytes of another blob, of one used lately; `data` where there is none with others."""
+        """As many bytes of another blob that was used lately; `data` if no such blob has other bytes."""
         with self._lock:
             others = [other for other in self._names if other != name]
             self._random.shuffle(others)
@@ -263,6 +263,6 @@ class _Writer(BlobWriter):
 
 
 def _unheard(effect: Callable[[], object]) -> None:
-    """Do what nobody waits for: that it fails, as where it was repeated meanwhile, is heard by nobody either."""
+    """Do what nobody waits for. Nobody hears of a failure either: it may have been repeated meanwhile."""
     with suppress(MstBucketError):
         effect()

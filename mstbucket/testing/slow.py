@@ -61,7 +61,7 @@ class SlowBlobs(BlobStore):
 
     @property
     def waited(self) -> float:
-        """Seconds of all waits so far, those at the same time each in full."""
+        """Seconds of all waits so far; waits at the same time count in full each."""
         return self._waited
 
     def open_write(self, name: str) -> BlobWriter:

@@ -78,7 +78,7 @@ class History:
         """
         key, seq = split_version_key(stored)
         if seq == SEQ_MAX:  # [VER-21] [VSN-9]
-            raise Unsupported(f"a version of key {key.decode()!r} has the last sequence there is: nothing could follow it")
+            raise last_sequence(key)
         self._identify(key, cid)
         needs = not marker and sha256(key).digest() not in self._objects
         if stored in self._open:
@@ -86,7 +86,7 @@ class History:
         elif stored in self._newest:
             self._newest.remove(stored)
             if needs:  # [VER-21] [VSN-4]
-                raise _nothing_above(key)
+                raise nothing_above(key)
 
     def _follows(self, before: bytes, stored: bytes) -> None:
         """Take note of the key right before *stored*, which stands in a node above."""
@@ -96,7 +96,7 @@ class History:
             if newest:
                 self._newest.add(stored)
         elif newest and needs:  # [VER-21] [VSN-4]
-            raise _nothing_above(stored[: -_SEQ_SIZE - 1])
+            raise nothing_above(stored[: -_SEQ_SIZE - 1])
 
     def _identify(self, key: bytes, cid: CID) -> None:
         high = self._high.get(cid)
@@ -104,8 +104,7 @@ class History:
         token = _NULL if high is None or low is None else (high, low)
         # [VER-21] [VSN-2] The NUL ends the key: no two pairs of key and id are the same bytes.
         if not self._ids.add(sha256(b"%b\0%012x%012x" % (key, *token)).digest()):
-            of = "two null versions" if token == _NULL else "two versions of one id"
-            raise Untrue(f"key {key.decode()!r} has {of}")
+            raise two_of_one_id(key, null=token == _NULL)
 
 
 def _same(one: bytes, other: bytes) -> bool:
@@ -113,5 +112,16 @@ def _same(one: bytes, other: bytes) -> bool:
     return one[:-_SEQ_SIZE] == other[:-_SEQ_SIZE]
 
 
-def _nothing_above(key: bytes) -> Untrue:
+def last_sequence(key: bytes) -> Unsupported:
+    """The error of a version that nothing could follow."""
+    return Unsupported(f"a version of key {key.decode()!r} has the last sequence there is: nothing could follow it")
+
+
+def two_of_one_id(key: bytes, *, null: bool) -> Untrue:
+    """The error of a key that has two versions of one id, or two null versions."""
+    return Untrue(f"key {key.decode()!r} has {'two null versions' if null else 'two versions of one id'}")
+
+
+def nothing_above(key: bytes) -> Untrue:
+    """The error of a key whose newest version is noncurrent, and no delete marker."""
     return Untrue(f"key {key.decode()!r} has versions, but neither an object nor a delete marker above them")

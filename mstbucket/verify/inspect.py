@@ -16,7 +16,8 @@ from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import Seen
 
 _EVERY: Final = 4096  # blocks between two calls of *progress*
-_OF_BUCKET: Final = {"name": "name", "bucket": "identity", "seq": "seq", "objects": "objects", "bytes": "bytes"}
+_OF_BUCKET: Final = {"name": "name", "bucket": "identity", "seq": "seq", "objects": "objects", "bytes": "bytes",
+                    "message": "message"}  # fmt: skip
 _OF_REPOSITORY: Final = {"did": "did", "rev": "rev"}
 _ROOTS_MAX: Final = 16  # roots that are described; a file may name thousands
 
@@ -48,8 +49,9 @@ class Root:
     Attributes:
         cid: as text.
         kind: "bucket", "atproto", "tree", "unixfs", "raw", "other", or "missing" where the file does not hold it.
-        about: what a root of that kind says of itself: of a bucket `name`, `identity`, `seq`, `objects`, `bytes`; of an
-            atproto repository `did`, `rev`; of a node of UnixFS `type`: "file", "directory", "sharded directory", …
+        about: what a root of that kind says of itself: of a bucket `name`, `identity`, `seq`, `objects`, `bytes`, and
+            `message` where it has one; of an atproto repository `did`, `rev`; of a node of UnixFS `type`: "file",
+            "directory", "sharded directory", …
     """
 
     cid: str

@@ -19,13 +19,13 @@ CREATE TABLE access_keys (
 );
 
 CREATE TABLE blocks (
-    cid bytea NOT NULL,
     pack bigint,
     "offset" bigint,
     length integer NOT NULL,
+    epoch integer NOT NULL,
     born integer,
+    cid bytea NOT NULL,
     body bytea,
-    epoch bigint NOT NULL,
     CONSTRAINT blocks_pkey PRIMARY KEY (cid),
     CONSTRAINT blocks_check CHECK ((((pack IS NULL) = (body IS NOT NULL)) AND ((pack IS NULL) = ("offset" IS NULL))))
 );
@@ -107,7 +107,7 @@ CREATE TABLE collections (
 );
 
 CREATE TABLE collector (
-    epoch bigint NOT NULL,
+    epoch integer NOT NULL,
     undos bigint NOT NULL DEFAULT 0
 );
 
@@ -118,6 +118,7 @@ CREATE TABLE commits (
     prev bytea,
     forked bytea,
     merged bytea,
+    message text,
     name text NOT NULL,
     tree bytea NOT NULL,
     versions bytea,
@@ -136,7 +137,7 @@ CREATE TABLE died (
     cid bytea NOT NULL,
     bucket bigint NOT NULL,
     seq bigint NOT NULL,
-    epoch bigint NOT NULL,
+    epoch integer NOT NULL,
     held bigint NOT NULL DEFAULT 0,
     CONSTRAINT died_pkey PRIMARY KEY (cid, bucket)
 );
@@ -262,14 +263,15 @@ CREATE TABLE migrations (
 
 CREATE TABLE objects (
     bucket bigint NOT NULL,
+    size bigint NOT NULL,
+    modified bigint NOT NULL,
+    created bigint,
+    seq bigint,
     key text COLLATE "C" NOT NULL,
     manifest bytea NOT NULL,
     content bytea NOT NULL,
-    size bigint NOT NULL,
-    etag text NOT NULL,
+    etag bytea NOT NULL,
     content_type text,
-    created bigint NOT NULL,
-    modified bigint NOT NULL,
     sha256 bytea,
     checksums jsonb,
     headers jsonb,
@@ -277,7 +279,6 @@ CREATE TABLE objects (
     tags jsonb,
     parts bigint[],
     version_id text,
-    seq bigint,
     CONSTRAINT objects_pkey PRIMARY KEY (bucket, key)
 );
 
@@ -358,6 +359,7 @@ CREATE TABLE remote_commits (
     bucket bigint NOT NULL,
     remote text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
+    fetched boolean NOT NULL DEFAULT false,
     CONSTRAINT remote_commits_pkey PRIMARY KEY (bucket, remote),
     CONSTRAINT remote_commits_bucket_fkey FOREIGN KEY (bucket) REFERENCES buckets(id) ON DELETE CASCADE,
     CONSTRAINT remote_commits_bucket_seq_fkey FOREIGN KEY (bucket, seq) REFERENCES commits(bucket, seq) ON DELETE CASCADE,
@@ -472,15 +474,15 @@ CREATE INDEX uploads_open ON uploads USING btree (bucket, key, id) WHERE (comple
 
 CREATE TABLE versions (
     bucket bigint NOT NULL,
-    key text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
+    modified bigint NOT NULL,
+    created bigint,
+    size bigint,
+    key text COLLATE "C" NOT NULL,
     manifest bytea NOT NULL,
     content bytea,
-    size bigint,
-    etag text,
+    etag bytea,
     content_type text,
-    created bigint NOT NULL,
-    modified bigint NOT NULL,
     sha256 bytea,
     checksums jsonb,
     headers jsonb,
@@ -526,7 +528,7 @@ BEGIN
     PERFORM refuse_damaged(p_cids);
 END $function$;
 
-CREATE FUNCTION add_objects(p_bucket bigint, p_versioning text, p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[])
+CREATE FUNCTION add_objects(p_bucket bigint, p_versioning text, p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags bytea[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -535,9 +537,10 @@ BEGIN
     IF p_versioning IS NOT NULL THEN
         seqs := ARRAY(SELECT make_way(p_bucket, p_versioning, t.key) FROM unnest(p_keys) AS t (key));
     END IF;
-    INSERT INTO objects AS o
+    INSERT INTO objects AS o (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
+                              headers, metadata, tags, version_id, seq)
     SELECT p_bucket, t.key, t.manifest, t.content, t.size, t.etag, t.type, t.created, t.modified, t.sha256,
-           t.checksums, t.headers, t.metadata, t.tags, NULL, t.version, t.seq
+           t.checksums, t.headers, t.metadata, t.tags, t.version, t.seq
     FROM unnest(p_keys, p_manifests, p_contents, p_sizes, p_etags, p_types, p_created, p_modified, p_sha256,
                 p_checksums, p_headers, p_metadata, p_tags, p_versions, seqs)
          AS t (key, manifest, content, size, etag, type, created, modified, sha256, checksums, headers, metadata, tags,
@@ -560,7 +563,8 @@ CREATE FUNCTION archive(p_bucket bigint, p_key text)
 AS $function$
 DECLARE s bigint;
 BEGIN
-    INSERT INTO versions
+    INSERT INTO versions (bucket, key, seq, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
+                          headers, metadata, tags, parts, version_id)
     SELECT o.bucket, o.key, coalesce(o.seq, 1), o.manifest, o.content, o.size, o.etag, o.content_type, o.created, o.modified, o.sha256,
            o.checksums, o.headers, o.metadata, o.tags, o.parts, o.version_id
     FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key RETURNING seq INTO s;
@@ -634,7 +638,7 @@ CREATE FUNCTION collected_before()
  RETURNS bigint
  LANGUAGE sql
  STABLE
-RETURN (SELECT LEAST(c.epoch, (SELECT min(p.epoch) AS min FROM packs p WHERE (p.state = 'pending'::text))) AS "least" FROM collector c);
+RETURN (SELECT LEAST((c.epoch)::bigint, (SELECT min(p.epoch) AS min FROM packs p WHERE (p.state = 'pending'::text))) AS "least" FROM collector c);
 
 CREATE FUNCTION create_bucket(p_name text, p_identity text, p_created bigint)
  RETURNS bigint
@@ -787,6 +791,12 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(7172980, 0);
     RETURN (SELECT epoch FROM collector);
 END $function$;
+
+CREATE FUNCTION etag_text(etag bytea)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (length(etag) = 16) THEN encode(etag, 'hex'::text) ELSE convert_from(CASE WHEN (substr(etag, 1, 1) = '\xff'::bytea) THEN substr(etag, 2) ELSE etag END, 'UTF8'::name) END;
 
 CREATE FUNCTION expect(p_bucket bigint, p_key text, p_match text[], p_none_match text[])
  RETURNS void
@@ -1136,7 +1146,7 @@ BEGIN
     RETURN coalesce(newest, 0) + 1;
 END $function$;
 
-CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch bigint, p_cids bytea[])
+CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch integer, p_cids bytea[])
  RETURNS void
  LANGUAGE sql
 AS $function$
@@ -1214,7 +1224,7 @@ BEGIN
     PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
 END $function$;
 
-CREATE FUNCTION put_group(p_bucket text, p_believed text, p_patience text, p_cids bytea[], p_bodies bytea[], p_match jsonb[], p_none_match jsonb[], p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[], OUT refused text[], OUT xid text, OUT crashed timestamp with time zone)
+CREATE FUNCTION put_group(p_bucket text, p_believed text, p_patience text, p_cids bytea[], p_bodies bytea[], p_match jsonb[], p_none_match jsonb[], p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags bytea[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[], OUT refused text[], OUT xid text, OUT crashed timestamp with time zone)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -1244,7 +1254,7 @@ BEGIN
     crashed := pg_stat_get_bgwriter_stat_reset_time();
 END $function$;
 
-CREATE FUNCTION put_inline(p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text, p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb, p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text, p_patience text)
+CREATE FUNCTION put_inline(p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag bytea, p_type text, p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb, p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text, p_patience text)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -1268,8 +1278,10 @@ BEGIN
     IF here.versioning IS NOT NULL THEN
         s := make_way(here.bucket, here.versioning, p_key);
     END IF;
-    INSERT INTO objects AS o VALUES (here.bucket, p_key, p_manifest, p_content, p_size, p_etag, p_type, p_created,
-            p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, NULL, p_version, s)
+    INSERT INTO objects AS o (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
+                              headers, metadata, tags, version_id, seq)
+        VALUES (here.bucket, p_key, p_manifest, p_content, p_size, p_etag, p_type, p_created, p_modified, p_sha256, p_checksums,
+                p_headers, p_metadata, p_tags, p_version, s)
         ON CONFLICT (bucket, key) DO UPDATE SET
             manifest = excluded.manifest, content = excluded.content, size = excluded.size, etag = excluded.etag,
             content_type = excluded.content_type, created = excluded.created, modified = excluded.modified,
@@ -1295,7 +1307,7 @@ BEGIN
         PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
     END IF;
     INSERT INTO versions (bucket, key, seq, manifest, created, modified, version_id)
-        VALUES (p_bucket, p_key, s, p_manifest, p_now, p_now, p_version);
+        VALUES (p_bucket, p_key, s, p_manifest, NULL, p_now, p_version);
     PERFORM mark_version_dirty(p_bucket, p_key, s);
     RETURN present;
 END $function$;
@@ -1317,7 +1329,7 @@ CREATE FUNCTION refusal(p_bucket bigint, p_key text, p_match text[], p_none_matc
 AS $function$
 DECLARE current text;
 BEGIN
-    SELECT '"' || o.etag || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
+    SELECT '"' || etag_text(o.etag) || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
     IF p_match IS NOT NULL AND current IS NULL THEN
         RETURN 'MB405 If-Match: there is no object ' || quote_literal(p_key) || ' in the bucket';
     END IF;
@@ -1384,7 +1396,7 @@ BEGIN
         SELECT g.pack, count(*), sum(g.length)::bigint FROM gone g GROUP BY g.pack;
 END $function$;
 
-CREATE FUNCTION remove_died(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[], p_deaths bigint[])
+CREATE FUNCTION remove_died(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[], p_deaths integer[])
  RETURNS TABLE(pack bigint, blocks bigint, bytes bigint)
  LANGUAGE plpgsql
 AS $function$
@@ -1454,6 +1466,12 @@ BEGIN
     UPDATE buckets SET versioning = p_state, tags_dirty = nextval('generation'), tags_since = coalesce(tags_since, now_ms())
         WHERE id = found_id AND versioning IS DISTINCT FROM p_state;
 END $function$;
+
+CREATE FUNCTION sha256_of(content bytea, sha256 bytea)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (sha256 IS NOT NULL) THEN NULLIF(sha256, '\x'::bytea) WHEN (substr(content, 1, 4) = '\x01551220'::bytea) THEN substr(content, 5) ELSE NULL::bytea END;
 
 CREATE FUNCTION share_blocks(p_cids bytea[])
  RETURNS bigint
@@ -1633,6 +1651,7 @@ CREATE VIEW v_commits AS
     moment(c."time") AS "time",
     c.objects,
     c.bytes,
+    c.message,
     (c.seq = b.seq) AS current,
     c.published
    FROM (buckets b
@@ -1643,15 +1662,15 @@ CREATE VIEW v_objects AS
  SELECT b.name AS bucket,
     o.key,
     o.size,
-    o.etag,
+    etag_text(o.etag) AS etag,
     o.content_type,
     moment(o.modified) AS last_modified,
-    moment(o.created) AS created,
+    moment(COALESCE(o.created, o.modified)) AS created,
     o.metadata,
     o.tags,
     o.headers,
     o.checksums,
-    encode(o.sha256, 'hex'::text) AS sha256,
+    encode(sha256_of(o.content, o.sha256), 'hex'::text) AS sha256,
     o.parts,
     o.version_id,
     cid_text(o.content) AS content,
@@ -1694,7 +1713,7 @@ CREATE VIEW v_versions AS
     true AS is_latest,
     false AS delete_marker,
     o.size,
-    o.etag,
+    etag_text(o.etag) AS etag,
     o.content_type,
     moment(o.modified) AS last_modified,
     o.metadata,
@@ -1715,7 +1734,7 @@ UNION ALL
           WHERE ((n.bucket = v.bucket) AND (n.key = v.key) AND (n.seq > v.seq)))))) AS is_latest,
     (v.content IS NULL) AS delete_marker,
     v.size,
-    v.etag,
+    etag_text(v.etag) AS etag,
     v.content_type,
     moment(v.modified) AS last_modified,
     v.metadata,

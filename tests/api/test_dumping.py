@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_pack_that_the_store_has_lost_is_no_hindrance(
 def test_a_first_dump_that_ends_before_it_says_what_it_is_can_be_repeated(
     store: Store, filled: Bucket, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[CLI-153]: by then the database has its name there, and the blobs are there."""
+    """[CLI-153]: by then the database is there, and so are the blobs."""
 
     def die(_: Path) -> Any:
         (tmp_path / "backup" / temporary_name().decode()).touch()  # as a killed one leaves it
@@ -91,6 +92,35 @@ def test_a_first_dump_that_ends_before_it_says_what_it_is_can_be_repeated(
     monkeypatch.undo()
     dump_store(None, database_url, None, tmp_path / "blobs", tmp_path / "backup")
     restore_store(tmp_path / "backup", tmp_path / "new", None)
+
+
+def test_a_dump_that_ends_before_its_database_has_its_name_is_whole(
+    store: Store, filled: Bucket, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[CLI-153] [CLI-154]: and so is the one before, until dump.json names the new one."""
+    places = (None, database_url, None, tmp_path / "blobs", tmp_path / "backup")
+    replace = os.replace
+
+    def die(old: Path, new: Path) -> None:
+        if new.name == dying:
+            raise KeyboardInterrupt
+        replace(old, new)
+
+    first = dump_store(*places)
+    filled.put_object("second", b"second")
+    for dying in ("dump.json", "database.dump"):
+        monkeypatch.setattr(os, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            dump_store(*places)
+        monkeypatch.undo()
+        report = dumping._read(tmp_path / "backup")
+        assert (report == first) == (dying == "dump.json")
+        dumping._database(tmp_path / "backup", report)
+    restore_store(tmp_path / "backup", tmp_path / "new", None)
+    with mstbucket.open(tmp_path / "new", background=False) as restored:
+        assert restored.bucket("things").get_object("second").read() == b"second"
+    assert dump_store(*places).identity == first.identity
+    assert {path.name for path in (tmp_path / "backup").iterdir()} == {"blobs", "database.dump", "dump.json"}
 
 
 @pytest.mark.parametrize("place", ["blobs", "blobs/packs/backup", "blobs/../blobs/backup"])

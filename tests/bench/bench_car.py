@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from hashlib import sha256
 
-from rows import Row
+from rows import Row, cpu_seconds
 
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest
@@ -31,19 +31,9 @@ MIB = 2**20
 ROUNDS = 3
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the least CPU time of a few rounds: noise on a shared machine only ever adds."""
-    best = float("inf")
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best
-
-
 def hashed(blocks: Iterable[bytes]) -> float:
     """Return the floor: the CPU time of hashing *blocks*."""
-    return seconds(lambda: [sha256(block).digest() for block in blocks])
+    return cpu_seconds(lambda: [sha256(block).digest() for block in blocks], ROUNDS)
 
 
 def drain(data: bytes) -> None:
@@ -64,7 +54,8 @@ def reader() -> list[Row]:
     for count, size, name in ((200_000, 100, "100 B"), (100, MIB, "1 MiB")):
         blocks = [made.randbytes(size) for _ in range(count)]
         data = header(raw_cid(blocks[0])) + b"".join(section(raw_cid(block), block) for block in blocks)
-        took, least = seconds(lambda data=data: drain(data)), seconds(lambda data=data, size=size: cut(data, size))
+        took = cpu_seconds(lambda data=data: drain(data), ROUNDS)  # type: ignore[misc]
+        least = cpu_seconds(lambda data=data, size=size: cut(data, size), ROUNDS)  # type: ignore[misc]
         if size < MIB:
             value, unit, goal = count / took, "blocks/s", 1_000_000.0
         else:
@@ -89,7 +80,7 @@ def trees() -> list[Row]:
         keys = sorted(b"photos/2024/%02d/img-%08d.jpg" % (n % 12, n) for n in range(count))
         blocks = MemoryBlocks()
         root = build(((key, dag_cbor_cid(key[-12:])) for key in keys), blocks.put)
-        took = seconds(lambda blocks=blocks, root=root: verify_tree(blocks, root))
+        took = cpu_seconds(lambda blocks=blocks, root=root: verify_tree(blocks, root), ROUNDS)
         least = hashed([*keys, *blocks.blocks.values()])
         value = count / took
         rows.append(
@@ -144,7 +135,7 @@ def buckets() -> list[Row]:
     rows = []
     for count, size in ((20_000, 100), (10_000, 4096)):
         data, blocks, keys = export(count, size)
-        took, least = seconds(lambda data=data: verify_car(io.BytesIO(data))), hashed([*blocks, *keys])
+        took, least = cpu_seconds(lambda data=data: verify_car(io.BytesIO(data)), ROUNDS), hashed([*blocks, *keys])
         value = len(blocks) / took
         name = f"verify a bucket's CAR, objects of {size:,} B"
         rows.append(Row(name, value, "blocks/s", "sha256 of blocks and keys", took / least, ">= 200,000", value >= 200_000))
@@ -160,13 +151,13 @@ def seen() -> list[Row]:
         for cid in cids:
             blocks.add(cid)
         added = (time.process_time() - start) / len(cids) * 1e6
-        asked = seconds(lambda: [cid in blocks for cid in cids[::30]]) / len(cids[::30]) * 1e6
+        asked = cpu_seconds(lambda: [cid in blocks for cid in cids[::30]], ROUNDS) / len(cids[::30]) * 1e6
         start = time.process_time()
         for cid in cids:
             numbers.add(cid, 5)
         kept = (time.process_time() - start) / len(cids) * 1e6
         memory: set[bytes] = set()
-        least = seconds(lambda: [memory.add(cid) for cid in cids]) / len(cids) * 1e6  # type: ignore[func-returns-value]
+        least = cpu_seconds(lambda: [memory.add(cid) for cid in cids], ROUNDS) / len(cids) * 1e6  # type: ignore[func-returns-value]
     for name, value, goal in (
         ("add to the set of blocks seen, 1.5 M", added, 5.0),
         ("ask it", asked, 2.0),

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 
 OBJECTS = 20_000
 LARGE = 64 << 20  # bytes, in bodies of 32 MiB
 RATE = 150_000  # objects a second, of the rows and the tree
-
-
-def wall(work: Callable[[], object], rounds: int = 3) -> float:
-    """The least time of some runs."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def run() -> list[Row]:
@@ -35,9 +23,9 @@ def run() -> list[Row]:
             bucket = store.create_bucket("many")
             bucket.put_objects(mstbucket.PutRequest(f"{n % 97:02}/{n:06}", b"%d" % n) for n in range(OBJECTS))
             bucket.flush()
-            base = wall(lambda: store.check("database"))
+            base = wall_seconds(lambda: store.check("database"), 3)
             for level in ("tree", "presence", "proof"):
-                spent = wall(lambda level=level: store.check(level), 2)  # type: ignore[misc]
+                spent = wall_seconds(lambda level=level: store.check(level), 2)  # type: ignore[misc]
                 rate = OBJECTS / spent
                 target = f">= {RATE:,}/s" if level == "tree" else ""
                 met = level != "tree" or rate >= RATE
@@ -48,8 +36,8 @@ def run() -> list[Row]:
                 bucket.put_object(f"{n}", hashlib.shake_128(b"%d" % n).digest(1 << 25))
             bucket.flush()
             data = bytes(1 << 20)
-            floor = wall(lambda: [hashlib.sha256(data) for _ in range(LARGE >> 20)])
-            spent = wall(lambda: store.check("data")) - wall(lambda: store.check("presence"))
+            floor = wall_seconds(lambda: [hashlib.sha256(data) for _ in range(LARGE >> 20)], 3)
+            spent = wall_seconds(lambda: store.check("data"), 3) - wall_seconds(lambda: store.check("presence"), 3)
             ratio = floor / spent
             rate, met = LARGE / spent / 1e6, ratio >= 0.8
             rows.append(Row("check --level data", rate, "MB/s", "sha256 alone", ratio, ">= 0.8", met))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import io
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket.services.upkeep.compact import CLASSES, COMPACT_LEAST, Compactor
@@ -19,16 +18,6 @@ from mstbucket.services.upkeep.compact import CLASSES, COMPACT_LEAST, Compactor
 FLUSHES = 1000
 EVERY = 10  # flushes between two looks of the background
 MOST = (len(CLASSES) - 1) * (COMPACT_LEAST - 1)
-
-
-def wall(work: Callable[[], object], rounds: int = 5) -> float:
-    """The least time of some runs."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def read_all(bucket: mstbucket.Bucket) -> None:
@@ -54,8 +43,8 @@ def run() -> list[Row]:
                 ("export, compacted", lambda bucket: bucket.export_car(io.BytesIO())),
             ]
             for name, work in works:
-                floor = wall(lambda work=work: work(one))  # type: ignore[misc]
-                value = wall(lambda work=work: work(other))  # type: ignore[misc]
+                floor = wall_seconds(lambda work=work: work(one), 5)  # type: ignore[misc]
+                value = wall_seconds(lambda work=work: work(other), 5)  # type: ignore[misc]
                 rows.append(Row(name, value * 1e3, "ms", "not compacted", value / floor, "<= 1.1", value <= 1.1 * floor))
     return rows
 

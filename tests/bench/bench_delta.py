@@ -9,11 +9,9 @@ import io
 import os
 import random
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket import PutRequest
@@ -44,13 +42,13 @@ def run() -> list[Row]:
         changed = [PutRequest(f"{n % 97:02}/{n:08}", rng.randbytes(BODY)) for n in rng.sample(range(KEYS), CHANGED)]
         bucket.put_objects(changed)
         bucket.flush()
-        made = _seconds(lambda: bucket.export_delta(base, delta))
+        made = wall_seconds(lambda: bucket.export_delta(base, delta))
         size = len(delta.getvalue()) - CHANGED * BODY
-        merged = _seconds(lambda: store.merge("source", "fork"))
+        merged = wall_seconds(lambda: store.merge("source", "fork"))
         whole.seek(0)
-        full = _seconds(lambda: other.import_car(whole))
+        full = wall_seconds(lambda: other.import_car(whole))
         delta.seek(0)
-        applied = _seconds(lambda: other.import_car(delta))
+        applied = wall_seconds(lambda: other.import_car(delta))
     ratio = applied / full
     of = f"{CHANGED:,} of {KEYS:,}"
     return [
@@ -60,8 +58,3 @@ def run() -> list[Row]:
         Row(f"merge, {of}", merged, "s", "wanted", merged / MERGE_MAX, "<= 1x", merged <= MERGE_MAX),
     ]
 
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket import PutRequest
@@ -20,9 +18,9 @@ RESTORED = 10_000
 RESTORE_MAX = 1.5  # times the puts and the flush
 
 _ROWS = """
-    INSERT INTO mstbucket.objects
-    SELECT -1, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums, headers, metadata,
-           tags, parts, version_id, seq FROM mstbucket.objects WHERE bucket = 1
+    INSERT INTO mstbucket.objects (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256)
+    SELECT -1, key, manifest, content, size, etag, content_type, created, modified, sha256 FROM mstbucket.objects
+    WHERE bucket = 1
 """
 
 
@@ -36,16 +34,16 @@ def run() -> list[Row]:
         bucket.put_objects(PutRequest(f"{n % 97:02}/{n:08}", b"%d" % n) for n in range(KEYS))
         seq = bucket.flush().seq
         with Database(store.conninfo()) as db, db.connection() as connection:
-            floor = _seconds(lambda: connection.execute(_ROWS))
-        fork = min(_seconds(lambda n=n: store.fork("source", f"fork-{n}", commit=seq)) for n in range(2))  # type: ignore[misc]
+            floor = wall_seconds(lambda: connection.execute(_ROWS))
+        fork = min(wall_seconds(lambda n=n: store.fork("source", f"fork-{n}", commit=seq)) for n in range(2))  # type: ignore[misc]
         changed = [PutRequest(f"{n % 97:02}/{n:08}", b"new") for n in range(RESTORED)]
 
         def change() -> None:
             bucket.put_objects(changed)
             bucket.flush()
 
-        puts = _seconds(change)
-        restore = _seconds(lambda: bucket.restore(seq))
+        puts = wall_seconds(change)
+        restore = wall_seconds(lambda: bucket.restore(seq))
         trees = {commit.seq: commit.tree for commit in bucket.log()}
         assert trees[max(trees)] == trees[seq]
     rate, ratio = KEYS / fork, restore / puts
@@ -55,8 +53,3 @@ def run() -> list[Row]:
         Row(f"restore {RESTORED:,} keys", restore, "s", "put and flush", ratio, f"<= {RESTORE_MAX}x", ratio <= RESTORE_MAX),
     ]
 
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun

@@ -6,30 +6,18 @@ decoding is the same. The floor of a body is the sha256 of its chunks.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from hashlib import sha256
 
-from rows import Row
+from rows import Row, cpu_seconds
 
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.manifest import Manifest, decode, encode
-from mstbucket.core.unixfs import BodyBuilder
 
 MIB = 2**20
 COUNT = 20_000
 BODY_MIB = 256
 ROUNDS = 3
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return the least CPU time of a few rounds: noise on a shared machine only ever adds."""
-    best = float("inf")
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best
 
 
 def small(i: int) -> Manifest:
@@ -57,9 +45,9 @@ def manifests() -> list[Row]:
             }
         return made
 
-    least = seconds(floor)
-    encoding = seconds(lambda: [dag_cbor_cid(encode(one)) for one in objects])
-    decoding = seconds(lambda: [(sha256(block).digest(), decode(block)) for block in blocks])
+    least = cpu_seconds(floor, ROUNDS)
+    encoding = cpu_seconds(lambda: [dag_cbor_cid(encode(one)) for one in objects], ROUNDS)
+    decoding = cpu_seconds(lambda: [(sha256(block).digest(), decode(block)) for block in blocks], ROUNDS)
     name = "sha256 and a dict of the fields"
     return [
         Row(
@@ -98,9 +86,9 @@ def bodies() -> list[Row]:
                 pass
         builder.finish()
 
-    least = seconds(floor)
+    least = cpu_seconds(floor, ROUNDS)
     for name, piece in (("whole chunks", chunk), ("pieces of 64 KiB", chunk[: 64 * 1024])):
-        spent = seconds(lambda piece=piece: build(piece))  # type: ignore[misc]
+        spent = cpu_seconds(lambda piece=piece: build(piece), ROUNDS)  # type: ignore[misc]
         rows.append(
             Row(
                 name=f"build a body of {BODY_MIB} MiB from {name}",

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket import LifecycleRule
@@ -21,12 +21,6 @@ from mstbucket.services.policy import lifecycle_pass as expiring
 
 MILLION = int(os.environ.get("BENCH_KEYS", "1000000"))
 DUE = min(20_000, MILLION // 10)  # versions of one key
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 @contextmanager
@@ -60,20 +54,20 @@ def _pass(store: mstbucket.Store) -> list[Row]:
     with context.db.connection() as connection:
         number = connection.execute("SELECT id FROM buckets WHERE name = 'million'").fetchone()[0]
         scan = "SELECT count(modified) FROM (SELECT modified FROM objects WHERE bucket = %s ORDER BY key OFFSET 0) AS o"
-        floor = _seconds(lambda: connection.execute(scan, (number,)).fetchone())
+        floor = wall_seconds(lambda: connection.execute(scan, (number,)).fetchone())
     rows = []
     for name, rule, target in (
         ("nothing is old enough", LifecycleRule(expiration_days=90), 6.0),
         ("all is old, no tag fits", LifecycleRule(expiration_days=1, tags={"no": "such"}), 30.0),
     ):
         bucket.put_bucket_lifecycle_configuration([rule])
-        took = _seconds(lambda: expiring.run(context, "million", month))
+        took = wall_seconds(lambda: expiring.run(context, "million", month))
         label, ratio = f"pass over {MILLION} keys, {name}", took / floor
         rows.append(Row(label, took, "s", "bare scan in key order", ratio, f"<= {target:.0f}x", ratio <= target))
     bucket.put_bucket_lifecycle_configuration([LifecycleRule(expiration_days=1, prefix="000/")])
-    took = _seconds(lambda: expiring.run(context, "million", month))
+    took = wall_seconds(lambda: expiring.run(context, "million", month))
     page = [f"001/{n:09}" for n in range(1, MILLION, 1000)]
-    bare = _seconds(lambda: [bucket.delete_objects(page[at : at + 1000]) for at in range(0, len(page), 1000)])
+    bare = wall_seconds(lambda: [bucket.delete_objects(page[at : at + 1000]) for at in range(0, len(page), 1000)])
     count = MILLION // 1000
     rows.append(
         Row("objects expired of one prefix", count / took, "/s", "delete_objects", bare / took, ">= 0.2", bare / took >= 0.2)
@@ -94,7 +88,7 @@ def _versions(store: mstbucket.Store) -> list[Row]:
             [LifecycleRule(prefix=label, noncurrent_days=1, newer_noncurrent_versions=1)]
         )
         _vacuum(store)
-        took = _seconds(lambda: expiring.run(store._context, "versions", month))
+        took = wall_seconds(lambda: expiring.run(store._context, "versions", month))
         rate[label] = keys * (versions - 1) / took
         ratio = rate[label] / rate["2 versions"]
         rows.append(
@@ -115,7 +109,7 @@ def _locks(store: mstbucket.Store) -> list[Row]:
     )
 
     def heads(bucket: mstbucket.Bucket) -> float:
-        return _seconds(lambda: [bucket.head_object(f"{n}") for n in range(count)])
+        return wall_seconds(lambda: [bucket.head_object(f"{n}") for n in range(count)])
 
     _vacuum(store)
     times = [(heads(plain), heads(locked)) for _ in range(5)][1:]

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
-from collections.abc import Callable
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket.limits import MIB, PART_SIZE_MIN, PARTS_MAX
@@ -23,12 +21,6 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, mstbucket.open(folder, background=False) as store:
         bucket = store.create_bucket("parts")
         return [_completion(bucket), _cut_anew(bucket), _bytes_in(bucket)]
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def _completion(bucket: mstbucket.Bucket) -> Row:
@@ -44,10 +36,10 @@ def _completion(bucket: mstbucket.Bucket) -> Row:
         )
         connection.execute("CREATE TABLE bench_parts (LIKE parts INCLUDING ALL)")
         insert = "INSERT INTO bench_parts SELECT * FROM parts WHERE upload = %s"
-        floor = _seconds(lambda: connection.execute(insert, (upload,)))
+        floor = wall_seconds(lambda: connection.execute(insert, (upload,)))
         connection.execute("DROP TABLE bench_parts")
     named = [(number, part.etag) for number in range(1, PARTS_MAX + 1)]
-    took = _seconds(lambda: bucket.complete_multipart_upload("k", upload, named))
+    took = wall_seconds(lambda: bucket.complete_multipart_upload("k", upload, named))
     assert bucket.head_object("k").size == PARTS_MAX * PART
     return Row("complete 10,000 parts of 5 MiB", took, "s", "INSERT of 10,000 such rows", took / floor, "< 2 s", took < 2)
 
@@ -59,8 +51,8 @@ def _cut_anew(bucket: mstbucket.Bucket) -> Row:
     bodies = [random.Random(n).randbytes(least + 1) for n in range(24)]
     parts = [bucket.upload_part("cut", upload, n, body) for n, body in enumerate(bodies, 1)]
     named = [(part.number, part.etag) for part in parts]
-    took = _seconds(lambda: bucket.complete_multipart_upload("cut", upload, named))
-    read = _seconds(lambda: bucket.get_object("cut").read())
+    took = wall_seconds(lambda: bucket.complete_multipart_upload("cut", upload, named))
+    read = wall_seconds(lambda: bucket.get_object("cut").read())
     rate = sum(map(len, bodies)) / MIB / took
     return Row("complete misaligned parts", rate, "MiB/s", "reading the object", read / took, ">= 0.3", read / took >= 0.3)
 
@@ -68,6 +60,6 @@ def _cut_anew(bucket: mstbucket.Bucket) -> Row:
 def _bytes_in(bucket: mstbucket.Bucket) -> Row:
     body = random.Random(3).randbytes(64 * MIB)
     upload = bucket.create_multipart_upload("in").id
-    put = min(_seconds(lambda: bucket.put_object("whole", body)) for _ in range(3))
-    part = min(_seconds(lambda n=n: bucket.upload_part("in", upload, n, body)) for n in range(1, 4))  # type: ignore[misc]
+    put = min(wall_seconds(lambda: bucket.put_object("whole", body)) for _ in range(3))
+    part = min(wall_seconds(lambda n=n: bucket.upload_part("in", upload, n, body)) for n in range(1, 4))  # type: ignore[misc]
     return Row("parts of 64 MiB", 64 / part, "MiB/s", "put_object of the same", put / part, ">= 0.8", put / part >= 0.8)

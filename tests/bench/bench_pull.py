@@ -9,10 +9,9 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket import PutRequest
@@ -73,10 +72,5 @@ def _floor(keys: list[str], changed: set[str]) -> float:
         build(sorted((key.encode(), dag_cbor_cid(b"%d" % (key in touched))) for key in keys), put)
         for touched in (set[str](), changed)
     ]
-    return _seconds(lambda: diff(blocks, roots[0], roots[1]))
+    return wall_seconds(lambda: diff(blocks, roots[0], roots[1]))
 
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun

@@ -11,11 +11,10 @@ import os
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 
@@ -27,17 +26,11 @@ PUTS = 400
 THREADS = 8
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def _in_turns(works: list[Callable[[], object]], rounds: int = ROUNDS) -> list[float]:
     """The middle time of each, after a round that does not count."""
     for work in works:
         work()
-    times = [[_seconds(work) for work in works] for _ in range(rounds)]
+    times = [[wall_seconds(work) for work in works] for _ in range(rounds)]
     return [statistics.median(one) for one in zip(*times, strict=True)]
 
 

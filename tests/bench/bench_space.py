@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench_collection import retain_one
 from rows import Row
 
 import mstbucket
@@ -33,7 +34,8 @@ _SIZES = """
 def run() -> list[Row]:
     """Every figure beside what it should be; the bytes of each table go to stderr."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        return [*_churn(Path(folder) / "churn"), _grown(Path(folder) / "grown"), *_idle(Path(folder) / "idle")]
+        place = Path(folder)
+        return [*_churn(place / "churn"), _collected(place / "collected"), _grown(place / "grown"), *_idle(place / "idle")]
 
 
 def _churn(place: Path) -> list[Row]:
@@ -60,6 +62,23 @@ def _churn(place: Path) -> list[Row]:
         Row(f"after {ROUNDS} rounds of overwriting", churned, "B", "one flush", churned / settled, "-", True),
         Row("of it not for older commits", churned - kept, "B", "one flush", ours, f"<= {CHURN_MAX}x", ours <= CHURN_MAX),
     ]
+
+
+def _collected(place: Path) -> Row:
+    """The same where no older commit stays, and each round is followed by a collection."""
+    rnd = random.Random(4)
+    with mstbucket.open(place, background=False) as store, Database(store.conninfo()) as db:
+        bucket = store.create_bucket("space")
+        empty = sum(_sizes(db, "none, what every store has").values()) / OBJECTS
+        _round(bucket, rnd, OBJECTS)
+        settled = sum(_sizes(db, "one flush").values()) / OBJECTS - empty
+        for _ in range(ROUNDS):
+            _round(bucket, rnd, OBJECTS)
+            retain_one(store)
+            store.collect(force=True, grace=0)
+        last = sum(_sizes(db, f"{ROUNDS} rounds more, each collected").values()) / OBJECTS - empty
+    ratio = last / settled
+    return Row("the same, each round collected", last, "B", "one flush", ratio, f"<= {CHURN_MAX}x", ratio <= CHURN_MAX)
 
 
 def _grown(place: Path) -> Row:

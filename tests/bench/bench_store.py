@@ -10,22 +10,15 @@ import os
 import random
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rows import Row
+from rows import Row, wall_seconds
 
 import mstbucket
 from mstbucket.limits import MIB
 
 MILLION = int(os.environ.get("BENCH_KEYS", "1000000"))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 @contextmanager
@@ -56,7 +49,7 @@ def _puts(store: mstbucket.Store) -> list[Row]:
         for n, body in enumerate(bodies):
             bucket.put_object(f"k/{n:06}", body)
 
-    bare, ours = len(bodies) / _seconds(floor), len(bodies) / _seconds(puts)
+    bare, ours = len(bodies) / wall_seconds(floor), len(bodies) / wall_seconds(puts)
     with store._context.db.connection() as connection:
         connection.execute("DROP TABLE bench_floor")
     ratio = ours / bare
@@ -72,7 +65,7 @@ def _puts(store: mstbucket.Store) -> list[Row]:
                 connection.execute("SELECT * FROM objects WHERE bucket = 1 AND key = %s", (f"k/{n:06}",)).fetchone()
 
     gets()
-    ratio = _seconds(bare_gets) / _seconds(gets)
+    ratio = wall_seconds(bare_gets) / wall_seconds(gets)
     rows.append(Row("small gets", ratio * 1, "x", "bare indexed SELECT", ratio, ">= 0.5 (stage 2)", ratio >= 0.5))
     return rows
 
@@ -82,8 +75,8 @@ def _bulk(store: mstbucket.Store) -> list[Row]:
     body = random.Random(1).randbytes(4096)
     count = 30_000
     requests = [mstbucket.PutRequest(f"b/{n:08}", n.to_bytes(8, "big") + body[8:]) for n in range(count)]
-    hashes = _seconds(lambda: [(hashlib.md5(r.body).digest(), hashlib.sha256(r.body).digest()) for r in requests])  # type: ignore[arg-type]
-    took = _seconds(lambda: bucket.put_objects(requests))
+    hashes = wall_seconds(lambda: [(hashlib.md5(r.body).digest(), hashlib.sha256(r.body).digest()) for r in requests])  # type: ignore[arg-type]
+    took = wall_seconds(lambda: bucket.put_objects(requests))
     rate = count / took
     return [Row("put_objects of 4 KiB", rate, "/s", "their hashes alone", hashes / took, ">= 15k/s", rate >= 15_000)]
 
@@ -117,10 +110,10 @@ def _large(store: mstbucket.Store) -> list[Row]:
         for thread in threads:
             thread.join()
 
-    bare = _seconds(floor)
-    took = _seconds(lambda: bucket.put_object("1 GiB", Stream()))  # type: ignore[arg-type]
-    read = _seconds(lambda: sum(len(c) for c in bucket.get_object("1 GiB")))
-    sha = _seconds(work(hashlib.sha256()))
+    bare = wall_seconds(floor)
+    took = wall_seconds(lambda: bucket.put_object("1 GiB", Stream()))  # type: ignore[arg-type]
+    read = wall_seconds(lambda: sum(len(c) for c in bucket.get_object("1 GiB")))
+    sha = wall_seconds(work(hashlib.sha256()))
     return [
         Row("1 GiB put", 1024 / took, "MiB/s", "MD5, 2x SHA-256, threaded", bare / took, ">= 0.7", bare / took >= 0.7),
         Row("1 GiB get", 1024 / read, "MiB/s", "SHA-256 once", sha / read, ">= 0.5", sha / read >= 0.5),
@@ -130,12 +123,12 @@ def _large(store: mstbucket.Store) -> list[Row]:
 def _million(store: mstbucket.Store) -> list[Row]:
     bucket = store.create_bucket("million")
     bucket.put_objects(mstbucket.PutRequest(f"{n % 1000:03}/{n:09}", f"{n}".encode()) for n in range(MILLION))
-    first = _seconds(bucket.flush)
+    first = wall_seconds(bucket.flush)
     rng = random.Random(3)
     count = 20_000
     changed = rng.sample(range(MILLION), count)
     bucket.put_objects(mstbucket.PutRequest(f"{n % 1000:03}/{n:09}", f"new {n}".encode()) for n in changed)
-    again = _seconds(bucket.flush)
+    again = wall_seconds(bucket.flush)
     rows = [
         Row(f"first flush of {MILLION} keys", MILLION / first, "keys/s", "-", 0, "-", True),
         Row("flush of 20k changed keys", count / again, "keys/s", "-", 0, ">= 20k/s", count / again >= 20_000),
@@ -144,9 +137,9 @@ def _million(store: mstbucket.Store) -> list[Row]:
     with store._context.db.connection() as connection:
         number = connection.execute("SELECT id FROM buckets WHERE name = 'million'").fetchone()[0]
         starts = [f"{rng.randrange(1000):03}/" for _ in range(100)]
-        floor = _seconds(lambda: [connection.execute(bare, (number, s), binary=True).fetchall() for s in starts])
-    page = _seconds(lambda: [bucket.list_objects(start_after=s) for s in starts])
-    folders = _seconds(lambda: [bucket.list_objects(delimiter="/") for _ in range(20)])
+        floor = wall_seconds(lambda: [connection.execute(bare, (number, s), binary=True).fetchall() for s in starts])
+    page = wall_seconds(lambda: [bucket.list_objects(start_after=s) for s in starts])
+    folders = wall_seconds(lambda: [bucket.list_objects(delimiter="/") for _ in range(20)])
     rows.append(Row("page of 1,000 keys", page * 10, "ms", "bare SQL", page / floor, "<= 2x", page / floor <= 2))
     rows.append(Row("1,000 common prefixes", folders * 50, "ms", "-", 0, "<= 12 ms (stage 2)", folders * 50 <= 12))
     return rows

@@ -6,10 +6,9 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from rows import Row, cpu_seconds
+from rows import Row, cpu_seconds, wall_seconds
 
 import mstbucket
 from mstbucket.sync.directory import Directory
@@ -36,13 +35,13 @@ def run() -> list[Row]:
 def _figures(store: mstbucket.Store, tree: Path, folder: Path) -> list[Row]:
     floor, first = store.create_bucket("floor"), store.create_bucket("first")
     paths = sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file())
-    put = _seconds(lambda: floor.put_objects(mstbucket.PutRequest(path, (tree / path).read_bytes()) for path in paths))
+    put = wall_seconds(lambda: floor.put_objects(mstbucket.PutRequest(path, (tree / path).read_bytes()) for path in paths))
     source, target = _directory(tree), Objects(first, "", Filters())
-    made = _seconds(lambda: _expect(_sync(source, target), copied=FILES))
+    made = wall_seconds(lambda: _expect(_sync(source, target), copied=FILES))
     stat = cpu_seconds(lambda: _walk(str(tree)))
     time.sleep(2.1)  # until the times can tell
     same = cpu_seconds(lambda: _expect(_sync(_directory(tree), target), same=FILES))
-    out = _seconds(lambda: _expect(_sync(target, _directory(folder / "out")), copied=FILES))
+    out = wall_seconds(lambda: _expect(_sync(target, _directory(folder / "out")), copied=FILES))
     back = cpu_seconds(lambda: _expect(_sync(target, _directory(folder / "out")), same=FILES))
     return [
         Row("first sync in, a file", made / FILES * 1e6, "us", "put_objects", made / put, "< 1.5", made / put < 1.5),
@@ -80,8 +79,3 @@ def _walk(path: str) -> None:
             else:
                 entry.stat()
 
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

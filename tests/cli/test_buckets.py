@@ -124,7 +124,7 @@ def test_a_listing_as_json(cli: Any, bucket: str) -> None:
     assert summary == {"type": "summary", "objects": 1, "bytes": 1}
     (info,) = [info for info in cli("ls", "--json").records if info["bucket"] == bucket]
     assert info["type"] == "bucket"
-    assert set(info) == {"type", "bucket", "identity", "created", "commit", "seq", "dirty"}
+    assert set(info) == {"type", "bucket", "identity", "created", "commit", "seq", "dirty", "fetched_from"}
 
 
 def test_a_key_cannot_forge_a_line_of_the_listing(cli: Any, bucket: str) -> None:

@@ -109,6 +109,12 @@ def test_a_folder_of_files_says_what_is_in_it(cli: Any, filled: str, tmp_path: P
         refused = cli(command, path)
         assert refused.code == 5
         assert "folder" in refused.err
-    for more in (["--resume"], ["--since", "1"], ["--car-version", "2"]):
-        assert cli("export", f"mst://{filled}", tmp_path / "other.car", "--files", *more).code == 2
+    for more, why in ((["--resume"], "commit"), (["--since", "1"], "delta"), (["--car-version", "2"], "IPFS")):
+        refused = cli("export", f"mst://{filled}", tmp_path / "other.car", "--files", *more)  # [CLI-232]
+        assert refused.code == 2
+        assert why in refused.error
+    (part,) = cli("export", f"mst://{filled}", tmp_path / "part.car", "--files", "--prefix", "//1", "--json").records
+    assert (part["files"], part["commit"]) == (3, newest["commit"])
+    (part,) = cli("export", f"mst://{filled}@1", tmp_path / "none.car", "--files", "--prefix", "//", "--json").records
+    assert part["files"] == 0
     assert not (tmp_path / "other.car").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,40 @@ def test_forks_and_merges_are_drawn(cli: Any, bucket: str) -> None:
     ]  # fmt: skip
     assert cli("log", "--graph", fork).lines[-2:] == [f"o  forked from mst://{bucket}, commit 1", f"   {commits[1]}"]
     assert cli("log", "--graph", "--json", fork).code == 2
+
+
+def test_messages_stand_below_their_commits(cli: Any, bucket: str, tmp_path: Path) -> None:
+    """[CLI-160] [COM-24] Nothing of a foreign message drives the terminal."""
+    file = tmp_path / "photos.car"
+    assert cli("cp", "-", f"mst://{bucket}/a", stdin=b"1").code == 0
+    assert cli("flush", bucket, "-m", "first import").code == 0
+    assert cli("flush", bucket, "-m", "other").error.endswith("allow an empty commit to record it [NothingToCommit]")
+    assert cli("flush", bucket, "-m", "other").code == 4
+    evil = "day 2: \x1b[31mred\r\n\n\u202ebody " + "x" * 80 + "\n"
+    assert cli("flush", bucket, "--message", evil, "--allow-empty").code == 0
+    shown = [re.sub(r"^\d{4}-\S+ \S+ .*", "COMMIT", line) for line in cli("log", bucket).lines]
+    assert shown == [
+        "COMMIT", "    day 2: \\x1b[31mred", "", "    \\u202ebody " + "x" * 80, "COMMIT", "    first import",
+    ]  # fmt: skip
+    drawn = [line for line in cli("log", "--graph", bucket).lines if not re.search(r"baf|commit", line)]
+    assert drawn == ["|  day 2: \\x1b[31mred", "|  first import"]
+    assert [record["message"] for record in cli("log", bucket, "--json").records] == [evil, "first import"]
+    assert cli("export", bucket, file).code == 0
+    told = cli("inspect", file)
+    assert "         message: day 2: \\x1b[31mred" in told.out.decode()
+    assert b"\x1b" not in told.out
+    assert cli("inspect", file, "--json").records[0]["roots"][0]["message"] == evil
+    assert cli("stat", f"mst://{bucket}@1", "--json").records[0]["message"] == "first import"
+    assert cli("snapshot", "create", bucket, "v1", "--commit", "1").code == 0
+    shown = dict(line.split(maxsplit=1) for line in cli("stat", f"mst://{bucket}@1").lines)
+    assert (shown["names"], shown["message"]) == ("v1", "first import")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", shown["time"])
+
+
+def test_a_long_first_line_is_cut_in_the_drawing(cli: Any, bucket: str) -> None:
+    """[CLI-160]"""
+    assert cli("flush", bucket, "-m", "\n" + "x" * 100).code == 0
+    assert cli("log", "--graph", bucket).lines[1] == "|  " + "x" * 71 + "…"
 
 
 @pytest.mark.parametrize("columns", [20, 60, 80, 120])

@@ -25,7 +25,10 @@ def test_a_bucket_is_signed_handed_over_and_checked(
     monkeypatch.delenv("MSTBUCKET_SIGNING_KEY")
     assert cli("verify", car, "--signer", did, "--pins", pins).lines[0].endswith(f"signed by {did}")
     (record,) = cli("verify", car, "--signer", did, "--json").records
-    assert record["signer"] == did
+    assert (record["signer"], record["signature"]) == (did, "checked")
+    (record,) = cli("verify", car, "--json").records
+    assert (record["signer"], record["signature"]) == (None, "present, not checked")  # [COM-11]
+    assert cli("verify", car).lines[0].endswith(", with a signature that was not checked (--signer)")
     assert cli("check-proof", proof, "--signer", did).code == 0
     assert cli("check-proof", proof).code == 2
     (other,) = cli("key", "new", tmp_path / "other").lines

@@ -44,6 +44,22 @@ def test_a_round_does_what_is_due(cli: Run, bucket: str) -> None:
     assert cli("maintain").lines == ["maintain: nothing was due"]
 
 
+def test_of_many_rounds_those_with_nothing_due_say_nothing(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-110]"""
+    cli("maintain")
+
+    class Enough(Exception):
+        pass
+
+    def sleep(_: float) -> None:
+        raise Enough
+
+    monkeypatch.setattr("mstbucket.cli.maintaining.time.sleep", sleep)
+    for flags, said in (([], b""), (["-v"], b"maintain: nothing was due\n")):
+        ran = cli(*flags, "maintain", "--every", "5")
+        assert (ran.code, ran.out) == (1, said)
+
+
 def test_old_uploads_are_aborted_when_asked_for(store: mstbucket.Store) -> None:
     from datetime import timedelta
 
@@ -75,8 +91,8 @@ def test_what_fails_does_not_stop_the_rest(store: mstbucket.Store, monkeypatch: 
 
 
 def test_rounds_go_on_until_a_signal(home: Path, store_path: Path, cli: Run, bucket: str) -> None:
-    """[CLI-110]"""
-    command = [sys.executable, "-m", "mstbucket.cli", "--store", str(store_path), "maintain", "--every", "1"]
+    """[CLI-110] With -v there is a line for each, also where nothing was due."""
+    command = [sys.executable, "-m", "mstbucket.cli", "--store", str(store_path), "-v", "maintain", "--every", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

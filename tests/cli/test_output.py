@@ -122,6 +122,20 @@ def test_the_line_of_progress_has_one_unit_objects_rate_and_time_left() -> None:
     assert shown[80].endswith(tail)
 
 
+def test_an_estimate_is_marked_and_never_says_that_all_is_done() -> None:
+    """[CLI-161]"""
+    figures = (3 * 1024**2, 12 * 1024**2, None, None, 1024.0**2, 80)
+    assert progress.line("export", *figures, about=True).endswith(" ~25 %  3.0 of ~12.0 MiB  1.0 MiB/s  ~0:09 left")
+    assert "~99 %" in progress.line("export", 5000, 4000, None, None, 1.0, 80, about=True)
+    assert "100 %" in progress.line("export", 5000, 5000, None, None, 1.0, 80)
+
+
+def test_an_unknown_total_says_so() -> None:
+    """[CLI-161]"""
+    text = progress.line("export", 3 * 1024**2, None, None, None, 1024.0**2, 80)
+    assert text.endswith("3.0 MiB  1.0 MiB/s  total unknown")
+
+
 def test_the_line_makes_room_for_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """[CLI-151]"""
     monkeypatch.setattr(progress, "AFTER", 0.0)

@@ -55,6 +55,13 @@ def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror
     assert refused.code == 4
     assert "fetch first" in refused.error
     assert cli("fetch", place, name, "--json").records[0]["bucket"] == f"{bucket}.{name}"
+    cli("mb", f"mst://other.{name}")  # a bucket of one's own that is called so, beside another that is not the same
+    cli("mb", "mst://other")
+    fetched = {record["bucket"]: record["fetched_from"] for record in cli("ls", "--json").records}
+    assert {key: value for key, value in fetched.items() if value} == {f"{bucket}.{name}": name}  # [CLI-185]
+    assert [line[20:] for line in cli("ls").lines if "fetched" in line] == [f"{bucket}.{name}  (fetched from {name})"]
+    cli("rb", f"mst://other.{name}")
+    cli("rb", "mst://other")
     assert cli("cat", f"{place}.{name}/k").out == b"theirs"
     assert cli("pull", place, name, "--ours").code == 2
     records = cli("pull", place, name, "--merge", "--json").records
@@ -64,6 +71,33 @@ def test_a_bucket_goes_there_and_comes_back_merged(cli: Any, bucket: str, mirror
     assert heads[0] == heads[1]
     assert cli(*there, "cat", f"{place}/mine").out == b"mine"
     assert cli("verify", place).code == cli(*there, "verify", place).code == 0
+
+
+def test_what_was_fetched_and_is_no_longer_there_is_pruned(cli: Any, bucket: str, mirror: Path) -> None:
+    """[CLI-183] [CLI-184] [CLI-185] A dry run changes nothing; to go, a bucket has to be gone there."""
+    name, place, there = f"r{next(_NUMBERS)}", f"mst://{bucket}", ("--store", str(mirror))
+    cli("remote", "add", name, mirror)
+    cli("cp", "-", f"{place}/k", stdin=b"one")
+    (made,) = cli("push", place, name, "--to", f"{bucket}-there", "--json").records
+    assert (made["outcome"], made["bucket"]) == ("made", f"{bucket}-there")
+    assert cli(*there, "cat", f"{place}-there/k").out == b"one"
+    for other in ("a", "b"):
+        cli(*there, "mb", f"{place}-{other}")
+        cli(*there, "flush", f"{place}-{other}")
+        assert cli("fetch", f"{place}-{other}", name).code == 0
+    assert cli("remote", "prune", name).out == b""
+    cli(*there, "rb", f"{place}-a")
+    (dry,) = cli("remote", "prune", name, "--dry-run", "--json").records
+    assert (dry["bucket"], dry["removed"], dry["kept"]) == (f"{bucket}-a.{name}", False, None)
+    assert b"removed" in cli("remote", "prune", name).out
+    assert cli("ls", f"{place}-a.{name}").code == 3
+    assert f"{bucket}-b.{name} stays" in cli("remote", "rm", name).out.decode()
+    assert cli("ls", f"{place}-b.{name}").code == 0
+    cli("remote", "add", name, mirror)
+    cli("fetch", f"{place}-b", name)
+    assert b"removed" in cli("remote", "rm", name, "--fetched").out
+    assert cli("ls", f"{place}-b.{name}").code == 3
+    cli(*there, "rb", f"{place}-b")
 
 
 def test_no_store_is_made_at_a_mistyped_place(cli: Any, bucket: str, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_flush_and_log(cli: Any, filled: str) -> None:
     (first,) = cli("flush", f"mst://{filled}", "--json").records
     assert (first["bucket"], first["seq"], first["prev"]) == (filled, 1, None)
     assert (first["objects"], first["bytes"]) == (3, 3_072_001)
-    fields = {"bucket", "commit", "seq", "time", "objects", "bytes", "tree", "prev", "forked", "merged", "names"}
+    fields = {"bucket", "commit", "seq", "time", "objects", "bytes", "tree", "prev", "forked", "merged", "message",
+              "names"}  # fmt: skip
     assert set(first) == fields
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
     assert cli("flush", filled, "--json").records == [first]

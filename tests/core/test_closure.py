@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,14 +11,16 @@ from hypothesis import strategies as st
 
 from mstbucket.core import closure as walking
 from mstbucket.core import commit as commits
-from mstbucket.core import manifest
+from mstbucket.core import dagcbor, manifest
 from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.cid import CID, dag_cbor_cid, dag_pb_cid, raw_cid
 from mstbucket.core.closure import closure, commit_links, links_of
 from mstbucket.core.commit import Commit
+from mstbucket.core.dagcbor import Link
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.build import build
 from mstbucket.core.unixfs_shape import body_height, encode_node
+from mstbucket.errors import FormatError
 from mstbucket.limits import CHUNK_SIZE, LINKS_PER_NODE
 
 TIME = 1_766_000_000_000
@@ -104,3 +107,20 @@ def test_a_body_that_is_one_chunk_five_million_times_is_four_blocks(width: int, 
     commit = put_commit(blocks, pairs)
     assert [one for one, _ in closure(blocks, commit, Seen(), width)] == list(slowly(blocks, commit, set()))
     assert read <= 20
+
+
+NO_LINKS = ["x", "x" * 36, 7, [1] * 36, {"a": 1}, b"x", b"x" * 36, b"\x01\x71\x12\x20", b"\x01\x71\x12\x20" + bytes(33), 0.5]
+
+
+@pytest.mark.parametrize("wrong", NO_LINKS, ids=repr)
+def test_what_is_no_link_is_a_declared_error(wrong: Any) -> None:
+    """[CID-1] A delta and a join walk blocks that nobody has judged; a fuzzer found that."""
+    good = Link(raw_cid(b"a"))
+    entry = {"k": b"k", "p": 0, "t": None, "v": good}
+    nodes = [[entry | {"v": wrong}], [entry | {"v": None}], [entry | {"t": wrong}], [wrong]]
+    blocks: list[Any] = [{"e": entries, "l": None} for entries in nodes]
+    blocks += [{"e": [entry], "l": wrong}, {"content": wrong, "size": 1}, {"content": good, "size": str(wrong)}]
+    for value in blocks:
+        block = dagcbor.encode(value)
+        with pytest.raises(FormatError):
+            links_of(dag_cbor_cid(block), block)

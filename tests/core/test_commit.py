@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import dag_cbor
@@ -30,20 +27,9 @@ from mstbucket.core.commit import (
 from mstbucket.core.dagcbor import Link
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_SEQ_MAX
+from tests.core.generators import FIXTURES, load_generator
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-
-
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_formats", FIXTURES / "generate_formats.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = load_generator()
+GENERATOR = load_generator("generate_formats")
 GOLDEN: dict[str, dict[str, str]] = json.loads((FIXTURES / "formats-commits.json").read_text(encoding="utf-8"))
 
 INT63 = st.integers(0, 2**63 - 1)
@@ -70,6 +56,7 @@ def commits(draw: st.DrawFn) -> Commit:
         prev=None if seq == 1 else draw(CIDS),
         forked=draw(st.none() | CIDS) if seq == 1 else None,
         merged=draw(st.none() | CIDS) if seq > 1 else None,
+        message=draw(st.none() | TEXT.filter(bool)),
         tags=draw(st.dictionaries(TEXT.filter(bool), TEXT, max_size=5)),
         key=key if sig is not None else None,
         sig=sig,
@@ -167,6 +154,14 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
     "a first commit that merges": (FIRST, {"merged": EMPTY_TREE}, "absent in commit 1"),  # [COM-22]
     "a merge of a raw block": (FULL, {"merged": raw_cid(b"")}, "a CID of a dag-cbor block"),
     "a fork of a raw block": (FIRST, {"forked": raw_cid(b"")}, "a CID of a dag-cbor block"),
+    "an empty message": (FIRST, {"message": ""}, "message is ''"),
+    "a message of 4,097 bytes": (FIRST, {"message": "\u00e9" * 2048 + "e"}, "4,097 bytes, more than 4,096"),
+    "a message with NUL": (FIRST, {"message": "a\0"}, "without NUL"),
+    "a message with a lone surrogate": (FIRST, {"message": "\udcff"}, "message is"),
+    "a message of bytes": (FIRST, {"message": b"a"}, "message is b'a'"),
+    "a message that does not fit beside the tags": (
+        FIRST, {"tags": {"a": "x" * 61_400}, "message": "m" * 4096}, "more than 65536; shorten its message"
+    ),
     "tags that are a list": (FIRST, {"tags": ["a"]}, "tags is list"),
     "a tag without a name": (FIRST, {"tags": {"": "a"}}, "no name empty"),
     "a tag that is a number": (FIRST, {"tags": {"a": 1}}, "texts without NUL"),
@@ -187,7 +182,7 @@ REFUSED_FIELDS: dict[str, tuple[Commit, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("base", "change", "says"), REFUSED_FIELDS.values(), ids=REFUSED_FIELDS.keys())
 def test_refused_fields(base: Commit, change: dict[str, Any], says: str) -> None:
-    """[COM-2] [COM-3] [COM-5] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10]"""
+    """[COM-2] [COM-3] [COM-5] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10] [COM-14] [COM-23]"""
     with pytest.raises(InvalidInput, match=says):
         encode(dataclasses.replace(base, **change))
 
@@ -262,6 +257,12 @@ REFUSED_BLOCKS = {
     "merged as a link": dag_cbor.encode(plain(FULL) | {"merged": PREV}),
     "merged in upper case": written(merged=to_text(FULL.prev).upper()),
     "a null merged": with_null("merged"),
+    "an empty message": written(message=""),
+    "a message of 4,097 bytes": written(message="m" * 4097),
+    "a message with NUL": written(message="\0"),
+    "a message of bytes": written(message=b"m"),
+    "a message that is a list": written(message=["m"]),
+    "a null message": with_null("message"),
     "empty tags": written(tags={}),
     "tags as a list": written(tags=[]),
     "null tags": with_null("tags"),
@@ -284,7 +285,7 @@ REFUSED_BLOCKS = {
 
 @pytest.mark.parametrize("block", REFUSED_BLOCKS.values(), ids=REFUSED_BLOCKS.keys())
 def test_refused_blocks(block: bytes) -> None:
-    """[COM-1] [COM-2] [COM-4] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10] [COM-21]"""
+    """[COM-1] [COM-2] [COM-4] [COM-6] [COM-7] [COM-8] [COM-9] [COM-10] [COM-21] [COM-23]"""
     with pytest.raises(InvalidBlock):
         decode(block)
 
@@ -336,6 +337,7 @@ def test_a_signature_is_reported_as_not_checked() -> None:
     assert signing_bytes(FULL) == dag_cbor.encode(unsigned)
     assert signing_bytes(dataclasses.replace(FULL, sig=None)) == signing_bytes(FULL)
     assert signing_bytes(dataclasses.replace(FULL, key=bytes(32))) != signing_bytes(FULL)
+    assert signing_bytes(dataclasses.replace(FULL, message="m")) != signing_bytes(FULL)  # [COM-23]
     with pytest.raises(InvalidInput, match="names none"):
         signing_bytes(FIRST)
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstbucket.core.blocks import MemoryBlocks
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.cid import raw_cid
 from mstbucket.core.compose import Composer
-from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import InvalidInput, MissingBlock
 from mstbucket.limits import CHUNK_SIZE, LINKS_PER_NODE
 

@@ -11,11 +11,12 @@ import pytest
 from mstbucket.core import manifest as manifests
 from mstbucket.core import varint
 from mstbucket.core.blocks import MemoryBlocks
+from mstbucket.core.body_builder import DagBuilder
 from mstbucket.core.cid import dag_pb_cid, raw_cid
 from mstbucket.core.compose import DIGEST, Composer
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.parts import check_sizes
-from mstbucket.core.unixfs import DagBuilder, body_height, decode_file, open_block, plan_range
+from mstbucket.core.unixfs import body_height, decode_file, open_block, plan_range
 from mstbucket.core.unixfs_shape import _node_length, _tree_length, child_sizes, encode_node, span
 from mstbucket.errors import EntityTooLarge, InvalidBlock, InvalidInput
 from mstbucket.limits import (

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 from hashlib import sha256
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import dag_cbor
@@ -20,20 +17,9 @@ from mstbucket.core.cid import DAG_PB_PREFIX, RAW_PREFIX, dag_cbor_cid, raw_cid,
 from mstbucket.core.manifest import HEADERS, Manifest, decode, encode
 from mstbucket.errors import InvalidBlock, InvalidInput
 from mstbucket.verify.manifest import read as judged
+from tests.core.generators import FIXTURES, load_generator
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-
-
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_formats", FIXTURES / "generate_formats.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = load_generator()
+GENERATOR = load_generator("generate_formats")
 GOLDEN: dict[str, dict[str, str]] = json.loads((FIXTURES / "formats-manifests.json").read_text(encoding="utf-8"))
 
 INT63 = st.integers(0, 2**63 - 1)

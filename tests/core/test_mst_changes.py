@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,29 +14,9 @@ from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.mst.diff import Change, diff
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT, encode_node, key_height
 from mstbucket.errors import Untrue
+from tests.core.counted import Counted
 
 Pairs = dict[bytes, CID]
-
-
-class Counted(MemoryBlocks):
-    """Blocks in memory that count what they are asked for."""
-
-    __slots__ = ("calls", "read")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-        self.read: list[CID] = []
-
-    def get(self, cid: CID) -> bytes:
-        self.calls += 1
-        self.read.append(cid)
-        return super().get(cid)
-
-    def get_many(self, cids: Collection[CID]) -> dict[CID, bytes]:
-        self.calls += 1
-        self.read += cids
-        return super().get_many(cids)
 
 
 def tree_of(blocks: MemoryBlocks, pairs: Pairs) -> CID:

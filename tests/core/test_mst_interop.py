@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from hashlib import sha256
 
 import pytest
@@ -14,6 +13,7 @@ from mstbucket.core.mst.build import build
 from mstbucket.core.mst.diff import diff
 from mstbucket.core.mst.node import common_prefix, key_height
 from mstbucket.core.mst.proof import prove
+from tests.core.generators import load_generator
 
 
 def test_heights_of_the_fixture(oracle):
@@ -80,14 +80,8 @@ def test_commit_proofs_of_the_fixture(oracle, at):
 
 
 @pytest.fixture(scope="module")
-def generator(oracle):
-    path = oracle.fixtures / "generate_tree.py"
-    spec = importlib.util.spec_from_file_location("generate_tree", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generator():
+    return load_generator("generate_tree")
 
 
 @pytest.mark.parametrize("kind", ["photo", "text", "long", "version", "counted"])

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mstbucket.core import unixfs, unixfs_shape
+from mstbucket.core import body_builder, unixfs, unixfs_shape
+from mstbucket.core.body_builder import BodyBuilder, DagBuilder
 from mstbucket.core.cid import CID, DAG_PB_PREFIX, RAW_PREFIX, dag_pb_cid, raw_cid
-from mstbucket.core.unixfs import BodyBuilder, DagBuilder, decode_file, open_block, plan_range
+from mstbucket.core.unixfs import decode_file, open_block, plan_range
 from mstbucket.core.unixfs_shape import body_height, encode_node, span
 from mstbucket.errors import EntityTooLarge, InvalidBlock, InvalidInput, InvalidRange, Untrue
 
@@ -62,11 +63,13 @@ def oracle(data: bytes, chunk: int, width: int) -> tuple[CID, dict[CID, bytes]]:
 def tiny(chunk: int = 4, width: int = 3, largest: int = 1000) -> Iterator[None]:
     """Make chunks and nodes so small that every shape can be built."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (unixfs, unixfs_shape):
+        for module in (body_builder, unixfs_shape):
             patch.setattr(module, "CHUNK_SIZE", chunk)
+        for module in (body_builder, unixfs, unixfs_shape):
             patch.setattr(module, "LINKS_PER_NODE", width)
-        patch.setattr(unixfs, "OBJECT_SIZE_MAX", largest)
-        patch.setattr(unixfs, "PUT_SIZE_MAX", largest)
+        for module in (body_builder, unixfs):
+            patch.setattr(module, "OBJECT_SIZE_MAX", largest)
+        patch.setattr(body_builder, "PUT_SIZE_MAX", largest)
         unixfs_shape._tree_length.cache_clear()
         yield
     unixfs_shape._tree_length.cache_clear()

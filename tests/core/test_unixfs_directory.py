@@ -188,7 +188,7 @@ def test_names_of_one_hash_are_refused_and_told() -> None:
 @pytest.mark.parametrize("size", [0, 1, 2**20, 2**20 + 1, 3 * 2**20])
 def test_the_length_of_a_body_is_that_of_its_blocks(size: int) -> None:
     """[FILES-2]: Tsize of a file."""
-    from mstbucket.core.unixfs import BodyBuilder
+    from mstbucket.core.body_builder import BodyBuilder
 
     builder = BodyBuilder()
     blocks = [*builder.feed(bytes(size))]

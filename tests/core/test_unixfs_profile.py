@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.cid import from_text, to_text
-from mstbucket.core.unixfs import BodyBuilder
 
 PUBLISHED: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "fixtures" / "unixfs-v1-2025.json").read_text(encoding="utf-8")

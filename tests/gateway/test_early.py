@@ -14,7 +14,7 @@ from mstbucket.gateway import app
 from mstbucket.gateway.app import Gateway
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3.xml_out import document, element
-from mstbucket.gateway.wire.answer import Answer
+from mstbucket.gateway.wire.answer import Answer, Headers
 from mstbucket.gateway.work import Worker, failed
 
 
@@ -32,6 +32,9 @@ class Slow(Worker):
         if self._error is not None:
             return failed(request, self._error, entry, "/b/k")
         return Answer(200, [], document("CompleteMultipartUploadResult", element("ETag", '"x"')))
+
+    def date(self) -> Headers:
+        return [("Date", "Thu, 01 Jan 1970 00:00:00 GMT")]
 
 
 @pytest.mark.parametrize("error", [None, Refused("InvalidArgument", "no")])
@@ -70,6 +73,7 @@ def test_a_completion_that_takes_long_begins_with_200_and_blanks(
 
     asyncio.run(run())
     assert sent[0]["status"] == 200
+    assert (b"date", b"Thu, 01 Jan 1970 00:00:00 GMT") in sent[0]["headers"]  # [GW-14]
     body = b"".join(message["body"] for message in sent[1:])
     assert body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n  ')
     shape = Session().get_service_model("s3").operation_model("CompleteMultipartUpload").output_shape

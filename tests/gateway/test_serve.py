@@ -28,6 +28,8 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 
 import mstbucket
 
+pytestmark = pytest.mark.early
+
 
 def fetch(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """What a browser would get."""

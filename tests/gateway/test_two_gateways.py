@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+pytestmark = pytest.mark.early
+
 KEYS = ["a", "a/b", "a/c/d", "b", "b//", "é", "z+ %"]
 
 

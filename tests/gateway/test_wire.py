@@ -312,6 +312,18 @@ def test_a_client_that_goes_away_ends_its_work_and_leaves_nothing(gateway: Any, 
     wait_for(lambda: any(e["key"] == "large" and e.get("error") == "ClientGone" for e in gateway.entries()))
 
 
+@pytest.mark.parametrize("said", [{"expect": "100-continue", "content-length": "5"}, {"content-length": "500000"}])
+def test_a_download_is_whole_though_nobody_reads_the_body_of_its_request(
+    gateway: Any, s3: Any, bucket_name: str, said: dict[str, str]
+) -> None:
+    """[GW-6] That a body has not come does not mean that its client has gone."""
+    body, path = os.urandom(5_000_000), f"/{bucket_name}/k"
+    s3.put_object(Bucket=bucket_name, Key="k", Body=body)
+    headers = {**sign(gateway, "GET", path, payload="UNSIGNED-PAYLOAD"), **said}
+    status, _, answer = exchange(gateway, head("GET", path, headers), "GET")
+    assert (status, answer) == (200, body)
+
+
 def test_above_the_bound_of_requests_in_flight_one_is_told_to_slow_down(gateway: Any, bucket_name: str) -> None:
     """[GW-26] At once, and no queue grows; afterwards everything goes on."""
     path = f"/{bucket_name}/slow"

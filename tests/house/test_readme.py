@@ -27,6 +27,8 @@ import pytest
 import mstbucket
 from mstbucket import errors
 
+pytestmark = pytest.mark.early
+
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`((?:[\w.-]+/)*(?:[\w-]+\.(?:py|md|json|sql)|(?<=/)))`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

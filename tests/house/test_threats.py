@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstbucket.blobs.names import Kind
-from mstbucket.core import car, cid, commit, dagcbor, keys, manifest, unixfs, varint
+from mstbucket.core import body_builder, car, cid, commit, dagcbor, keys, manifest, unixfs, varint
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.node import decode_node
 from mstbucket.core.s3rules import ranges
@@ -44,7 +44,7 @@ ROOT = cid.dag_cbor_cid(COMMIT)
 
 def file_node() -> bytes:
     """A UnixFS node over two chunks."""
-    builder = unixfs.BodyBuilder()
+    builder = body_builder.BodyBuilder()
     blocks = [*builder.feed(bytes(CHUNK_SIZE + 1)), *builder.finish().blocks]
     return next(block for name, block in blocks if cid.codec(name) == cid.DAG_PB)
 

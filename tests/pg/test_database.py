@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from psycopg import conninfo
 
 from mstbucket import errors
 from mstbucket.pg import database as database_module
-from mstbucket.pg import failures, pool
+from mstbucket.pg import failures, lost_commit, pool
 from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
 
@@ -106,6 +107,30 @@ def test_every_connection_has_our_settings_whatever_the_database_has(db: Databas
         "transaction_isolation": ("read committed",),
         "TimeZone": ("UTC",),
     }
+
+
+@pytest.mark.parametrize("setting", [
+    "DateStyle = 'German'", "DateStyle = 'SQL, DMY'", "standard_conforming_strings = off", "IntervalStyle = sql_standard",
+    "bytea_output = escape", "array_nulls = off", "extra_float_digits = -15", "transform_null_equals = on",
+    "quote_all_identifiers = on", "default_transaction_deferrable = on", "client_encoding = LATIN1",
+    "transaction_timeout = '1s'",
+])  # fmt: skip
+def test_no_setting_of_a_database_changes_what_we_read_and_write(empty_database_url: str, setting: str) -> None:
+    """[PG-11]"""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        if setting.startswith("transaction_timeout") and connection.info.server_version < 170_000:
+            return  # the server does not know it
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {setting}".encode())
+    with Database(empty_database_url) as db:
+        given = ["a\\b\x01", b"\0\\x", datetime(2026, 2, 3, 4, 5, 6, 7000, UTC)]
+        with db.transaction() as connection:
+            assert connection.direct
+            connection.execute("CREATE TABLE u (a text, b bytea, c timestamptz, d jsonb)")
+            time.sleep(1.2 if setting.startswith("transaction_timeout") else 0)  # longer than the limit
+            connection.execute("INSERT INTO u VALUES (%s, %s, %s, '{\"a\": \"\\\\\"}')", given)
+        with db.reading() as connection:
+            row = connection.execute("SELECT a, b, c, d, '\\x00'::bytea FROM u").fetchone()
+    assert row == (*given, {"a": "\\"}, b"\0")
 
 
 def test_the_users_own_options_are_kept(empty_database_url: str) -> None:
@@ -254,7 +279,8 @@ def test_a_commit_that_nobody_can_be_asked_about_is_unknown(
     db: Database, proxy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PG-13]."""
-    monkeypatch.setattr(database_module, "RETURN_SECONDS", 0.3)
+    for module in (database_module, lost_commit):
+        monkeypatch.setattr(module, "RETURN_SECONDS", 0.3)
 
     def shut() -> bool:
         proxy.refuse = True
@@ -309,9 +335,9 @@ def test_a_number_given_again_after_a_crash_is_not_taken_for_ours(db: Database) 
     """[PG-13]: a transaction of that number was committed, but after the crash: so it was another's."""
     with db.connection() as connection:
         (xid,) = connection.execute("INSERT INTO t VALUES (1) RETURNING pg_current_xact_id()::text").fetchone() or ()
-        fate = connection.execute(database_module._FATE, {"xid": xid, "crashed": "2020-01-01 00:00:00+00"}).fetchone()
+        fate = connection.execute(lost_commit.FATE, {"xid": xid, "crashed": "2020-01-01 00:00:00+00"}).fetchone()
         tracked = connection.execute("SHOW track_commit_timestamp").fetchone()
-        future = connection.execute(database_module._FATE, {"xid": str(2**40), "crashed": None}).fetchone()
+        future = connection.execute(lost_commit.FATE, {"xid": str(2**40), "crashed": None}).fetchone()
     assert fate == ("aborted" if tracked == ("on",) else "unknown",)
     assert future == ("aborted",)  # the server has not come to that number yet (again)
 

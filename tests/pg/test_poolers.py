@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import secrets
 import shutil
 import tempfile
@@ -31,7 +32,8 @@ Make = Callable[..., str]
 HOSTILE = {
     "synchronous_commit": "off", "search_path": "elsewhere", "default_transaction_isolation": "serializable",
     "default_transaction_read_only": "on", "statement_timeout": "1h", "lock_timeout": "1h", "TimeZone": "Asia/Tokyo",
-    "idle_in_transaction_session_timeout": "1h", "jit": "on",
+    "idle_in_transaction_session_timeout": "1h", "jit": "on", "DateStyle": "German, DMY",
+    "standard_conforming_strings": "off",
 }  # fmt: skip
 DROPPED = {"ignore_startup_parameters": "options"}
 MODES = [("session", DROPPED), ("session", {}), ("transaction", DROPPED), ("transaction", {})]
@@ -216,6 +218,49 @@ def test_a_store_behind_a_pooler_does_everything(
         other.verify()
     with mstbucket.open(database=empty_database_url, blobs=tmp_path / "blobs", background=False) as store:
         store.bucket("things").verify()
+
+
+def test_what_another_client_left_under_our_passing_names_does_no_harm(
+    through: Make, database_url: str, tmp_path: Path
+) -> None:
+    """[PG-11] [PG-24]: temporary tables and views, and cursors, of every name that the code gives one for a transaction."""
+    given = re.findall(r"(?:own_table|own_name|server_cursor)\((?:connection, )?\"(\w+)\"", "".join(
+        path.read_text() for path in Path(mstbucket.__file__).parent.glob("index/*.py")
+    ))  # fmt: skip
+    assert {"repeats", "past", "changed", "new_objects", "new_versions", "forking", "folding", "collecting"} <= set(given)
+    url = through(database_url, "transaction")
+    others = [psycopg.connect(url, prepare_threshold=None) for _ in range(4)]  # one for each session of the pooler
+    for n, other in enumerate(others):
+        for name in sorted(set(given)):
+            what = f"TABLE {name} (k int CHECK (k < 0))" if n % 2 else f"VIEW {name} AS SELECT 1 AS k"
+            other.execute(f"CREATE TEMPORARY {what}".encode())
+            other.execute(f"DECLARE {name} CURSOR WITH HOLD FOR SELECT 1".encode())
+    for other in others:
+        other.commit()
+        other.close()
+    with mstbucket.open(database=url, blobs=tmp_path / "blobs", background=False) as store:
+        bucket = store.create_bucket("things")
+        bucket.put_objects(mstbucket.PutRequest(f"{n}", b"%d" % (n % 3)) for n in range(9))
+        bucket.put_bucket_versioning("Enabled")
+        bucket.put_object("0", b"new")
+        base, delta = io.BytesIO(), io.BytesIO()
+        bucket.flush()
+        first = bucket.export_car(base)
+        bucket.put_object("1", b"new")
+        bucket.delete_object("2")
+        bucket.flush()
+        bucket.export_delta(first.root, delta)
+        copy = store.import_car(io.BytesIO(base.getvalue()), "copy")
+        copy.verify()
+        store.import_car(io.BytesIO(delta.getvalue()), "copy")
+        assert copy.head_commit() == bucket.head_commit()
+        fork = store.fork("things", "fork", commit=first.root)
+        bucket.restore(first.root, key="1")
+        fork.put_object("mine", b"x")
+        store.merge("fork", "things")
+        store.collect()
+        for name in ("things", "copy", "fork"):
+            store.bucket(name).verify()
 
 
 @pytest.mark.parametrize("transaction", ["SET search_path = elsewhere, pg_temp", None], ids=["settings", "tables"])

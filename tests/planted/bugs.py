@@ -493,6 +493,27 @@ BUGS: Final = (
         "            pass",
         ("tests/files", "tests/cli"),
     ),
+    Bug(
+        "a name that may not outlive a loss of power counts as nothing done",
+        "mstbucket/files/whole.py",
+        "        raise OutcomeUnknown(f\"{failed(f'the name {path}",
+        "        raise StorageError(f\"{failed(f'the name {path}",
+        ("tests/files/test_whole.py",),
+    ),
+    Bug(
+        "a backup is named before its database is on the disk",
+        "mstbucket/api/dumping.py",
+        "        sync(partial)\n        sync(target)  #",
+        "        #",
+        ("tests/services/test_power_cuts.py",),
+    ),
+    Bug(
+        "a commit that a standby took over is taken for one that a crash undid",
+        "mstbucket/pg/database.py",
+        "        WHEN pg_last_xact_replay_timestamp() IS NOT NULL THEN 'unknown'\n",
+        "",
+        ("tests/pg/test_failover.py",),
+    ),
     # --- the files view
     Bug(
         "a folder of exactly the bytes that one node may have is sharded",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +17,9 @@ import mstbucket
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.pg.database import Database
+
+if TYPE_CHECKING:
+    from worlds import Field
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -101,3 +105,11 @@ def run_killed() -> Callable[..., int]:
         return int(done.stdout)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def field(databases: Any, template: str, tmp_path_factory: pytest.TempPathFactory) -> Field:
+    """Stores that are all alike, for tests of deeds that are disturbed."""
+    from worlds import Field
+
+    return Field(databases, template, tmp_path_factory.mktemp("worlds"))

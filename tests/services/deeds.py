@@ -32,15 +32,20 @@ class Deed:
     Attributes:
         spoil: is given the database's address and the directory of the store.
         again: whether all steps can be done once more, whatever was done before.
+        seen: is given that directory, and returns what is seen there of what the deed makes beside the store.
     """
 
     steps: tuple[Step, ...]
     spoil: Callable[[str, Path], object] = lambda url, path: None
     again: bool = True
+    seen: Callable[[Path], object] = lambda path: None
 
 
 def prepare(store: mstbucket.Store, path: Path) -> None:
-    """Two commits, changes that wait, versions and locks, a fork that has gone its own way, an upload, garbage, a CAR."""
+    """Two commits, changes that wait, versions and locks, a fork that has gone its own way, an upload, garbage, a CAR, and a
+    folder to push to.
+    """
+    (path / "remote").mkdir()
     things = store.create_bucket("things")
     for n in range(40):
         things.put_object(f"small/{n}", b"%d" % n * 30)

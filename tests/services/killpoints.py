@@ -49,10 +49,11 @@ class Points:
             refuse()
         os.kill(os.getpid(), signal.SIGKILL if self.mode == "kill" else signal.SIGSTOP)
 
-    def install(self) -> None:
-        """Wrap the doors."""
+    def install(self) -> list[str]:
+        """Wrap the doors. What is returned gets the name of each point that is reached."""
         self._wrap_database()
         self._wrap_blobs()
+        return self.names
 
     # --- the database ---
 

@@ -5,6 +5,7 @@ the server's processes and its supervisor are killed in a random order. Then the
 hold what was acknowledged, and to verify. The first round has no store to begin with, so its making is killed too.
 
 Hundreds of rounds: MSTBUCKET_TEST_KILL_ROUNDS=300 ./quickstart test tests/services/test_kill_rounds.py -s
+The postmaster a hundred times: ./quickstart test -m slow tests/services/test_kill_rounds.py -s
 The seed is printed; MSTBUCKET_TEST_KILL_SEED=N kills in the same order again, at about the same moments.
 """
 
@@ -34,6 +35,9 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.pg.embedded import EmbeddedPostgres
 
+pytestmark = pytest.mark.early
+
+POSTMASTERS: Final = int(os.environ.get("MSTBUCKET_TEST_POSTMASTER_KILLS", "100"))
 ROUNDS: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_ROUNDS", "20"))
 SEED: Final = int(os.environ.get("MSTBUCKET_TEST_KILL_SEED", "8"))
 OPEN_SECONDS: Final = 20.0  # [PG-22]
@@ -275,6 +279,25 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_and_the_store_opens_aga
             raise
     arena.start_missing()
     arena.await_progress()
+    arena.kill("clients")
+    arena.check()
+    print(f"{arena.told.acknowledged} acknowledged writes; killed {dict(arena.kills)}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + 30 * POSTMASTERS)
+def test_the_server_is_killed_in_mid_load_a_hundred_times(arena: Arena) -> None:
+    """[PG-8] [PG-19] [PG-22]: the postmaster alone; after every tenth time all end, and the store is judged exactly."""
+    choice = random.Random(SEED)
+    while arena.kills["postmaster"] < POSTMASTERS:
+        arena.start_missing()
+        arena.await_progress()
+        time.sleep(choice.uniform(0, 0.2))
+        before = arena.kills["postmaster"]
+        arena.kill("postmaster")
+        if arena.kills["postmaster"] % 10 == 0 and arena.kills["postmaster"] > before:
+            arena.kill("clients")
+            arena.check()
     arena.kill("clients")
     arena.check()
     print(f"{arena.told.acknowledged} acknowledged writes; killed {dict(arena.kills)}")

@@ -22,6 +22,8 @@ from mstbucket import KeepPolicy, Store
 from mstbucket.limits import PART_SIZE_MIN
 from mstbucket.services.past.retention import expire
 
+pytestmark = pytest.mark.early
+
 _DATA = random.Random(5)
 LARGE = [_DATA.randbytes(70_000), _DATA.randbytes((1 << 20) + 9)]
 LARGE.append(LARGE[1][: 1 << 20] + b"another end")  # shares a chunk

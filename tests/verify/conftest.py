@@ -14,12 +14,13 @@ import pytest
 from mstbucket.core import commit as commits
 from mstbucket.core import dagcbor, manifest
 from mstbucket.core.blocks import MemoryBlocks
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.car import header, section
 from mstbucket.core.cid import DAG_CBOR, DAG_PB, codec, dag_cbor_cid
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.manifest import Manifest
-from mstbucket.core.unixfs import BodyBuilder, decode_file
+from mstbucket.core.unixfs import decode_file
 
 BUCKET = commits.bucket_id(bytes(range(16)))
 

@@ -24,10 +24,10 @@ def verify(data: bytes) -> CarReport:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 4 bytes and 3 links a node, so that small bodies have every shape."""
-    from mstbucket.core import manifest, unixfs
+    from mstbucket.core import body_builder, manifest, unixfs
     from mstbucket.verify import manifest as quick
 
-    for module in (unixfs_shape, unixfs, manifest, quick, replay):
+    for module in (unixfs_shape, unixfs, body_builder, manifest, quick, replay):
         if hasattr(module, "CHUNK_SIZE"):
             monkeypatch.setattr(module, "CHUNK_SIZE", 4)
         if hasattr(module, "LINKS_PER_NODE"):

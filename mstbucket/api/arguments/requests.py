@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, replace
+from operator import attrgetter, is_
 from typing import Any, Final
 
 from mstbucket.api.arguments import plain
@@ -24,10 +25,14 @@ _KINDS: Final[Mapping[str, Check]] = {
     "Callable[[], Mapping[str, str]] | None": optional(plain.called),
 }
 #: Name, check and default of every field. The factories give EMPTY; key and body have no default, so always are checked.
+#: They are the first two.
 _FIELDS: Final = [
     (field.name, _KINDS[str(field.type)], field.default if field.default_factory is MISSING else EMPTY)
     for field in fields(PutRequest)
 ]
+
+_DEFAULTS: Final = [default for _, _, default in _FIELDS[2:]]
+_SAID: Final = attrgetter(*[name for name, _, _ in _FIELDS[2:]])
 
 
 def put_requests(name: str, value: Any) -> Iterator[PutRequest]:
@@ -46,7 +51,8 @@ def _checked(what: str, request: Any, form: str) -> PutRequest:
     if not isinstance(request, PutRequest):
         raise wrong(what, request, form)
     changed = {}
-    for name, check, default in _FIELDS:
+    plain_one = all(map(is_, _SAID(request), _DEFAULTS))  # as most are
+    for name, check, default in _FIELDS[:2] if plain_one else _FIELDS:
         value = getattr(request, name)
         if value is not default and (better := check(name, value)) is not value:
             changed[name] = better

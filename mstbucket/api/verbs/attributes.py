@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mstbucket.services.objects.copy import Directives
     from mstbucket.services.objects.read import Source
     from mstbucket.services.past import copy as copy_of_past
-    from mstbucket.services.uploads import copy_across
+    from mstbucket.services.uploads import copy_between_stores
 else:
     copying = later("mstbucket.services.objects.copy")
     attributes = later("mstbucket.services.objects.tags")
     Directives = later("mstbucket.services.objects.copy", "Directives")
     Source = later("mstbucket.services.objects.read", "Source")
     copy_of_past = later("mstbucket.services.past.copy")
-    copy_across = later("mstbucket.services.uploads.copy_across")
+    copy_between_stores = later("mstbucket.services.uploads.copy_between_stores")
 
 
 @verbs
@@ -123,7 +123,7 @@ class BucketAttributes:
         there, name = self._place_of(source_bucket)
         source = Source(name, source_key, source_version_id)
         if there._context is not self._context:
-            return copy_across.copy(there._context, source, self._context, self.name, request, *directives, wanted)
+            return copy_between_stores.copy(there._context, source, self._context, self.name, request, *directives, wanted)
         return copying.copy(self._context, source, self.name, request, directives, wanted, expectation)
 
     def _place_of(self, bucket: str | BucketAttributes | None) -> tuple[BucketAttributes, str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mstbucket.services.objects import put as putting
     from mstbucket.services.objects import read as reading
     from mstbucket.services.objects.list_versions import Asked
+    from mstbucket.services.objects.reader import ObjectReader
     from mstbucket.services.uploads import uploads
 else:
     listing_versions = later("mstbucket.services.objects.list_versions")
@@ -127,7 +128,7 @@ class BotoVerbs:
                 write_all(fileobj, chunk)
             return reader.info
 
-    def _open(self, key: str, version_id: str | None) -> reading.ObjectReader:
+    def _open(self, key: str, version_id: str | None) -> ObjectReader:
         wanted = reading.Wanted(key, version_id)
         return reading.open_object(self._context.db, self._context.blocks, self.name, wanted, UNCONDITIONAL)
 

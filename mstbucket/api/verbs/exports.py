@@ -71,7 +71,8 @@ class Exports(ABC):
             NoSuchCommit: the bucket was never flushed.
             InvalidInput: the file is shorter than *offset*.
             CorruptionError: a block is missing or damaged in this store; the file is not made.
-            StorageError: the target cannot be written.
+            StorageError: the target cannot be written, and what was there before still is.
+            OutcomeUnknown: the file is there and whole, but a loss of power may undo that; repeat the call.
         """
         with self._held() as (context, name, lease), written(target) as file:
             return exporting.export(context, name, lease.commit.cid, file, lease.during(progress), executor, offset)
@@ -155,7 +156,11 @@ class Exports(ABC):
             return export_part(context, name, lease.commit.cid, prefix, file, lease.during(progress))
 
     def export_files(
-        self, target: str | os.PathLike[str] | BinaryIO, *, progress: Callable[[int], object] | None = None
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        prefix: str = "",
+        progress: Callable[[int], object] | None = None,
     ) -> FilesReport:
         """Write the objects as a folder of files: one CARv1 whose root is a UnixFS directory, which tools of IPFS unpack.
 
@@ -167,14 +172,16 @@ class Exports(ABC):
 
         Args:
             target, progress: as for `export_car`; *progress* is called with 0 while the folders are made.
+            prefix: only keys that begin with it; each is at the path of its whole key.
 
         Raises:
             NoSuchCommit: the bucket was never flushed.
+            InvalidInput: no key can begin so.
             Unsupported: two names of one large folder have the same hash; the message names them.
             CorruptionError, StorageError: as `export_car`.
         """
         with self._held() as (context, name, lease), written(target) as file:
-            return export_files(context, name, lease, file, lease.during(progress))
+            return export_files(context, name, lease, prefix, file, lease.during(progress))
 
 
 @verbs

@@ -54,7 +54,13 @@ class StoreForks:
         return Bucket(self._context, name)
 
     def merge(
-        self, source_bucket: str, target_bucket: str, *, prefer: str | None = None, dry_run: bool = False
+        self,
+        source_bucket: str,
+        target_bucket: str,
+        *,
+        prefer: str | None = None,
+        dry_run: bool = False,
+        message: str | None = None,
     ) -> MergeReport:
         """Bring what a fork changed into the bucket that it came from, or the other way round, as one new commit.
 
@@ -69,14 +75,16 @@ class StoreForks:
             prefer: whose change counts for a key that both changed: "ours", the target's; or "theirs", the source's. By
                 default the merge fails if there is such a key.
             dry_run: only say what would change, and which keys both changed.
+            message: of the new commit, as of `Bucket.flush`.
 
         Raises:
             Conflict: both changed some keys, which the message lists. Nothing was done.
             NoSuchCommit: nothing that is kept tells where they parted.
             NoSuchBucket: there is none of that name.
             Unsupported: more than 50,000 keys changed.
-            InvalidInput: another `prefer`, or one bucket twice.
+            NothingToCommit: nothing has to change, so the message was not recorded.
+            InvalidInput: another `prefer`, one bucket twice, or a message that cannot be.
             CorruptionError, StorageError: nothing was done.
             OutcomeUnknown: it is merged, but the commit is not published in the blob store yet: flush the target.
         """
-        return merging.merge(self._context, source_bucket, target_bucket, prefer, dry_run)
+        return merging.merge(self._context, source_bucket, target_bucket, prefer, dry_run, message)

@@ -141,7 +141,13 @@ class BucketPast:
         retention.set_policy(self._context, self.name, keep_policy(policy))
 
     def restore(
-        self, commit: str | int | datetime, *, key: str | None = None, prefix: str | None = None, dry_run: bool = False
+        self,
+        commit: str | int | datetime,
+        *,
+        key: str | None = None,
+        prefix: str | None = None,
+        dry_run: bool = False,
+        message: str | None = None,
     ) -> RestoreReport:
         """Make one key, all keys with a prefix, or all keys what they were at an earlier commit: at once, as one new commit.
 
@@ -156,9 +162,11 @@ class BucketPast:
             key: only this key; it is deleted if the commit does not have it.
             prefix: only keys that start with it. Without both, the whole bucket.
             dry_run: change nothing, and return what would change.
+            message: of the new commit, as of `Bucket.flush`.
 
         Raises:
-            InvalidInput: both a key and a prefix.
+            InvalidInput: both a key and a prefix, or a message that cannot be.
+            NothingToCommit: nothing has to change, so the message was not recorded.
             NoSuchCommit: the bucket has no such commit any more, or never had.
             Unsupported: more than 50,000 keys differ: restore parts by prefixes, or fork the commit.
             Conflict: others flushed, or wrote, too much all the time. Nothing was done; repeat the call.
@@ -170,4 +178,4 @@ class BucketPast:
         if key is not None and prefix is not None:
             raise InvalidInput("a restore is of one key, or of a prefix: leave out one of the two")
         scope = restoring.Scope(key, prefix or "")
-        return restoring.restore(self._context, self.name, commit_name(commit), scope, dry_run)
+        return restoring.restore(self._context, self.name, commit_name(commit), scope, dry_run, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from mstbucket.core.commit import Commit
     from mstbucket.index import buckets, remotes
     from mstbucket.model.past import MergeReport
-    from mstbucket.model.remotes import PullReport, Remote
+    from mstbucket.model.remotes import FetchedBucket, PullReport, Remote
     from mstbucket.services.remotes import fetch as fetching
+    from mstbucket.services.remotes import prune as pruning
     from mstbucket.services.remotes import pull as pulling
     from mstbucket.services.remotes.file_peer import FilePeer
     from mstbucket.services.remotes.file_push import push_files
@@ -32,6 +34,7 @@ else:
     remotes = later("mstbucket.index.remotes")
     Remote = later("mstbucket.model.remotes", "Remote")
     fetching = later("mstbucket.services.remotes.fetch")
+    pruning = later("mstbucket.services.remotes.prune")
     pulling = later("mstbucket.services.remotes.pull")
     FilePeer = later("mstbucket.services.remotes.file_peer", "FilePeer")
     push_files = later("mstbucket.services.remotes.file_push", "push_files")
@@ -96,7 +99,8 @@ class StoreRemotes:
         return wanted
 
     def remove_remote(self, remote: str) -> None:
-        """Forget a name and what was seen there. The buckets that were fetched from there stay.
+        """Forget a name and what was seen there. The buckets that were fetched from there stay, as buckets like others:
+        `prune_remote(remote, None)` removes them before.
 
         Raises:
             NoSuchRemote: there is none.
@@ -104,6 +108,33 @@ class StoreRemotes:
         fetching.check_remote_name(remote)
         if not remotes.remove(self._context.db, remote):
             raise NoSuchRemote(f"there is no remote {remote!r}: 'remote ls' lists them")
+
+    def prune_remote(
+        self, remote: str, other: StoreRemotes | FileRemote | None, *, dry_run: bool = False
+    ) -> list[FetchedBucket]:
+        """Remove the buckets that were fetched from a remote, if their bucket is no longer there; each whole, and durably.
+
+        A bucket that was written to since it was fetched, or has snapshots or object lock, stays. For buckets of this store
+        that were pushed or pulled, and are no longer there, no commit is kept for the remote any more.
+
+        Args:
+            remote: its name.
+            other: the other store, open, or the files; None as if nothing were there, for a remote that is given up.
+            dry_run: change nothing, and say what would go.
+
+        Returns:
+            What is no longer there, by name: removed, or kept for a reason.
+
+        Raises:
+            NoSuchRemote: there is no such name.
+            StorageError: the other side cannot be asked, or its files are an empty place. Nothing more was removed.
+        """
+        self.find_remote(remote)
+        if other is None:
+            return pruning.prune(self._context, remote, pruning.nowhere, dry_run)
+        if isinstance(other, FileRemote):
+            return pruning.prune(self._context, remote, partial(pruning.in_files, other._files), dry_run)
+        return pruning.prune(self._context, remote, partial(pruning.in_store, other._context), dry_run)
 
     def list_remotes(self) -> list[Remote]:
         """Return every remote, by name."""
@@ -254,13 +285,13 @@ class BucketRemotes:
 
         Raises:
             NotFastForward: the bucket there has commits that this one lacks: fetch, merge, and push again.
+            MergeIncomplete: they were merged, but have versions, which no merge brings. Merge the other way round: this
+                bucket into the one that was fetched; and push that, with *name*.
             Conflict: it was written to there since its newest commit.
             All that `Store.pull` raises.
         """
         if isinstance(other, FileRemote):
-            if name not in (None, self.name):
-                raise InvalidInput("files are named by the bucket's identity: push them without another name")
-            return push_files(self._context, self.name, other._files, remote, progress)
+            return push_files(self._context, self.name, other._files, name or self.name, remote, progress)
         there = other._context
         with _peer(self) as peer:
 

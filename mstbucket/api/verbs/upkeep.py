@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mstbucket.api.arguments import verbs
+from mstbucket.core.times import moment
 from mstbucket.index.encoding import stop_encryption
 from mstbucket.later import later
 from mstbucket.packs.frames.data_keys import KeySource
@@ -94,6 +96,16 @@ class Upkeep:
             NotFound, WrongPlace: it answers, and is not this store's any more.
         """
         ping(self._context.db, self._context.blobs, self._context.identity)
+
+    def now(self) -> datetime:
+        """The present by the database's clock, the only one that a store goes by; in UTC.
+
+        The database is asked once a minute at most; in between this machine's ticks are counted, which nobody sets.
+
+        Raises:
+            StorageError: the database does not answer. Repeat the call.
+        """
+        return moment(self._context.db.now_ms())
 
     @property
     def access_keys(self) -> AccessKeys:

@@ -43,6 +43,8 @@ ANYTHING: Final = Expected()
 
 def expected(if_match: str | None, if_none_match: str | None) -> Expected:
     """The conditions of a write from the texts of its two headers."""
+    if if_match is None and if_none_match is None:
+        return ANYTHING
     return Expected(_strong(if_match), _weak(if_none_match))
 
 

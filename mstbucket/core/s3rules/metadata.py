@@ -30,11 +30,14 @@ def check_request(request: PutRequest) -> None:
     The encoder of manifests checks the rest: every text has a UTF-8 form, and every header is a known one.
     """
     encode_key(request.key)
-    user_metadata(request.metadata, request.key)
-    checked_names(request.headers, "headers", request.key)
+    if request.metadata:
+        user_metadata(request.metadata, request.key)
+    if request.headers:
+        checked_names(request.headers, "headers", request.key)
     if request.content_type is not None:
         checked_names({"content-type": request.content_type}, "headers", request.key)
-    tags_of(request)
+    if request.tags:
+        tags_of(request)
 
 
 def checked_names(pairs: Mapping[str, str], what: str, key: str) -> dict[str, str]:

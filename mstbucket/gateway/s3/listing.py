@@ -60,8 +60,17 @@ def list_objects_v2(call: Call) -> Answer:
 def _content(one: ObjectSummary, encode: KeyEncoding, owner: str) -> str:
     return (
         f"<Contents><Key>{escape(encode(one.key))}</Key><LastModified>{moment(one.last_modified)}</LastModified>"
-        f"<ETag>&quot;{one.etag}&quot;</ETag><Size>{one.size}</Size>{owner}<StorageClass>STANDARD</StorageClass></Contents>"
+        f"<ETag>&quot;{one.etag}&quot;</ETag>{_sums(one)}<Size>{one.size}</Size>{owner}"
+        f"<StorageClass>STANDARD</StorageClass></Contents>"
     )
+
+
+def _sums(one: ObjectSummary | ObjectVersion) -> str:
+    """By which algorithms checksums are kept, and what they are of ([LIST-6]); the values are in no listing."""
+    if one.checksum_type is None:
+        return ""
+    algorithms = "".join(f"<ChecksumAlgorithm>{name.upper()}</ChecksumAlgorithm>" for name in one.checksum_algorithms)
+    return f"{algorithms}<ChecksumType>{one.checksum_type}</ChecksumType>"
 
 
 def list_object_versions(call: Call) -> Answer:
@@ -95,7 +104,7 @@ def list_object_versions(call: Call) -> Answer:
 def _version(one: ObjectVersion, encode: KeyEncoding) -> str:
     kind = "DeleteMarker" if one.delete_marker else "Version"
     body = "" if one.delete_marker else (
-        f"<ETag>&quot;{one.etag}&quot;</ETag><Size>{one.size}</Size><StorageClass>STANDARD</StorageClass>"
+        f"<ETag>&quot;{one.etag}&quot;</ETag>{_sums(one)}<Size>{one.size}</Size><StorageClass>STANDARD</StorageClass>"
     )  # fmt: skip
     return (
         f"<{kind}><Key>{escape(encode(one.key))}</Key><VersionId>{escape(one.version_id)}</VersionId>"

@@ -11,7 +11,6 @@ from mstbucket.gateway.s3 import xml_in
 from mstbucket.gateway.s3.call import ALGORITHMS, Call
 from mstbucket.gateway.s3.limits import check_size, check_type, is_limited, largest, spending
 from mstbucket.gateway.s3.object_headers import (
-    checksum_type,
     described,
     encrypted,
     stored_headers,
@@ -31,6 +30,7 @@ from mstbucket.gateway.s3.xml_out import (
 )
 from mstbucket.gateway.wire.answer import Answer, Headers
 from mstbucket.limits import COMPLETION_XML_MAX, OBJECT_SIZE_MAX, PART_SIZE_MAX, PARTS_MAX
+from mstbucket.model.objects import checksum_type_of
 
 _INITIATOR = OWNER.replace("Owner>", "Initiator>")
 
@@ -211,7 +211,7 @@ def complete_multipart_upload(call: Call) -> Answer:
         element("Key", call.key),
         element("ETag", quoted(result.etag)),
         checksum_elements(result.checksums),
-        element("ChecksumType", checksum_type(result)),
+        element("ChecksumType", checksum_type_of(result.checksums)),
     ]
     return Answer(200, stored_headers(call, result), document("CompleteMultipartUploadResult", *inside))
 

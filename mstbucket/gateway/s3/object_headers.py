@@ -12,6 +12,7 @@ from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3.call import Call, Site
 from mstbucket.gateway.s3.xml_out import moment, quoted
 from mstbucket.gateway.wire.answer import Headers
+from mstbucket.model.objects import checksum_type_of
 from mstbucket.model.policies import Retention
 
 META: Final = "x-amz-meta-"
@@ -142,17 +143,10 @@ def object_headers(call: Call, info: ObjectInfo) -> Headers:
 
 def checksum_headers(info: ObjectInfo | PutResult) -> Headers:
     """The checksums that are kept of an object, and their type."""
-    kind = checksum_type(info)
+    kind = checksum_type_of(info.checksums)
     if kind is None:
         return []
     return [*((f"x-amz-checksum-{name}", value) for name, value in info.checksums.items()), ("x-amz-checksum-type", kind)]
-
-
-def checksum_type(info: ObjectInfo | PutResult) -> str | None:
-    """Whether the checksums are of the whole body, or of its parts' checksums; None if there are none."""
-    if not info.checksums:
-        return None
-    return "COMPOSITE" if any("-" in value for value in info.checksums.values()) else "FULL_OBJECT"
 
 
 def stored_headers(call: Call, result: PutResult) -> Headers:

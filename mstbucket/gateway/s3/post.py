@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -37,7 +36,7 @@ def post_object(call: Call) -> Answer:
     form.limit(0, largest(call, PUT_SIZE_MAX))
     if signer is not None:
         checked = {**fields, "key": key, "bucket": call.bucket_name}
-        span = post_policy.check(fields["policy"], checked, datetime.now(UTC))
+        span = post_policy.check(fields["policy"], checked, call.store.now())  # [GW-14]
         form.limit(span.least, span.most)
     caller = Caller(None) if signer is None else call.site.keyring.caller_of(signer)
     request = replace(call.request, headers=_headers(call, fields))

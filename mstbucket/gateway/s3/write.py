@@ -14,7 +14,6 @@ from mstbucket.gateway.s3.limits import check_size, check_type, is_limited, spen
 from mstbucket.gateway.s3.needs import of_version
 from mstbucket.gateway.s3.object_headers import (
     checksum_headers,
-    checksum_type,
     described,
     source_conditions,
     stored_headers,
@@ -23,6 +22,7 @@ from mstbucket.gateway.s3.object_headers import (
 from mstbucket.gateway.s3.xml_out import checksum_elements, document, element, group, moment, quoted
 from mstbucket.gateway.wire.answer import Answer
 from mstbucket.limits import DELETE_KEYS_MAX, PUT_SIZE_MAX
+from mstbucket.model.objects import checksum_type_of
 
 
 def put_object(call: Call) -> Answer:
@@ -106,7 +106,7 @@ def copy_object(call: Call) -> Answer:
     if version_id is not None:
         headers.append(("x-amz-copy-source-version-id", version_id))
     etag, when = element("ETag", quoted(result.etag)), element("LastModified", moment(info.last_modified))
-    sums = checksum_elements(result.checksums), element("ChecksumType", checksum_type(result))
+    sums = checksum_elements(result.checksums), element("ChecksumType", checksum_type_of(result.checksums))
     return Answer(200, headers, document("CopyObjectResult", when, etag, *sums))
 
 

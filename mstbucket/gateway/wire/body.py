@@ -84,7 +84,6 @@ class ArrivingBody:
         return piece
 
     async def gone(self) -> None:
-        """Wait until the client has gone. Returns at once where some of the body has not come."""
-        while self.ended:
-            if (await self._receive())["type"] == "http.disconnect":
-                return
+        """Wait until the client has gone. What comes of the body meanwhile is dropped: the answer has begun without it."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

@@ -86,6 +86,11 @@ def in_order(
         if not isinstance(node, Node):
             yield Hole(place[2], place[3], place[0], node, trail)
             continue
+        if not node.height:  # most nodes; nothing is below them
+            for key, value in zip(node.keys, node.values, strict=True):
+                if key > done:
+                    yield Entry(key, value, trail)
+            continue
         below = {child[0]: child for child in subtrees(node, place)}
         todo: list[tuple[Place, Trail] | Entry] = []
         for at, link in enumerate(node.links):

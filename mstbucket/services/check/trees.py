@@ -152,6 +152,10 @@ class _Comparison:
 
     def _row(self, row: Row) -> None:
         self._part.counts["objects"] += row.manifest is not None
+        entry = self._entry
+        if type(entry) is Entry and entry.key == row.key and (entry.cid == row.manifest or row.is_dirty):  # most
+            self._next()
+            return
         while self._is_before(row.key):
             assert self._entry is not None
             if isinstance(self._entry, Entry):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.times import moment
 from mstbucket.errors import CollectionRefused, Conflict
-from mstbucket.index import collection, deaths
+from mstbucket.index import collection, deaths, space
 from mstbucket.index import packs as pack_rows
 from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed
@@ -146,6 +146,7 @@ class Sweep:
         self._require_still(connection)
         removed = collection.remove(connection, self._start, self._grace > 0, cids)
         pack_rows.count_removed(connection, removed, SECTION)  # [GC-25]
+        space.count_dead(connection)  # [PG-27]
         return removed, pack_rows.doom(connection, self._packs.emptied_by(removed), self._grace)  # [GC-8]
 
     def _doom(self, packs: list[int], connection: Connection) -> list[Doomed]:

@@ -22,7 +22,7 @@ from mstbucket.core.cid import CID, CID_SIZE
 from mstbucket.core.closure import links_of
 from mstbucket.errors import CollectionRefused, Conflict, CorruptionError, FormatError
 from mstbucket.files.whole import failed
-from mstbucket.index import collection, deaths
+from mstbucket.index import collection, deaths, space
 from mstbucket.index import packs as pack_rows
 from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed, Left
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Died = tuple[CID, int]  # a block, and the epoch of its death
 
 _SPOOL: Final = 16 * MIB  # of CIDs held in memory
-_DEATH: Final = Struct(f"<{CID_SIZE}sq")
+_DEATH: Final = Struct(f"<{CID_SIZE}si")
 _READ: Final = 256  # nodes of bodies read at a time
 
 
@@ -170,4 +170,5 @@ class _Removal:
         cids, epochs = [cid for cid, _ in batch], [epoch for _, epoch in batch]
         removed = deaths.remove(connection, self._start, self._grace > 0, cids, epochs)
         left = pack_rows.count_removed(connection, removed, SECTION)
+        space.count_dead(connection)  # [PG-27]
         return removed, left, pack_rows.doom(connection, left.empty, self._grace)  # [GC-25]

@@ -15,6 +15,7 @@ from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 
 Turn = Callable[[Context], AbstractContextManager[bool]]
+LockTurn = Callable[[Context, int], AbstractContextManager[bool]]
 
 GIVE_WAY_SECONDS: Final = 60.0  # for which the background's cycle is waited for; a step between two sleeps takes less
 LOOK_SECONDS: Final = 1.0  # between two looks whether somebody waits
@@ -39,11 +40,29 @@ def asked_for(context: Context) -> Iterator[bool]:
         if alone or not context.db.is_held(_BACKGROUND):
             yield alone
             return
+    with after_others(context, _LOCK) as alone:
+        yield alone
+
+
+@contextmanager
+def at_once(context: Context, lock: int) -> Iterator[bool]:
+    """Hold an advisory lock of one number: False where anybody else holds it."""
+    with context.db.holding(lock, patience=PATIENCE) as alone:
+        yield alone
+
+
+@contextmanager
+def after_others(context: Context, lock: int) -> Iterator[bool]:
+    """As `at_once`, but who holds it is waited for, and gives way if that is the background; False after a while."""
+    with context.db.holding(lock, patience=PATIENCE) as alone:
+        if alone:
+            yield True
+            return
     end = time.monotonic() + GIVE_WAY_SECONDS
     with context.db.holding(_WAITING, patience=PATIENCE) as first:
-        while first and context.db.is_held(_LOCK) and time.monotonic() < end:
+        while first and context.db.is_held(lock) and time.monotonic() < end:
             time.sleep(_POLL_SECONDS)
-    with context.db.holding(_LOCK, patience=PATIENCE) as alone:
+    with context.db.holding(lock, patience=PATIENCE) as alone:
         yield alone
 
 

@@ -11,7 +11,7 @@ from mstbucket.core.s3rules.listing import LastItem, common_prefix, page_size, r
 from mstbucket.core.times import moment
 from mstbucket.index.listing import ListedObject, ObjectContent, list_contents, list_objects
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import MarkerPage, ObjectSummary, Page
+from mstbucket.model.objects import MarkerPage, ObjectSummary, Page, checksum_type_of
 from mstbucket.pg.database import Database
 
 #: Finds the first rows of a listing: takes a prefix, a delimiter, what the rows are above, and how many there may be.
@@ -76,9 +76,17 @@ def _find(rows_from: Rows, prefix: str, delimiter: str | None, after: str, max_k
         return _Found((), (), False, None)
     truncated = len(rows) > wanted
     rows = rows[:wanted]
-    keys = tuple(ObjectSummary(key, size, etag, moment(ms)) for key, size, etag, ms, cut in rows if cut == 0)
+    keys = tuple(summary_of(row) for row in rows if row.cut == 0)
     prefixes = tuple(row.key for row in rows if row.cut != 0)
     return _Found(keys, prefixes, truncated, LastItem(rows[-1].key, rows[-1].cut != 0) if rows else None)
+
+
+def summary_of(row: ListedObject) -> ObjectSummary:
+    """What a listing shows of an object."""
+    key, size, etag, modified, checksums, _ = row
+    if not checksums:
+        return ObjectSummary(key, size, etag, moment(modified))
+    return ObjectSummary(key, size, etag, moment(modified), tuple(checksums), checksum_type_of(checksums))  # [LIST-6]
 
 
 def iterate(rows_from: Rows, prefix: str) -> Iterator[ObjectSummary]:

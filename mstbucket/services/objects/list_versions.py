@@ -18,7 +18,7 @@ from mstbucket.errors import InvalidInput
 from mstbucket.index import listing_versions as index
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.listing_versions import ListedVersion, Start
-from mstbucket.model.objects import ObjectVersion, VersionsPage
+from mstbucket.model.objects import EMPTY, ObjectVersion, VersionsPage, checksum_type_of
 from mstbucket.pg.database import Database
 
 if TYPE_CHECKING:
@@ -91,12 +91,16 @@ def versions_page(rows_from: VersionRows, asked: Asked) -> VersionsPage:
     truncated = len(rows) > wanted
     rows = rows[:wanted]
     last = _marker(rows[-1]) if truncated else (None, None)
-    versions = tuple(
-        ObjectVersion(key, version_id or NULL_VERSION, latest, marker, size, etag, moment(modified))
-        for key, _, version_id, size, etag, modified, marker, latest, cut in rows
-        if cut == 0
-    )
+    versions = tuple(_shown(row) for row in rows if row.cut == 0)
     return VersionsPage(versions, tuple(row.key for row in rows if row.cut != 0), truncated, *last)
+
+
+def _shown(row: ListedVersion) -> ObjectVersion:
+    sums = row.checksums or EMPTY
+    return ObjectVersion(
+        row.key, row.version_id or NULL_VERSION, row.latest, row.marker, row.size, row.etag, moment(row.modified),
+        tuple(sums), checksum_type_of(sums),
+    )  # fmt: skip
 
 
 def _start(rows_from: VersionRows, asked: Asked) -> Start:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from mstbucket.core.cid import to_text
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.conditions import ANYTHING, Expected, expected
-from mstbucket.core.s3rules.digests import claims
+from mstbucket.core.s3rules.digests import NOTHING, claims
 from mstbucket.core.s3rules.metadata import DEFAULT_TYPE, check_request, lower_names
 from mstbucket.core.s3rules.retention import Lock, lock_wanted
 from mstbucket.core.s3rules.tags import tags_of
@@ -110,9 +110,9 @@ class _Batch:
         body = read_body(request.body, self._open_pack, claimed.algorithms, self._context.inline_max)
         if request.checksums_behind is not None:
             claimed = claimed.also(request.checksums_behind())
-        checksums = claimed.check(f"the body of {request.key!r}", body.etag, body.digests)
+        checksums = {} if claimed is NOTHING else claimed.check(f"the body of {request.key!r}", body.etag, body.digests)
         self._keys.add(request.key)
-        if not expectation.anything:
+        if expectation is not ANYTHING:
             self._expected[request.key] = expectation
         if body.inline is not None:
             self._small[body.content] = body.inline
@@ -212,7 +212,7 @@ def _manifest(request: PutRequest, body: BodyRead, checksums: Mapping[str, str],
         checksums=checksums,
         headers=lower_names(request.headers),
         metadata=lower_names(request.metadata),
-        tags=tags_of(request),
+        tags=tags_of(request) if request.tags else {},
     )
 
 

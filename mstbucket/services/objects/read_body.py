@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.checksums import Hasher, hasher
 from mstbucket.core.cid import raw_cid
-from mstbucket.core.unixfs import BodyBuilder
 from mstbucket.errors import EntityTooLarge, InvalidInput
 from mstbucket.files.watched import Watched
 from mstbucket.files.whole import reading

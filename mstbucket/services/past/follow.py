@@ -1,27 +1,25 @@
 """A bucket goes on to a later commit that was made elsewhere, from a delta or from a whole export ([DELTA-6], [IMP-10]).
 
     1. A lease holds the newest commit, the base. The blocks of the file go to pending packs, and get their rows.
-    2. The file is verified: it is what the two commits demand, and the later state is true from end to end.
+    2. The file is verified: a delta by what differs between the two commits ([DELTA-7]), an export from end to end.
     3. What differs between the trees of the two commits becomes rows that nobody sees.
     4. One transaction is alone in the bucket. If the base is still the newest commit and nothing was written since, it
-       replaces the rows that differ, and moves the commit.
+       replaces the rows that differ, judges the versions of their keys side by side, and moves the commit.
 
 A crash before 4 ends leaves blocks that nothing leads to, and nothing has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mstbucket.core import car
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
 from mstbucket.core.batches import in_batches
 from mstbucket.core.car import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
-from mstbucket.core.closure import closure
 from mstbucket.core.commit import EMPTY_TREE, Commit
 from mstbucket.core.delta import DeltaStatement
 from mstbucket.core.keys import split_version_key
@@ -31,16 +29,18 @@ from mstbucket.errors import CommitMoved, Conflict, ExtraBlock, MissingBlock, No
 from mstbucket.index import buckets, following, space, staging
 from mstbucket.index import commits as rows
 from mstbucket.index.commits import Head, read_head
+from mstbucket.index.following import Breach, BreachKind
 from mstbucket.index.tx import enter_alone
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past.arriving import Pieces
-from mstbucket.services.tree.fold import WithEmptyTree
+from mstbucket.services.past.bring import bring, check_length
+from mstbucket.services.tree.fold import ASKED, WithEmptyTree
 from mstbucket.services.tree.import_rows import Spool
 from mstbucket.services.tree.leases import Lease, hold_newest
 from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.spill.seen import Seen
+from mstbucket.verify.history import nothing_above, two_of_one_id
 from mstbucket.verify.replay import Replay
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def import_delta(
         blocks.seal()
         blocks.record()
         _check_delta(context, statement, order, lease)
-        replay_stored(context, to.cid, lease)
+        bring(_Stored(context, blocks, lease), context.blocks, commits.decode(context.blocks.get(statement.base)), to.commit)
+        blocks.seal()
+        blocks.record()
         advance(context, head, lease, to, blocks)
     publish_made(context, name, f"bucket {name!r} has followed")
     return name
@@ -222,20 +224,35 @@ def _check_delta(context: Context, statement: DeltaStatement, order: _Order, lea
         raise ExtraBlock(f"block {to_text(cid)} is no part of the delta").about(cid=cid)
 
 
-def replay_stored(context: Context, commit: CID, lease: Lease) -> None:
-    """[DELTA-7] Judge all that a commit reaches, whose blocks have their rows, as an import judges a file."""
-    with Seen() as seen:
-        sections = _said(lease, closure(context.blocks.scan(), commit, seen))
-        whole = Pieces(piece for one in (iter([car.header(commit)]), sections) for piece in one)
-        with Replay(whole) as replay:
-            for _ in replay:
-                pass
+class _Stored:
+    """A `Source` once all of a delta has come: the own store."""
 
+    def __init__(self, context: Context, staged: Staged, lease: Lease) -> None:
+        self._blocks = WithEmptyTree(context.blocks)
+        self._staged = staged
+        self._lease = lease
 
-def _said(lease: Lease, found: Iterator[tuple[CID, bytes]]) -> Iterator[bytes]:
-    for cid, block in found:
-        lease.renew()
-        yield car.section(cid, block)
+    def get(self, cid: CID) -> bytes:
+        return self._blocks.get(cid)
+
+    def get_many(self, cids: Collection[CID]) -> Mapping[CID, bytes]:
+        self._say_alive()
+        return self._blocks.get_many(cids)
+
+    def bring_chunks(self, chunks: Sequence[tuple[CID, int]]) -> None:
+        """Chunks of the file were hashed as they came, and those of the base before: their lengths are left to judge."""
+        for batch in in_batches(chunks, ASKED):
+            self._say_alive()
+            there = self._staged.count_on([cid for cid, _ in batch])
+            for cid, length in batch:
+                if cid not in there:
+                    lost = f"chunk {to_text(cid)} of the base is lost or damaged: verify the bucket"
+                    raise MissingBlock(lost).about(cid=cid)
+                check_length(cid, there[cid], length)
+
+    def _say_alive(self) -> None:
+        self._staged.say_alive()
+        self._lease.renew()
 
 
 # --- the switch -------------------------------------------------------------------------------------------------------
@@ -245,6 +262,7 @@ def advance(context: Context, head: Head, lease: Lease, to: To, blocks: Staged) 
     """Steps 3 and 4: the rows that differ, and the commit. All blocks have their rows, and were judged.
 
     Raises:
+        Untrue: the versions of a key are no history ([VER-21]). Nothing has changed.
         CommitMoved, Conflict, Unsupported: the bucket has gone its own way, or has object lock. Nothing has changed.
     """
     with closing(Spool()) as changed, closing(Spool()) as objects, closing(Spool()) as versions:
@@ -268,12 +286,24 @@ def _switch(connection: Connection, head: Head, to: To, blocks: Staged) -> None:
     if following.has_object_lock(tx):
         raise Unsupported(f"bucket {head.name!r} protects versions with object lock, which no commit tells of: import the "
                           "export under another name")  # fmt: skip
-    following.replace(tx)
+    if head.versions is None and to.commit.versions is None:
+        following.replace_objects(tx)
+    else:
+        _refuse_breach(following.replace(tx))
     moved = following.move(tx, head, *to)
     assert moved  # nobody else is here
     rows.insert(tx, to.cid, to.commit, whole=True)
     blocks.withdraw(tx)
     space.count_dead(connection)
+
+
+def _refuse_breach(breach: Breach | None) -> None:
+    if breach is None:
+        return
+    key = breach.key.encode()
+    if breach.kind is BreachKind.NOTHING_ABOVE:  # [VER-21] [VSN-4]
+        raise nothing_above(key)
+    raise two_of_one_id(key, null=breach.kind is BreachKind.TWO_NULL_VERSIONS)  # [VER-21] [VSN-2]
 
 
 def _fill_objects(

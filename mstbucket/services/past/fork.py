@@ -71,6 +71,7 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
         prev=None,
         forked=lease.commit.cid,
         merged=None,
+        message=None,
         time=context.db.now_ms(),
         key=None,
         sig=None,
@@ -78,6 +79,14 @@ def _first_commit(context: Context, lease: Lease, name: str) -> Commit:
 
 
 def fill(context: Context, connection: Connection, lease: Lease, number: int) -> None:
+    """Take the rows of the commit: all of the source's, where they are those of the commit, else by the trees."""
+    forking.begin(connection)
+    if not forking.copy_current(connection, lease.commit.bucket, number, lease.commit.cid):
+        _fill_by_trees(context, connection, lease, number)
+    forking.finish(connection, number)
+
+
+def _fill_by_trees(context: Context, connection: Connection, lease: Lease, number: int) -> None:
     """Take the rows of the two trees: from the source's rows where they are the same, else from the manifests."""
     held = lease.commit
     objects = _watched(lease, walk(context.blocks, held.tree))
@@ -91,7 +100,6 @@ def fill(context: Context, connection: Connection, lease: Lease, number: int) ->
             forking.add_rows(connection, number, [(place, blocks[place.manifest]) for place in found])
             after = found[-1]
             lease.renew()
-    forking.finish(connection, number)
 
 
 def _watched(lease: Lease, pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:

@@ -61,21 +61,31 @@ def rows(view: View, prefix: str, delimiter: str | None, after: str, limit: int)
             cursor.seek(_past(folder))  # [LIST-4]
     read = _read(view, [cid for _, cid in items if cid is not None])
     return [
-        ListedObject(text, 0, "", 0, _PREFIX_CUT) if cid is None else _listed(text, next(read)) for text, cid in items
+        ListedObject(text, 0, "", 0, None, _PREFIX_CUT) if cid is None else _listed(text, next(read)) for text, cid in items
     ]
 
 
 def _listed(key: str, manifest: dict[str, Any]) -> ListedObject:
-    return ListedObject(key, manifest["size"], manifest["etag"], manifest["modified"], 0)
+    return ListedObject(key, manifest["size"], manifest["etag"], manifest["modified"], manifest.get("checksums"), 0)
 
 
 def contents(view: View, prefix: str) -> Iterator[ObjectContent]:
     """Every object whose key has the prefix, in order, with the CID of its body."""
+    for key, m in _manifests(view, prefix):
+        yield ObjectContent(key, m["size"], m["modified"], m["etag"], m["content"])
+
+
+def objects(view: View, prefix: str) -> Iterator[ListedObject]:
+    """The same, as a listing shows them."""
+    return (_listed(key, manifest) for key, manifest in _manifests(view, prefix))
+
+
+def _manifests(view: View, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     check_text("prefix", prefix)
     pairs = walk_prefix(view.blocks, view.row.tree, prefix.encode())
     for batch in in_batches(pairs, MANIFESTS):
-        for (key, _), m in zip(batch, _read(view, [cid for _, cid in batch]), strict=True):
-            yield ObjectContent(key.decode(), m["size"], m["modified"], m["etag"], m["content"])
+        for (key, _), manifest in zip(batch, _read(view, [cid for _, cid in batch]), strict=True):
+            yield key.decode(), manifest
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------
@@ -164,7 +174,7 @@ class TreeVersions:
     def _described(self, items: Sequence[_Item]) -> list[ListedVersion]:
         read = _read(self._view, [item.cid for item in items if item.cid is not None])
         return [
-            ListedVersion(item.key, 0, None, None, None, 0, False, False, _PREFIX_CUT)
+            ListedVersion(item.key, 0, None, None, None, 0, None, False, False, _PREFIX_CUT)
             if item.cid is None
             else _version(item, next(read))
             for item in items
@@ -179,6 +189,7 @@ def _version(item: _Item, manifest: dict[str, Any]) -> ListedVersion:
         manifest.get("size"),
         manifest.get("etag"),
         manifest["modified"],
+        manifest.get("checksums"),
         manifest.get("delete_marker", False),
         item.latest,
         0,

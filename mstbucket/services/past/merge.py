@@ -2,39 +2,38 @@
 
     1. Both buckets are flushed. Leases hold their newest commits, and the one where the two parted or met last.
     2. The changes from there to either side are walked side by side. What only the other side changed is to come in.
-    3. One transaction changes the keys and moves the commit (`change_keys`).
+    3. `change_keys` changes the keys and moves the commit.
 
-A crash before 3 ends leaves a pending pack, and nothing has changed.
+A crash before 3 ends leaves blocks that nothing leads to, and nothing has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
+from mstbucket.core.commit import check_message
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.mst.diff import Change
 from mstbucket.errors import BlocksMoved, CommitMoved, Conflict, InvalidInput, NoSuchCommit, Unsupported
-from mstbucket.index import merging, restoring
+from mstbucket.index import merging
 from mstbucket.index.commits import Head
 from mstbucket.index.leases import Kept
 from mstbucket.limits import RESTORE_KEYS
 from mstbucket.model.past import MergeConflict, MergeReport, RestoreChange
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
-from mstbucket.services.past.change_keys import Wanted, change_keys, load, without_version
-from mstbucket.services.tree.flush import flush
+from mstbucket.services.past.change_keys import change_keys
+from mstbucket.services.past.wanted import Wanted, load, without_version
+from mstbucket.services.tree.flush import flush, newest_saying
 from mstbucket.services.tree.leases import Lease, hold, hold_newest
 from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
-
-if TYPE_CHECKING:
-    from mstbucket.pg.pool import Connection
 
 _SIDES: Final = ("ours", "theirs")
 _ADVICE: Final = "copy what you want of it, part by part"
@@ -44,17 +43,21 @@ _BATCH: Final = 128  # keys whose manifests are compared at a time
 _Both = tuple[bytes, CID | None, CID | None, CID | None]  # a key; its values where they parted, here, and there
 
 
-def merge(context: Context, source: str, target: str, prefer: str | None, dry_run: bool) -> MergeReport:
+def merge(
+    context: Context, source: str, target: str, prefer: str | None, dry_run: bool, message: str | None = None
+) -> MergeReport:
     """Bring the changes of `source` into `target`; see `Store.merge`."""
     if prefer is not None and prefer not in _SIDES:
         raise InvalidInput(f"prefer is {prefer!r}: it has to be 'ours', 'theirs', or None, which fails on conflicts")
     if source == target:
         raise InvalidInput(f"bucket {target!r} cannot be merged with itself")
+    if message is not None:
+        check_message(message)
     for attempt in range(1, FLUSH_ATTEMPTS + 1):
         flush(context, source)
         flush(context, target)
         try:
-            report = _merge(context, source, target, prefer, dry_run)
+            report = _merge(context, source, target, prefer, dry_run, message)
             break
         except (CommitMoved, BlocksMoved):
             if attempt == FLUSH_ATTEMPTS:
@@ -63,7 +66,9 @@ def merge(context: Context, source: str, target: str, prefer: str | None, dry_ru
     return report
 
 
-def _merge(context: Context, source: str, target: str, prefer: str | None, dry_run: bool) -> MergeReport:
+def _merge(
+    context: Context, source: str, target: str, prefer: str | None, dry_run: bool, message: str | None
+) -> MergeReport:
     with ExitStack() as stack:
         head, ours = hold_newest(context, target)
         stack.enter_context(ours)
@@ -86,7 +91,7 @@ def _merge(context: Context, source: str, target: str, prefer: str | None, dry_r
             raise _in_conflict(source, target, report)
         with turn(context, ours.commit.bucket):
             wanted = load(context, [(key.decode(), cid) for key, _, cid in incoming], _ADVICE)
-            return _bring_in(context, head, theirs, wanted, report)
+            return _bring_in(context, head, theirs, wanted, report, message)
 
 
 def _common(context: Context, source: Kept, target: Kept) -> Kept:
@@ -139,19 +144,24 @@ def _in_conflict(source: str, target: str, report: MergeReport) -> Conflict:
                     "change counts, or copy them by hand").about(bucket=target)  # fmt: skip
 
 
-def _bring_in(context: Context, head: Head, theirs: Lease, wanted: list[Wanted], report: MergeReport) -> MergeReport:
+def _bring_in(
+    context: Context, head: Head, theirs: Lease, wanted: list[Wanted], report: MergeReport, message: str | None
+) -> MergeReport:
     keys = {one.key for one in wanted}
 
-    def find_wanted(connection: Connection) -> list[Wanted]:
-        late = restoring.dirty_keys(connection, head.bucket, "", RESTORE_KEYS + 1)
-        if len(late) > RESTORE_KEYS or not keys.isdisjoint(late):  # [PAST-63]
+    def find(written: Sequence[str]) -> list[Wanted]:
+        if len(written) > RESTORE_KEYS or not keys.isdisjoint(written):  # [PAST-63]
             raise CommitMoved(f"somebody else wrote to bucket {head.name!r} meanwhile: repeat the call")
-        return wanted
+        return []
 
     # [RMT-8] Of two stores that have the same bucket, each learns by the commit how far the other has come.
     apart = theirs.commit.identity == head.identity and report.base != report.merged
-    made, commit = change_keys(context, head, find_wanted, theirs.commit, always=apart)
-    return report if commit is None else replace(report, commit=to_text(commit), changes=tuple(made))
+    made, commit = change_keys(context, head, theirs, wanted, find, message, theirs.commit, always=apart)
+    if commit is not None:
+        return replace(report, commit=to_text(commit), changes=tuple(made))
+    if message is not None:  # [FLUSH-14]
+        newest_saying(context, head.name, message, "there is nothing to merge")
+    return report
 
 
 def _text(cid: CID | None) -> str | None:

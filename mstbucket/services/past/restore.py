@@ -2,10 +2,10 @@
 
     1. A lease holds the earlier commit. What differs between its tree and the newest one is found, and the manifests are
        read. Flushes of the bucket wait meanwhile.
-    2. One transaction changes the keys and moves the commit (`change_keys`). It also finds what was written since the newest
-       commit, which no tree tells.
+    2. `change_keys` changes the keys and moves the commit. It also asks for what was written since the newest commit, which
+       no tree tells.
 
-A crash before 2 ends leaves a pending pack, and nothing has changed.
+A crash before 2 ends leaves blocks that nothing leads to, and nothing has changed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import to_text
+from mstbucket.core.commit import check_message
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_text, encode_key, prefix_end
 from mstbucket.core.mst.changes import Tree, changes
@@ -28,9 +29,10 @@ from mstbucket.limits import RESTORE_KEYS
 from mstbucket.model.past import RestoreChange, RestoreReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
-from mstbucket.services.past.change_keys import Wanted, change_keys, due, load
+from mstbucket.services.past.change_keys import change_keys
 from mstbucket.services.past.snapshots import find_commit
-from mstbucket.services.tree.flush import flush
+from mstbucket.services.past.wanted import Wanted, due, load
+from mstbucket.services.tree.flush import flush, newest_saying
 from mstbucket.services.tree.leases import Lease, hold
 from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.turns import FLUSH_ATTEMPTS, turn
@@ -53,8 +55,12 @@ class Scope:
         return key.startswith(self.prefix) if self.key is None else key == self.key
 
 
-def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_run: bool) -> RestoreReport:
+def restore(
+    context: Context, bucket: str, named: CommitName, scope: Scope, dry_run: bool, message: str | None = None
+) -> RestoreReport:
     """Make keys what they were at a commit; see `Bucket.restore`."""
+    if message is not None:
+        check_message(message)
     if scope.key is None:
         check_text("prefix", scope.prefix)
     else:
@@ -66,12 +72,14 @@ def restore(context: Context, bucket: str, named: CommitName, scope: Scope, dry_
             flush(context, bucket)  # so that little is left to be folded with the rest
             try:
                 with turn(context, lease.commit.bucket):
-                    report = _restore(context, bucket, lease, scope)
+                    report = _restore(context, bucket, lease, scope, message)
                 break
             except Conflict:
                 if attempt == FLUSH_ATTEMPTS:
                     raise
         publish_made(context, bucket, f"bucket {bucket!r} is restored")
+        if message is not None and not report.changes:  # [FLUSH-14]
+            newest_saying(context, bucket, message, "there is nothing to restore")
         return report
 
 
@@ -82,23 +90,24 @@ def _rehearse(context: Context, bucket: str, then: Kept, scope: Scope) -> Restor
     wanted = _differences(context, head, then, scope)
     wanted += _targets(context, then, sorted(set(dirty) - {one.key for one in wanted}))
     with context.db.reading() as connection:
-        made = [change for part in due(connection, head, wanted) for change, _ in part]
+        made = [one.change for part in due(connection, head, wanted) for one in part]
     return _report(then, head, made)
 
 
-def _restore(context: Context, bucket: str, lease: Lease, scope: Scope) -> RestoreReport:
+def _restore(context: Context, bucket: str, lease: Lease, scope: Scope, message: str | None) -> RestoreReport:
     then = lease.commit
     with context.db.reading() as connection:
         head = _head(connection, bucket, then)
     wanted = _differences(context, head, then, scope)
-    known = {one.key for one in wanted}
-    lease.confirm()
+    known = {one.key: one for one in wanted}
 
-    def find_wanted(connection: Connection) -> list[Wanted]:
-        late = [key for key in _dirty_keys(connection, head, scope) if key not in known]
-        return wanted + _targets(context, then, late)
+    def find(written: Sequence[str]) -> list[Wanted]:
+        keys = [key for key in written if scope.holds(key)]
+        _check_number_of_keys(len(keys))
+        others = [key for key in keys if key not in known]
+        return [known[key] for key in keys if key in known] + _targets(context, then, others)
 
-    made, commit = change_keys(context, head, find_wanted)
+    made, commit = change_keys(context, head, lease, wanted, find, message)
     report = _report(then, head, made)
     return report if commit is None else replace(report, commit=to_text(commit))
 

@@ -18,8 +18,8 @@ from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.keys import TOP
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.s3rules.lifecycle import Phase, aborts_uploads, latest_due, midnight_before, outermost
-from mstbucket.index import lifecycle
-from mstbucket.index.lifecycle import Candidate, NewMarker, Pass, Place, Range
+from mstbucket.index import lifecycle_pass, lifecycle_rules
+from mstbucket.index.lifecycle_pass import Candidate, NewMarker, Pass, Place, Range
 from mstbucket.index.tx import Tx, inside
 from mstbucket.limits import SEQ_MAX
 from mstbucket.model.policies import LifecycleReport, LifecycleRule
@@ -56,7 +56,7 @@ class _Step(NamedTuple):
 
 def run(context: Context, bucket: str, now: int | None = None) -> LifecycleReport:
     """A whole pass by the rules as they are; see `Bucket.run_lifecycle`. `now` is in ms since 1970."""
-    clock = lifecycle.database_time(context.db) if now is None else now
+    clock = lifecycle_pass.database_time(context.db) if now is None else now
     counts = [0] * Phase.DONE
     place = _START
     while place.phase is not Phase.DONE:
@@ -70,7 +70,7 @@ def run(context: Context, bucket: str, now: int | None = None) -> LifecycleRepor
 
 def _work(place: Place, now: int) -> Callable[[Tx], _Step]:
     def work(tx: Tx) -> _Step:
-        rules = lifecycle.rules_of(tx.connection, tx.bucket)
+        rules = lifecycle_rules.rules_of(tx.connection, tx.bucket)
         return _step(_Batch(tx, rules, midnight_before(now), now), place)
 
     return work
@@ -81,7 +81,7 @@ def _work(place: Place, now: int) -> Callable[[Tx], _Step]:
 
 def due(context: Context) -> list[str]:
     """The buckets whose pass since the last midnight is not done; a bucket without enabled rules has none."""
-    return lifecycle.unfinished(context.db)
+    return lifecycle_pass.unfinished(context.db)
 
 
 def advance(context: Context, bucket: str, stopped: Callable[[], bool]) -> None:
@@ -103,7 +103,7 @@ def advance(context: Context, bucket: str, stopped: Callable[[], bool]) -> None:
 def _advance(tx: Tx) -> _Step | None:
     now = tx.now()
     midnight = midnight_before(now)
-    found = lifecycle.hold_pass(tx, midnight)
+    found = lifecycle_pass.hold_pass(tx, midnight)
     if found is None:
         return None
     began, place = found
@@ -111,8 +111,8 @@ def _advance(tx: Tx) -> _Step | None:
         if began == midnight:
             return None  # another process has done the rest meanwhile
         began, place = midnight, _START
-    step = _step(_Batch(tx, lifecycle.rules_of(tx.connection, tx.bucket), began, now), place)
-    lifecycle.move_pass(tx, Pass(began, step.after))
+    step = _step(_Batch(tx, lifecycle_rules.rules_of(tx.connection, tx.bucket), began, now), place)
+    lifecycle_pass.move_pass(tx, Pass(began, step.after))
     return step
 
 
@@ -134,7 +134,7 @@ def _step(batch: _Batch, place: Place) -> _Step:
     within = _next_range(batch, place)
     if within is None:
         return _Step(Place.start_of(Phase(place.phase + 1)), 0, place.phase)
-    page = lifecycle.page_of(batch.tx, place, within, batch.midnight, SCAN)
+    page = lifecycle_pass.page_of(batch.tx, place, within, batch.midnight, SCAN)
     candidates = page.due[:BATCH]
     if len(page.due) > BATCH:
         after = Place(place.phase, *candidates[-1])
@@ -163,9 +163,9 @@ def _next_range(batch: _Batch, place: Place) -> Range | None:
 
 def _expire_objects(batch: _Batch, candidates: Sequence[Candidate]) -> int:
     if batch.tx.versioning is None:
-        return lifecycle.expire_objects(batch.tx, candidates, batch.midnight)
+        return lifecycle_pass.expire_objects(batch.tx, candidates, batch.midnight)
     markers = [_marker(batch) for _ in candidates]
-    return lifecycle.expire_by_markers(batch.tx, candidates, markers, batch.now, batch.midnight)
+    return lifecycle_pass.expire_by_markers(batch.tx, candidates, markers, batch.now, batch.midnight)
 
 
 def _marker(batch: _Batch) -> NewMarker:
@@ -175,16 +175,16 @@ def _marker(batch: _Batch) -> NewMarker:
 
 
 def _expire_versions(batch: _Batch, candidates: Sequence[Candidate]) -> int:
-    return lifecycle.expire_versions(batch.tx, candidates, batch.midnight)
+    return lifecycle_pass.expire_versions(batch.tx, candidates, batch.midnight)
 
 
 def _expire_markers(batch: _Batch, candidates: Sequence[Candidate]) -> int:
-    return lifecycle.expire_markers(batch.tx, candidates, batch.midnight)
+    return lifecycle_pass.expire_markers(batch.tx, candidates, batch.midnight)
 
 
 def _abort_uploads(batch: _Batch, place: Place) -> _Step:
     if not any(map(aborts_uploads, batch.rules)):
         return _Step(Place.start_of(Phase.DONE), 0, place.phase)
-    keys = lifecycle.abort_uploads(batch.tx, place.key, batch.midnight, UPLOADS)
+    keys = lifecycle_pass.abort_uploads(batch.tx, place.key, batch.midnight, UPLOADS)
     after = Place.start_of(Phase.DONE) if len(keys) < UPLOADS else Place(place.phase, max(keys, key=str.encode), -1)
     return _Step(after, len(keys), place.phase)

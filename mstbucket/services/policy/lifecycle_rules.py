@@ -9,7 +9,7 @@ from typing import Final
 
 from mstbucket.core.s3rules.lifecycle import check_rules
 from mstbucket.errors import NoSuchLifecycleConfiguration
-from mstbucket.index import lifecycle
+from mstbucket.index import lifecycle_rules
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.tx import Tx, inside
 from mstbucket.model.policies import LifecycleRule
@@ -26,8 +26,8 @@ def put_rules(context: Context, bucket: str, rules: Sequence[LifecycleRule]) -> 
     named = [rule if rule.id is not None else replace(rule, id=secrets.token_urlsafe(_ID_BYTES)) for rule in rules]
 
     def work(tx: Tx) -> None:
-        lifecycle.remove_rules(tx)
-        lifecycle.add_rules(tx, named)
+        lifecycle_rules.remove_rules(tx)
+        lifecycle_rules.add_rules(tx, named)
 
     inside(context.db, bucket, work)
     publish_state(context, bucket)  # [REB-21]
@@ -35,14 +35,14 @@ def put_rules(context: Context, bucket: str, rules: Sequence[LifecycleRule]) -> 
 
 def delete_rules(context: Context, bucket: str) -> None:
     """Remove the bucket's rules; see `Bucket.delete_bucket_lifecycle`."""
-    inside(context.db, bucket, lifecycle.remove_rules)
+    inside(context.db, bucket, lifecycle_rules.remove_rules)
     publish_state(context, bucket)
 
 
 def rules_of(db: Database, bucket: str) -> list[LifecycleRule]:
     """The bucket's rules; see `Bucket.get_bucket_lifecycle_configuration`."""
     with db.reading() as connection:
-        rules = lifecycle.rules_of(connection, bucket_id(connection, bucket))
+        rules = lifecycle_rules.rules_of(connection, bucket_id(connection, bucket))
     if not rules:
         raise NoSuchLifecycleConfiguration(f"bucket {bucket!r} has no lifecycle rules")
     return rules

@@ -7,7 +7,7 @@ from typing import Final
 
 from mstbucket.core import commit as commits
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import InvalidInput, NotFastForward
+from mstbucket.errors import InvalidInput, MergeIncomplete, NotFastForward
 from mstbucket.index import buckets, remotes
 from mstbucket.index import commits as rows
 from mstbucket.index.leases import Kept
@@ -53,7 +53,9 @@ def fetch(
         met = _last_met(context, name, remote, peer)
         if met is not None:
             _begin(context, tracking, met)
-    return pull(context, tracking, peer, progress, accept, remote)
+    report = pull(context, tracking, peer, progress, accept, remote)
+    remotes.note_fetched(context.db, tracking, remote)  # [RMT-15]
+    return report
 
 
 def pull_and_merge(
@@ -70,7 +72,7 @@ def pull_and_merge(
         flush(context, name)
     try:
         return pull(context, name, peer, progress, accept, remote), None
-    except NotFastForward:
+    except (NotFastForward, MergeIncomplete):
         report = fetch(context, name, remote, peer, progress, accept)
     return report, merge(context, report.bucket, name, prefer, False)
 

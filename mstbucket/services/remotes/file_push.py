@@ -19,6 +19,7 @@ from mstbucket.core.cid import CID, to_text
 from mstbucket.core.commit_names import OfCid
 from mstbucket.core.delta import DeltaStatement
 from mstbucket.core.file_head import ChainFile, FileHead
+from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import CorruptionError, NoSuchBucket, NoSuchCommit, NotFastForward
 from mstbucket.index import remotes
 from mstbucket.index.commits import Head
@@ -30,7 +31,7 @@ from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.past import view as views
 from mstbucket.services.remotes.file_peer import path_of, read_head
-from mstbucket.services.remotes.pull import MADE, MOVED, SAME, came_home
+from mstbucket.services.remotes.pull import MADE, MOVED, SAME, check_home
 from mstbucket.services.tree.export import export
 from mstbucket.services.tree.export_delta import export_delta
 from mstbucket.services.tree.flush import flush
@@ -42,13 +43,14 @@ _FETCH: Final = "the push was refused: fetch first, merge, and push again"
 
 
 def push_files(
-    context: Context, name: str, files: SharedFiles, remote: str | None, progress: Progress | None
+    context: Context, name: str, files: SharedFiles, there: str, remote: str | None, progress: Progress | None
 ) -> PullReport:
-    """Flush bucket *name*, and bring its files to its newest commit; see `Bucket.push`."""
+    """Flush bucket *name*, and bring its files, where it is called *there*, to its newest commit; see `Bucket.push`."""
+    check_bucket_name(there)
     flush(context, name)  # [RMT-9]
     head, lease = hold_newest(context, name)
     with lease:
-        push = _Push(context, files, head, lease, remote, progress)
+        push = _Push(context, files, head, lease, there, remote, progress)
         report = push.run()
     if remote is not None:
         remotes.note_met(context.db, name, remote, lease.commit.cid)  # [RMT-13]
@@ -64,12 +66,14 @@ class _Written(NamedTuple):
 
 class _Push:
     def __init__(
-        self, context: Context, files: SharedFiles, head: Head, lease: Lease, remote: str | None, progress: Progress | None
-    ) -> None:
+        self, context: Context, files: SharedFiles, head: Head, lease: Lease, there: str, remote: str | None,
+        progress: Progress | None,
+    ) -> None:  # fmt: skip
         self._context = context
         self._files = files
         self._here = head
         self._lease = lease
+        self._there = there
         self._remote = remote
         self._said = lease.during(progress)
         self._requests = 0
@@ -88,14 +92,14 @@ class _Push:
         else:
             written = self._full()
             chain = (written.file,)
-        self._swap(seen, FileHead(self._here.identity, self._here.name, self._before(old, chain), chain))
+        self._swap(seen, FileHead(self._here.identity, self._there, self._before(old, chain), chain))
         self._files.clean(self._here.identity, FILE_STALE_SECONDS)
         return self._report(old, MADE if old is None else MOVED, written)
 
     def _report(self, old: FileHead | None, outcome: str, written: _Written | None) -> PullReport:
         commit, before = self._lease.commit, None if old is None else to_text(old.newest.commit)
         blocks, size = (0, 0) if written is None else (written.blocks, written.bytes)
-        return PullReport(self._here.name, before, to_text(commit.cid), commit.seq, outcome, self._requests, blocks, size)
+        return PullReport(self._there, before, to_text(commit.cid), commit.seq, outcome, self._requests, blocks, size)
 
     # --- what may follow what ---
 
@@ -113,12 +117,13 @@ class _Push:
         ).about(bucket=self._here.name)
 
     def _is_home(self, there: CID) -> bool:
-        """[RMT-8] Whether nothing of a commit that was merged was left out."""
+        """[RMT-8] Whether it is known that nothing of a commit that was merged was left out; else it may be refused."""
         try:
             base, commit = (commits.decode(self._context.blocks.get(cid)) for cid in (there, self._lease.commit.cid))
         except CorruptionError:  # its block is not here any more
             return False
-        return came_home(base, commit, True)
+        check_home(base, commit, self._there)
+        return True
 
     # --- files ---
 

@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Final
 
 from mstbucket.core.batches import in_batches
-from mstbucket.core.cid import CID, to_text
+from mstbucket.core.cid import CID
 from mstbucket.core.closure import AHEAD_BLOCKS, AHEAD_BYTES
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
-from mstbucket.errors import CorruptionError, MstBucketError, Untrue
+from mstbucket.errors import CorruptionError, MstBucketError
 from mstbucket.limits import PULL_UNRECORDED
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import ATTEMPTS
+from mstbucket.services.past.bring import check_length
 from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.staged_blocks import Staged
 
@@ -114,7 +115,7 @@ class Overlay:
             size = 0
             for cid, length in batch:
                 if cid in there:
-                    _check_length(cid, there[cid], length)  # [BODY-3]
+                    check_length(cid, there[cid], length)  # [BODY-3]
                     continue
                 if missing and size + length > AHEAD_BYTES:
                     self._copy(missing, dict(batch))
@@ -139,7 +140,7 @@ class Overlay:
         for batch in in_batches(cids, ASKED):
             for cid, block in checked(self._peer, batch).items():
                 if lengths is not None:
-                    _check_length(cid, len(block), lengths[cid])
+                    check_length(cid, len(block), lengths[cid])
                 self._staged.add(cid, block)
                 copied[cid] = block
                 self.blocks += 1
@@ -150,8 +151,3 @@ class Overlay:
     def _say_alive(self) -> None:
         self._staged.say_alive()
         self._progress(self.bytes)
-
-
-def _check_length(cid: CID, found: int, stated: int) -> None:
-    if found != stated:
-        raise Untrue(f"chunk {to_text(cid)} has {found} bytes where {stated} are stated").about(cid=cid)

@@ -18,15 +18,15 @@ from mstbucket.core.cid import CID, from_text, to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
-from mstbucket.errors import Conflict, NotFastForward
+from mstbucket.errors import Conflict, MergeIncomplete, NotFastForward
 from mstbucket.index import buckets, remotes
 from mstbucket.index.commits import Head, read_head
 from mstbucket.model.remotes import PullReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import repeating
 from mstbucket.services.past.arriving import Pieces
-from mstbucket.services.past.follow import Accept, Progress, To, advance, replay_stored
-from mstbucket.services.remotes.bring import bring
+from mstbucket.services.past.bring import bring
+from mstbucket.services.past.follow import Accept, Progress, To, advance
 from mstbucket.services.remotes.overlay import Overlay, PulledBlocks
 from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.flush import flush
@@ -127,8 +127,6 @@ def _go_on(
         _check_follows(context, name, peer, (lease.commit.cid, base), (cid, commit), _met(context, head, remote))
         bring(overlay, context.blocks, base, commit)
         staged.record_all()
-        if base.versions is not None or commit.versions is not None:
-            replay_stored(context, cid, lease)  # [RMT-5]
         advance(context, head, lease, To(cid, commit), staged)
     publish_made(context, name, f"bucket {name!r} has followed")
     return PullReport(
@@ -157,7 +155,10 @@ def _check_follows(
         ).about(bucket=name)
     commits.check_followed(commit)
     on_line = here in (commit.prev, met) or bool(peer.has_commits([here]))
-    if commit.seq <= base.seq or not (on_line or came_home(base, commit, peer.has_merged(here))):
+    merged = not on_line and commit.seq > base.seq and peer.has_merged(here)
+    if merged:
+        check_home(base, commit, name)
+    if commit.seq <= base.seq or not (on_line or merged):
         raise NotFastForward(
             f"bucket {name!r} is at commit {base.seq}, {to_text(here)}, which is not known to lie before commit "
             f"{commit.seq}, {to_text(there)}, of {peer.where}: fetch, and merge the two"
@@ -168,10 +169,22 @@ def _check_follows(
                        f"{peer.where}: flush it, then fetch and merge").about(bucket=name)  # fmt: skip
 
 
-def came_home(base: Commit, commit: Commit, merged: bool) -> bool:
-    """[RMT-8] Whether the one was merged into the other, and nothing of it was left out: a merge brings current objects."""
-    settings = (dict(base.tags), base.versioning) == (dict(commit.tags), commit.versioning)
-    return merged and settings and base.versions is None
+def check_home(base: Commit, commit: Commit, name: str) -> None:
+    """[RMT-8] Refuse to move from *base* to a line that it was merged into, where a merge leaves something of it out.
+
+    Raises:
+        MergeIncomplete: it has versions, or other settings.
+    """
+    if base.versions is None and (dict(base.tags), base.versioning) == (dict(commit.tags), commit.versioning):
+        return
+    merged = f"commit {base.seq} of bucket {name!r} there was merged into commit {commit.seq} or one before it, "
+    if base.versions is None:
+        raise MergeIncomplete(f"{merged}which has other tags or another state of versioning: give the bucket in both stores "
+                              "the same, and repeat it").about(bucket=name)  # fmt: skip
+    raise MergeIncomplete(
+        f"{merged}but a merge brings current objects only, and that commit has versions, which would be lost. Merge the "
+        f"other way round: fetch, merge mst://{name} into what was fetched, mst://{name}.REMOTE, and push that: --to {name}"
+    ).about(bucket=name)  # [RMT-14]
 
 
 # --- a bucket that is not there ---------------------------------------------------------------------------------------

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mstbucket.core import car
 from mstbucket.core.blocks import BlockSource
@@ -67,17 +66,16 @@ def judge(
 ) -> CarReport:
     """Read and judge all that a commit reaches, on which the caller holds a lease."""
     source = context.blocks.scan() if executor is None else WorkersBlocks(context, executor)
-    with Seen() as seen, io.BufferedReader(_Sections(source, commit, seen), car.WINDOW) as stream:
-        return verify_car(stream, progress)
+    with Seen() as seen:
+        return verify_car(_Sections(source, commit, seen), progress)
 
 
-class _Sections(io.RawIOBase):
-    """The export of a commit as a stream to read, made as it is read."""
+class _Sections:
+    """The export of a commit to be read, made as it is read."""
 
     def __init__(self, source: BlockSource, commit: bytes, seen: Seen) -> None:
-        super().__init__()
         self._parts = self._make(source, commit, seen)
-        self._rest = memoryview(b"")
+        self._rest = b""
 
     @staticmethod
     def _make(source: BlockSource, commit: bytes, seen: Seen) -> Iterator[bytes]:
@@ -85,23 +83,15 @@ class _Sections(io.RawIOBase):
         for cid, block in closure(source, commit, seen):
             yield car.section(cid, block)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        target = memoryview(buffer).cast("B")
-        filled = 0
-        while filled < len(target):
-            if not self._rest:
-                part = next(self._parts, None)
-                if part is None:
-                    break
-                self._rest = memoryview(part)
-            taken = self._rest[: len(target) - filled]
-            target[filled : filled + len(taken)] = taken
-            self._rest = self._rest[len(taken) :]
-            filled += len(taken)
-        return filled
+    def read(self, size: int) -> bytes:
+        """The next *size* bytes; fewer at the end only."""
+        made, there = [self._rest] if self._rest else [], len(self._rest)
+        while there < size and (part := next(self._parts, None)) is not None:
+            made.append(part)
+            there += len(part)
+        data = b"".join(made)
+        self._rest = data[size:]
+        return data[:size]
 
 
 class _Behind(Protocol):
@@ -154,6 +144,10 @@ def read_page(context: Context, bucket: int, tree: Tree, after: Place) -> Page:
     with context.db.snapshot() as connection:
         root = tree.root(read_roots(connection, bucket))
         side = tree.behind(connection, bucket, after, _PAGE)
+    if not side.dirty:  # as mostly
+        clean = sorted((tree.key(place), place) for place in side.manifests)
+        last = clean[-1][1] if len(clean) == _PAGE else None
+        return Page(root, [Row(key, side.manifests[place], False) for key, place in clean], last)
     cut = [max(part, key=tree.key) for part in (side.manifests, side.dirty) if len(part) == _PAGE]
     last = min(cut, key=tree.key, default=None)
     places = sorted((tree.key(place), place) for place in side.manifests.keys() | side.dirty)

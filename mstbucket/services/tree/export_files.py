@@ -12,7 +12,8 @@ from mstbucket.core.batches import in_batches
 from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, CID_SIZE, RAW, codec, to_text
 from mstbucket.core.closure import AHEAD_BYTES, SeenSet, go_on
-from mstbucket.core.mst.walk import walk
+from mstbucket.core.keys import check_text
+from mstbucket.core.mst.walk import walk_prefix
 from mstbucket.core.unixfs_directory import Entry
 from mstbucket.files.car_file import CarFile
 from mstbucket.files.view_paths import ViewPaths
@@ -34,14 +35,18 @@ _Item = tuple[CID, bytes | None, int]  # a node of a folder with its block, or t
 
 
 def export_files(
-    context: Context, bucket: str, lease: Lease, target: BinaryIO, tell: Callable[[int], object]
+    context: Context, bucket: str, lease: Lease, prefix: str, target: BinaryIO, tell: Callable[[int], object]
 ) -> FilesReport:
-    """Write the files view of the commit of *lease*; see `BucketExports.export_files`. *tell* renews the lease."""
+    """Write the files view of the keys with *prefix* in the commit of *lease*; see `Exports.export_files`.
+
+    *tell* renews the lease.
+    """
+    check_text("prefix", prefix)
     commit = lease.commit
     with SortedBytes() as rows, Folders() as folders, Seen() as seen, error_context(context, bucket):
         files = escaped = 0
         renamed: dict[str, str] = {}
-        for key, path, cid, size in _files(context, commit.tree, tell):
+        for key, path, cid, size in _files(context, commit.tree, prefix, tell):
             rows.add(_row(path, cid, size))
             files += 1
             if len(path) != key.count("/") + 1 or "/".join(path) != key:
@@ -71,11 +76,13 @@ def export_files(
     )
 
 
-def _files(context: Context, tree: CID, tell: Callable[[int], object]) -> Iterator[tuple[str, tuple[str, ...], CID, int]]:
+def _files(
+    context: Context, tree: CID, prefix: str, tell: Callable[[int], object]
+) -> Iterator[tuple[str, tuple[str, ...], CID, int]]:
     """Key, path, content and size of every object, in the order of keys."""
     blocks = context.blocks
     paths = ViewPaths()
-    for pairs in in_batches(walk(blocks, tree), _MANIFESTS):
+    for pairs in in_batches(walk_prefix(blocks, tree, prefix.encode()), _MANIFESTS):
         tell(0)
         held = blocks.get_many({cid for _, cid in pairs})
         for stored, cid in pairs:

@@ -14,70 +14,115 @@ flush publishes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from mstbucket.core.batches import in_batches
-from mstbucket.errors import CommitMoved, MissingBlock, Unsupported
+from mstbucket.core.commit import check_message
+from mstbucket.errors import CommitMoved, MissingBlock, NothingToCommit, Unsupported
 from mstbucket.index import blocks, commits, deaths, dirty, space
-from mstbucket.index.commits import read_head
+from mstbucket.index.commits import CommitRow, read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
 from mstbucket.model.objects import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.tree.deaths import died, repeated
-from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
+from mstbucket.services.tree.deaths import died, left_behind, repeated
+from mstbucket.services.tree.fold import ASKED, Folded, WithEmptyTree, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
 
+_ADVICE: Final = "allow an empty commit to record it"
+_SHOWN: Final = 60  # characters of another message that an error shows
+
 
 def flush(context: Context, bucket: str) -> CommitInfo:
     """Fold everything dirty and return the commit that holds it; see `Bucket.flush`."""
-    in_turn(context, bucket, lambda: fold_all(context, bucket))
+    in_turn(context, bucket, lambda: fold_all(context, bucket), joins=True)
+    _publish(context, bucket)
+    return _newest(context, bucket)
+
+
+def flush_saying(context: Context, bucket: str, message: str, allow_empty: bool) -> CommitInfo:
+    """As `flush`, in a commit of this call's own that carries *message*, or none ([FLUSH-14]); see `Bucket.flush`."""
+    check_message(message)
+    made = in_turn(context, bucket, lambda: fold_all(context, bucket, message, always=allow_empty), joins=False)
+    _publish(context, bucket)
+    return newest_saying(context, bucket, message, _ADVICE) if made is None else made.info()
+
+
+def _publish(context: Context, bucket: str) -> None:
+    """Step 4."""
     with error_context(context, bucket):
         publish_refs(context, bucket)
     space.give_back(context.db)
+
+
+def _newest(context: Context, bucket: str) -> CommitInfo:
     commit = commits.newest(context.db, bucket)
     assert commit is not None  # a commit, once made, is only ever followed by another
     return commit
 
 
-def fold_all(context: Context, bucket: str) -> None:
+def newest_saying(context: Context, bucket: str, message: str, advice: str) -> CommitInfo:
+    """The newest commit, if it has that message: who repeats a call whose answer was lost is answered as then.
+
+    Raises:
+        NothingToCommit: it has not, so *message* is in no commit. What is said ends with *advice*.
+    """
+    commit = _newest(context, bucket)
+    if commit.message != message:  # [FLUSH-14]
+        says = "has no message" if commit.message is None else f"says {commit.message[:_SHOWN]!r}"
+        raise NothingToCommit(
+            f"bucket {bucket!r} has nothing to commit, so the message was not recorded: commit {commit.seq}, {commit.cid}, "
+            f"holds everything and {says}; {advice}"
+        ).about(bucket=bucket)
+    return commit
+
+
+def fold_all(context: Context, bucket: str, message: str | None = None, *, always: bool = False) -> CommitRow | None:
     """Fold everything that was dirty at the call, in one commit or in several, without a look at other flushes.
+
+    Returns:
+        The last commit, which holds it all; None where nothing was left for it. With *always* it is made all the same.
 
     Raises:
         Conflict: somebody else moved the commit. The commits made before that stay.
     """
     while True:
+        made = None
         snapshot = take_snapshot(context, bucket)
-        if snapshot.changes or snapshot.head.tags_dirty is not None or snapshot.head.commit is None:  # [TAG-6]
+        first = snapshot.head.commit is None
+        if snapshot.changes or snapshot.head.tags_dirty is not None or first or always:  # [TAG-6]
             with error_context(context, bucket):
                 try:
-                    _fold_once(context, snapshot)
+                    made = _fold_once(context, snapshot, message)
                 except MissingBlock as error:
-                    _raise_if_moved(context, snapshot, error)
+                    raise_if_moved(context, snapshot, error)
                     raise
         if not snapshot.more:
-            return
+            return made
 
 
-def _fold_once(context: Context, snapshot: Snapshot) -> None:
+def _fold_once(context: Context, snapshot: Snapshot, message: str | None) -> CommitRow:
     """Steps 2 and 3, for the changes of one snapshot."""
     check_number(snapshot)
-    folded = fold(context.blocks, snapshot, context.signer)
+    folded = fold(context.blocks, snapshot, context.signer, message)
+    left = left_behind(folded.read, WithEmptyTree(context.blocks), (folded.objects, folded.versions))
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
             states = not snapshot.more and commits.is_whole(tx, snapshot.head.seq)
-            record_fold(tx, snapshot, folded, pack)
-            deaths.note(tx, snapshot.head.seq, died(snapshot, folded.left, folded.replaced, states))
+            record_flush(tx, snapshot, folded, pack)
+            deaths.note(tx, snapshot.head.seq, died(snapshot, left, folded.replaced, states))
             deaths.follow(tx, snapshot.head.seq, folded.commit.seq)
         pack.keep()
+    return commits.row_of(snapshot.head.bucket, folded.cid, folded.commit)
 
 
-def _raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:
+def raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -> None:
     """Raise `CommitMoved` if the commit of the snapshot is no longer the newest: then its nodes may have been collected."""
     with context.db.reading() as connection:
         head = read_head(connection, snapshot.head.name)
@@ -85,18 +130,30 @@ def _raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) -
         raise CommitMoved(f"somebody else flushed bucket {head.name!r}, and what it replaced was collected") from error
 
 
-def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
-    """Inside the transaction: move the commit, record the blocks of the pack that holds the fold, and clear what is dirty.
+def record_flush(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
+    """Inside the transaction: move the commit, record the blocks of the pack, and clear what is dirty.
+
+    A flush is no other life of the bodies that it folds, and its new blocks have one life ([GC-21]).
 
     Raises:
         CommitMoved: somebody else moved the commit since the snapshot, or a body has gone.
     """
-    _check_bucket(tx, snapshot)
     _move_commit(tx, snapshot, folded)
-    _keep_bodies(tx, snapshot, pack)
+    for batch in in_batches(_bodies(snapshot, pack.cids), ASKED):
+        if blocks.touch_folded(tx, batch) != len(batch):
+            raise _body_gone(snapshot)
     pack.record(tx, tx.seq, moved={block.content for block in snapshot.blocks.values() if block.content is not None})
-    late = _clear_dirty(tx, snapshot)
+    late = {body for cid in clear_dirty(tx, snapshot) if (body := snapshot.blocks[cid].content) is not None}
     _share(tx, snapshot, sorted({*late, *repeated(snapshot)}))
+    space.count_dead(tx.connection)
+
+
+def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
+    """As `record_flush`, for what gives blocks of the past, or of another bucket, a life more: all of them are shared."""
+    _move_commit(tx, snapshot, folded)
+    keep_bodies(tx, snapshot, pack.cids)
+    pack.record(tx)
+    clear_dirty(tx, snapshot)
     space.count_dead(tx.connection)
 
 
@@ -110,34 +167,37 @@ def check_number(snapshot: Snapshot) -> None:
         )
 
 
-def _check_bucket(tx: Tx, snapshot: Snapshot) -> None:
-    """Refuse a bucket that was made anew under the name: the snapshot read another one."""
-    if tx.bucket != snapshot.head.bucket:
-        raise CommitMoved(f"bucket {snapshot.head.name!r} was deleted and made again during the flush")
-
-
 def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     """Move the commit from the one in the snapshot, or do nothing at all ([FLUSH-5])."""
+    if tx.bucket != snapshot.head.bucket:  # the snapshot read another one
+        raise CommitMoved(f"bucket {snapshot.head.name!r} was deleted and made again during the flush")
     if not commits.advance(tx, snapshot.head, folded.cid, folded.commit.seq):
         raise CommitMoved(f"somebody else flushed bucket {snapshot.head.name!r} meanwhile")
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
 
 
-def _keep_bodies(tx: Tx, snapshot: Snapshot, pack: PackInProgress) -> None:
-    """Make sure that every body of a folded manifest is still there, and stays ([FLUSH-6]).
+def keep_bodies(tx: Tx, snapshot: Snapshot, safe: set[bytes]) -> None:
+    """Make sure that every body of a folded manifest is still there, and stays, as a shared one ([FLUSH-6], [GC-21]).
 
-    A key may have been overwritten since the snapshot, and its old body collected. The bodies in this pack are safe.
+    A key may have been overwritten since the snapshot, and its old body collected. The *safe* ones are not looked at.
     """
-    named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
-    for batch in in_batches(sorted(named - pack.cids), ASKED):
-        if blocks.touch_folded(tx, batch) != len(batch):
-            raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
+    for batch in in_batches(_bodies(snapshot, safe), ASKED):
+        if tx.touch(batch) != len(batch):
+            raise _body_gone(snapshot)
 
 
-def _clear_dirty(tx: Tx, snapshot: Snapshot) -> set[bytes]:
+def _bodies(snapshot: Snapshot, safe: set[bytes]) -> list[bytes]:
+    return sorted({content for _, content, _ in snapshot.blocks.values() if content is not None} - safe)
+
+
+def _body_gone(snapshot: Snapshot) -> CommitMoved:
+    return CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
+
+
+def clear_dirty(tx: Tx, snapshot: Snapshot) -> list[bytes]:
     """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7]).
 
-    Returns the bodies of the objects and versions whose rows stay: they may have been replaced since the snapshot.
+    Returns the manifests of the objects and versions whose rows stay: they may have been replaced since the snapshot.
     """
     objects, versions = snapshot.objects, snapshot.versions
     late: list[bytes | None] = []
@@ -148,7 +208,7 @@ def _clear_dirty(tx: Tx, snapshot: Snapshot) -> set[bytes]:
         places = dirty.clear_versions(tx, versions.keys, versions.seqs, versions.generations)
         of_places = zip(versions.keys, versions.seqs, versions.manifests, strict=True)
         late += [cid for key, seq, cid in of_places if (key, seq) not in places]
-    return {body for cid in late if cid is not None and (body := snapshot.blocks[cid].content) is not None}
+    return [cid for cid in late if cid is not None]
 
 
 def _share(tx: Tx, snapshot: Snapshot, cids: Sequence[bytes]) -> None:

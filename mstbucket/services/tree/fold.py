@@ -8,6 +8,7 @@ from typing import Final
 
 from mstbucket.core import commit as commits
 from mstbucket.core.batches import in_batches
+from mstbucket.core.blocks import BlockSource
 from mstbucket.core.closure import links_of
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
@@ -15,9 +16,10 @@ from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
 from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.tree.deaths import NodesRead, Replaced, left_behind, read_replaced
+from mstbucket.services.tree.deaths import NodesRead, Replaced, read_replaced
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
+from mstbucket.services.tree.staged_blocks import Staged
 from mstbucket.signing.keys import Signer
 
 ASKED: Final = 1000  # blocks or rows asked for by one question
@@ -31,7 +33,7 @@ class Folded:
     of the same key. Only a moved commit stops it from folding that over this one.
 
     Attributes:
-        left: nodes of the old trees that the new ones have not.
+        read: the nodes of the old trees that the fold has read.
         replaced: the manifests that the old trees had under the keys that have changed.
     """
 
@@ -40,11 +42,13 @@ class Folded:
     block: bytes
     objects: Applied
     versions: Applied
-    left: list[bytes]
+    read: NodesRead
     replaced: dict[bytes, Replaced]
 
 
-def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged: Kept | None = None) -> Folded:
+def fold(
+    blocks: BlockSource, snapshot: Snapshot, signer: Signer | None, message: str | None, merged: Kept | None = None
+) -> Folded:
     """Compute the trees and the commit after the changes of the snapshot, signed by *signer*. Nothing is written.
 
     With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
@@ -73,16 +77,16 @@ def fold(blocks: StoreBlocks, snapshot: Snapshot, signer: Signer | None, merged:
         tags=head.tags or {},
         config=commits.config(head.versioning),
         merged=None if merged is None else merged.cid,
+        message=message,
     )
     commit, cid, block = seal(commit, signer)
-    left = left_behind(source, WithEmptyTree(blocks), (objects, versions))
-    return Folded(commit, cid, block, objects, versions, left, replaced)
+    return Folded(commit, cid, block, objects, versions, source, replaced)
 
 
 class WithEmptyTree:
     """The store's blocks, and the node of the empty tree. A bucket's first flush starts from that."""
 
-    def __init__(self, blocks: StoreBlocks) -> None:
+    def __init__(self, blocks: BlockSource) -> None:
         self._blocks = blocks
 
     def get(self, cid: bytes) -> bytes:
@@ -94,10 +98,37 @@ class WithEmptyTree:
         return self._blocks.get_many(wanted)
 
 
+class FoldedOver:
+    """The store's blocks, and those of a fold whose commit was never made: where a second fold goes on from it.
+
+    Attributes:
+        head: the bucket as it was, with the trees of the first fold.
+    """
+
+    def __init__(self, blocks: StoreBlocks, snapshot: Snapshot, folded: Folded) -> None:
+        self._blocks = blocks
+        self._new = {**folded.objects.created, **folded.versions.created}
+        self._new.update((cid, one.block) for cid, one in snapshot.blocks.items())
+        commit = folded.commit
+        self.head = snapshot.head._replace(
+            tree=commit.tree, versions=commit.versions, objects=commit.objects, size=commit.bytes
+        )
+
+    def get(self, cid: bytes) -> bytes:
+        """See `StoreBlocks`."""
+        return self._new[cid] if cid in self._new else self._blocks.get(cid)
+
+    def get_many(self, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """See `StoreBlocks`."""
+        here = {cid: self._new[cid] for cid in wanted if cid in self._new}
+        rest = [cid for cid in wanted if cid not in here]
+        return {**self._blocks.get_many(rest), **here} if rest else here
+
+
 # --- the pack -----------------------------------------------------------------------------------------------------
 
 
-def write_pack(blocks: StoreBlocks, pack: PackInProgress, snapshot: Snapshot, folded: Folded) -> None:
+def write_pack(blocks: StoreBlocks, pack: PackInProgress | Staged, snapshot: Snapshot, folded: Folded) -> None:
     """Write everything new, durably, in the order of an export: a later export reads the pack from front to back."""
     pack.add(folded.cid, folded.block)
     # A manifest that moves from one tree to the other is in the store already.

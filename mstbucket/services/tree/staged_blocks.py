@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -51,6 +51,11 @@ class Staged:
             self._pass_on()
             if not self._room:
                 self.seal()
+
+    def add_all(self, blocks: Mapping[bytes, bytes]) -> None:
+        """Take blocks, in their order."""
+        for cid, block in blocks.items():
+            self.add(cid, block)
 
     def count_on(self, cids: Iterable[bytes]) -> dict[bytes, int]:
         """Count on those of *cids* that the store has, undamaged; the length of each."""

@@ -14,7 +14,7 @@ from mstbucket.model.collection import CollectReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.cycle import run_cycle
 from mstbucket.services.collection.sweep import sweep as sweep_once
-from mstbucket.services.collection.turns import GivingWay, Turn, asked_for, in_background
+from mstbucket.services.collection.turns import GivingWay, LockTurn, Turn, after_others, asked_for, at_once, in_background
 from mstbucket.services.past.retention import expire
 from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
 
@@ -32,6 +32,7 @@ def collect(
     grace: int,
     check: Callable[[], object] = lambda: None,
     turn: Turn = asked_for,
+    turn_of_packs: LockTurn = after_others,
 ) -> CollectReport:
     """See `Store.collect`; *grace* is in seconds. *check* is called now and then; what it raises ends the collection."""
     if not 0 <= grace <= 365 * 86_400:
@@ -41,17 +42,22 @@ def collect(
     cycle = run_cycle(context, dry_run, force, grace * 1000, check, turn)
     if dry_run:
         return cycle.report
-    written = Compactor(context).rewrite(cycle.thin, check)
+    written = Compactor(context).rewrite(cycle.thin, check, turn_of_packs)
     remove_leftovers(context)
     space.give_back(context.db)
     return replace(cycle.report, rewritten=written.packs, damaged=written.damaged)
 
 
-def sweep(context: Context, check: Callable[[], object] = lambda: None, turn: Turn = asked_for) -> int:
+def sweep(
+    context: Context,
+    check: Callable[[], object] = lambda: None,
+    turn: Turn = asked_for,
+    turn_of_packs: LockTurn = after_others,
+) -> int:
     """Remove what died, as far as that needs no mark ([GC-24]); how many blocks. As `collect`, and never forced."""
     freed, thin = sweep_once(context, UNDO_SECONDS * 1000, check, turn)
     if thin:
-        Compactor(context).rewrite(thin, check)
+        Compactor(context).rewrite(thin, check, turn_of_packs)
     if freed.blocks:
         remove_leftovers(context)
         space.give_back(context.db)
@@ -92,9 +98,12 @@ class Collector:
         pace = Pace(GivingWay(self._context, self._wait))
         try:
             if not is_due(self._context):
-                sweep(self._context, pace, in_background)  # [GC-24]
+                sweep(self._context, pace, in_background, at_once)  # [GC-24]
                 return
-            collect(self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background)
+            collect(
+                self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background,
+                turn_of_packs=at_once,
+            )  # fmt: skip
         except CollectionRefused:  # somebody has to look at it: not every few minutes
             self._next = time.monotonic() + _REFUSED_SECONDS
             raise

@@ -11,8 +11,7 @@ A crash before 2 leaves a pending pack, and a crash after 2 leaves doomed ones. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -25,10 +24,10 @@ from mstbucket.index.damage import doom_healed
 from mstbucket.index.packs import Doomed, Pack
 from mstbucket.index.tx import enter_store
 from mstbucket.limits import KIB, MIB
-from mstbucket.pg.database import PATIENCE
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.blocks.registered import PackMoved, remove_doomed
+from mstbucket.services.collection.turns import LockTurn, at_once
 from mstbucket.services.collection.undo import release
 from mstbucket.services.tree.refs import trim_refs
 from mstbucket.services.upkeep.rewrite import COMPACT_BLOCKS, COMPACT_BYTES, rewrite_large
@@ -97,7 +96,7 @@ class Compactor:
             StorageError: the database or the blob store failed; repeat the call. New packs that were ready then stay.
         """
         report = CompactReport()
-        with self._alone() as alone:
+        with at_once(self._context, _LOCK) as alone:  # for thrift, not for safety: of two, one would work in vain
             if alone:
                 report.leftovers = remove_leftovers(self._context)
                 for _ in range(most):
@@ -109,12 +108,6 @@ class Compactor:
                     report.refs = trim_refs(self._context, self._trimmed)
         return report
 
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether nobody else compacts. For thrift, not for safety: of two that did, one would work in vain."""
-        with self._context.db.holding(_LOCK, patience=PATIENCE) as alone:
-            yield alone
-
     def _due(self, least: int) -> list[Pack]:
         """Packs of one class of sizes, newest first; none if there are too few of any."""
         for low, high in pairwise(CLASSES):
@@ -123,13 +116,16 @@ class Compactor:
                 return found
         return []
 
-    def rewrite(self, thin: Sequence[int], check: Callable[[], object] = lambda: None) -> CompactReport:
+    def rewrite(
+        self, thin: Sequence[int], check: Callable[[], object] = lambda: None, turn: LockTurn = at_once
+    ) -> CompactReport:
         """Write packs again of which less than half lives, by their row numbers; see `run` for the rest ([GC-9]).
 
-        *check* is called between two packs; what it raises ends this, and what was done stays.
+        *check* is called between two packs; what it raises ends this, and what was done stays. *turn* says what
+        happens while somebody else compacts.
         """
         report = CompactReport()
-        with self._alone() as alone:
+        with turn(self._context, _LOCK) as alone:
             if not alone:
                 return report
             for at in range(0, len(thin), _PAGE):

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mstbucket.core.body_builder import Body
 from mstbucket.core.cid import RAW_PREFIX, to_text
 from mstbucket.core.compose import DIGEST, Composer
 from mstbucket.core.keys import encode_key
@@ -22,7 +23,6 @@ from mstbucket.core.s3rules.conditions import Expected
 from mstbucket.core.s3rules.part_checksums import check_object, of_object
 from mstbucket.core.s3rules.parts import StoredPart, checked_names, chosen, digest_of_names, object_etag
 from mstbucket.core.s3rules.versions import ENABLED
-from mstbucket.core.unixfs import Body
 from mstbucket.errors import ConditionalRequestConflict, Conflict
 from mstbucket.index import parts as part_rows
 from mstbucket.index import uploads

@@ -20,7 +20,10 @@ from mstbucket.limits import CHUNK_SIZE
 
 LIMITED = [str(Path(__file__).with_name("limited.py"))]
 #: As the rows and the machine set them where they call the library.
-LIMITS = {"mstbucket.core.unixfs.PUT_SIZE_MAX": 2 * CHUNK_SIZE, "mstbucket.core.s3rules.parts.PART_SIZE_MIN": PART_SIZE_MIN}
+LIMITS = {
+    "mstbucket.core.body_builder.PUT_SIZE_MAX": 2 * CHUNK_SIZE,
+    "mstbucket.core.s3rules.parts.PART_SIZE_MIN": PART_SIZE_MIN,
+}
 ROOT = {"MSTBUCKET_ROOT_ACCESS_KEY": "second", "MSTBUCKET_ROOT_SECRET_KEY": "of the second"}
 
 Opened = Callable[[], HttpStore]

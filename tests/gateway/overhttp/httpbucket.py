@@ -181,13 +181,15 @@ class HttpBucket(HttpUploads):
         assert len(tags) == head.get("TagCount", 0)
         etag = bare(head["ETag"])
         parts = self.get_object_attributes(key, version_id=version_id).parts if "-" in etag else ()
-        return ObjectInfo(
+        info = ObjectInfo(
             key, head["ContentLength"], etag, second(head["LastModified"]), cid_of(head),
             self.library.head_object(key, version_id=version_id).manifest, head["ContentType"],
             headers={name: meant(head[said]) for name, said in HEADERS.items() if said in head},
             metadata={name: meant(text) for name, text in head["Metadata"].items()},
             tags=tags, parts=parts, checksums=checksums(head), version_id=head.get("VersionId"),
         )  # fmt: skip
+        assert info.checksum_type == head.get("ChecksumType")
+        return info
 
     def get_object_attributes(self, key: str, *, version_id: str | None = None) -> ObjectAttributes:
         answer = self.call(
@@ -261,13 +263,20 @@ def _prefixes(page: Any) -> tuple[str, ...]:
 
 def _contents(page: Any) -> tuple[tuple[ObjectSummary, ...], tuple[str, ...]]:
     found = page.get("Contents", ())
-    contents = (ObjectSummary(o["Key"], o["Size"], bare(o["ETag"]), second(o["LastModified"])) for o in found)
+    contents = (
+        ObjectSummary(o["Key"], o["Size"], bare(o["ETag"]), second(o["LastModified"]), *_summed(o)) for o in found
+    )
     return tuple(contents), _prefixes(page)
+
+
+def _summed(one: Any) -> tuple[tuple[str, ...], Any]:
+    return tuple(name.lower() for name in one.get("ChecksumAlgorithm", ())), one.get("ChecksumType")
 
 
 def _version(one: Any, marker: bool) -> ObjectVersion:
     size, etag = (None, None) if marker else (one["Size"], bare(one["ETag"]))
-    return ObjectVersion(one["Key"], one["VersionId"], one["IsLatest"], marker, size, etag, second(one["LastModified"]))
+    modified = second(one["LastModified"])
+    return ObjectVersion(one["Key"], one["VersionId"], one["IsLatest"], marker, size, etag, modified, *_summed(one))
 
 
 def _deleted(one: Any) -> DeleteResult:

@@ -14,6 +14,8 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from s3machine import S3Machine
 
+pytestmark = pytest.mark.early
+
 #: What the machine draws and boto3 has no words for; such a call is left out.
 UNSAID = {"DeleteObject has no If-None-Match", "DeleteObjects names one key at least"}
 

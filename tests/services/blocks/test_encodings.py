@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from seen import bodies_of, exported
 
 import mstbucket
 from mstbucket import errors
@@ -84,16 +85,6 @@ def fill(bucket: mstbucket.Bucket) -> None:
     bucket.put_object("text", b"the same again and again, " * 200_000)
 
 
-def shown(bucket: mstbucket.Bucket) -> dict[str, bytes]:
-    return {entry.key: bucket.get_object(entry.key).read() for entry in bucket.objects()}
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
-
-
 @every_encoding
 def test_a_bucket_is_the_same_in_every_encoding(
     encoding: str, opened: Open, blobs: BlobStore, second_store: mstbucket.Store
@@ -102,9 +93,9 @@ def test_a_bucket_is_the_same_in_every_encoding(
     store = opened(**SETTINGS[encoding])
     bucket = store.create_bucket("things")
     fill(bucket)
-    before = shown(bucket)
+    before = bodies_of(bucket)
     commit = bucket.flush()
-    assert shown(bucket) == before
+    assert bodies_of(bucket) == before
     rng = random.Random(4)
     for key in ("noise", "text"):
         for _ in range(20):
@@ -115,7 +106,7 @@ def test_a_bucket_is_the_same_in_every_encoding(
     file = exported(bucket)
     plain = second_store.import_car(io.BytesIO(file))
     assert exported(plain) == file
-    assert shown(plain) == before
+    assert bodies_of(plain) == before
     copy = store.import_car(io.BytesIO(file), "copy")
     assert copy.head_commit() == commit
     assert exported(copy) == file
@@ -137,7 +128,7 @@ def test_an_import_gives_the_file_it_was_given(encoding: str, opened: Open, seco
     store = opened(**SETTINGS[encoding])
     bucket = store.import_car(io.BytesIO(file))
     assert exported(bucket) == file
-    assert shown(bucket) == shown(plain)
+    assert bodies_of(bucket) == bodies_of(plain)
     assert bucket.verify().objects == 302
 
 
@@ -248,7 +239,7 @@ def test_settings_are_recorded_and_old_packs_stay_readable(opened: Open, blobs: 
         (new,) = {info.name for info in blobs.list(PACKS)} - before
         assert new.endswith(suffix)
         bucket.flush()
-        assert shown(bucket) == bodies
+        assert bodies_of(bucket) == bodies
     assert bucket.verify().objects == len(steps)
     with pytest.raises(errors.InvalidInput, match="use 'zstd'"):
         opened(compression="gzip", encryption="env:TEST_KEY")
@@ -271,7 +262,7 @@ def test_who_opened_a_store_before_it_was_encrypted_cannot_write_plain_packs(ope
     with pytest.raises(errors.WrongKey, match="open the store with its key"):
         bucket.get_object("k").read()
     assert new.bucket("things").flush().objects == 3
-    assert set(shown(new.bucket("things"))) == {"plain", "small", "k"}
+    assert set(bodies_of(new.bucket("things"))) == {"plain", "small", "k"}
 
 
 def test_of_two_who_encrypt_a_store_at_once_one_key_stays(opened: Open, blobs: BlobStore, database_url: str) -> None:
@@ -338,7 +329,7 @@ def test_rotation_wraps_the_key_anew_and_touches_no_pack(encoding: str, opened: 
     with pytest.raises(errors.WrongKey):
         opened(**SETTINGS[encoding])
     again = opened(encryption="env:OTHER_KEY")
-    assert shown(again.bucket("things")) == shown(bucket)  # who has it open goes on
+    assert bodies_of(again.bucket("things")) == bodies_of(bucket)  # who has it open goes on
     bucket.put_object("more", b"m" * 100_000)
     assert again.bucket("things").get_object("more").read() == b"m" * 100_000
     store.rotate_key("env:TEST_KEY")

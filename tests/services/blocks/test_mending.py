@@ -21,6 +21,8 @@ from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.objects import copy as copying
 from mstbucket.services.tree.import_car import import_car
 
+pytestmark = pytest.mark.early
+
 BODY: Final = random.Random(1).randbytes(3 * MIB)
 SMALL: Final = random.Random(2).randbytes(1000)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
@@ -45,12 +45,6 @@ def fill(bucket: mstbucket.Bucket, seed: int = 1) -> None:
         bucket.put_objects(mstbucket.PutRequest(f"{seed}/{n}/{i}", rng.randbytes(rng.randrange(900))) for i in range(30))
         bucket.put_object(f"{seed}/{n}", rng.randbytes(200_000))
         bucket.flush()
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
 
 
 def content(blobs: BlobStore) -> dict[str, bytes]:

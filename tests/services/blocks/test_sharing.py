@@ -272,6 +272,27 @@ def test_a_put_that_was_given_up_after_a_day_of_silence_is_told_so(bucket: mstbu
         bucket.head_object("second")
 
 
+@pytest.mark.parametrize("is_removed", [False, True], ids=["doomed", "removed"])
+def test_a_put_whose_pack_was_given_up_while_it_wrote_is_told_so(bucket: mstbucket.Bucket, is_removed: bool) -> None:
+    """[STO-9]: else it would be acknowledged, and its blob go."""
+
+    def meanwhile() -> None:
+        age = "UPDATE packs SET created = created - %s, alive = NULL WHERE state = 'pending' RETURNING 1"
+        ask(bucket, age, PENDING_AGE_MS + 1)
+        remove_leftovers(bucket._context)
+        if is_removed:
+            ask(bucket, "UPDATE packs SET alive = alive - %s WHERE state = 'doomed' RETURNING 1", DOOMED_AGE_MS)
+            remove_leftovers(bucket._context)
+
+    with pytest.raises(StorageError, match="took so long"):
+        bucket.put_object("new", Stopping(BODY, meanwhile))
+    with pytest.raises(NoSuchKey):
+        bucket.head_object("new")
+    assert ask(bucket, "SELECT count(*) FROM blocks") == [(0,)]
+    bucket.put_object("new", BODY)
+    assert bucket.get_object("new").read() == BODY
+
+
 @pytest.mark.parametrize("kind", ["bytes", "a path", "a part", "a stream"])
 def test_rows_that_go_against_the_rules_are_noticed_and_the_body_is_written_after_all_where_it_can_be_read_again(
     bucket: mstbucket.Bucket, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

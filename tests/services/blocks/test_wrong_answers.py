@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
@@ -87,12 +88,6 @@ def change_and_flush(bucket: mstbucket.Bucket) -> None:
     bucket.put_object("1/007", random.randbytes(20))
     bucket.delete_object("2/009")
     bucket.flush()
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    out = io.BytesIO()
-    bucket.export_car(out)
-    return out.getvalue()
 
 
 READS: dict[str, Callable[[mstbucket.Bucket], object]] = {

@@ -16,6 +16,8 @@ from mstbucket.model.findings import LEVELS
 from mstbucket.services.check.found import Part
 from mstbucket.services.check.marking import Marker
 
+pytestmark = pytest.mark.early
+
 Sql = Callable[..., list[Any]]
 Packs = Callable[[], list[Path]]
 

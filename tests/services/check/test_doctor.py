@@ -22,6 +22,12 @@ HEALTHY = ServerState(
 )  # fmt: skip
 
 
+@pytest.fixture
+def database_url(fresh_database_url: str) -> str:
+    """Here sizes and counts of dead rows are judged."""
+    return fresh_database_url
+
+
 def verdicts(store: mstbucket.Store) -> dict[str, str]:
     return {one.name: one.verdict for one in store.doctor()}
 

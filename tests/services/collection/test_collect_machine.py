@@ -21,6 +21,8 @@ import mstbucket
 from mstbucket.errors import NoSuchCommit
 from mstbucket.limits import PART_SIZE_MIN
 
+pytestmark = pytest.mark.early
+
 _DATA = random.Random(3)
 SMALL = [b"", b"a", b"b", _DATA.randbytes(2000)]
 LARGE = [_DATA.randbytes(66_000), _DATA.randbytes(1 << 20) + b"tail", _DATA.randbytes((2 << 20) + 11)]

@@ -15,12 +15,15 @@ import pytest
 from collectstate import ask, give_up_commits
 
 import mstbucket
+from mstbucket.cli.collecting import _lines
 from mstbucket.errors import Conflict, MstBucketError
 from mstbucket.index import collection
 from mstbucket.limits import COLLECT_PAUSE_SECONDS, COLLECT_PERCENT, MIB, PART_SIZE_MIN
 from mstbucket.services.collection import count, turns
 from mstbucket.services.upkeep import collect as collecting
+from mstbucket.services.upkeep import compact
 from mstbucket.services.upkeep.collect import Collector, Pace, is_due
+from mstbucket.services.upkeep.compact import Compactor
 
 
 def test_it_sleeps_for_nine_times_what_it_worked_but_never_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,3 +287,51 @@ def test_the_background_waits_for_nobody(store: mstbucket.Store, waiting: Callab
     )
     assert seen
     assert all("another process is collecting" in str(error) for error in seen)
+
+
+def test_who_asks_waits_for_thin_packs_that_the_background_writes_again(
+    store: mstbucket.Store, waiting: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[GC-17]: the background gives way there too, and the report says what was done by whom."""
+    monkeypatch.setattr(turns, "GIVE_WAY_SECONDS", DEADLINE)
+    rewriting = threading.Event()
+
+    def check() -> None:
+        rewriting.set()
+        until(waiting)
+        raise Conflict("given way")
+
+    compactor = Compactor(store._context)
+    thin = thin_packs(store)
+    with ThreadPoolExecutor(1) as threads:
+        ended = threads.submit(compactor.rewrite, thin, check)
+        assert rewriting.wait(DEADLINE)
+        report = store.collect(force=True, grace=0)
+        assert isinstance(ended.exception(DEADLINE), Conflict)
+    assert report.rewritten == report.thin > 0
+
+
+def test_thin_packs_that_somebody_writes_again_for_long_are_left_and_told(
+    store: mstbucket.Store, waiting: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[GC-17]"""
+    monkeypatch.setattr(turns, "GIVE_WAY_SECONDS", 0.2)
+    thin_packs(store)
+    with store._context.db.holding(compact._LOCK) as held:
+        assert held
+        report = store.collect(force=True, grace=0)
+    assert (report.rewritten, report.thin > 0) == (0, True)
+    assert any("thin pack" in line and "left as" in line for line in _lines(report))
+
+
+def thin_packs(store: mstbucket.Store) -> list[int]:
+    """Make packs of which less than half lives; their row numbers."""
+    bucket = store.bucket("things")
+    for n in range(8):
+        bucket.put_object(f"{n}", random.Random(n).randbytes(100_000))
+    bucket.flush()
+    for n in range(7):
+        bucket.delete_object(f"{n}")
+    bucket.flush()
+    give_up_commits(store)
+    return list(collecting.run_cycle(store._context, False, True, 0, lambda: None).thin)

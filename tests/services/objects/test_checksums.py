@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inside import left
 
 import mstbucket
 from mstbucket.core.checksums import SIZES, hasher
@@ -30,14 +31,6 @@ def base64_of(algorithm: str, body: bytes) -> str:
     one = hasher(algorithm)
     one.update(body)
     return b64encode(one.digest()).decode()
-
-
-def left(bucket: mstbucket.Bucket, tmp_path: Path) -> tuple[Any, ...]:
-    """Everything that a put could have left anywhere."""
-    with bucket._context.db.reading() as connection:
-        rows = [connection.execute(f"SELECT * FROM {t} ORDER BY 1, 2").fetchall()
-                for t in ("objects", "dirty", "blocks", "packs")]  # fmt: skip
-    return *rows, sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("way", WAYS_IN)

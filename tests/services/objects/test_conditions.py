@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inside import left
 
 import mstbucket
 from mstbucket import errors
@@ -104,14 +105,6 @@ def there(bucket: mstbucket.Bucket) -> mstbucket.Bucket:
     """A bucket with one object `k`."""
     bucket.put_object("k", BODY)
     return bucket
-
-
-def left(bucket: mstbucket.Bucket, tmp_path: Path) -> tuple[Any, ...]:
-    """Everything that a write could have left anywhere: rows of every table, files."""
-    with bucket._context.db.reading() as connection:
-        rows = [connection.execute(f"SELECT * FROM {t} ORDER BY 1, 2").fetchall()
-                for t in ("objects", "dirty", "blocks", "packs")]  # fmt: skip
-    return *rows, sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("row", READS)
@@ -335,7 +328,9 @@ def test_whoever_comes_second_waits_for_the_one_who_holds_a_key_that_is_not_ther
                 assert not done.wait(0.01), failed
         if first == "commits":
             connection.execute(
-                "INSERT INTO objects SELECT %s, 'k', '\\x01', '\\x01', 1, 'first', 'text', 0, 0", (tx.bucket,)
+                "INSERT INTO objects (bucket, key, manifest, content, size, etag, content_type, modified) "
+                "SELECT %s, 'k', '\\x01', '\\x01', 1, 'first', 'text', 0",
+                (tx.bucket,),
             )
             connection.execute("COMMIT")
         raise InterruptedError

@@ -15,7 +15,7 @@ import pytest
 import mstbucket
 from mstbucket import errors
 from mstbucket.core import cid as cids
-from mstbucket.core.unixfs import BodyBuilder
+from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX, PUT_SIZE_MAX
 
 SIZES = [
@@ -392,7 +392,7 @@ def test_a_body_above_the_largest_size_is_refused_and_leaves_nothing(
     bucket: mstbucket.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[PUT-4]: noticed on the way, since a stream does not say how long it is; 5 TiB are more than a test can send."""
-    monkeypatch.setattr("mstbucket.core.unixfs.PUT_SIZE_MAX", 2 * CHUNK_SIZE)
+    monkeypatch.setattr("mstbucket.core.body_builder.PUT_SIZE_MAX", 2 * CHUNK_SIZE)
     bucket.put_object("k", pattern(2 * CHUNK_SIZE))
     before = sorted(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
     for body in (pattern(2 * CHUNK_SIZE + 1), io.BytesIO(pattern(2 * CHUNK_SIZE + 1))):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -447,6 +449,58 @@ def test_a_lost_commit_is_followed_up_for_all_of_a_group(
         assert {outcome(future) for future in futures} == {md5(b"x").hexdigest()}
         proxy.armed = False
         assert len(bucket.list_objects().contents) == 5
+
+
+WAYS: dict[str, Callable[[mstbucket.Bucket, bytes], object]] = {
+    "put large": lambda bucket, body: bucket.put_object("0", body * 60_000),
+    "put many": lambda bucket, body: bucket.put_objects([mstbucket.PutRequest(f"{n}", body) for n in range(3)]),
+    "delete": lambda bucket, _: bucket.delete_objects(["0", "1"]),
+    "flush": lambda bucket, _: bucket.flush(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_thousand_lost_commits_are_all_told_right(proxy: Any, tmp_path: Path) -> None:
+    """[PG-13]: half of the commits never arrive. With a condition a blind repetition would show."""
+    choice = random.Random(1000)
+    told: Counter[str] = Counter()
+
+    def look(bucket: mstbucket.Bucket) -> dict[str, bytes]:
+        return {one.key: bucket.get_object(one.key).read() for one in bucket.objects()}
+
+    with (
+        mstbucket.open(database=proxy.url, blobs=tmp_path / "blobs", background=False) as store,
+        mstbucket.open(database=proxy.url, blobs=tmp_path / "blobs", background=False) as other,
+    ):
+        bucket, twin = store.create_bucket("things"), other.create_bucket("twin")
+        while told.total() < 1000:
+            way, body, arrives = choice.choice(list(WAYS)), b"%d" % told.total(), choice.random() < 0.5
+            lost = []
+
+            def at_commit(arrives: bool = arrives, lost: list[bool] = lost) -> bool:
+                proxy.armed = False
+                lost.append(arrives)
+                return arrives
+
+            before = look(bucket)
+            proxy.at_commit, proxy.armed = at_commit, True
+            error = None
+            try:
+                WAYS[way](bucket, body)
+            except errors.StorageError as raised:
+                error = raised
+            proxy.armed = False
+            if error is None:
+                WAYS[way](twin, body)  # what a call does that nobody disturbs
+                assert look(bucket) == look(twin), (way, arrives)
+            else:
+                assert type(error) is errors.StorageError, (way, arrives, error)  # the server can be asked
+                assert look(bucket) == before, (way, arrives, error)
+            if lost:
+                told[f"{way}, {'done' if error is None else 'not done'}"] += 1
+        assert not store.check("proof").findings
+    print(f"\n{told.total()} of {told.total()}: {dict(told)}")
 
 
 def test_a_lost_commit_that_nobody_can_be_asked_about_is_unknown_to_all(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
@@ -30,12 +31,6 @@ BAD_TAGS: list[tuple[str, Any]] = [
     ("a value that is no text", {"k": 1}),
 ]
 BAD = pytest.mark.parametrize("tags", [tags for _, tags in BAD_TAGS], ids=[name for name, _ in BAD_TAGS])
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
 
 
 def in_commit(bucket: mstbucket.Bucket) -> dict[str, str]:

@@ -133,6 +133,54 @@ def test_a_wrong_name_and_a_source_that_is_not_there_make_nothing(store: mstbuck
     assert [info.name for info in store.list_buckets()] == ["things"]
 
 
+def dirty(bucket: mstbucket.Bucket) -> None:
+    bucket.put_object("a", b"newer")
+
+
+def lose_a_row(bucket: mstbucket.Bucket) -> None:
+    with bucket._context.db.connection() as connection:
+        connection.execute("DELETE FROM objects WHERE key = 'a'")
+
+
+WAYS: dict[str, tuple[Callable[[mstbucket.Bucket], object], int | None, bool]] = {
+    "of the newest commit": (lambda bucket: None, None, False),
+    "of the newest commit, by its number": (lambda bucket: None, 2, False),
+    "of an older one": (lambda bucket: None, 1, True),
+    "of the newest, and an object is dirty": (dirty, 2, True),
+    "of the newest, and a version is dirty": (lambda bucket: bucket.delete_object("v", version_id="null"), 2, True),
+    "of the newest, and the index has lost a row": (lose_a_row, 2, True),
+}
+
+
+@pytest.mark.parametrize(("change", "seq", "read"), WAYS.values(), ids=WAYS.keys())
+def test_the_trees_are_read_where_the_rows_may_not_be_those_of_the_commit(
+    store: mstbucket.Store,
+    bucket: mstbucket.Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[mstbucket.Bucket], object],
+    seq: int | None,
+    read: bool,
+) -> None:
+    """[PAST-40]"""
+    bucket.put_object("a", b"old")
+    bucket.put_object("v", b"null version")
+    bucket.put_bucket_versioning("Enabled")
+    noted = {}
+    for number in (1, 2):
+        for key in ("a", "b", "v"):
+            bucket.put_object(key, b"%d" % number)
+        assert bucket.flush().seq == number
+        noted[number] = state(bucket)
+    change(bucket)
+    asked = []
+    stage = forking.forking.stage
+    monkeypatch.setattr(forking.forking, "stage", lambda *given: asked.append(1) or stage(*given))
+    fork = store.fork("things", "fork", commit=seq)
+    assert state(fork) == noted[seq or 2]
+    assert bool(asked) == read
+    fork.verify()
+
+
 def test_a_fork_that_breaks_off_leaves_nothing(
     store: mstbucket.Store, bucket: mstbucket.Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

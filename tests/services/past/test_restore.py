@@ -149,9 +149,9 @@ def test_more_than_one_restore_holds_is_refused_and_nothing_has_changed(
 
 
 def test_a_restore_that_breaks_off_leaves_everything(
-    bucket: mstbucket.Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    store: mstbucket.Store, bucket: mstbucket.Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[PAST-50]: at the last step of its transaction."""
+    """[PAST-50]: at the last step of its transaction. To what it has written nothing leads ([PAST-55])."""
     put(bucket, a="1")
     bucket.flush()
     put(bucket, a="2")
@@ -165,6 +165,7 @@ def test_a_restore_that_breaks_off_leaves_everything(
     with pytest.raises(StorageError):
         bucket.restore(1)
     assert (bucket.flush().cid, contents(bucket)) == (newest, {"a": b"2"})
+    store.collect(grace=0)
     assert rows("SELECT name FROM packs") == packs
     assert rows("SELECT 1 FROM leases") == []
 

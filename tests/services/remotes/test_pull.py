@@ -319,7 +319,7 @@ def test_a_merge_that_would_lose_versions_or_tags_is_no_way_to_push(
     other.put_bucket_tagging({"owner": "there"})
     other.flush()
     store.pull_and_merge(other, "origin")
-    with pytest.raises(errors.NotFastForward):
+    with pytest.raises(errors.MergeIncomplete, match="other tags or another state"):
         bucket.push(second_store)
     bucket.put_bucket_tagging({"owner": "there"})
     bucket.push(second_store)
@@ -330,8 +330,48 @@ def test_a_merge_that_would_lose_versions_or_tags_is_no_way_to_push(
     other.flush()
     bucket.put_object("k2", b"")
     store.pull_and_merge(other, "origin")
-    with pytest.raises(errors.NotFastForward):
+    with pytest.raises(errors.MergeIncomplete, match="other way round"):
         bucket.push(second_store)
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_a_merge_over_versions_goes_the_other_way_round_and_loses_nothing(
+    store: mstbucket.Store, second_store: mstbucket.Store, bucket: mstbucket.Bucket, tmp_path: Path, files: bool
+) -> None:
+    """[RMT-14] As the message says it: into what was fetched, and that is pushed; both sides have kept all versions."""
+    bucket.put_bucket_versioning("Enabled")
+    for body in (b"1", b"2"):
+        bucket.put_object("both", body)
+    (tmp_path / "folder").mkdir()
+    place = mstbucket.FileRemote(f"files://{tmp_path}/folder") if files else second_store
+    bucket.push(place)
+    if files:
+        second_store.pull(place.bucket("things"))
+    other = second_store.bucket("things")
+    for body in (b"3", b"4"):
+        other.put_object("theirs", body)
+        bucket.put_object("ours", body)
+    other.flush()
+    if files:
+        other.push(place)
+    there = place.bucket("things")
+    _, merged = store.pull_and_merge(there, "origin")
+    assert merged is not None
+    ours, theirs = bucket.list_object_versions(), other.list_object_versions()
+    with pytest.raises(errors.MergeIncomplete, match=r"merge mst://things into .*things\.REMOTE.* --to things"):
+        bucket.push(place)
+    back = store.merge("things", "things.origin")
+    assert [one.key for one in back.changes] == ["ours"]
+    fetched = store.bucket("things.origin")
+    fetched.push(place, "things", remote="origin")
+    if files:
+        second_store.pull(there)
+    assert cid(other) == cid(fetched)
+    assert bucket.list_object_versions() == ours
+    after = {(one.key, one.version_id) for one in other.list_object_versions().versions}
+    assert after > {(one.key, one.version_id) for one in theirs.versions}
+    assert other.get_object("ours").read() == b"4"
+    other.verify()
 
 
 def test_an_older_state_of_a_remote_with_a_name_is_refused(

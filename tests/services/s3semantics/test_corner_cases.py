@@ -242,7 +242,7 @@ def test_a_write_that_fails_leaves_no_key_and_no_version(
     bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch, row: str, versioning: str | None
 ) -> None:
     """[PUT-4], [COND-8], [SUM-1]."""
-    monkeypatch.setattr("mstbucket.core.unixfs.PUT_SIZE_MAX", 2 * CHUNK_SIZE)
+    monkeypatch.setattr("mstbucket.core.body_builder.PUT_SIZE_MAX", 2 * CHUNK_SIZE)
     if versioning is not None:
         bucket.put_bucket_versioning(versioning)
     bucket.put_object("there", b"before")

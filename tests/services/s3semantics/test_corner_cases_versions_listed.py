@@ -68,6 +68,49 @@ def history(bucket: mstbucket.Bucket, rng: random.Random) -> Bucket:
     return model
 
 
+def put_with_checksums(bucket: mstbucket.Bucket) -> None:
+    """One object of each kind that checksums know."""
+    bucket.put_object("none", b"body")
+    for algorithm in ("crc32", "crc32c", "crc64nvme", "sha1", "sha256"):
+        bucket.put_object(algorithm, b"body", checksum_algorithm=algorithm)
+    for algorithm, kind in (("crc32", "COMPOSITE"), ("crc32", "FULL_OBJECT"), ("sha256", "COMPOSITE")):
+        key = f"{algorithm} {kind}"
+        upload = bucket.create_multipart_upload(key, checksum_algorithm=algorithm, checksum_type=kind).id
+        bucket.complete_multipart_upload(key, upload, [(1, bucket.upload_part(key, upload, 1, b"body").etag)])
+
+
+SUMMED = {
+    "none": ((), None), "crc32": (("crc32",), "FULL_OBJECT"), "crc32c": (("crc32c",), "FULL_OBJECT"),
+    "crc64nvme": (("crc64nvme",), "FULL_OBJECT"), "sha1": (("sha1",), "FULL_OBJECT"),
+    "sha256": (("sha256",), "FULL_OBJECT"), "crc32 COMPOSITE": (("crc32",), "COMPOSITE"),
+    "crc32 FULL_OBJECT": (("crc32",), "FULL_OBJECT"), "sha256 COMPOSITE": (("sha256",), "COMPOSITE"),
+}  # fmt: skip
+
+
+def test_every_listing_says_by_what_and_of_what_checksums_are_kept(enabled: mstbucket.Bucket) -> None:
+    """[LIST-6] As HEAD does; with a delimiter and without, of old versions, behind a marker."""
+    put_with_checksums(enabled)
+    for delimiter in (None, "/"):
+        for page in (enabled.list_objects(delimiter=delimiter), enabled.list_objects_v1(delimiter=delimiter)):
+            assert {one.key: (one.checksum_algorithms, one.checksum_type) for one in page.contents} == SUMMED
+    assert {one.key: (one.checksum_algorithms, one.checksum_type) for one in enabled.objects()} == SUMMED
+    heads = {key: enabled.head_object(key) for key in SUMMED}
+    assert {key: (tuple(head.checksums), head.checksum_type) for key, head in heads.items()} == SUMMED
+    for key in SUMMED:  # now each is an old version behind a marker and a version without
+        enabled.put_object(key, b"plain")
+        enabled.delete_object(key)
+    for delimiter in (None, "/"):
+        found = enabled.list_object_versions(delimiter=delimiter).versions
+        assert [(one.checksum_algorithms, one.checksum_type) for one in found if one.is_latest] == [((), None)] * len(SUMMED)
+        shown = [(one.key, one.checksum_algorithms, one.checksum_type) for one in found]
+        assert {key: said for key, *said in shown[2::3]} == {key: list(said) for key, said in SUMMED.items()}
+    page = enabled.list_object_versions("sha1", max_keys=1)
+    rest = enabled.list_object_versions(
+        "sha1", key_marker=page.next_key_marker, version_id_marker=page.next_version_id_marker
+    )
+    assert [(one.checksum_algorithms, one.checksum_type) for one in rest.versions] == [((), None), SUMMED["sha1"]]
+
+
 def test_many_paged_listings_of_versions_agree_with_the_model(store: mstbucket.Store) -> None:
     """[VSN-10], [VSN-11], [VSN-12]: prefix, delimiter, key marker; and the objects that are left beside them."""
     rng = random.Random(20261121)

@@ -15,6 +15,8 @@ from s3pair import PART_SIZE_MIN
 import mstbucket
 from mstbucket.core.s3rules import parts as part_rules
 
+pytestmark = pytest.mark.early
+
 Machine = type[S3Machine]
 
 

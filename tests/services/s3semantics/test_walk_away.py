@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from s3model import Pages, shown
+from seen import exported
 
 import mstbucket
 from mstbucket.core.s3rules import parts as part_rules
@@ -107,12 +108,6 @@ def everything(bucket: mstbucket.Bucket) -> dict[str, Any]:
             info = bucket.head_object(version.key, version_id=version.version_id)
             cids[version.key, version.version_id] = (info.content, info.manifest, info.sha256)
     return shown(bucket) | {"listings": listings, "cids": cids}
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
@@ -15,12 +16,6 @@ from mstbucket.core.car import CarReader
 from mstbucket.core.closure import closure
 from mstbucket.limits import CHUNK_SIZE
 from mstbucket.spill.seen import Seen
-
-
-def exported(bucket: mstbucket.Bucket | mstbucket.BucketView) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
 
 
 def delta(bucket: mstbucket.Bucket, base: int, commit: int) -> bytes:

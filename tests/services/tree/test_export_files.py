@@ -300,3 +300,36 @@ def test_a_folder_of_many_names_takes_little_memory(monkeypatch: pytest.MonkeyPa
         tracemalloc.stop()
     assert root == same
     assert little < 3 * MIB // 2 < 2 * MIB < much
+
+
+@pytest.mark.parametrize("prefix", ["", "a", "a/", "a/b", "same/", "long", ".", "é", "large", "nothing", "x/y/z/deep"])
+def test_the_view_of_a_prefix_is_that_of_a_bucket_with_these_keys(filled: Bucket, store: Store, prefix: str) -> None:
+    """[FILES-13] Byte for byte, where the keys around take names and where they do not; of a view of the past, too."""
+    some = store.create_bucket("some")
+    for key, body in BODIES.items():
+        if key.startswith(prefix):
+            some.put_object(key, body)
+    some.flush()
+    target = io.BytesIO()
+    report = filled.export_files(target, prefix=prefix)
+    data, expected = exported(some)
+    assert target.getvalue() == data
+    assert (report.root, report.files, report.folders, report.renamed) == (
+        expected.root, expected.files, expected.folders, expected.renamed,
+    )  # fmt: skip
+    head = filled.head_commit()
+    assert head is not None
+    for key in BODIES:
+        filled.delete_object(key)
+    filled.flush()
+    target = io.BytesIO()
+    with filled.at(head.cid) as view:
+        view.export_files(target, prefix=prefix)
+    assert target.getvalue() == data
+
+
+def test_a_prefix_that_no_key_can_have_is_refused(filled: Bucket, tmp_path: Path) -> None:
+    """[FILES-13] Before a file is made."""
+    with pytest.raises(errors.InvalidInput):
+        filled.export_files(tmp_path / "files.car", prefix="a\0")
+    assert not (tmp_path / "files.car").exists()

@@ -6,11 +6,12 @@ import io
 import random
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
 from mstbucket.core.car import CarReader, header, section
-from tests.services.tree.test_delta import change, delta, exported
+from tests.services.tree.test_delta import change, delta
 
 
 def shown(bucket: mstbucket.Bucket) -> list[object]:

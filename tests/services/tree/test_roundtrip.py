@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from seen import exported
 
 import mstbucket
 from mstbucket import errors
@@ -38,13 +39,6 @@ def fill(bucket: mstbucket.Bucket, count: int = 300) -> None:
 def shown(bucket: mstbucket.Bucket) -> list[tuple[ObjectInfo, bytes]]:
     """Everything S3 shows of the bucket's objects."""
     return [(bucket.head_object(o.key), bucket.get_object(o.key).read()) for o in bucket.objects()]
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    report = bucket.export_car(target)
-    assert report.bytes == len(target.getvalue())
-    return target.getvalue()
 
 
 def test_a_bucket_leaves_and_comes_back_as_it_was(
@@ -248,8 +242,8 @@ def test_a_missing_pack_is_an_error_that_names_the_object(
     [
         "UPDATE objects SET manifest = content WHERE key = 'large'",
         "DELETE FROM objects WHERE key = 'large'",
-        "INSERT INTO objects SELECT bucket, key || '!', manifest, content, size, etag, content_type, created, modified "
-        "FROM objects WHERE key = 'large'",
+        "INSERT INTO objects (bucket, key, manifest, content, size, etag, content_type, modified) "
+        "SELECT bucket, key || '!', manifest, content, size, etag, content_type, modified FROM objects WHERE key = 'large'",
         "DELETE FROM blocks WHERE cid = (SELECT content FROM objects WHERE key = 'large')",
     ],
     ids=["another manifest", "a row less", "a row more", "a block less"],

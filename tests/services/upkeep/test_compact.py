@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inside import rows
+from seen import bodies_of, exported
 
 import mstbucket
 from mstbucket import errors
@@ -33,17 +35,6 @@ Open = Callable[[], mstbucket.Store]
 
 def packs(bucket: mstbucket.Bucket) -> list[str]:
     return [info.name for info in bucket._context.blobs.list("packs/")]
-
-
-def rows(bucket: mstbucket.Bucket, query: str) -> list[tuple[Any, ...]]:
-    with bucket._context.db.reading() as connection:
-        return connection.execute(query).fetchall()  # type: ignore[no-any-return]
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
 
 
 def assert_whole(bucket: mstbucket.Bucket) -> None:
@@ -71,10 +62,6 @@ def fill(bucket: mstbucket.Bucket, flushes: int, seed: int = 1) -> dict[str, byt
     return held
 
 
-def shown(bucket: mstbucket.Bucket) -> dict[str, bytes]:
-    return {entry.key: bucket.get_object(entry.key).read() for entry in bucket.objects()}
-
-
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_many_tiny_packs_become_one_and_nothing_else_changes(
     database_url: str, tmp_path: Path, compression: str
@@ -93,7 +80,7 @@ def test_many_tiny_packs_become_one_and_nothing_else_changes(
         assert rows(bucket, "SELECT count(*) FROM packs") == [(1,)]
         assert exported(bucket) == before
         assert bucket.head_commit() == commit
-        assert shown(bucket) == held
+        assert bodies_of(bucket) == held
         assert_whole(bucket)
         again = store.compact()
         assert (again.packs, again.made) == (0, 0)
@@ -235,7 +222,7 @@ def test_readers_and_writers_beside_compaction_see_nothing_of_it(
         thread.join()
     assert problems == []
     assert all(count > 0 for count in done.values())
-    assert {key: body for key, body in shown(bucket).items() if key in fixed} == fixed
+    assert {key: body for key, body in bodies_of(bucket).items() if key in fixed} == fixed
     bucket.flush()
     assert_whole(bucket)
 
@@ -266,7 +253,7 @@ def test_two_that_compact_at_once_do_not_get_into_each_others_way(
     for thread in threads:
         thread.join()
     assert sorted((report.made, report.packs) for report in reports) == [(0, 0), (1, 30)]
-    assert shown(bucket) == held
+    assert bodies_of(bucket) == held
     assert_whole(bucket)
     assert len(packs(bucket)) == 1
 
@@ -329,7 +316,7 @@ def test_killed_at_any_point_the_store_is_whole_and_the_next_compaction_ends_it(
     for seed in range(12):
         held |= fill(bucket, 8, seed=seed)
         run_killed("store.compact()", 1 + (calls - 1) * seed // 11, *arguments)
-        assert shown(bucket) == held
+        assert bodies_of(bucket) == held
         assert_whole(bucket)
         seen |= {row[0] for row in rows(bucket, "SELECT state FROM packs")}
     assert seen == {"pending", "ready", "doomed"}  # some died in the middle of a pack, some before a removal
@@ -337,7 +324,7 @@ def test_killed_at_any_point_the_store_is_whole_and_the_next_compaction_ends_it(
         connection.execute("UPDATE packs SET created = 0, alive = NULL WHERE state <> 'ready'")
     Compactor(bucket._context).run(2)
     assert len(packs(bucket)) == 1
-    assert shown(bucket) == held
+    assert bodies_of(bucket) == held
     assert_whole(bucket)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inside import rows
+from seen import bodies_of, exported
 
 import mstbucket
 from mstbucket import errors
@@ -62,21 +63,6 @@ def fill(bucket: mstbucket.Bucket, seed: int = 3) -> None:
     bucket.flush()
 
 
-def shown(bucket: mstbucket.Bucket) -> dict[str, bytes]:
-    return {entry.key: bucket.get_object(entry.key).read() for entry in bucket.objects()}
-
-
-def exported(bucket: mstbucket.Bucket) -> bytes:
-    target = io.BytesIO()
-    bucket.export_car(target)
-    return target.getvalue()
-
-
-def rows(bucket: mstbucket.Bucket, query: str) -> list[tuple[Any, ...]]:
-    with bucket._context.db.reading() as connection:
-        return connection.execute(query).fetchall()  # type: ignore[no-any-return]
-
-
 def names(bucket: mstbucket.Bucket, prefix: str) -> list[str]:
     return [info.name for info in bucket._context.blobs.list(prefix)]
 
@@ -92,7 +78,7 @@ def test_a_store_goes_through_every_encoding_and_back(opened: Open) -> None:
     """[STO-1], [STO-2], [FRAME-14]: same bytes, commit and CAR; every pack and ref is of the new kind; no key is left."""
     bucket = opened().create_bucket("things")
     fill(bucket)
-    held, file, commit = shown(bucket), exported(bucket), bucket.head_commit()
+    held, file, commit = bodies_of(bucket), exported(bucket), bucket.head_commit()
     places = rows(bucket, 'SELECT cid, pack, "offset", length FROM blocks ORDER BY cid')
     for settings, suffix in STEPS.values():
         bucket = opened(**settings).bucket("things")
@@ -102,7 +88,7 @@ def test_a_store_goes_through_every_encoding_and_back(opened: Open) -> None:
         assert all(name.endswith(suffix) and name.count(".") == suffix.count(".") for name in names(bucket, PACKS))
         assert all(name.endswith(".car.aes") == ("encryption" in settings) for name in names(bucket, REFS))
         assert len(names(bucket, REFS)) == 3
-        assert (shown(bucket), exported(bucket), bucket.head_commit()) == (held, file, commit)
+        assert (bodies_of(bucket), exported(bucket), bucket.head_commit()) == (held, file, commit)
         assert rows(bucket, 'SELECT cid, pack, "offset", length FROM blocks ORDER BY cid') == places
         assert scrub(bucket._context.blobs, bucket._context.encoding.key).damaged == ()
         assert opened(**settings).reencode().packs == 0
@@ -114,7 +100,7 @@ def test_a_store_goes_through_every_encoding_and_back(opened: Open) -> None:
     assert all(name.count(".") == 1 for name in names(bucket, ""))
     assert names(bucket, KEYS) == []
     assert rows(bucket, "SELECT count(*) FROM frames") == [(0,)]
-    assert (shown(bucket), exported(bucket), bucket.head_commit()) == (held, file, commit)
+    assert (bodies_of(bucket), exported(bucket), bucket.head_commit()) == (held, file, commit)
     bucket.put_object("more", b"more" * 50_000)
     bucket.flush()
     assert_whole(bucket)
@@ -154,7 +140,7 @@ def test_between_the_switch_and_its_end_the_key_is_needed_and_kept(opened: Open)
     bucket.put_object("large", bytes(100_000))
     bucket.flush()
     assert sorted({name.count(".aes") for name in names(bucket, PACKS)}) == [0, 1]
-    assert bucket.verify().objects == len(shown(bucket))
+    assert bucket.verify().objects == len(bodies_of(bucket))
 
 
 def test_a_damaged_pack_is_named_and_left_and_the_key_stays(opened: Open, tmp_path: Path) -> None:
@@ -179,7 +165,7 @@ def test_a_reader_that_knows_the_old_blob_finds_the_new_one(opened: Open) -> Non
     store = opened()
     bucket = store.create_bucket("things")
     fill(bucket)
-    held = shown(bucket)
+    held = bodies_of(bucket)
     for settings in (STEPS["compressed"][0], {"compression": "none"}):
         reader = bucket.get_object("noise 3")
         start = reader.read(10)
@@ -188,7 +174,7 @@ def test_a_reader_that_knows_the_old_blob_finds_the_new_one(opened: Open) -> Non
         opened(**settings).reencode()
         assert start + reader.read() == held["noise 3"]
         assert late.read() == held["text 3"]
-        assert shown(bucket) == held
+        assert bodies_of(bucket) == held
         content = rows(bucket, "SELECT content FROM objects WHERE key = 'one 3'")[0][0]
         assert scan.get(bytes(content)) == b"1"
 
@@ -227,7 +213,7 @@ def test_beside_readers_and_writers(opened: Open) -> None:
     """[STO-2], [STO-3]: to and fro, while objects are put, read, folded and exported, and packs compacted."""
     bucket = opened().create_bucket("things")
     fill(bucket)
-    fixed = shown(bucket)
+    fixed = bodies_of(bucket)
     stop = threading.Event()
     problems: list[BaseException] = []
     done = dict.fromkeys(("read", "write", "verify", "compact"), 0)
@@ -270,7 +256,7 @@ def test_beside_readers_and_writers(opened: Open) -> None:
         thread.join()
     assert problems == []
     assert all(count > 0 for count in done.values())
-    assert {key: body for key, body in shown(bucket).items() if key in fixed} == fixed
+    assert {key: body for key, body in bodies_of(bucket).items() if key in fixed} == fixed
     assert_whole(bucket)
 
 
@@ -291,7 +277,7 @@ def test_killed_at_any_point_the_store_is_whole_and_another_run_ends_it(
     fill(bucket)
     if kind == "decrypted":
         store.stop_encryption()
-    held, file = shown(bucket), exported(bucket)
+    held, file = bodies_of(bucket), exported(bucket)
     opened(**settings).close()  # records them
     arguments = (database_url, str(tmp_path / "blobs"))
     blobs = LocalBlobs(tmp_path / "blobs")
@@ -299,7 +285,7 @@ def test_killed_at_any_point_the_store_is_whole_and_another_run_ends_it(
     for point in (20, 60, 100, 140, 180, 220, 260, 300):
         kills += run_killed("store.reencode()", point, *arguments) == 0
         bucket = opened().bucket("things")
-        assert (shown(bucket), exported(bucket)) == (held, file)
+        assert (bodies_of(bucket), exported(bucket)) == (held, file)
         assert_whole(bucket)
         assert scrub(blobs, bucket._context.encoding.key).damaged == ()
     assert kills >= 4
@@ -311,6 +297,6 @@ def test_killed_at_any_point_the_store_is_whole_and_another_run_ends_it(
     assert rows(bucket, "SELECT DISTINCT state, encoding FROM packs") == [
         ("ready", ENCODINGS[bucket._context.encoding.kind])
     ]
-    assert (shown(bucket), exported(bucket)) == (held, file)
+    assert (bodies_of(bucket), exported(bucket)) == (held, file)
     assert (names(bucket, KEYS) == []) == (kind != "encrypted")
     assert_whole(bucket)

@@ -24,7 +24,10 @@ INTEGERS = (-1, 0, 1, 2, 23, 24, 1024, 1025, 1 << 20, (1 << 20) + 1, 1 << 53, (1
 TEXTS = ("", "a", "\0", "null", "é", "x" * 300, "Enabled", "Suspended", '"', "-")
 BYTES = (b"", b"\0", b"a", b"\xff", bytes(32), bytes(64), b"z" * 1025, b"\0ffffffffffffffff", b"a\0" + b"8" + b"0" * 15)
 OTHERS: tuple[Any, ...] = (None, True, False, 0.5, [], {}, [0], [1, 2], {"": "a"}, {"a": ""}, {"a": 1})
-NAMES = ("version_id", "delete_marker", "sha256", "parts", "tags", "headers", "key", "sig", "forked", "prev", "x", "")
+NAMES = (
+    "version_id", "delete_marker", "sha256", "parts", "tags", "headers", "key", "sig", "forked", "prev", "message", "merged",
+    "x", "",
+)  # fmt: skip
 
 
 def blocks_of(data: bytes) -> Blocks:

@@ -41,8 +41,8 @@ def commit(block: bytes) -> dict[str, Any]:
     bad(type(c) is dict and type(c.get("version")) is int, "COM-4")
     if c["version"] != 1:
         no("unsupported", "COM-4")
-    optional = {"key": bytes, "sig": bytes, "prev": str, "forked": str, "merged": str, "tags": dict, "versions": "link"}
-    fields(c, COMMIT, optional)
+    optional = {"key": bytes, "sig": bytes, "prev": str, "forked": str, "merged": str, "message": str, "tags": dict}
+    fields(c, COMMIT, {**optional, "versions": "link"})
     identity = c["bucket"].upper().encode("ascii", "replace")
     bad(len(identity) == 26 and c["bucket"][-1:] in "aeimquy4" and c["bucket"] == c["bucket"].lower(), "COM-3")
     bad(all(byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" for byte in identity), "COM-3")
@@ -64,6 +64,7 @@ def commit(block: bytes) -> dict[str, Any]:
             except ValueError:
                 no("malformed", clause)
             bad(text == "b" + base64.b32encode(cid).decode().rstrip("=").lower() and cid[:4] == CBOR, "CID-4")
+    bad(1 <= len(c.get("message", "m").encode()) <= 4096 and "\0" not in c.get("message", ""), "COM-23")
     bad(("key" in c) == ("sig" in c) and len(c.get("key", bytes(32))) == 32, "COM-10")
     bad(len(c.get("sig", bytes(64))) == 64, "COM-10")
     config = c["config"]

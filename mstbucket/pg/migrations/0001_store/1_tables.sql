@@ -33,8 +33,9 @@ CREATE TABLE encoding (
 );
 INSERT INTO encoding DEFAULT VALUES;
 
--- The epoch of collections: a block that was touched in this one or later stays.
-CREATE TABLE collector (epoch bigint NOT NULL);
+-- The epoch of collections: a block that was touched in this one or later stays. A cycle takes one: 2^31 last for 68 years of one
+-- a second, and the one after them is refused. `blocks` has it in every row.
+CREATE TABLE collector (epoch integer NOT NULL);
 INSERT INTO collector VALUES (1);
 
 -- Advisory locks of this schema: class 0x6d7374 ('mst') for the store, the bucket's id under class 0x6d7375 for a bucket.
@@ -74,6 +75,7 @@ CREATE TABLE commits (
     prev      bytea,                            -- CID of the commit before, in this store or in the one it came from
     forked    bytea,                            -- CID of the commit that the bucket was made from; only with seq 1 ([COM-21])
     merged    bytea,                            -- CID of the commit of another bucket whose changes came in ([COM-22])
+    message   text,                             -- what whoever made it said of it ([COM-23])
     name      text NOT NULL,                    -- of the bucket at that time
     tree      bytea NOT NULL,
     versions  bytea,
@@ -88,25 +90,26 @@ CREATE INDEX commits_unpublished ON commits (bucket, seq) WHERE NOT published;
 
 -- --- objects and versions ------------------------------------------------------------------------------------------------
 
--- One row is one current object, and the row *is* the cached manifest: its bytes are a pure function of these columns.
+-- One row is one current object, and the row *is* the cached manifest: its bytes are a pure function of these columns. What
+-- another column says already is not written again, and numbers stand before all else, so that nothing is lost to alignment.
 CREATE TABLE objects (
     bucket       bigint NOT NULL,
+    size         bigint NOT NULL,
+    modified     bigint NOT NULL,
+    created      bigint,                        -- NULL: as `modified`
+    seq          bigint,                        -- its place among the versions of its key; NULL where there are no others
     key          text COLLATE "C" NOT NULL,
     manifest     bytea NOT NULL,                -- CID, computed at put time
     content      bytea NOT NULL,                -- CID of the body's root
-    size         bigint NOT NULL,
-    etag         text NOT NULL,
+    etag         bytea NOT NULL,                -- 16 bytes are those of a digest in hex; else see `etag_text`
     content_type text,
-    created      bigint NOT NULL,
-    modified     bigint NOT NULL,
-    sha256       bytea,
+    sha256       bytea,                         -- NULL: what a raw `content` says, else none; empty: none beside a raw one
     checksums    jsonb,
     headers      jsonb,
     metadata     jsonb,
     tags         jsonb,
     parts        bigint[],
     version_id   text,
-    seq          bigint,                        -- its place among the versions of its key; NULL where there are no others
     PRIMARY KEY (bucket, key)
 );
 
@@ -115,15 +118,15 @@ CREATE TABLE objects (
 -- those of `objects` and the sequence; version_id NULL is the version that S3 calls "null".
 CREATE TABLE versions (
     bucket       bigint NOT NULL,
-    key          text COLLATE "C" NOT NULL,
     seq          bigint NOT NULL CHECK (seq >= 0),  -- higher is newer; of its key alone
+    modified     bigint NOT NULL,
+    created      bigint,
+    size         bigint,
+    key          text COLLATE "C" NOT NULL,
     manifest     bytea NOT NULL,
     content      bytea,
-    size         bigint,
-    etag         text,
+    etag         bytea,
     content_type text,
-    created      bigint NOT NULL,
-    modified     bigint NOT NULL,
     sha256       bytea,
     checksums    jsonb,
     headers      jsonb,
@@ -198,17 +201,17 @@ CREATE TABLE frames (
 ALTER TABLE frames ALTER COLUMN lengths SET STORAGE MAIN;    -- whole rows are read, always
 COMMENT ON TABLE frames IS 'Where the frames of compressed and encrypted packs are.';
 
--- Where every block is: in a pack, or (small bodies not flushed yet) here in `body`.
+-- Where every block is: in a pack, or (small bodies not flushed yet) here in `body`. The numbers stand first, as in `objects`.
 -- `pack` is no foreign key on purpose: the check would cost more than the insert. `Bucket.verify` holds it instead.
 CREATE TABLE blocks (
-    cid      bytea PRIMARY KEY,
     pack     bigint,
     "offset" bigint,                            -- of the block's first byte in the pack
     length   integer NOT NULL,
+    epoch    integer NOT NULL,                  -- of the collector, in which it was last needed by a writer
     born     integer,                           -- number of the commit before it came: no commit up to that one has it. NULL: it is
                                                 -- shared, for ever: somebody else has needed it since, or may have ([GC-21])
+    cid      bytea PRIMARY KEY,
     body     bytea,
-    epoch    bigint NOT NULL,                   -- collection epoch in which it was last needed by a writer
     CHECK ((pack IS NULL) = (body IS NOT NULL) AND (pack IS NULL) = ("offset" IS NULL))
 );
 ALTER TABLE blocks ALTER COLUMN body SET STORAGE EXTERNAL;   -- bodies are mostly incompressible: do not try

@@ -1,5 +1,18 @@
 -- Objects and versions, their marks for the flush, and parts of uploads. spec/store/14-protocols.md is normative.
 
+-- --- columns that are written shorter than they are said (`index/rows.py` writes them) ------------------------------------
+
+-- An ETag as S3 shows it. 16 bytes are a digest, which is shown in hex. All else is the text itself; one of 16 bytes has a byte
+-- in front that no text has.
+CREATE FUNCTION etag_text(etag bytea) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN length(etag) = 16 THEN encode(etag, 'hex')
+                ELSE convert_from(CASE WHEN substr(etag, 1, 1) = '\xff' THEN substr(etag, 2) ELSE etag END, 'UTF8') END;
+
+-- The digest of a body, or NULL.
+CREATE FUNCTION sha256_of(content bytea, sha256 bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN sha256 IS NOT NULL THEN nullif(sha256, ''::bytea)
+                WHEN substr(content, 1, 4) = '\x01551220' THEN substr(content, 5) END;
+
 -- --- one key: what is dirty, what is held, what is expected ------------------------------------------------------------
 
 -- Of objects; of a key that is dirty already, `since` stays.
@@ -41,7 +54,7 @@ END $$;
 CREATE FUNCTION refusal(p_bucket bigint, p_key text, p_match text[], p_none_match text[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE current text;
 BEGIN
-    SELECT '"' || o.etag || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
+    SELECT '"' || etag_text(o.etag) || '"' INTO current FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key;
     IF p_match IS NOT NULL AND current IS NULL THEN
         RETURN 'MB405 If-Match: there is no object ' || quote_literal(p_key) || ' in the bucket';
     END IF;
@@ -90,7 +103,8 @@ END $$;
 CREATE FUNCTION archive(p_bucket bigint, p_key text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE s bigint;
 BEGIN
-    INSERT INTO versions
+    INSERT INTO versions (bucket, key, seq, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
+                          headers, metadata, tags, parts, version_id)
     SELECT o.bucket, o.key, coalesce(o.seq, 1), o.manifest, o.content, o.size, o.etag, o.content_type, o.created, o.modified, o.sha256,
            o.checksums, o.headers, o.metadata, o.tags, o.parts, o.version_id
     FROM objects o WHERE o.bucket = p_bucket AND o.key = p_key RETURNING seq INTO s;
@@ -154,7 +168,7 @@ BEGIN
         PERFORM mark_dirty(p_bucket, ARRAY[p_key]);
     END IF;
     INSERT INTO versions (bucket, key, seq, manifest, created, modified, version_id)
-        VALUES (p_bucket, p_key, s, p_manifest, p_now, p_now, p_version);
+        VALUES (p_bucket, p_key, s, p_manifest, NULL, p_now, p_version);
     PERFORM mark_version_dirty(p_bucket, p_key, s);
     RETURN present;
 END $$;
@@ -196,7 +210,7 @@ END $$;
 -- p_match or p_none_match is given, and into any state of versioning: p_version is the id of the new version, p_believed as in
 -- `assume`. Where p_patience is given, it waits no longer for a lock: others would have to wait with it ([PUT-18]).
 CREATE FUNCTION put_inline(
-    p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag text, p_type text,
+    p_bucket text, p_key text, p_manifest bytea, p_content bytea, p_size bigint, p_etag bytea, p_type text,
     p_created bigint, p_modified bigint, p_sha256 bytea, p_checksums jsonb, p_headers jsonb, p_metadata jsonb,
     p_tags jsonb, p_body bytea, p_match text[], p_none_match text[], p_believed text, p_version text, p_patience text
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -220,8 +234,10 @@ BEGIN
     IF here.versioning IS NOT NULL THEN
         s := make_way(here.bucket, here.versioning, p_key);
     END IF;
-    INSERT INTO objects AS o VALUES (here.bucket, p_key, p_manifest, p_content, p_size, p_etag, p_type, p_created,
-            p_modified, p_sha256, p_checksums, p_headers, p_metadata, p_tags, NULL, p_version, s)
+    INSERT INTO objects AS o (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
+                              headers, metadata, tags, version_id, seq)
+        VALUES (here.bucket, p_key, p_manifest, p_content, p_size, p_etag, p_type, p_created, p_modified, p_sha256, p_checksums,
+                p_headers, p_metadata, p_tags, p_version, s)
         ON CONFLICT (bucket, key) DO UPDATE SET
             manifest = excluded.manifest, content = excluded.content, size = excluded.size, etag = excluded.etag,
             content_type = excluded.content_type, created = excluded.created, modified = excluded.modified,
@@ -238,7 +254,7 @@ END $$;
 -- Rows that a bulk writer has gathered. The caller has sorted the keys, so that two writers cannot deadlock ([PUT-9]).
 CREATE FUNCTION add_objects(
     p_bucket bigint, p_versioning text, p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[],
-    p_etags text[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[],
+    p_etags bytea[], p_types text[], p_created bigint[], p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[],
     p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[], p_versions text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE seqs bigint[];
@@ -246,9 +262,10 @@ BEGIN
     IF p_versioning IS NOT NULL THEN
         seqs := ARRAY(SELECT make_way(p_bucket, p_versioning, t.key) FROM unnest(p_keys) AS t (key));
     END IF;
-    INSERT INTO objects AS o
+    INSERT INTO objects AS o (bucket, key, manifest, content, size, etag, content_type, created, modified, sha256, checksums,
+                              headers, metadata, tags, version_id, seq)
     SELECT p_bucket, t.key, t.manifest, t.content, t.size, t.etag, t.type, t.created, t.modified, t.sha256,
-           t.checksums, t.headers, t.metadata, t.tags, NULL, t.version, t.seq
+           t.checksums, t.headers, t.metadata, t.tags, t.version, t.seq
     FROM unnest(p_keys, p_manifests, p_contents, p_sizes, p_etags, p_types, p_created, p_modified, p_sha256,
                 p_checksums, p_headers, p_metadata, p_tags, p_versions, seqs)
          AS t (key, manifest, content, size, etag, type, created, modified, sha256, checksums, headers, metadata, tags,
@@ -275,7 +292,7 @@ END $$;
 -- server's last crash ([PG-13]).
 CREATE FUNCTION put_group(
     p_bucket text, p_believed text, p_patience text, p_cids bytea[], p_bodies bytea[], p_match jsonb[], p_none_match jsonb[],
-    p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags text[], p_types text[], p_created bigint[],
+    p_keys text[], p_manifests bytea[], p_contents bytea[], p_sizes bigint[], p_etags bytea[], p_types text[], p_created bigint[],
     p_modified bigint[], p_sha256 bytea[], p_checksums jsonb[], p_headers jsonb[], p_metadata jsonb[], p_tags jsonb[],
     p_versions text[], OUT refused text[], OUT xid text, OUT crashed timestamptz
 ) LANGUAGE plpgsql AS $$

@@ -24,8 +24,8 @@ CREATE VIEW v_buckets AS
 COMMENT ON VIEW v_buckets IS 'Buckets: name, identity, newest commit, tags, and how many changes no commit has yet.';
 
 CREATE VIEW v_objects AS
-    SELECT b.name AS bucket, o.key, o.size, o.etag, o.content_type, moment(o.modified) AS last_modified,
-           moment(o.created) AS created, o.metadata, o.tags, o.headers, o.checksums, encode(o.sha256, 'hex') AS sha256,
+    SELECT b.name AS bucket, o.key, o.size, etag_text(o.etag) AS etag, o.content_type, moment(o.modified) AS last_modified,
+           moment(coalesce(o.created, o.modified)) AS created, o.metadata, o.tags, o.headers, o.checksums, encode(sha256_of(o.content, o.sha256), 'hex') AS sha256,
            o.parts, o.version_id, cid_text(o.content) AS content, cid_text(o.manifest) AS manifest,
            EXISTS (SELECT FROM dirty d WHERE d.bucket = o.bucket AND d.key = o.key) AS dirty
     FROM buckets b JOIN objects o ON o.bucket = b.id;
@@ -33,21 +33,21 @@ COMMENT ON VIEW v_objects IS 'Current objects, flushed or not; tags and metadata
 
 CREATE VIEW v_commits AS
     SELECT b.name AS bucket, c.seq, cid_text(c.cid) AS cid, cid_text(c.prev) AS prev, cid_text(c.tree) AS tree,
-           cid_text(c.versions) AS versions, moment(c.time) AS time, c.objects, c.bytes, c.seq = b.seq AS current,
+           cid_text(c.versions) AS versions, moment(c.time) AS time, c.objects, c.bytes, c.message, c.seq = b.seq AS current,
            c.published
     FROM buckets b JOIN commits c ON c.bucket = b.id;
 COMMENT ON VIEW v_commits IS 'The commits of each bucket that this store knows.';
 
 CREATE VIEW v_versions AS
     SELECT b.name AS bucket, o.key, coalesce(o.version_id, 'null') AS version_id, true AS is_latest, false AS delete_marker,
-           o.size, o.etag, o.content_type, moment(o.modified) AS last_modified, o.metadata, o.tags,
+           o.size, etag_text(o.etag) AS etag, o.content_type, moment(o.modified) AS last_modified, o.metadata, o.tags,
            cid_text(o.content) AS content, cid_text(o.manifest) AS manifest, coalesce(o.seq, 1) AS seq
     FROM buckets b JOIN objects o ON o.bucket = b.id
     UNION ALL
     SELECT b.name, v.key, coalesce(v.version_id, 'null'),
            NOT EXISTS (SELECT FROM objects o WHERE o.bucket = v.bucket AND o.key = v.key)
                AND NOT EXISTS (SELECT FROM versions n WHERE n.bucket = v.bucket AND n.key = v.key AND n.seq > v.seq),
-           v.content IS NULL, v.size, v.etag, v.content_type, moment(v.modified), v.metadata, v.tags,
+           v.content IS NULL, v.size, etag_text(v.etag), v.content_type, moment(v.modified), v.metadata, v.tags,
            cid_text(v.content), cid_text(v.manifest), v.seq
     FROM buckets b JOIN versions v ON v.bucket = b.id;
 COMMENT ON VIEW v_versions IS 'Every version of every key, delete markers included; of one key a higher seq is newer.';

@@ -96,10 +96,12 @@ CREATE TABLE remote_heads (
 );
 
 -- The commit at which a bucket was the same here and there last. It stays: the next pull or push starts from it ([RMT-13]).
+-- A fetched bucket was made by a fetch from there, and nobody else has to want it ([RMT-15]).
 CREATE TABLE remote_commits (
-    bucket bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
-    remote text COLLATE "C" NOT NULL REFERENCES remotes ON DELETE CASCADE,
-    seq    bigint NOT NULL,
+    bucket  bigint NOT NULL REFERENCES buckets ON DELETE CASCADE,
+    remote  text COLLATE "C" NOT NULL REFERENCES remotes ON DELETE CASCADE,
+    seq     bigint NOT NULL,
+    fetched boolean NOT NULL DEFAULT false,
     PRIMARY KEY (bucket, remote),
     FOREIGN KEY (bucket, seq) REFERENCES commits ON DELETE CASCADE
 );

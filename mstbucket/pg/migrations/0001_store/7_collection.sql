@@ -116,7 +116,7 @@ CREATE TABLE died (
     cid    bytea NOT NULL,
     bucket bigint NOT NULL,
     seq    bigint NOT NULL,
-    epoch  bigint NOT NULL,
+    epoch  integer NOT NULL,
     held   bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (cid, bucket)
 );
@@ -126,7 +126,7 @@ CREATE INDEX died_by_holder ON died (bucket, held);
 CREATE TABLE swept (cid bytea NOT NULL);
 
 -- What a flush replaced in the trees. Of two deaths in one bucket the older epoch counts, and the newer commit. [GC-20]
-CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch bigint, p_cids bytea[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch integer, p_cids bytea[]) RETURNS void LANGUAGE sql AS $$
     INSERT INTO died AS d (cid, bucket, seq, epoch) SELECT c, p_bucket, p_seq, p_epoch FROM unnest(p_cids) AS t (c) ORDER BY c
     ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0
 $$;
@@ -149,7 +149,7 @@ CREATE TRIGGER body_replaced AFTER UPDATE ON objects FOR EACH ROW WHEN (OLD.cont
 CREATE TRIGGER body_removed AFTER DELETE ON objects FOR EACH ROW WHEN (OLD.content <> '') EXECUTE FUNCTION note_unflushed();
 
 -- As `remove_blocks`, of blocks that died: none that is shared, or was needed in an epoch after its death. [GC-24]
-CREATE FUNCTION remove_died(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[], p_deaths bigint[])
+CREATE FUNCTION remove_died(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[], p_deaths integer[])
 RETURNS TABLE (pack bigint, blocks bigint, bytes bigint) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY

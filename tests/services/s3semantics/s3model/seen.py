@@ -41,12 +41,18 @@ def _of_store(bucket: Any) -> Seen:
     return {
         "versioning": bucket.get_bucket_versioning(),
         "tags": code_of(bucket.get_bucket_tagging),
-        "objects": [(o.key, o.size, o.etag, o.last_modified) for o in objects.contents],
+        "objects": [(o.key, o.size, o.etag, o.last_modified, *_summed(o)) for o in objects.contents],
         "versions": [
-            (v.key, v.version_id, v.is_latest, v.delete_marker, v.size, v.etag, v.last_modified) for v in versions.versions
+            (v.key, v.version_id, v.is_latest, v.delete_marker, v.size, v.etag, v.last_modified, *_summed(v))
+            for v in versions.versions
         ],
         **{what: {name: code_of(partial(ask, bucket, *name)) for name in names} for what, ask in _ASKED.items()},
     }
+
+
+def _summed(item: Any) -> tuple[list[str], str | None]:
+    """What a listing says of checksums: by which algorithms, and what they are of."""
+    return sorted(item.checksum_algorithms), item.checksum_type
 
 
 def _read(bucket: Any, key: str, version_id: str | None) -> bytes:
@@ -67,6 +73,7 @@ def head_of(info: Any) -> Seen:
         "tags": dict(info.tags),
         "parts": tuple(info.parts),
         "checksums": dict(info.checksums),
+        "checksum_type": info.checksum_type,
     }
 
 
@@ -98,9 +105,13 @@ def _of_model(bucket: Bucket) -> Seen:
     return {
         "versioning": bucket.versioning,
         "tags": code_of(bucket.bucket_tags),
-        "objects": [(key, len(v.body), v.etag, v.modified) for key, v in key_items(bucket, "", None) if v is not None],
+        "objects": [
+            (key, len(v.body), v.etag, v.modified, sorted(v.checksums), v.checksum_type)
+            for key, v in key_items(bucket, "", None) if v is not None
+        ],
         "versions": [
-            (key, v.id, latest, v.marker, None if v.marker else len(v.body), None if v.marker else v.etag, v.modified)
+            (key, v.id, latest, v.marker, None if v.marker else len(v.body), None if v.marker else v.etag, v.modified,
+             sorted(v.checksums), v.checksum_type)
             for key, v, latest in versions
         ],
         "heads": each(lambda version: model_head(bucket, version)),
@@ -125,4 +136,5 @@ def model_head(bucket: Bucket, version: Version) -> Seen:
         "tags": dict(version.said.tags),
         "parts": version.parts,
         "checksums": dict(version.checksums),
+        "checksum_type": version.checksum_type,
     }

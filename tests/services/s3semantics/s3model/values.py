@@ -41,6 +41,13 @@ class Version:
     marker: bool = False
     modified: datetime | None = None
 
+    @property
+    def checksum_type(self) -> str | None:
+        """What the checksums are of: a composite one says how many parts it was made of."""
+        composite = f"-{len(self.parts)}"
+        kinds = {"COMPOSITE" if value.endswith(composite) else "FULL_OBJECT" for value in self.checksums.values()}
+        return kinds.pop() if len(kinds) == 1 else None
+
 
 @dataclass(frozen=True)
 class Deleted:

@@ -12,7 +12,7 @@ import pytest
 import mstbucket
 from mstbucket import errors
 from mstbucket.limits import CHUNK_SIZE, MIB, PART_SIZE_MIN
-from mstbucket.services.uploads import copy_across
+from mstbucket.services.uploads import copy_between_stores
 
 SAID: dict[str, Any] = {
     "content_type": "text/plain",
@@ -121,7 +121,7 @@ def test_what_is_too_large_for_one_copy(
     bucket: mstbucket.Bucket, other: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[ATTR-8]."""
-    monkeypatch.setattr(copy_across, "COPY_SIZE_MAX", 2)
+    monkeypatch.setattr(copy_between_stores, "COPY_SIZE_MAX", 2)
     bucket.put_object("k", b"abc")
     with pytest.raises(errors.InvalidRequest, match="3 bytes"):
         other.copy_object("k", "k", source_bucket=bucket)
@@ -133,7 +133,7 @@ def test_a_source_that_changes_on_the_way_is_no_mixture(
     """[ATTR-10]: and no open upload stays behind."""
     in_parts(bucket, "k", [PART_SIZE_MIN, PART_SIZE_MIN, 3])
     arrived = threading.Event()
-    upload_part = copy_across.parts.upload_part
+    upload_part = copy_between_stores.parts.upload_part
 
     def watched(*arguments: Any) -> Any:
         part = upload_part(*arguments)
@@ -142,7 +142,7 @@ def test_a_source_that_changes_on_the_way_is_no_mixture(
             arrived.set()
         return part
 
-    monkeypatch.setattr(copy_across.parts, "upload_part", watched)
+    monkeypatch.setattr(copy_between_stores.parts, "upload_part", watched)
     with pytest.raises(errors.PreconditionFailed):
         other.copy_object("k", "k", source_bucket=bucket)
     assert list(other.objects()) == []

@@ -1,16 +1,20 @@
-"""Bring what a later commit has and an earlier one has not, and judge it, at a cost by the difference ([RMT-4], [RMT-5]).
+"""Bring what a later commit has and an earlier one has not, and judge it, at a cost by the difference.
+
+So it is for a pull ([RMT-4], [RMT-5]), and for a delta, all of which has come before ([DELTA-7]).
 
 The two trees are walked level by level; a subtree that the base has is not looked into. What the walk says has changed is
 then done to the base's own trees, as a flush would do it. There is one tree of given keys and values, so if that has the
-root of the later commit, the later tree is good in every respect. Manifests and bodies are judged one by one.
+root of the later commit, the later tree is good in every respect. Manifests and bodies are judged one by one. What versions
+of a key have to be side by side, the switch judges by the rows that it makes (`index.following`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from mstbucket.core.batches import in_batches
+from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, DAG_CBOR, codec, to_text
 from mstbucket.core.commit import EMPTY_TREE, Commit
 from mstbucket.core.keys import check_key, split_version_key
@@ -19,11 +23,11 @@ from mstbucket.core.mst.diff import Change, diff
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import InvalidInput, Untrue
-from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX
+from mstbucket.limits import CHUNK_SIZE, OBJECT_SIZE_MAX, SEQ_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.remotes.overlay import Overlay
 from mstbucket.services.tree.fold import WithEmptyTree
 from mstbucket.spill.seen import SeenNumbers
+from mstbucket.verify.history import last_sequence
 from mstbucket.verify.manifest import Content
 from mstbucket.verify.manifest import read as read_manifest
 
@@ -31,23 +35,37 @@ _MANIFESTS: Final = 2048  # read at a time
 _SIZES: Final = OBJECT_SIZE_MAX + 1  # a body's number is its height times these, and its size
 
 
-def bring(overlay: Overlay, own: StoreBlocks, base: Commit, commit: Commit) -> None:
-    """Copy and judge all of *commit* but its block and what *base*, which the own store holds, is known to have.
+class Source(BlockSource, Protocol):
+    """Where the blocks of the later state are, with those of the base. Each that it gives was hashed."""
 
-    Not judged here: what only the whole history of a key tells, where there are versions; `past.follow.replay_stored` does.
+    def bring_chunks(self, chunks: Sequence[tuple[CID, int]]) -> None:
+        """Make sure of chunks of bodies, each of so many bytes.
+
+        Raises:
+            MissingBlock, HashMismatch: one is not to be had.
+            Untrue: one has another length.
+        """
+        ...
+
+
+def bring(source: Source, own: StoreBlocks, base: Commit, commit: Commit) -> None:
+    """Bring and judge all of *commit* but its block and what *base*, which the own store holds, is known to have.
+
+    Not judged here: what only the whole history of a key tells, where there are versions; `past.follow.advance` does.
 
     Raises:
-        MissingBlock, HashMismatch, InvalidBlock, Untrue: it is not a true later state. Nothing leads to what was copied.
+        MissingBlock, HashMismatch, InvalidBlock, Untrue: it is not a true later state. Nothing leads to what was brought.
+        Unsupported: nothing could follow one of its versions.
     """
-    objects = diff(overlay, base.tree, commit.tree).changes
-    versions = diff(overlay, base.versions or EMPTY_TREE, commit.versions or EMPTY_TREE).changes
+    objects = diff(source, base.tree, commit.tree).changes
+    versions = diff(source, base.versions or EMPTY_TREE, commit.versions or EMPTY_TREE).changes
     with SeenNumbers() as seen:
-        walk = _Walk(overlay, seen)
+        walk = _Walk(source, seen)
         for change in objects:
             _check(check_key, change)
         count, size = walk.objects(objects)
         for change in versions:
-            _check(split_version_key, change)
+            _check(_check_version_key, change)
         walk.versions(versions)
     _compare(own, base.tree, objects, commit.tree)
     _compare(own, base.versions or EMPTY_TREE, versions, commit.versions or EMPTY_TREE)
@@ -59,8 +77,8 @@ def bring(overlay: Overlay, own: StoreBlocks, base: Commit, commit: Commit) -> N
 
 
 class _Walk:
-    def __init__(self, overlay: Overlay, seen: SeenNumbers) -> None:
-        self._overlay = overlay
+    def __init__(self, source: Source, seen: SeenNumbers) -> None:
+        self._source = source
         self._seen = seen
 
     def objects(self, changes: list[Change]) -> tuple[int, int]:
@@ -81,13 +99,18 @@ class _Walk:
             self._bodies(batch, self._read(batch))
 
     def _read(self, batch: list[Change]) -> dict[CID, Content]:
+        """Read the manifests. The bodies of the old ones are met with that: they are in the base, whole."""
         cids = {cid for _, old, new in batch for cid in (old, new) if cid is not None}
-        return {cid: read_manifest(block) for cid, block in self._overlay.get_many(cids).items()}
+        read = {cid: read_manifest(block) for cid, block in self._source.get_many(cids).items()}
+        for content, size, _, _ in (read[old] for _, old, _ in batch if old is not None):
+            if content is not None and size is not None:
+                self._is_new(content, size, body_height(size))
+        return read
 
     def _bodies(self, batch: list[Change], read: dict[CID, Content]) -> None:
-        """Bring the bodies of the new manifests, level by level. One that the key had before is in the base, whole."""
+        """Bring the bodies of the new manifests, level by level."""
         level: list[tuple[CID, int, int]] = []
-        for _, old, new in batch:
+        for _, _, new in batch:
             if new is None:
                 continue
             content, size, sha256, _ = read[new]
@@ -95,14 +118,13 @@ class _Walk:
                 continue
             if size <= CHUNK_SIZE and sha256 is not None and sha256 != content[4:]:  # [VER-16]
                 raise Untrue(f"manifest {to_text(new)} states another sha256 than its content has").about(cid=new)
-            if old is None or (read[old].root, read[old].size) != (content, size):
-                level.append((content, size, body_height(size)))
+            level.append((content, size, body_height(size)))
         while level:
             due = [one for one in level if self._is_new(*one)]
-            self._overlay.bring_chunks([(cid, size) for cid, size, height in due if height == 0])
+            self._source.bring_chunks([(cid, size) for cid, size, height in due if height == 0])
             level = []
             for part in in_batches((one for one in due if one[2] > 0), _MANIFESTS):
-                blocks = self._overlay.get_many([cid for cid, _, _ in part])
+                blocks = self._source.get_many([cid for cid, _, _ in part])
                 for cid, size, height in part:
                     links = open_block(blocks[cid], size, height)  # [VER-17]
                     level += [(child, below, height - 1) for child, below in links]
@@ -121,6 +143,18 @@ def _live(cid: CID, content: Content) -> int:
     if content.size is None:  # [VER-15]
         raise Untrue(f"the objects' tree has a delete marker, {to_text(cid)}, for a manifest").about(cid=cid)
     return content.size
+
+
+def check_length(cid: CID, found: int, stated: int) -> None:
+    """Raise `Untrue` unless a chunk has as many bytes as the link to it states ([BODY-3])."""
+    if found != stated:
+        raise Untrue(f"chunk {to_text(cid)} has {found} bytes where {stated} are stated").about(cid=cid)
+
+
+def _check_version_key(stored: bytes) -> None:
+    key, seq = split_version_key(stored)
+    if seq == SEQ_MAX:  # [VER-21] [VSN-9]
+        raise last_sequence(key)
 
 
 def _check(check: Callable[[bytes], object], change: Change) -> None:

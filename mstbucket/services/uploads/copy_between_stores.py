@@ -15,7 +15,8 @@ from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest, PutResult
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects.copy import check_directives
 from mstbucket.services.objects.put import put_one
-from mstbucket.services.objects.read import ObjectReader, Source, Wanted, open_object
+from mstbucket.services.objects.read import Source, Wanted, open_object
+from mstbucket.services.objects.reader import ObjectReader
 from mstbucket.services.uploads import complete as completing
 from mstbucket.services.uploads import parts, uploads
 
