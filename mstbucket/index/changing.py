@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.index.rows import MANIFEST_COLUMNS
-from mstbucket.index.staging import COPY_OBJECTS, copy_rows
+from mstbucket.index.staging import copy_objects, copy_rows, copy_versions
 from mstbucket.index.tx import Tx
 from mstbucket.pg import binary
 from mstbucket.pg.queries import own_table
@@ -117,10 +117,10 @@ def stage(
     """Take the rows, as the functions above, `staging.object_row` and `staging.version_row` make them."""
     for statement in _TABLES:
         connection.execute(statement)
-    copy_rows(connection, f"COPY {_STEPS} FROM STDIN (FORMAT binary)", steps)
-    copy_rows(connection, f"COPY {_SEEN} FROM STDIN (FORMAT binary)", seen)
-    copy_rows(connection, COPY_OBJECTS.replace("COPY objects", f"COPY {_FRESH}", 1), objects)
-    copy_rows(connection, f"COPY {_MARKERS} FROM STDIN (FORMAT binary)", markers)
+    copy_rows(connection, _STEPS, "key, was, archive, gone, next", steps)
+    copy_rows(connection, _SEEN, "key, seq, generation", seen)
+    copy_objects(connection, _FRESH, objects)
+    copy_versions(connection, _MARKERS, markers)
     connection.execute(f"UPDATE {_FRESH} f SET seq = s.next FROM {_STEPS} s WHERE s.key = f.key AND s.next IS NOT NULL")
     for table in (_STEPS, _SEEN):
         connection.execute(f"ANALYZE {table}")  # nobody else does, of a temporary table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mstbucket.core.commit import Commit
 from mstbucket.index.commits import Head
 from mstbucket.index.rows import json_of
-from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, PAST, copy_rows
+from mstbucket.index.staging import copy_objects, copy_rows, copy_versions
 from mstbucket.index.tx import Tx
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row, own_table
@@ -67,8 +67,6 @@ _NOTHING_ABOVE: Final = f"""
     WHERE n.content IS NOT NULL
         AND (SELECT o.key FROM objects o WHERE o.bucket = %(bucket)s AND o.key = c.key LIMIT 1) IS NULL LIMIT 1
 """
-_COPY_OBJECTS: Final = COPY_OBJECTS.replace("COPY objects", f"COPY {_NEW_OBJECTS}", 1)
-_COPY_VERSIONS: Final = COPY_PAST.replace(f"COPY {PAST}", f"COPY {_NEW_VERSIONS}", 1)
 _MOVE: Final = """
     UPDATE buckets SET commit = %(commit)s, seq = %(seq)s, tags = %(tags)s, versioning = %(versioning)s
     WHERE id = %(bucket)s AND commit = %(old)s AND tags_dirty IS NULL
@@ -86,9 +84,9 @@ def stage(
     """Take the rows, as `changed_row`, `staging.object_row` and `staging.version_row` make them, where nobody sees them."""
     for statement in _TABLES:
         connection.execute(statement)
-    copy_rows(connection, f"COPY {_CHANGED} FROM STDIN (FORMAT binary)", changed)
-    copy_rows(connection, _COPY_OBJECTS, objects)
-    copy_rows(connection, _COPY_VERSIONS, versions)
+    copy_rows(connection, _CHANGED, "key, seq", changed)
+    copy_objects(connection, _NEW_OBJECTS, objects)
+    copy_versions(connection, _NEW_VERSIONS, versions)
 
 
 def is_dirty(tx: Tx) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.keys import split_version_key
 from mstbucket.index.rows import MANIFEST_COLUMNS
-from mstbucket.index.staging import COPY_OBJECTS, COPY_PAST, PAST, copy_rows, object_row, place_objects, version_row
+from mstbucket.index.staging import PAST, copy_objects, copy_rows, copy_versions, object_row, place_objects, version_row
 from mstbucket.pg import binary
 from mstbucket.pg.queries import one_row, own_table
 
@@ -100,7 +100,7 @@ def stage(connection: Connection, objects: Iterable[tuple[bytes, bytes]], versio
     columns = 'key text COLLATE "C", seq bigint, manifest bytea'
     connection.execute(f"CREATE TEMPORARY TABLE {_FORKING} ({columns}) ON COMMIT DROP")
     count = _Count()
-    copy_rows(connection, f"COPY {_FORKING} FROM STDIN (FORMAT binary)", count.joined(_places(objects, versions)))
+    copy_rows(connection, _FORKING, "key, seq, manifest", count.joined(_places(objects, versions)))
     connection.execute(f"ANALYZE {_FORKING}")  # nobody else does, of a temporary table
     return count.rows
 
@@ -129,9 +129,9 @@ def add_rows(connection: Connection, number: int, places: Sequence[tuple[Place, 
     objects = [object_row(number, p.key.encode(), p.manifest, block) for p, block in places if p.seq is None]
     versions = [version_row(number, p.key.encode(), p.seq, p.manifest, block) for p, block in places if p.seq is not None]
     if objects:
-        copy_rows(connection, COPY_OBJECTS, objects)
+        copy_objects(connection, "objects", objects)
     if versions:
-        copy_rows(connection, COPY_PAST, versions)
+        copy_versions(connection, PAST, versions)
 
 
 def finish(connection: Connection, number: int) -> None:

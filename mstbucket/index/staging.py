@@ -85,8 +85,8 @@ def _map(value: dict[str, str] | None) -> bytes:
 _REPEATS: Final = own_table("repeats")
 #: The versions of a bucket that is being made, before they become rows of `versions`.
 PAST: Final = own_table("past")
-COPY_OBJECTS: Final = f"COPY objects (bucket, key, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)"
-COPY_PAST: Final = f"COPY {PAST} (bucket, key, seq, manifest, {MANIFEST_COLUMNS}) FROM STDIN (FORMAT binary)"
+_OBJECT: Final = f"bucket, key, manifest, {MANIFEST_COLUMNS}"  # as `object_row` has them
+_VERSION: Final = f"bucket, key, seq, manifest, {MANIFEST_COLUMNS}"  # as `version_row` has them
 _COPIED: Final = ", ".join(f"m.{column}" for column in ("manifest", *MANIFEST_COLUMNS.split(", ")))
 _REPEAT_OBJECTS: Final = f"""
     INSERT INTO objects (bucket, key, manifest, {MANIFEST_COLUMNS})
@@ -111,16 +111,16 @@ _PLACE_OBJECTS: Final = f"""
 
 def add_objects(connection: Connection, bucket: int, rows: Iterable[bytes], repeats: Iterable[bytes]) -> None:
     """Take the rows of the objects, and the repeats of objects and versions. `add_versions` uses the repeats again."""
-    copy_rows(connection, COPY_OBJECTS, rows)
+    copy_objects(connection, "objects", rows)
     connection.execute(f"CREATE TEMPORARY TABLE {_REPEATS} (key text, seq bigint, manifest bytea) ON COMMIT DROP")
-    copy_rows(connection, f"COPY {_REPEATS} FROM STDIN (FORMAT binary)", repeats)
+    copy_rows(connection, _REPEATS, "key, seq, manifest", repeats)
     connection.execute(_REPEAT_OBJECTS, {"bucket": bucket})
 
 
 def add_versions(connection: Connection, bucket: int, rows: Iterable[bytes]) -> None:
     """Take the rows of noncurrent versions and markers, and place the objects above them. Call `add_objects` before."""
     connection.execute(f"CREATE TEMPORARY TABLE {PAST} (LIKE versions) ON COMMIT DROP")
-    copy_rows(connection, COPY_PAST, rows)
+    copy_versions(connection, PAST, rows)
     connection.execute(_REPEAT_VERSIONS, {"bucket": bucket})
     connection.execute(f"INSERT INTO versions SELECT * FROM {PAST}")
     place_objects(connection, bucket)
@@ -131,9 +131,22 @@ def place_objects(connection: Connection, bucket: int) -> None:
     connection.execute(_PLACE_OBJECTS, {"bucket": bucket})
 
 
-def copy_rows(connection: Connection, statement: str, rows: Iterable[bytes]) -> None:
-    """Send rows, joined in pieces of any size, by COPY."""
-    with connection.cursor().copy(statement) as copy:
+def copy_objects(connection: Connection, table: str, rows: Iterable[bytes]) -> None:
+    """Send rows that `object_row` makes to `objects`, or to a table with its columns."""
+    copy_rows(connection, table, _OBJECT, rows)
+
+
+def copy_versions(connection: Connection, table: str, rows: Iterable[bytes]) -> None:
+    """Send rows that `version_row` makes to a table with the columns of `versions`."""
+    copy_rows(connection, table, _VERSION, rows)
+
+
+def copy_rows(connection: Connection, table: str, columns: str, rows: Iterable[bytes]) -> None:
+    """Send rows, joined in pieces of any size, by COPY.
+
+    The columns are always named: a table stands in the order that wastes the least room, and a row in that of its maker.
+    """
+    with connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT binary)") as copy:
         copy.write(binary.START)
         for piece in rows:
             copy.write(piece)
