@@ -509,7 +509,7 @@ BUGS: Final = (
     ),
     Bug(
         "a commit that a standby took over is taken for one that a crash undid",
-        "mstbucket/pg/database.py",
+        "mstbucket/pg/lost_commit.py",
         "        WHEN pg_last_xact_replay_timestamp() IS NOT NULL THEN 'unknown'\n",
         "",
         ("tests/pg/test_failover.py",),
