@@ -146,6 +146,12 @@ def without_row(db: Database, cids: Sequence[bytes]) -> list[bytes]:
         return [cid for (cid,) in connection.execute(query, (cid_array(cids),), binary=True)]
 
 
+def forget_gone(db: Database) -> None:
+    """Forget the notes of what has no row any more: a cycle has removed it, and nobody may ever sweep here ([GC-26])."""
+    with db.connection() as connection:
+        connection.execute("DELETE FROM died d WHERE NOT EXISTS (SELECT FROM blocks b WHERE b.cid = d.cid)")
+
+
 def forget_swept(db: Database) -> None:
     """Forget what sweeps have removed: a cycle has found none of it among what is needed."""
     with db.connection() as connection:

@@ -292,6 +292,13 @@ BUGS: Final = (
         _SWEEP,
     ),
     Bug(
+        "a flush does not mark the nodes that it finds as shared",
+        f"{_SQL}2_block_functions.sql",
+        "born = CASE WHEN b.pack IS NULL AND excluded.born = -1 THEN b.born END,",
+        "born = b.born,",
+        _SWEEP,
+    ),
+    Bug(
         "a copy is no other life of the body",
         "mstbucket/services/objects/copy.py",
         "        tx.touch([was.content])  # [GC-21]",

@@ -90,6 +90,7 @@ def run_cycle(
         deaths.forget_swept(context.db)
         sweep = Sweep(context, start, packs, grace)
         sweep.run(counted, check)
+        deaths.forget_gone(context.db)
         context.blobs.delete_many(old)
     if not strays and not thin and not sweep.left.blocks:
         collection.note_done(context.db, start)

@@ -232,6 +232,19 @@ def test_nodes_that_a_flush_reads_and_leaves_stay(store: mstbucket.Store) -> Non
     assert_nothing_dangles(store)
 
 
+def test_nodes_that_come_again_stay(store: mstbucket.Store) -> None:
+    """[GC-21] What a flush finds there has another life, though the one before has ended and was noted."""
+    bucket = filled(store)
+    before = bucket.flush().tree
+    bucket.put_object("new", SMALL)
+    bucket.flush()
+    bucket.delete_object("new")
+    assert bucket.flush().tree == before
+    retain_one(store)
+    assert sweep_once(store)
+    assert_nothing_dangles(store)
+
+
 def test_new_tags_are_no_death_of_the_body(store: mstbucket.Store) -> None:
     """[GC-20] [GC-21]"""
     bucket = filled(store)
@@ -368,6 +381,22 @@ def test_a_block_that_was_removed_and_came_again_has_another_life(store: mstbuck
     bucket.put_object("b", LARGE)
     assert sweep_once(store) == set()
     assert bucket.get_object("b").read() == LARGE
+
+
+def test_a_cycle_forgets_the_notes_of_what_it_removed(store: mstbucket.Store) -> None:
+    """[GC-26]"""
+    bucket = filled(store)
+    bucket.put_object("a", b"")
+    bucket.delete_object("8")
+    bucket.flush()
+    retain_one(store)
+    assert ask(store, "SELECT count(*) > 0 FROM died") == [(True,)]
+    store.collect(force=True, grace=0)
+    assert ask(store, "SELECT count(*) FROM died") == [(0,)]
+    bucket.delete_object("7")
+    bucket.flush()
+    retain_one(store)
+    assert sweep_once(store), "what dies later is noted as before"
 
 
 def test_what_is_born_again_while_a_sweep_removes_stays(store: mstbucket.Store) -> None:
