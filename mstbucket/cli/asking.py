@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
+from mstbucket.cli.exits import SIGNAL
 from mstbucket.cli.output import Output
 from mstbucket.cli.stores import open_store, place_of
 from mstbucket.errors import InvalidInput
@@ -20,5 +25,22 @@ def psql(arguments: argparse.Namespace, out: Output) -> int:
     given = [option for sql in arguments.command or () for option in ("-c", sql)]
     if out.quiet:
         given.append("-q")
-    with open_store(arguments) as store:
-        return run_psql(store.conninfo(), place_of(arguments).postgres_bin, [*given, *arguments.arguments])
+    with open_store(arguments) as store, _interrupts_left_to_psql():
+        code = run_psql(store.conninfo(), place_of(arguments).postgres_bin, [*given, *arguments.arguments])
+    return code if code >= 0 else SIGNAL - code  # [CLI-3] [CLI-4] a signal ended it: a closed pipe, mostly
+
+
+@contextmanager
+def _interrupts_left_to_psql() -> Iterator[None]:
+    """[CLI-111] Ctrl-C reaches both. It ends a query of psql's, and no session: what waits for psql goes on waiting."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # psql does not inherit a handler; that a signal is ignored it would
+        signal.signal(signal.SIGINT, _nothing)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Python's handler of SIGINT would end psql, too."""

@@ -70,6 +70,16 @@ _WHEN_INTERRUPTED: Final = {
     "exporting:join": ": no file was made",
     "proving:prove": ": no file was made",
     "commits:flush": ": nothing is lost; flush again",
+    "forks:restore": ": it is done whole or not at all; 'log' shows which",
+    "forks:merge": ": it is done whole or not at all; 'log' shows which",
+    "remotes:fetch": ": the bucket has moved whole or not at all; repeat the command",
+    "remotes:pull": ": the bucket has moved whole or not at all; repeat the command",
+    "remotes:push": ": the bucket has moved whole or not at all; repeat the command",
+    "remotes:prune": ": each bucket has gone whole or stays whole; repeat the command",
+    "collecting:collect": ": nothing that is needed is gone; repeat the command",
+    "maintaining:maintain": ": what was done stays",
+    "store_commands:dump": ": a backup that was there stays whole; repeat the command",
+    "store_commands:restore": ": no store was made",
 }
 
 

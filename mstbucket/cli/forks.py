@@ -46,7 +46,7 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
         "action": "restore", "bucket": target.bucket, "restored": report.restored, "commit": report.commit,
         "changed": len(report.changes), "dry_run": arguments.dry_run,
     }  # fmt: skip
-    out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, commit {report.commit}")
+    out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, {_at(report.commit, arguments.dry_run)}")
 
 
 def merge(arguments: argparse.Namespace, out: Output) -> None:
@@ -67,7 +67,11 @@ def merge(arguments: argparse.Namespace, out: Output) -> None:
         "dry_run": arguments.dry_run,
     }  # fmt: skip
     out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, {count(len(report.conflicts), 'conflict')}, "
-             f"commit {report.commit}")  # fmt: skip
+             f"{_at(report.commit, arguments.dry_run)}")  # fmt: skip
+
+
+def _at(commit: str, dry_run: bool) -> str:
+    return f"still at commit {commit}" if dry_run else f"commit {commit}"
 
 
 def _list_changes(changes: Sequence[RestoreChange], bucket: str, dry_run: bool, out: Output) -> None:

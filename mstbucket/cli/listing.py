@@ -43,7 +43,7 @@ def show(arguments: argparse.Namespace, out: Output) -> None:
 
 
 def _fetched_from(info: BucketInfo, remotes: Collection[str], identities: Mapping[str, str]) -> str | None:
-    """[CLI-185] The remote of which the bucket holds the state; None for a bucket of this store's own."""
+    """[CLI-252] The remote of which the bucket holds the state; None for a bucket of this store's own."""
     name, _, remote = info.name.rpartition(".")
     return remote if remote in remotes and identities.get(name, info.identity) == info.identity else None
 

@@ -66,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _flushed(end.code if isinstance(end.code, int) else OK)
     except OSError as error:  # the help did not get out
         return _unwritten(error, OK)
+    except KeyboardInterrupt:  # [CLI-115] nothing was begun
+        complain("interrupted")
+        return SIGNAL + signal.SIGINT
+    except Interrupted as error:
+        return SIGNAL + error.number
     debug = arguments.debug or bool(os.environ.get("MSTBUCKET_TRACEBACK"))
     try:
         return _flushed(_run(arguments))

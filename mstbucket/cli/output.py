@@ -64,8 +64,13 @@ class Output:
 
 
 def tell(text: str) -> None:
-    """Print on stderr. Where that fails, it changes neither what a command does nor its exit code."""
+    """Print on stderr, behind what was printed on stdout before: both may go to one file.
+
+    Where that fails, it changes neither what a command does nor its exit code.
+    """
     _make_room()
+    with suppress(OSError):  # stdout is flushed again at the end of the command, and a failure is told then
+        sys.stdout.flush()
     with suppress(OSError):
         print(_folded(text, sys.stderr), file=sys.stderr)
 

@@ -45,7 +45,7 @@ def remove(arguments: argparse.Namespace, out: Output) -> None:
     with open_store(arguments) as store:
         fetched = store.prune_remote(arguments.name, None, dry_run=not arguments.fetched)
         store.remove_remote(arguments.name)
-    for one in fetched:  # [CLI-185]
+    for one in fetched:  # [CLI-186]
         why = one.kept if arguments.fetched else None
         _tell_fetched(one, arguments.name, out, removed=arguments.fetched, why=why or "it is a bucket like others now")
     out.emit({"action": "remote rm", "name": arguments.name}, f"removed remote {one_line(arguments.name)}")
@@ -56,14 +56,16 @@ def prune(arguments: argparse.Namespace, out: Output) -> None:
     with _both(arguments) as (store, other), about(arguments.name):
         fetched = store.prune_remote(arguments.name, other, dry_run=arguments.dry_run)
     for one in fetched:
-        _tell_fetched(one, arguments.name, out, removed=not arguments.dry_run, why=one.kept or "it would go")
+        _tell_fetched(one, arguments.name, out, removed=not arguments.dry_run, why=one.kept)
 
 
-def _tell_fetched(one: FetchedBucket, remote: str, out: Output, *, removed: bool, why: str) -> None:
+def _tell_fetched(one: FetchedBucket, remote: str, out: Output, *, removed: bool, why: str | None) -> None:
+    """Say that it stays, with *why*; where there is no reason, that it has gone, or would go."""
     gone = removed and one.kept is None
     record = {"action": "remote prune", "remote": remote, "bucket": one.bucket, "removed": gone, "kept": one.kept}
     bucket = f"{SCHEME}{one_line(one.bucket)}"
-    out.emit(record, f"removed {bucket}" if gone else f"{bucket} stays: {why}")
+    goes = f"removed {bucket}" if gone else f"(dryrun) remove: {bucket}"
+    out.emit(record, goes if why is None or gone else f"{bucket} stays: {why}")
 
 
 def fetch(arguments: argparse.Namespace, out: Output) -> None:

@@ -173,7 +173,8 @@ def check_later(base: Commit, commit: Commit) -> None:
 def check_message(message: str) -> None:
     """Raise `InvalidInput` unless *message* can stand in a commit."""
     if not _is_text(message) or not message:  # [COM-5] [COM-23]
-        _refuse("message", message, "a text without NUL, and not empty: leave it out where there is nothing to say")
+        wanted = "a text that UTF-8 has, without NUL, and not empty: leave it out where there is nothing to say"
+        _refuse("message", message, wanted)
     size = len(message.encode())
     if size > COMMIT_MESSAGE_MAX:  # [COM-23]
         raise InvalidInput(f"a commit's message has {size:,} bytes, more than {COMMIT_MESSAGE_MAX:,}: shorten it")

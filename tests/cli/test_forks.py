@@ -41,7 +41,7 @@ def test_a_key_a_folder_and_a_bucket_are_restored(cli: Any, place: str) -> None:
     cli("rm", f"{place}/f/2")
     (dry, summary) = cli("restore", f"{place}@before/f/1", "-n").lines
     assert dry == f"(dryrun) replace: {place}/f/1"
-    assert summary.startswith("(dryrun) 1 key changed, commit ")
+    assert summary.startswith("(dryrun) 1 key changed, still at commit ")
     assert cli("cat", f"{place}/f/1").out == b"new"
     records = cli("restore", f"{place}@before/f", "-r", "--json").records
     assert [(r["action"], r.get("key")) for r in records] == [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import shlex
 import signal
 import subprocess
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 import mstbucket
+import mstbucket.cli.main as main_module
 from mstbucket.cli.examples import EXAMPLES
 from mstbucket.cli.exits import interrupted
 from mstbucket.cli.parser import make_parser
@@ -232,6 +235,43 @@ def test_an_interrupt_says_what_has_become_of_the_work(cli: Run, bucket: str, mo
     assert cli("ls", "-r", bucket).lines == []
 
 
+def test_an_interrupt_before_the_command_has_begun_is_no_traceback(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-115] [CLI-2]"""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "make_parser", interrupted)
+    done = cli("ls")
+    assert (done.code, done.error) == (130, "interrupted")
+
+
+def test_an_interrupt_is_for_psql_to_answer(store_path: Path, start_child: Any) -> None:
+    """[CLI-111] Ctrl-C reaches all processes of the terminal: what psql does then, and its exit code, count."""
+    command = [sys.executable, "-m", "mstbucket.cli", "--store", str(store_path), "psql"]
+    with start_child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                     start_new_session=True) as child:  # fmt: skip
+        child.stdin.write(b"\\echo begun\nSELECT pg_sleep(100);\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"begun\n"
+        while not select.select([child.stderr], [], [], 0.1)[0]:  # the first may come before the query has begun
+            os.killpg(child.pid, signal.SIGINT)
+        said = child.communicate(timeout=60)[1]
+        assert b"canceling statement due to user request" in said
+        assert child.returncode == 3  # psql at the end of an interrupted script; on a terminal it goes on
+
+
+def test_psql_behind_a_pipe_that_is_closed_ends_as_other_commands_do(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLI-111] [CLI-4] and not with a negative number, of which a shell makes 243."""
+    real = subprocess.run
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return real(["sh", "-c", "kill -PIPE $$"] if command[0].endswith("psql") else command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert cli("psql", "-c", "SELECT 1").code == 141
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -241,6 +281,14 @@ def test_an_interrupt_says_what_has_become_of_the_work(cli: Run, bucket: str, mo
         (("prove", "mst://b/k", "k.proof"), "interrupted: no file was made"),
         (("import", "a.car"), "interrupted: nothing stored"),
         (("flush",), "interrupted: nothing is lost; flush again"),
+        (("restore", "mst://b@1"), "interrupted: it is done whole or not at all; 'log' shows which"),
+        (("merge", "mst://b", "mst://c"), "interrupted: it is done whole or not at all; 'log' shows which"),
+        (("pull", "mst://b"), "interrupted: the bucket has moved whole or not at all; repeat the command"),
+        (("remote", "prune", "r"), "interrupted: each bucket has gone whole or stays whole; repeat the command"),
+        (("collect",), "interrupted: nothing that is needed is gone; repeat the command"),
+        (("maintain", "--every", "9"), "interrupted: what was done stays"),
+        (("store", "dump", "d"), "interrupted: a backup that was there stays whole; repeat the command"),
+        (("store", "restore", "d"), "interrupted: no store was made"),
         (("rm", "-r", "mst://b"), "interrupted: what was done stays; repeat the command for the rest"),
         (("ls",), "interrupted"),
     ],

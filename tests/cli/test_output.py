@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TextIO
@@ -50,6 +51,14 @@ def test_quiet_leaves_out_progress_but_not_results(capsys: pytest.CaptureFixture
     out.report({}, "progress")
     out.emit({}, "result")
     assert capsys.readouterr().out == "result\n"
+
+
+def test_an_error_comes_behind_the_results_before_it_also_where_both_go_to_one_file() -> None:
+    """[CLI-1] `verify … > log 2>&1` lists what is hurt, and then says how much that is."""
+    script = "from mstbucket.cli.output import Output, complain; Output(False, False).emit({}, 'hurt'); complain('1 hurt')"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    assert done.stdout == b"hurt\nmstbucket: error: 1 hurt\n"
 
 
 # --- progress bars ---

@@ -36,7 +36,7 @@ def test_every_command_names_a_function_that_exists_and_says_what_it_does() -> N
     assert [name for name, _ in commands()] == [
         "mb", "rb", "ls", "versioning", "limit", "lock", "lifecycle", "status", "cp", "sync", "rm", "cat", "stat", "tag",
         "uploads", "flush", "log", "diff", "snapshot create", "snapshot ls", "snapshot rm", "snapshot policy", "fork",
-        "restore", "merge", "remote add", "remote ls", "remote rm", "fetch", "pull", "push",
+        "restore", "merge", "remote add", "remote ls", "remote rm", "remote prune", "fetch", "pull", "push",
         "export", "car join", "import", "verify", "prove", "check-proof", "inspect", "block get",
         "block ls", "sign", "tree show", "serve", "key new", "key show", "key succeed", "key create", "key ls", "key rotate",
         "key disable", "key enable", "key rm", "key policy", "key limit",

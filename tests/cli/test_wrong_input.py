@@ -176,6 +176,7 @@ TABLE: list[tuple[str, int, str]] = [
     ("remote add UP DIR", 2, "the name of a remote has 1 to 30 of a-z, 0-9 and '-'"),
     ("remote ls x", 2, "unrecognized arguments: x; see mstbucket remote ls --help"),
     ("remote rm none", 3, "there is no remote 'none'"),
+    ("remote prune none", 3, "there is no remote 'none'"),
     ("fetch mst://BUCKET none", 3, "there is no remote 'none'"),
     ("pull mst://BUCKET none", 3, "there is no remote 'none'"),
     ("push mst://BUCKET none", 3, "there is no remote 'none'"),

@@ -140,8 +140,9 @@ def _loaded(context: Context, both: list[_Both]) -> Iterator[tuple[_Both, list[M
 def _in_conflict(source: str, target: str, report: MergeReport) -> Conflict:
     keys = ", ".join(repr(one.key) for one in report.conflicts[:_SHOWN])
     more = f" and {len(report.conflicts) - _SHOWN} more" if len(report.conflicts) > _SHOWN else ""
-    return Conflict(f"{len(report.conflicts)} keys were changed in both {source!r} and {target!r}: {keys}{more}; say whose "
-                    "change counts, or copy them by hand").about(bucket=target)  # fmt: skip
+    number = "1 key was" if len(report.conflicts) == 1 else f"{len(report.conflicts):,} keys were"
+    return Conflict(f"{number} changed in both {source!r} and {target!r}: {keys}{more}; say whose change counts (--ours or "
+                    "--theirs), or copy by hand").about(bucket=target)  # fmt: skip
 
 
 def _bring_in(

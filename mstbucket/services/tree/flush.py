@@ -33,7 +33,7 @@ from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
 
-_ADVICE: Final = "allow an empty commit to record it"
+_ADVICE: Final = "allow an empty commit (--allow-empty) to record it"
 _SHOWN: Final = 60  # characters of another message that an error shows
 
 

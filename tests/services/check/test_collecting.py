@@ -145,7 +145,7 @@ def test_repair_blocks_beside_what_waits_for_an_undo(
     plain.put_retention(KeepPolicy(last=1))
     with monkeypatch.context() as patch:
         # The pack stays, with what lives in it.
-        patch.setattr(Compactor, "rewrite", lambda self, thin, check, turn: CompactReport())
+        patch.setattr(Compactor, "rewrite", lambda *_: CompactReport())
         full.collect(force=True, grace=3600)
     [(name,)] = sql("SELECT DISTINCT p.name FROM packs p JOIN blocks b ON b.pack = p.id JOIN buried t ON t.pack = p.id "
                     "WHERE p.state = 'ready' AND b.length = 1048576")  # fmt: skip

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket import PutRequest
 from mstbucket.index import changing
+from mstbucket.services.past import change_keys
 from mstbucket.services.tree import turns
 
 STATES = [None, "Enabled", "Suspended"]
@@ -95,6 +96,50 @@ def test_whatever_is_written_meanwhile_is_undone_in_scope_and_stays_elsewhere(
     bucket.flush()
     bucket.verify()
     assert contents(bucket) == elsewhere
+
+
+@pytest.mark.parametrize("breaks_off", [False, True], ids=["goes through", "breaks off"])
+@pytest.mark.parametrize("state", STATES)
+def test_what_was_written_between_the_flush_and_the_snapshot_is_kept_or_undone(
+    store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch, state: str | None, breaks_off: bool
+) -> None:
+    """[PAST-51] [PAST-55] A restore flushes first, so its snapshot seldom has dirty rows. Here it has some."""
+    bucket = store.create_bucket("between")
+    if state is not None:
+        bucket.put_bucket_versioning("Enabled")
+        bucket.put_bucket_versioning(state)
+    bucket.put_objects([PutRequest(key, b"old") for key in KEYS[:4]])
+    then = bucket.flush()
+    was = contents(bucket)
+    bucket.put_objects([PutRequest(key, b"new") for key in KEYS[2:]])
+    real, left = change_keys._read, [True]
+
+    def read(*given: Any) -> Any:
+        if left and left.pop():
+            bucket.delete_object("in/1")
+            bucket.put_objects([PutRequest(key, b"between " + key.encode()) for key in ("in/0", "in/4", "in/5", "out/1")])
+        return real(*given)
+
+    def break_off(*_: Any) -> None:
+        raise mstbucket.errors.Unsupported("here it breaks off")
+
+    monkeypatch.setattr(change_keys, "_read", read)
+    if breaks_off:
+        with monkeypatch.context() as patch:
+            patch.setattr(changing, "find_late", break_off)
+            with pytest.raises(mstbucket.errors.Unsupported, match="breaks off"):
+                bucket.restore(then.cid, prefix="in/")
+        there = contents(bucket)
+        assert there["in/5"][0] == b"between in/5"
+        assert "in/1" not in there
+        store.collect(grace=0)
+        assert contents(bucket) == there
+        bucket.flush()
+        bucket.verify()
+    bucket.restore(then.cid, prefix="in/")
+    store.collect(grace=0)
+    assert contents(bucket) == {**was, "out/0": (b"new", ()), "out/1": (b"between out/1", ())}
+    bucket.verify()
 
 
 def test_a_late_version_and_its_lock_stay(store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch) -> None:

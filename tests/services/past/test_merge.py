@@ -93,7 +93,7 @@ def test_a_merge_with_conflicts_changes_nothing_and_lists_them(
     """[PAST-62] What both did alike is no conflict."""
     bucket, _ = parted
     before = contents(bucket)
-    with pytest.raises(errors.Conflict, match=r"1 keys were changed.*'both'"):
+    with pytest.raises(errors.Conflict, match=r"1 key was changed.*'both'"):
         store.merge("fork", bucket.name)
     assert contents(bucket) == before
     report = store.merge("fork", bucket.name, dry_run=True)
