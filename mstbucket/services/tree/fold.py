@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,6 @@ from mstbucket.core import commit as commits
 from mstbucket.core.batches import in_batches
 from mstbucket.core.blocks import BlockSource, BlocksOver
 from mstbucket.core.closure import links_of
-from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
@@ -18,6 +17,7 @@ from mstbucket.index.commits import Head
 from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.deaths import NodesRead, Replaced, read_replaced
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
 from mstbucket.services.tree.staged_blocks import Staged
@@ -32,6 +32,10 @@ class Folded:
 
     There is a new commit even if the tree came out the same ([FLUSH-8]). Another flush may have read an older generation
     of the same key. Only a moved commit stops it from folding that over this one.
+
+    Attributes:
+        read: the nodes of the old trees that the fold has read.
+        replaced: the manifests that the old trees had under the keys that have changed.
     """
 
     commit: commits.Commit
@@ -39,6 +43,8 @@ class Folded:
     block: bytes
     objects: Applied
     versions: Applied
+    read: NodesRead
+    replaced: dict[bytes, Replaced]
 
 
 def fold(
@@ -49,13 +55,14 @@ def fold(
     With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
     new commit is a later one than that, too ([RMT-8]).
     """
-    source = with_empty_tree(blocks)
+    source = NodesRead(with_empty_tree(blocks))
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
     keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
     versions = apply(source, past.root, list(zip(keys, past.manifests, strict=True)))
     if head.commit is None and objects.root == EMPTY_ROOT:
         objects.created[EMPTY_ROOT] = EMPTY_BLOCK
+    replaced = read_replaced(blocks, [*objects.replaced, *versions.replaced])
     new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
     before = head.seq if merged is None or merged.identity != head.identity else max(head.seq, merged.seq)
     commit = commits.Commit(
@@ -67,14 +74,14 @@ def fold(
         prev=head.commit,
         time=head.now,
         objects=(head.objects or 0) - len(objects.replaced) + len(new),
-        bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
+        bytes=(head.size or 0) - sum(replaced[cid].size for cid in objects.replaced) + sum(new),
         tags=head.tags or {},
         config=commits.config(head.versioning),
         merged=None if merged is None else merged.cid,
         message=message,
     )
     commit, cid, block = seal(commit, signer)
-    return Folded(commit, cid, block, objects, versions)
+    return Folded(commit, cid, block, objects, versions, source, replaced)
 
 
 def with_empty_tree(blocks: BlockSource) -> BlocksOver:
@@ -93,15 +100,6 @@ def go_on(blocks: StoreBlocks, snapshot: Snapshot, folded: Folded) -> tuple[Head
     commit = folded.commit
     head = snapshot.head._replace(tree=commit.tree, versions=commit.versions, objects=commit.objects, size=commit.bytes)
     return head, BlocksOver(new, blocks)
-
-
-def _sizes(blocks: BlockSource, replaced: Sequence[bytes]) -> int:
-    """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
-    total = 0
-    for batch in in_batches(replaced, ASKED):
-        found = blocks.get_many(set(batch))
-        total += sum(decode_fast(found[cid])["size"] for cid in batch)
-    return total
 
 
 # --- the pack -----------------------------------------------------------------------------------------------------

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import random
-from pathlib import Path
+from contextlib import suppress
 from typing import ClassVar
 
 import pytest
-from collectstate import ask, assert_nothing_dangles, between_mark_and_sweep, give_up_commits
+from collectstate import ask, assert_nothing_dangles, between_mark_and_sweep
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from sweepstate import between_look_and_removal, retain_one, sweep_once
 
 import mstbucket
+from mstbucket.errors import NoSuchCommit
 from mstbucket.limits import PART_SIZE_MIN
 
 pytestmark = pytest.mark.early
@@ -48,6 +50,8 @@ class Machine(RuleBasedStateMachine):
         self.objects: dict[str, bytes] = {}
         self.versions: dict[tuple[str, str], bytes] = {}
         self.uploads: dict[str, tuple[str, str]] = {}
+        self.forks: dict[str, dict[str, bytes]] = {}
+        self.then: tuple[str, dict[str, bytes]] | None = None
         self.clean = False  # nothing has changed since a collection without grace
 
     def _put(self, key: str, body: bytes, version_id: str | None) -> None:
@@ -108,7 +112,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def retain_one(self) -> None:
-        give_up_commits(self.store)
+        retain_one(self.store)
         self.clean = False
 
     @rule(grace=st.sampled_from([0, 0, 3600]))
@@ -154,6 +158,9 @@ class Machine(RuleBasedStateMachine):
         assert {item.key: self.bucket.get_object(item.key).read() for item in self.bucket.objects()} == self.objects
         for (key, version), body in self.versions.items():
             assert self.bucket.get_object(key, version_id=version).read() == body
+        for name, objects in self.forks.items():
+            fork = self.store.bucket(name)
+            assert {item.key: fork.get_object(item.key).read() for item in fork.objects()} == objects
 
     def teardown(self) -> None:
         if not hasattr(self, "bucket"):
@@ -162,27 +169,92 @@ class Machine(RuleBasedStateMachine):
         assert_nothing_dangles(self.store)
         for upload, (key, _) in self.uploads.items():
             self.bucket.abort_multipart_upload(key, upload)
-        while versions := self.bucket.list_object_versions().versions:
-            assert not self.bucket.delete_objects((one.key, one.version_id) for one in versions).errors
-        for item in list(self.bucket.objects()):
-            self.bucket.delete_object(item.key)
-        self.store.delete_bucket(self.name)
+        for name in (self.name, *self.forks):
+            bucket = self.store.bucket(name)
+            while versions := bucket.list_object_versions().versions:
+                assert not bucket.delete_objects((one.key, one.version_id) for one in versions).errors
+            for item in list(bucket.objects()):
+                bucket.delete_object(item.key)
+            self.store.delete_bucket(name)
         self.store.collect(force=True, grace=0)
         assert ask(self.store, "SELECT count(*) FROM blocks") == [(0,)]
         assert ask(self.store, "SELECT count(*) FROM packs WHERE state = 'ready'") == [(0,)]
         ask(self.store, "DELETE FROM buried")
 
 
+class Swept(Machine):
+    """The same with sweeps, forks and restores."""
+
+    @rule(grace=st.sampled_from([0, 0, 3600]))
+    def sweep(self, grace: int) -> None:
+        gone = sweep_once(self.store, grace)
+        assert not (self.clean and gone)
+        self._all_is_there()
+
+    @rule(key=KEYS, body=BODIES, other=BODIES, flush=st.booleans())
+    def sweep_while_it_is_born_again(self, key: str, body: bytes, other: bytes, flush: bool) -> None:
+        def meanwhile() -> None:
+            self.put(key, body)
+            self.put(key, other)
+            if flush:
+                self.bucket.flush()
+
+        with between_look_and_removal(meanwhile):
+            sweep_once(self.store)
+        self.clean = False
+        self._all_is_there()
+
+    @precondition(lambda self: len(self.forks) < 2)
+    @rule()
+    def fork(self) -> None:
+        name = f"{self.name}-fork-{len(self.forks)}"
+        self.store.fork(self.name, name)
+        self.forks[name] = dict(self.objects)
+        self.clean = False
+
+    @precondition(lambda self: self.forks)
+    @rule(key=KEYS, body=BODIES, flush=st.booleans(), data=st.data())
+    def put_in_a_fork(self, key: str, body: bytes, flush: bool, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.forks)))
+        self.store.bucket(name).put_object(key, body)
+        self.forks[name][key] = body
+        if flush:
+            self.store.bucket(name).flush()
+        self.clean = False
+
+    @rule()
+    def remember(self) -> None:
+        self.bucket.flush()
+        self.then = self.bucket.head_commit().cid, dict(self.objects)
+        self.clean = False
+
+    @precondition(lambda self: self.then is not None and not self.versioned)
+    @rule()
+    def restore(self) -> None:
+        with suppress(NoSuchCommit):
+            self.bucket.restore(self.then[0])
+            self.objects = dict(self.then[1])
+        self.clean = False
+
+
 def test_any_sequence_keeps_what_is_needed_and_frees_the_rest(
-    store: mstbucket.Store, tmp_path: Path
+    store: mstbucket.Store
 ) -> None:
     """[GC-2] [GC-4] [GC-7] [GC-8] [GC-11]"""
     Machine.store = store
     run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=25, phases=PHASES))
 
 
+def test_and_so_does_any_sequence_with_sweeps(store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[GC-20] [GC-21] [GC-22] [GC-24] [GC-25]"""
+    Machine.store = store
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 100)
+    run_state_machine_as_test(Swept, settings=settings(max_examples=6, stateful_step_count=25, phases=PHASES))
+
+
 @pytest.mark.slow
-def test_the_same_more_often(store: mstbucket.Store) -> None:
+def test_the_same_more_often(store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """[GC-7]"""
     Machine.store = store
-    run_state_machine_as_test(Machine, settings=settings(max_examples=300, stateful_step_count=50, phases=PHASES))
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 100)
+    run_state_machine_as_test(Swept, settings=settings(max_examples=300, stateful_step_count=50, phases=PHASES))
