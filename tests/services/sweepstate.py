@@ -13,6 +13,7 @@ import mstbucket
 from mstbucket.services.collection import sweep as sweeps
 from mstbucket.services.collection.roots import mark
 from mstbucket.services.collection.turns import asked_for
+from mstbucket.services.tree import flush as flushes
 
 
 def rows(store: mstbucket.Store) -> set[bytes]:
@@ -53,4 +54,23 @@ def between_look_and_removal(work: Callable[[], object]) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeps._Removal, "run", run)
+        yield
+
+
+@contextmanager
+def within_the_next_flush(work: Callable[[], object], written: bool) -> Iterator[None]:
+    """Have *work* done once in the middle of the next flush: behind its snapshot, before or after its pack is written."""
+    real = flushes.write_pack
+    left = [work]
+
+    def write_pack(*arguments: Any) -> None:
+        if not written:
+            while left:
+                left.pop()()
+        real(*arguments)
+        while left:
+            left.pop()()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flushes, "write_pack", write_pack)
         yield
