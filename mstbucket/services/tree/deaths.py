@@ -1,14 +1,13 @@
 """What a fold leaves behind: nodes, manifests and bodies that the newest commit had, and the new one has not ([GC-20]).
 
-A fold reads every node that it changes. Those of them that the new trees do not have are left behind; so are the manifests
-that it replaced, and their bodies, as far as nothing in the new commit has them by what the fold knows. Whether they are
-dead is for a sweep to decide.
+They are the nodes that only the old trees have, and the manifests that the fold replaced, and their bodies, as far as
+nothing in the new commit has them by what the fold knows. Whether they are dead is for a sweep to decide.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mstbucket.core.batches import in_batches
@@ -16,48 +15,18 @@ from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID
 from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.mst.apply import Applied
-from mstbucket.core.mst.node import EMPTY_ROOT, read_node
+from mstbucket.core.mst.node import EMPTY_ROOT
 from mstbucket.services.tree.snapshot import Snapshot
 
 _ASKED = 1000  # manifests read at a time
 
 
-class NodesRead:
-    """A source of nodes that remembers which it gave."""
-
-    def __init__(self, blocks: BlockSource) -> None:
-        self._blocks = blocks
-        self.cids: set[CID] = set()
-
-    def get(self, cid: CID) -> bytes:
-        """The node of `cid`."""
-        self.cids.add(cid)
-        return self._blocks.get(cid)
-
-    def get_many(self, wanted: Collection[CID]) -> Mapping[CID, bytes]:
-        """The nodes of *wanted*."""
-        self.cids.update(wanted)
-        return self._blocks.get_many(wanted)
-
-
-def left_behind(read: NodesRead, blocks: BlockSource, trees: Sequence[Applied]) -> list[CID]:
-    """Those of the nodes that were read which none of the new *trees* has; the empty node is none of them.
-
-    A node that was read and stays is found from the new roots: by a node that was made, or by another one that stays. It
-    holds keys of its own, so a subtree that was not read has none of the nodes that were.
-    """
-    stay: set[CID] = set()
+def left_behind(trees: Sequence[Applied]) -> list[CID]:
+    """The nodes that only the old trees have, but for the empty one. Keys of the two trees differ, and so do all nodes."""
+    left = {cid for tree in trees for cid in tree.left}
     for tree in trees:
-        linked = [tree.root, *_links(tree.created.values())]
-        while kept := {cid for cid in linked if cid in read.cids} - stay:
-            stay |= kept
-            linked = _links(blocks.get_many(kept).values())
-    made = {cid for tree in trees for cid in tree.created}
-    return sorted(read.cids - stay - made - {EMPTY_ROOT})
-
-
-def _links(nodes: Iterable[bytes]) -> list[CID]:
-    return [link for node in nodes for link in read_node(node)[2] if link is not None]
+        left.difference_update(tree.created)
+    return sorted(left - {EMPTY_ROOT})
 
 
 class Replaced(NamedTuple):
@@ -96,7 +65,7 @@ def died(snapshot: Snapshot, nodes: Sequence[CID], replaced: Mapping[CID, Replac
         states: whether both commits hold all that there was at one moment. Otherwise a manifest that goes from one tree into
             the other may have left the one, and come into the other with a later commit or an earlier one.
     """
-    if snapshot.head.versioning is not None and not states:
+    if not replaced or (snapshot.head.versioning is not None and not states):
         return list(nodes)
     came = _came(snapshot)
     manifests = replaced.keys() - came.keys()

@@ -28,7 +28,7 @@ from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.deaths import died, left_behind, repeated
-from mstbucket.services.tree.fold import ASKED, Folded, fold, with_empty_tree, write_pack
+from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
 from mstbucket.services.tree.turns import in_turn
@@ -109,7 +109,7 @@ def _fold_once(context: Context, snapshot: Snapshot, message: str | None) -> Com
     """Steps 2 and 3, for the changes of one snapshot."""
     check_number(snapshot)
     folded = fold(context.blocks, snapshot, context.signer, message)
-    left = left_behind(folded.read, with_empty_tree(context.blocks), (folded.objects, folded.versions))
+    left = left_behind((folded.objects, folded.versions))
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:

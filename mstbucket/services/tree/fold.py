@@ -17,7 +17,7 @@ from mstbucket.index.commits import Head
 from mstbucket.index.leases import Kept
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
-from mstbucket.services.tree.deaths import NodesRead, Replaced, read_replaced
+from mstbucket.services.tree.deaths import Replaced, read_replaced
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
 from mstbucket.services.tree.staged_blocks import Staged
@@ -34,7 +34,6 @@ class Folded:
     of the same key. Only a moved commit stops it from folding that over this one.
 
     Attributes:
-        read: the nodes of the old trees that the fold has read.
         replaced: the manifests that the old trees had under the keys that have changed.
     """
 
@@ -43,7 +42,6 @@ class Folded:
     block: bytes
     objects: Applied
     versions: Applied
-    read: NodesRead
     replaced: dict[bytes, Replaced]
 
 
@@ -55,7 +53,7 @@ def fold(
     With *merged* the changes come from that commit, of another bucket ([COM-22]), or of this one in another store: then the
     new commit is a later one than that, too ([RMT-8]).
     """
-    source = NodesRead(with_empty_tree(blocks))
+    source = with_empty_tree(blocks)
     head, live, past = snapshot.head, snapshot.objects, snapshot.versions
     objects = apply(source, live.root, [(key.encode(), cid) for key, cid in zip(live.keys, live.manifests, strict=True)])
     keys = (version_key(key.encode(), seq) for key, seq in zip(past.keys, past.seqs, strict=True))
@@ -81,7 +79,7 @@ def fold(
         message=message,
     )
     commit, cid, block = seal(commit, signer)
-    return Folded(commit, cid, block, objects, versions, source, replaced)
+    return Folded(commit, cid, block, objects, versions, replaced)
 
 
 def with_empty_tree(blocks: BlockSource) -> BlocksOver:
