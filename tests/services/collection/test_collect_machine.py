@@ -366,6 +366,7 @@ def test_and_so_does_any_sequence_with_sweeps(store: mstbucket.Store, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_the_same_more_often(store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """[GC-7]"""
     Machine.store = store
