@@ -31,30 +31,24 @@ if TYPE_CHECKING:
     from mstbucket.blobs.media.validate import BlobCheck, validate_blobs
     from mstbucket.model.access import AccessKey, NewAccessKey
     from mstbucket.model.access_policy import BucketLimits
+    from mstbucket.model.buckets import BucketInfo, CheckReport, CommitInfo
     from mstbucket.model.collection import Amount, CollectReport, CycleInfo, SpaceInfo
     from mstbucket.model.cors import CorsRule
     from mstbucket.model.examined import Examined, ScrubCoverage
     from mstbucket.model.exports import ExportReport, FilesReport
     from mstbucket.model.findings import Finding, StoreReport
+    from mstbucket.model.listings import MarkerPage, ObjectSummary, ObjectVersion, Page, VersionsPage
     from mstbucket.model.looks import PathNode, Proved, ProvedChange, ProvedChanges, ProvedObject, ProvedPart, TreePath
     from mstbucket.model.maintained import MaintainReport
     from mstbucket.model.objects import (
-        BucketInfo,
-        CheckReport,
-        CommitInfo,
         DeleteFailure,
         DeleteReport,
         DeleteResult,
-        MarkerPage,
         ObjectAttributes,
         ObjectChange,
         ObjectInfo,
-        ObjectSummary,
-        ObjectVersion,
-        Page,
         PutRequest,
         PutResult,
-        VersionsPage,
     )
     from mstbucket.model.past import KeepPolicy, MergeConflict, MergeReport, RestoreChange, RestoreReport, SnapshotInfo
     from mstbucket.model.policies import DefaultRetention, LifecycleReport, LifecycleRule, Retention
@@ -158,6 +152,7 @@ _HOME: Final = {
     "AccessKey": "mstbucket.model.access",
     "BlobCheck": "mstbucket.blobs.media.validate",
     "Bucket": "mstbucket.api.bucket",
+    **dict.fromkeys(("BucketInfo", "CheckReport", "CommitInfo"), "mstbucket.model.buckets"),
     "BucketLimits": "mstbucket.model.access_policy",
     "BucketView": "mstbucket.api.view",
     **dict.fromkeys(("Examined", "ScrubCoverage"), "mstbucket.model.examined"),
@@ -171,6 +166,7 @@ _HOME: Final = {
     **dict.fromkeys(("KeepPolicy", "RestoreChange", "RestoreReport", "SnapshotInfo"), "mstbucket.model.past"),
     "CorsRule": "mstbucket.model.cors",
     **dict.fromkeys(("ExportReport", "FilesReport"), "mstbucket.model.exports"),
+    **dict.fromkeys(("MarkerPage", "ObjectSummary", "ObjectVersion", "Page", "VersionsPage"), "mstbucket.model.listings"),
     "LifecycleReport": "mstbucket.model.policies",
     "LifecycleRule": "mstbucket.model.policies",
     "MaintainReport": "mstbucket.model.maintained",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstbucket import errors
-from mstbucket.core import car
+from mstbucket.core import car_reader
 from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.cid import raw_cid, to_text, verify_block
 from mstbucket.errors import CorruptionError, HashMismatch, InvalidCar, MissingBlock, MstBucketError
@@ -74,7 +74,7 @@ def test_a_block_that_is_not_the_one_named_is_named() -> None:
 
 def test_a_damaged_file_says_which_block_is_wrong_and_where_its_section_starts() -> None:
     whole = next(path for path in sorted(EXPORTS.rglob("*.car")) if path.stat().st_size > 1000).read_bytes()
-    *_, (last, _, at) = car.CarReader(io.BytesIO(whole))
+    *_, (last, _, at) = car_reader.CarReader(io.BytesIO(whole))
     with pytest.raises(HashMismatch) as caught:
         verify_car(io.BytesIO(whole[:-1] + bytes([whole[-1] ^ 1])))
     assert caught.value.cid == to_text(last)

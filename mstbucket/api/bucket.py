@@ -21,7 +21,7 @@ from mstbucket.api.verbs.uploads import MultipartUploads
 from mstbucket.api.verbs.versions import BucketVersions
 from mstbucket.errors import InvalidInput
 from mstbucket.later import later
-from mstbucket.model.objects import CheckReport, CommitInfo
+from mstbucket.model.buckets import CheckReport, CommitInfo
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:

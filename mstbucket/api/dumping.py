@@ -22,8 +22,9 @@ from mstbucket.files.paths import is_temporary
 from mstbucket.files.whole import declared, make_folders, replacing, sync
 from mstbucket.index import packs
 from mstbucket.index import store as store_row
-from mstbucket.pg.database import Database, outlast
+from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.pg.outlast import outlast
 from mstbucket.pg.psql import Programs, run_dump, run_restore
 from mstbucket.services.blocks.identity import require_store
 

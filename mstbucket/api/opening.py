@@ -19,9 +19,9 @@ from mstbucket.later import later
 from mstbucket.limits import GIB, INLINE_MAX
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
-from mstbucket.pg.database import outlast
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.migrate import make_ready
+from mstbucket.pg.outlast import outlast
 from mstbucket.pg.places import make_private
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context, Origin

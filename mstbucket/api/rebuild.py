@@ -15,8 +15,9 @@ from mstbucket.errors import InvalidInput
 from mstbucket.later import later
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.packs.frames.read import Packs
-from mstbucket.pg.database import Database, outlast
+from mstbucket.pg.database import Database
 from mstbucket.pg.migrate import make_ready
+from mstbucket.pg.outlast import outlast
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.encoding import recover_settings

@@ -6,7 +6,7 @@ import os
 
 from mstbucket.api.arguments import guarded
 from mstbucket.core.cid import from_text
-from mstbucket.core.commit import check_bucket_id
+from mstbucket.core.commit_fields import check_bucket_id
 from mstbucket.core.did import key_text, parse_key
 from mstbucket.signing import keys
 from mstbucket.signing import trust as trusting

@@ -21,7 +21,7 @@ from mstbucket.blobs.base import BlobStore
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.index import buckets
 from mstbucket.later import later
-from mstbucket.model.objects import BucketInfo
+from mstbucket.model.buckets import BucketInfo
 from mstbucket.packs.frames.data_keys import KeySource
 from mstbucket.pg.embedded import EmbeddedPostgres
 from mstbucket.pg.url import database_url

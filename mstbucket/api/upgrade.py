@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from mstbucket.api.servers import database_of
-from mstbucket.pg.database import outlast
 from mstbucket.pg.migrate import upgrade
+from mstbucket.pg.outlast import outlast
 from mstbucket.services.blocks.identity import require_store
 
 

@@ -13,16 +13,9 @@ from mstbucket.api.verbs.exports import ViewExports
 from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import (
-    CheckReport,
-    CommitInfo,
-    MarkerPage,
-    ObjectChange,
-    ObjectInfo,
-    ObjectSummary,
-    Page,
-    VersionsPage,
-)
+from mstbucket.model.buckets import CheckReport, CommitInfo
+from mstbucket.model.listings import MarkerPage, ObjectSummary, Page, VersionsPage
+from mstbucket.model.objects import ObjectChange, ObjectInfo
 from mstbucket.services.objects import list as listing
 
 if TYPE_CHECKING:

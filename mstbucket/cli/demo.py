@@ -23,7 +23,7 @@ from mstbucket.cli.address import Address, Local
 from mstbucket.cli.copied import Copied
 from mstbucket.cli.exits import FAILED, OK
 from mstbucket.cli.output import Output, count, human_size
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.errors import HashMismatch, InvalidInput, InvalidKey, NotFound, Untrue
 from mstbucket.files.walk import Skipped, open_file, walk

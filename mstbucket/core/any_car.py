@@ -1,7 +1,7 @@
 """Any CAR, read for a look at it: CARv1 and CARv2, CIDs of any version, codec and hash. Lax on purpose.
 
-What is accepted here may be refused elsewhere: nothing that comes out of this module may be stored. `core/car.py` is the
-strict reader of bucket exports. Lengths are bounded here too, and so is memory.
+What is accepted here may be refused elsewhere: nothing that comes out of this module may be stored. `core/car_reader.py` is
+the strict reader of bucket exports. Lengths are bounded here too, and so is memory.
 """
 
 from __future__ import annotations

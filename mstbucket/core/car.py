@@ -1,31 +1,27 @@
-"""CARv1: blocks one after another in a file, each under its CID. Writing sections, and reading them strictly.
+"""CARv1: blocks one after another in a file, each under its CID. Writing sections, and finding them in bytes at hand.
 
-`spec/format/07-car.md` is normative. Everything here works on bytes. What the blocks mean is not known here. Nor is it known
-which blocks a complete file holds, and in which order: `verify.car` replays that. Offsets count from the first byte of the
-file. An index stores the offset of a section's block. The next section starts at the block's end.
+`spec/format/07-car.md` is normative. Everything here works on bytes; `car_reader` reads a stream. What the blocks mean is
+not known here. Nor is it known which blocks a complete file holds, and in which order: `verify.replay` checks that. Offsets
+count from the first byte of the file. An index stores the offset of a section's block. The next section starts
+at the block's end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import sha256
 from typing import Final, TypeAlias
 
 from mstbucket.core import varint
 from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, check_cid, to_text
 from mstbucket.core.dagcbor import LINK_HEAD, Link, decode, decode_fast, link_text
 from mstbucket.errors import ForeignCar, FormatError, HashMismatch, InvalidBlock, InvalidCar, InvalidCid
-from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, KIB, VARINT_MAX
-from mstbucket.model.streams import Readable
-
-WINDOW: Final = 128 * KIB  # bytes asked of the stream at once; with one section this is all it holds [CAR-9]
+from mstbucket.limits import CAR_HEADER_MAX, CAR_SECTION_MAX, VARINT_MAX
 
 _HEADER_START: Final = b"\xa2\x65roots\x81" + LINK_HEAD
 _HEADER_END: Final = b"\x67version\x01"
 _CARV2_PRAGMA: Final = b"\xa1\x67version\x02"
 # The CID form and the hash are one comparison: prefix of the codec + digest; the empty prefix matches nothing.
 _PREFIXES: Final = {prefix[1]: prefix for prefix in (RAW_PREFIX, DAG_PB_PREFIX, DAG_CBOR_PREFIX)}
-_PREFIX_OF: Final = tuple(_PREFIXES.get(codec, b"") for codec in range(256))
+PREFIX_OF: Final = tuple(_PREFIXES.get(codec, b"") for codec in range(256))
 
 
 # (CID, block, offset of the block's first byte in the file, after the length and the CID). A plain tuple: a million
@@ -71,127 +67,6 @@ def section(cid: CID, block: bytes) -> bytes:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-class CarReader:
-    """Read a CARv1 file of any length from *stream*, once, in constant memory: one window and one section.
-
-    The header is read by the constructor. It may name any number of roots that fit in 64 KiB; `root` demands exactly
-    one, as every file written here has. Iterating gives a `Section` for every block, in file order, each of an allowed
-    CID form and hashed. Iterating again goes on where the first iteration stopped.
-
-    Not checked: whether a block comes twice, is missing, is reachable, or is what its codec says (`verify.car`).
-    An indexed file (CARv2) is refused; the message says how to unwrap it.
-
-    Args:
-        stream: open for reading bytes, positioned at the header. Short reads are fine; seeking is not needed. What
-            its `read` raises is passed on. The caller closes it.
-
-    Raises, here and while iterating:
-        InvalidCar: the bytes are not a strict CARv1; `offset` says where. Get another copy.
-        HashMismatch: a block is not the one its CID names; the message says where. Get another copy.
-    """
-
-    __slots__ = ("_sections", "_stream", "roots")
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-        data = self._fill(b"", VARINT_MAX)
-        try:
-            length, start = varint.decode(data, 0)
-        except FormatError as error:
-            why = "the file ends inside its length" if len(data) < VARINT_MAX else "its length is no varint in shortest form"
-            raise InvalidCar(f"no CAR header: {why}", 0) from error
-        # [CAR-3] the length is bounded before anything is read or allocated for it
-        if not 0 < length <= CAR_HEADER_MAX:
-            raise InvalidCar(f"a CAR header of {length} bytes: 1 to {CAR_HEADER_MAX} are allowed", 0)
-        data = self._fill(data, start + length)
-        if len(data) < start + length:  # [CAR-8]
-            raise InvalidCar("the file ends inside the CAR header", len(data))
-        self.roots: tuple[CID, ...] = _parse_header(data[start : start + length], start)
-        self._sections = self._read(data[start + length :], start + length)
-
-    @property
-    def root(self) -> CID:
-        """The one root. Raises `ForeignCar` where the header names none or several."""
-        # [CAR-2] an export has one root, the commit [VER-22]
-        if len(self.roots) != 1:
-            named = f"{len(self.roots)} roots" if self.roots else "no root"
-            raise ForeignCar(
-                f"this is no bucket export: its header names {named}, where an export names its commit; perhaps a tool of "
-                "IPFS reads it (at byte 0)"
-            )
-        return self.roots[0]
-
-    def __iter__(self) -> Iterator[Section]:
-        return self._sections
-
-    def _read(self, data: bytes, base: int) -> Iterator[Section]:
-        """Yield the sections; *data* are the bytes at hand, the first of them at *base* in the file."""
-        prefix_of = _PREFIX_OF
-        while True:
-            size, pos, need = len(data), 0, 0
-            while pos < size - 2:
-                # The lengths of nearly all blocks take one or two bytes; they are read in line.
-                length, start = data[pos], pos + 1
-                if length > 0x7F:
-                    high = data[start]
-                    if 0 < high < 0x80:
-                        length += (high << 7) - 0x80
-                        start += 1
-                    elif size - pos >= VARINT_MAX:
-                        length, start = _length(data, pos, base)
-                    else:
-                        break
-                if length < CID_SIZE:
-                    _length(data, pos, base)  # raises
-                at, end = start + CID_SIZE, start + length
-                if end > size:
-                    need = end - size
-                    break
-                cid, block = data[start:at], data[at:end]
-                # [CAR-6] [CAR-7] the form of the CID and the hash of the block
-                if prefix_of[cid[1]] + sha256(block).digest() != cid:
-                    raise _wrong_block(cid, block, base + pos)
-                yield (cid, block, base + at)
-                pos = end
-            if need and at <= size:
-                # The block that the window cuts is read to its end, not moved into a window of its own: that copy of all
-                # bytes would cost a tenth where blocks are large.
-                cid, block = data[start:at], data[at:] + self._exactly(need, base + pos)
-                if prefix_of[cid[1]] + sha256(block).digest() != cid:
-                    raise _wrong_block(cid, block, base + pos)
-                yield (cid, block, base + at)
-                # After a large one another is likely, so no more is read than its length, of three bytes, and its CID.
-                data, base = self._stream.read(3 + CID_SIZE if length > WINDOW >> 1 else WINDOW), base + end
-                continue
-            more = self._stream.read(WINDOW)
-            if not more:
-                # [CAR-8] the file ends where a section ends
-                if pos < size:
-                    raise InvalidCar("the file ends inside a section that starts here: it is cut short", base + pos)
-                return
-            data, base = data[pos:] + more, base + pos
-
-    def _fill(self, data: bytes, size: int) -> bytes:
-        """Return *data* with what follows in the stream, at least *size* bytes unless the stream ends before."""
-        while len(data) < size:
-            more = self._stream.read(WINDOW)
-            if not more:
-                break
-            data += more
-        return data
-
-    def _exactly(self, size: int, at: int) -> bytes:
-        """Return the next *size* bytes of the stream, which belong to the section that starts at *at*."""
-        parts, left = [], size
-        while left:
-            part = self._stream.read(left)
-            if not part:
-                raise InvalidCar("the file ends inside a section that starts here: it is cut short", at)  # [CAR-8]
-            parts.append(part)
-            left -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
     """Return (CID, offset, length) of every block that lies wholly in *window*, which starts with a section.
 
@@ -212,12 +87,12 @@ def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
         elif size - pos < VARINT_MAX and all(byte > 0x7F for byte in window[pos:]):
             break  # the window cuts the length itself
         else:
-            length, start = _length(window, pos, base)
+            length, start = section_length(window, pos, base)
         at, end = start + CID_SIZE, start + length
         if end > size:
             break
         cid = window[start:at]
-        if cid[:4] != _PREFIX_OF[cid[1]]:
+        if cid[:4] != PREFIX_OF[cid[1]]:
             raise _wrong_cid(cid, base + pos)
         found.append((cid, base + at, end - at))
         pos = end
@@ -236,7 +111,7 @@ def header_end(data: bytes) -> int:
         raise InvalidCar("no CAR header: its length is no varint in shortest form", 0) from error
     if not 0 < length <= CAR_HEADER_MAX or start + length > len(data):  # [CAR-3] [CAR-8]
         raise InvalidCar(f"a CAR header of {length} bytes in a file that begins with {len(data)}", 0)
-    _parse_header(data[start : start + length], start)
+    parse_header(data[start : start + length], start)
     return start + length
 
 
@@ -247,20 +122,20 @@ def parse_head(window: bytes, base: int) -> tuple[CID, int, int] | None:
     """
     if len(window) < VARINT_MAX and all(byte > 0x7F for byte in window):
         return None
-    length, start = _length(window, 0, base)
+    length, start = section_length(window, 0, base)
     at = start + CID_SIZE
     if at > len(window):
         return None
     cid = window[start:at]
-    if cid[:4] != _PREFIX_OF[cid[1]]:
+    if cid[:4] != PREFIX_OF[cid[1]]:
         raise _wrong_cid(cid, base)
     return cid, base + at, length - CID_SIZE
 
 
-def _parse_header(data: bytes, at: int) -> tuple[CID, ...]:
+def parse_header(data: bytes, at: int) -> tuple[CID, ...]:
     """Return the roots that a header names; *at* is its place in the file."""
     root = data[len(_HEADER_START) : -len(_HEADER_END)]
-    if data == _HEADER_START + root + _HEADER_END and root[:4] == _PREFIX_OF[root[1]]:
+    if data == _HEADER_START + root + _HEADER_END and root[:4] == PREFIX_OF[root[1]]:
         return (root,)  # the form of every file written here, without the generic decoder, whose import costs 60 ms
     if data == _CARV2_PRAGMA:  # [CAR-12]
         raise InvalidCar("an indexed CAR (CARv2): take the CARv1 out of it first, e.g. with `car extract`", at)
@@ -287,14 +162,14 @@ def _refuse_foreign(data: bytes, at: int) -> None:
     roots = value.get("roots") if isinstance(value, dict) and value.get("version") == 1 else None
     for root in roots if isinstance(roots, list) else ():
         text = link_text(root) if isinstance(root, bytes) else None
-        if text is not None and not (len(root) == CID_SIZE and root[:4] == _PREFIX_OF[root[1]]):
+        if text is not None and not (len(root) == CID_SIZE and root[:4] == PREFIX_OF[root[1]]):
             raise ForeignCar(
                 f"this is no bucket export: its root is {text}, and CIDs of this form are not read here; perhaps a tool of "
                 f"IPFS reads it (at byte {at})"
             )
 
 
-def _length(data: bytes, pos: int, base: int) -> tuple[int, int]:
+def section_length(data: bytes, pos: int, base: int) -> tuple[int, int]:
     """Return the length of the section at *pos* in *data*, within bounds, and the position after it.
 
     The place of the section goes into the error [CAR-10], as in all that follow.
@@ -319,9 +194,9 @@ def _wrong_cid(cid: bytes, at: int) -> InvalidCar:
     raise AssertionError("a CID that passes `check_cid` was refused")
 
 
-def _wrong_block(cid: bytes, block: bytes, at: int) -> InvalidCar | HashMismatch:
+def wrong_block(cid: bytes, block: bytes, at: int) -> InvalidCar | HashMismatch:
     """Return why the section at *at* is refused: the form of its CID, or its hash."""
-    if cid[:4] != _PREFIX_OF[cid[1]]:
+    if cid[:4] != PREFIX_OF[cid[1]]:
         return _wrong_cid(cid, at)
     # [CAR-7]
     return HashMismatch(

@@ -7,33 +7,39 @@ A signature is kept, never checked here: `Commit.signature` says so in the words
 from __future__ import annotations
 
 import builtins  # the field `bytes` hides the type inside the class
-from base64 import b32decode, b32encode
-from binascii import Error as Base32Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from mstbucket.core import dagcbor
-from mstbucket.core.cid import CID, CID_SIZE, DAG_CBOR_PREFIX, dag_cbor_cid, from_text, to_text
+from mstbucket.core.cid import CID, dag_cbor_cid, from_text, to_text
+from mstbucket.core.commit_fields import (
+    CONFIG,
+    check_bucket_id,
+    check_form_of_config,
+    check_message,
+    check_tags,
+    config,
+    is_dag_cbor_cid,
+    is_text,
+    refuse,
+    shown,
+    tags_size,
+)
 from mstbucket.core.dagcbor import INT_MAX, Link
-from mstbucket.core.unixfs_shape import LAYOUT
 from mstbucket.errors import InvalidBlock, InvalidCid, InvalidInput, Unsupported, Untrue
 from mstbucket.limits import (
     BUCKET_NAME_MAX,
     BUCKET_TAGS_SIZE_MAX,
-    CHUNK_SIZE,
     COMMIT_BLOCK_MAX,
-    COMMIT_MESSAGE_MAX,
     COMMIT_NAME_MAX,
     COMMIT_SEQ_MAX,
 )
 
 FORMAT_VERSION: Final = 1
 EMPTY_TREE: Final = dag_cbor_cid(b"\xa2\x61e\x80\x61l\xf6")  # {"e": [], "l": null}
-_CONFIG: Final[dict[str, int | str]] = {"chunk": CHUNK_SIZE, "layout": LAYOUT}
 _LINKS: Final = ("tree", "versions")
 _TEXT_CIDS: Final = ("prev", "forked", "merged")
-_VERSIONING: Final = ("Enabled", "Suspended")
 _NUMBERS: Final = (("seq", 1, COMMIT_SEQ_MAX), ("time", 0, INT_MAX), ("objects", 0, INT_MAX), ("bytes", 0, INT_MAX))
 
 
@@ -70,7 +76,7 @@ class Commit:
     versions: CID | None = None
     prev: CID | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    config: Mapping[str, int | str] = field(default_factory=lambda: dict(_CONFIG))
+    config: Mapping[str, int | str] = field(default_factory=lambda: dict(CONFIG))
     forked: CID | None = None
     merged: CID | None = None
     message: str | None = None
@@ -170,21 +176,6 @@ def check_later(base: Commit, commit: Commit) -> None:
         raise Untrue(f"the earlier commit has number {base.seq}, and the later one {commit.seq}, which is no later one")
 
 
-def check_message(message: str) -> None:
-    """Raise `InvalidInput` unless *message* can stand in a commit."""
-    if not _is_text(message) or not message:  # [COM-5] [COM-23]
-        wanted = "a text that UTF-8 has, without NUL, and not empty: leave it out where there is nothing to say"
-        _refuse("message", message, wanted)
-    size = len(message.encode())
-    if size > COMMIT_MESSAGE_MAX:  # [COM-23]
-        raise InvalidInput(f"a commit's message has {size:,} bytes, more than {COMMIT_MESSAGE_MAX:,}: shorten it")
-
-
-def tags_size(tags: Mapping[str, str]) -> int:
-    """Bytes of UTF-8 of all names and values."""
-    return sum(len(name.encode()) + len(value.encode()) for name, value in tags.items())
-
-
 def signing_bytes(commit: Commit) -> bytes:
     """Return the bytes an ed25519 signature of *commit* is over: its block without `sig` [COM-10].
 
@@ -199,68 +190,46 @@ def signing_bytes(commit: Commit) -> bytes:
     return dagcbor.encode(value)
 
 
-def bucket_id(random: bytes) -> str:
-    """Return the identity text of a bucket made of 16 *random* bytes, which have to come from a secure source.
-
-    Raises:
-        InvalidInput: not 16 bytes.
-    """
-    if len(random) != 16:  # [COM-3]
-        raise InvalidInput(f"a bucket identity is made of 16 random bytes, not {len(random)}")
-    return b32encode(random).decode("ascii").rstrip("=").lower()
-
-
-def check_bucket_id(text: str) -> str:
-    """Return *text* if `bucket_id` can return it, or raise `InvalidInput`."""
-    try:
-        random = b32decode(text.upper() + "======") if isinstance(text, str) and len(text) == 26 else b""
-    except (Base32Error, ValueError):  # ValueError: characters outside ASCII
-        random = b""
-    if len(random) != 16 or bucket_id(random) != text:  # [COM-3]
-        raise InvalidInput(f"bucket identity {_shown(text)} is not 26 characters of canonical lower-case base32")
-    return text
-
-
 # --- fields ----------------------------------------------------------------------------------------------------------
 
 
 def _checked(c: Commit) -> dict[str, Any]:
     """Return the map of *c*'s present fields, each checked; both `encode` and `decode` go through here."""
     if type(c.version) is not int or c.version != FORMAT_VERSION:  # [COM-4]
-        raise Unsupported(f"commits of format version {_shown(c.version)} cannot be written; use {FORMAT_VERSION}")
+        raise Unsupported(f"commits of format version {shown(c.version)} cannot be written; use {FORMAT_VERSION}")
     check_bucket_id(c.bucket)
-    if not _is_text(c.name) or not 1 <= len(c.name.encode()) <= COMMIT_NAME_MAX:  # [COM-5]
-        _refuse("name", c.name, f"a text of 1 to {COMMIT_NAME_MAX} bytes without NUL")
+    if not is_text(c.name) or not 1 <= len(c.name.encode()) <= COMMIT_NAME_MAX:  # [COM-5]
+        refuse("name", c.name, f"a text of 1 to {COMMIT_NAME_MAX} bytes without NUL")
     for name, least, most in _NUMBERS:  # [COM-6]
         number = getattr(c, name)
         if type(number) is not int or not least <= number <= most:
-            _refuse(name, number, f"an integer from {least} to {most}")
+            refuse(name, number, f"an integer from {least} to {most}")
     for name in ("tree", "versions", *_TEXT_CIDS):  # [COM-7]
         cid = getattr(c, name)
-        if (cid is not None or name == "tree") and not _is_dag_cbor_cid(cid):
-            _refuse(name, cid, "a CID of a dag-cbor block")
+        if (cid is not None or name == "tree") and not is_dag_cbor_cid(cid):
+            refuse(name, cid, "a CID of a dag-cbor block")
     if c.versions == EMPTY_TREE:  # [COM-7]
-        _refuse("versions", to_text(EMPTY_TREE), "absent where the tree is empty")
+        refuse("versions", to_text(EMPTY_TREE), "absent where the tree is empty")
     if (c.prev is None) != (c.seq == 1):  # [COM-8]
-        _refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
+        refuse("prev", c.prev, f"{'absent' if c.seq == 1 else 'present'} in commit {c.seq}")
     if c.forked is not None and c.seq != 1:  # [COM-21]
-        _refuse("forked", c.forked, f"absent in commit {c.seq}")
+        refuse("forked", c.forked, f"absent in commit {c.seq}")
     if c.merged is not None and c.seq == 1:  # [COM-22]
-        _refuse("merged", c.merged, "absent in commit 1")
+        refuse("merged", c.merged, "absent in commit 1")
     if c.message is not None:
         check_message(c.message)
-    _check_tags(c.tags)
-    _check_form_of_config(c.config)
+    check_tags(c.tags)
+    check_form_of_config(c.config)
     for name, length in (("key", 32), ("sig", 64)):  # [COM-10]
         data = getattr(c, name)
         if data is not None and (type(data) is not bytes or len(data) != length):
-            _refuse(name, data, f"{length} bytes")
+            refuse(name, data, f"{length} bytes")
     if c.sig is not None and c.key is None:
-        _refuse("key", None, "present where there is a signature")
+        refuse("key", None, "present where there is a signature")
     if c.key is not None and c.sig is None:
-        _refuse("sig", None, "present where there is a key")
-    if {name: c.config[name] for name in _CONFIG} != _CONFIG:  # [COM-9] [COM-20] after all that is malformed
-        raise Unsupported(f"bodies laid out by {dict(c.config)} are not supported; only {_CONFIG} is")
+        refuse("sig", None, "present where there is a key")
+    if {name: c.config[name] for name in CONFIG} != CONFIG:  # [COM-9] [COM-20] after all that is malformed
+        raise Unsupported(f"bodies laid out by {dict(c.config)} are not supported; only {CONFIG} is")
     return _to_value(c)
 
 
@@ -290,50 +259,14 @@ def _from_value(value: dict[str, Any]) -> Commit:
     for name in _LINKS:
         if name in read:
             if not isinstance(read[name], Link):
-                _refuse(name, read[name], "a link")
+                refuse(name, read[name], "a link")
             read[name] = read[name].cid
     for name in _TEXT_CIDS:
         if name not in read:
             continue
         if not isinstance(read[name], str):  # [COM-8] [COM-21] [COM-22]
-            _refuse(name, read[name], "the text of a CID")
+            refuse(name, read[name], "the text of a CID")
         read[name] = from_text(read[name])
     return Commit(**read)
 
 
-def _check_tags(tags: Mapping[str, str]) -> None:
-    if not isinstance(tags, Mapping):
-        _refuse("tags", tags, "a map of texts")
-    for name, item in tags.items():  # [COM-5]
-        if not _is_text(name) or not name or not _is_text(item):
-            _refuse("tags", name, "a map of texts without NUL, no name empty")
-
-
-def _check_form_of_config(config: Mapping[str, int | str]) -> None:
-    if not isinstance(config, Mapping) or config.keys() - {"versioning"} != _CONFIG.keys():  # [COM-9]
-        _refuse("config", config, "a map of chunk and layout, and of versioning where it was set")
-    if type(config["chunk"]) is not int or not isinstance(config["layout"], str):
-        _refuse("config", config, "an integer chunk and a text layout")
-    if "versioning" in config and config["versioning"] not in _VERSIONING:  # [COM-12]
-        _refuse("config", config["versioning"], f"one of {', '.join(_VERSIONING)} as its versioning")
-
-
-def config(versioning: str | None) -> dict[str, int | str]:
-    """Return the `config` of a bucket whose versioning is "Enabled", "Suspended", or was never set [COM-9], [COM-12]."""
-    return dict(_CONFIG) if versioning is None else {**_CONFIG, "versioning": versioning}
-
-
-def _is_text(text: object) -> bool:
-    return isinstance(text, str) and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
-
-
-def _is_dag_cbor_cid(cid: object) -> bool:
-    return type(cid) is bytes and len(cid) == CID_SIZE and cid.startswith(DAG_CBOR_PREFIX)
-
-
-def _shown(value: object) -> str:
-    return repr(value)[:80] if value is None or isinstance(value, (int, str, bytes)) else type(value).__name__
-
-
-def _refuse(name: str, value: object, wanted: str) -> NoReturn:
-    raise InvalidInput(f"a commit's {name} is {_shown(value)}; it has to be {wanted}")

@@ -12,7 +12,7 @@ from typing import Final
 
 from mstbucket.core import delta
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, dag_cbor_cid, from_text, to_text
-from mstbucket.core.commit import check_bucket_id
+from mstbucket.core.commit_fields import check_bucket_id
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import FormatError, InvalidCid, InvalidInput, Unsupported
 from mstbucket.limits import COMMIT_SEQ_MAX, FILE_BEFORE_MAX, FILE_HEAD_MAX

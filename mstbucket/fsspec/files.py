@@ -19,7 +19,7 @@ from mstbucket.limits import FSSPEC_BLOCK_SIZE, MIB, PART_SIZE_MIN, PARTS_MAX
 from mstbucket.model.uploads import Part, Upload
 
 if TYPE_CHECKING:
-    from mstbucket.fsspec.looking import ReadableFileSystem
+    from mstbucket.fsspec.fetching import ReadableFileSystem
 
 ANY: Final = "*"  # in If-None-Match: whatever is there
 

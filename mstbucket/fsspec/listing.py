@@ -9,7 +9,9 @@ from mstbucket.api.bucket import Bucket
 from mstbucket.api.view import BucketView
 from mstbucket.errors import NotFound
 from mstbucket.fsspec.paths import Place, folders_of
-from mstbucket.model.objects import BucketInfo, ObjectInfo, ObjectSummary
+from mstbucket.model.buckets import BucketInfo
+from mstbucket.model.listings import ObjectSummary
+from mstbucket.model.objects import ObjectInfo
 
 #: What is known of a file or a folder: `name`, `size` in bytes, `type`, and more.
 Entry = dict[str, Any]

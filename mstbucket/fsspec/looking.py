@@ -1,30 +1,23 @@
-"""The half of the file system that only reads: what fsspec asks for, in verbs of a store."""
+"""The half of the file system that tells what there is: what fsspec asks for, in verbs of a store."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, cast
 
-from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.spec import AbstractFileSystem
-from fsspec.utils import isfilelike
 
 from mstbucket.api.bucket import Bucket
 from mstbucket.api.store import Store
 from mstbucket.errors import InvalidInput, NotFound, Unsupported
-from mstbucket.files.paths import temporary_name
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
 from mstbucket.fsspec.listing import Entry, Source
 from mstbucket.fsspec.paths import SCHEME, Place, place_of, require_key, strip
-from mstbucket.fsspec.reading import read_slice
 from mstbucket.fsspec.stores import OpenStore, find_place, open_place, require_store
-from mstbucket.limits import FSSPEC_RANGES_AT_ONCE
 
 #: fsspec's options for every file system. Any other is a mistake: it may name another store than the one found.
 _OPTIONS: Final = frozenset(
@@ -33,8 +26,8 @@ _OPTIONS: Final = frozenset(
 _KINDS: Final = ("directory", "file")
 
 
-class ReadableFileSystem(AbstractFileSystem):
-    """What can be done with a file system that changes nothing; `MstBucketFileSystem` adds the rest."""
+class LookingFileSystem(AbstractFileSystem):
+    """What tells which objects and folders there are; `ReadableFileSystem` adds their bytes."""
 
     protocol = SCHEME
     root_marker = ""
@@ -52,26 +45,6 @@ class ReadableFileSystem(AbstractFileSystem):
         if self._given is not None:
             raise Unsupported("the file system of an open store cannot go to another process: make it by a directory")
         return super().__reduce__()
-
-    def get_file(
-        self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **options: Any
-    ) -> None:
-        """Copy an object to a file. The file appears whole or not at all; until then an older one stays ([FS-21])."""
-        if outfile is not None or isfilelike(lpath) or self.isdir(rpath):
-            super().get_file(rpath, lpath, callback, outfile, **options)
-            return
-        target = Path(os.path.realpath(lpath))
-        if target.exists() and not target.is_file():  # a pipe or a device; a folder is refused by the system
-            super().get_file(rpath, lpath, callback, **options)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(temporary_name().decode())
-        try:
-            with beside.open("xb") as file:
-                super().get_file(rpath, file, callback, **options)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
 
     @property
     def fsid(self) -> str:
@@ -107,8 +80,6 @@ class ReadableFileSystem(AbstractFileSystem):
     def _target(self, path: str) -> tuple[Bucket, Place]:
         place = require_key(path)
         return self._opened.bucket(place.bucket), place
-
-    # --- looking ---
 
     def info(self, path: str, **_: Any) -> Entry:
         """What is known of an object, a folder or a bucket; of an object also `cid`, which names its bytes."""
@@ -249,84 +220,9 @@ class ReadableFileSystem(AbstractFileSystem):
     def _object(self, path: str) -> Entry:
         entry = self.info(path)
         if entry["type"] != "file":
-            raise _not_an_object(path)
+            raise not_an_object(path)
         return entry
 
-    # --- reading ---
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
-        """The bytes of an object, or a slice of them, each checked against its hash."""
-        with telling(path):
-            source, place = self._source(path)
-            if not place.key:
-                raise _not_an_object(path)
-            try:
-                return read_slice(source, place.key, start, end)
-            except NotFound:
-                if listing.is_folder(source, place):
-                    raise _not_an_object(path) from None
-                raise
-
-    def read_again(self, path: str, start: int, end: int, etag: str) -> bytes:
-        """Bytes of an object that was opened.
-
-        Raises:
-            OSError: it was overwritten since: open it again ([FS-10]).
-        """
-        try:
-            with telling(path):
-                source, place = self._source(path)
-                return read_slice(source, place.key, start, end, etag)
-        except FileExistsError as error:
-            raise OSError(errno.ESTALE, "the object was overwritten since it was opened: open it again", path) from error
-
-    def cat(self, path: str | list[str], recursive: bool = False, on_error: str = "raise", **_: Any) -> Any:
-        """The bytes of an object. For several, or with `recursive` for all in folders, a dict of bytes by path.
-
-        Args:
-            path: one or several, also patterns.
-            recursive: read what is in folders.
-            on_error: `raise`, `omit`, or `return` the error in place of the bytes.
-        """
-        paths = self.expand_path(path)
-        if recursive:
-            paths = sorted({below for root in paths for below in self.find(root)})
-        if not isinstance(path, list) and paths == [strip(path)]:
-            return self.cat_file(paths[0])
-        got = self.cat_ranges(paths, None, None, on_error="raise" if on_error == "raise" else "return")
-        both = zip(paths, got, strict=True)
-        return {one: value for one, value in both if on_error != "omit" or not isinstance(value, Exception)}
-
-    def cat_ranges(
-        self,
-        paths: list[str],
-        starts: int | list[int | None] | None,
-        ends: int | list[int | None] | None,
-        max_gap: int | None = None,
-        on_error: str = "return",
-        **_: Any,
-    ) -> list[Any]:
-        """Slices of objects, in the order of *paths*, several read at once ([FS-9])."""
-        if max_gap is not None:
-            raise NotImplementedError("max_gap: ranges are not merged")
-        if not isinstance(paths, list):
-            raise TypeError("paths has to be a list")
-        first = starts if isinstance(starts, list) else [starts] * len(paths)
-        last = ends if isinstance(ends, list) else [ends] * len(paths)
-        if len(first) != len(paths) or len(last) != len(paths):
-            raise InvalidInput(f"there are {len(paths)} paths, {len(first)} starts and {len(last)} ends")
-
-        def read(path: str, start: int | None, end: int | None) -> bytes | Exception:
-            try:
-                return self.cat_file(path, start, end)
-            except Exception as error:
-                if on_error == "return":
-                    return error
-                raise
-
-        with ThreadPoolExecutor(FSSPEC_RANGES_AT_ONCE) as threads:
-            return list(threads.map(read, paths, first, last))
-
-
-def _not_an_object(path: str) -> OSError:
+def not_an_object(path: str) -> OSError:
     return IsADirectoryError(errno.EISDIR, "it is a folder, and not an object", path)

@@ -17,8 +17,8 @@ from mstbucket.errors import BucketAlreadyExists, InvalidInput, InvalidRequest, 
 from mstbucket.files.watched import Watched
 from mstbucket.fsspec import listing
 from mstbucket.fsspec.failures import telling
+from mstbucket.fsspec.fetching import ReadableFileSystem
 from mstbucket.fsspec.files import ANY, PackedFile, ReadFile, WrittenFile
-from mstbucket.fsspec.looking import ReadableFileSystem
 from mstbucket.fsspec.paths import Place, place_of, require_key, require_present, strip
 from mstbucket.fsspec.removing import delete_all, keys_of_tree
 from mstbucket.sync.single import copy_object

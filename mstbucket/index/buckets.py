@@ -10,7 +10,7 @@ from mstbucket.core.times import moment
 from mstbucket.errors import NoSuchBucket
 from mstbucket.index.rows import json_of
 from mstbucket.index.tx import Tx
-from mstbucket.model.objects import BucketInfo
+from mstbucket.model.buckets import BucketInfo
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:

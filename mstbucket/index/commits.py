@@ -12,7 +12,7 @@ from mstbucket.errors import NoSuchBucket
 from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.limits import SEQ_MAX
-from mstbucket.model.objects import CommitInfo
+from mstbucket.model.buckets import CommitInfo
 from mstbucket.pg.binary import bigint_array, cid_array
 from mstbucket.pg.queries import one_row
 

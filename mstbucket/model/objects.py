@@ -1,4 +1,4 @@
-"""The values that the library hands out and takes in: frozen, comparable, with text for CIDs and aware datetimes."""
+"""The values of objects: what a body and tags may be given as, what a head tells, what a put and a delete did."""
 
 from __future__ import annotations
 
@@ -29,64 +29,6 @@ DeleteItems = Iterable[str | tuple[str, str | None] | Mapping[str, str]] | Mappi
 ChecksumType = Literal["FULL_OBJECT", "COMPOSITE"]
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class BucketInfo:
-    """One bucket, as `Store.list_buckets` reports it.
-
-    Attributes:
-        name: unique within the store.
-        identity: 128 random bits as text; the same in every export and mirror of this bucket.
-        created: when this store made or imported it.
-        commit: CID of the current commit, or None before the first flush.
-        seq: sequence number of that commit, 0 before the first.
-        dirty: keys changed since that commit; changed tags of the bucket count as one more.
-    """
-
-    name: str
-    identity: str
-    created: datetime
-    commit: str | None
-    seq: int
-    dirty: int
-
-
-@dataclass(frozen=True, slots=True)
-class CommitInfo:
-    """One commit: the CID that names a whole state of the bucket, and what it says of that state.
-
-    Attributes:
-        cid: of the commit block.
-        bucket: the bucket's identity.
-        name: the bucket's name when the commit was made (informational).
-        seq: counts the commits of the bucket from 1.
-        tree: root of the tree of live objects; equal contents give an equal root.
-        versions: root of the tree of noncurrent versions, or None where there are none.
-        prev: CID of the commit before, or None.
-        time: when the commit was made.
-        objects: live objects in it.
-        bytes: sum of their sizes.
-        forked: in the first commit of a fork, CID of the commit that it was made from.
-        merged: in a commit that a merge made, CID of the commit of the other bucket.
-        message: what whoever made it said of it, or None.
-        names: of the snapshots that keep it, in order.
-    """
-
-    cid: str
-    bucket: str
-    name: str
-    seq: int
-    tree: str
-    versions: str | None
-    prev: str | None
-    time: datetime
-    objects: int
-    bytes: int
-    forked: str | None = None
-    merged: str | None = None
-    message: str | None = None
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,62 +136,6 @@ class ObjectAttributes:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectSummary:
-    """One key of a listing.
-
-    Attributes:
-        key: the key.
-        size: bytes.
-        etag: without quotes.
-        last_modified: to the millisecond, UTC.
-        checksum_algorithms: of S3's additional checksums that are kept with it, in lower case; `head_object` has the values.
-        checksum_type: what they are of; None where there are none.
-    """
-
-    key: str
-    size: int
-    etag: str
-    last_modified: datetime
-    checksum_algorithms: tuple[str, ...] = ()
-    checksum_type: ChecksumType | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a listing, in UTF-8 byte order of the keys.
-
-    Attributes:
-        contents: the keys of this page.
-        common_prefixes: the folders of this page; each counts as one key against `max_keys`.
-        is_truncated: there is at least one more key or common prefix.
-        next_continuation_token: give it to the next call; None on the last page.
-    """
-
-    contents: tuple[ObjectSummary, ...]
-    common_prefixes: tuple[str, ...]
-    is_truncated: bool
-    next_continuation_token: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MarkerPage:
-    """One page of a listing with markers, S3's first form; in UTF-8 byte order of the keys.
-
-    Attributes:
-        contents: the keys of this page.
-        common_prefixes: the folders of this page; each counts as one key against `max_keys`.
-        is_truncated: there is at least one more key or common prefix.
-        next_marker: the last key or common prefix of this page, where it is truncated and there is a delimiter. Without
-            a delimiter S3 leaves it out, and so does this: go on from the last key of `contents`.
-    """
-
-    contents: tuple[ObjectSummary, ...]
-    common_prefixes: tuple[str, ...]
-    is_truncated: bool
-    next_marker: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PutRequest:
     """One object to put, for `Bucket.put` and `put_objects`. The fields are the arguments of `Bucket.put_object`."""
 
@@ -320,67 +206,3 @@ class DeleteReport:
     errors: tuple[DeleteFailure, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectVersion:
-    """One version of a key, or a delete marker, which has neither size nor ETag.
-
-    Attributes:
-        key: the key.
-        version_id: "null" for the null version.
-        is_latest: the newest of its key; the current object, where it is no delete marker.
-        delete_marker: it says that the key was deleted.
-        size: bytes.
-        etag: without quotes.
-        last_modified: when it was written, UTC.
-        checksum_algorithms, checksum_type: as in `ObjectSummary`; a delete marker has none.
-    """
-
-    key: str
-    version_id: str
-    is_latest: bool
-    delete_marker: bool
-    size: int | None
-    etag: str | None
-    last_modified: datetime
-    checksum_algorithms: tuple[str, ...] = ()
-    checksum_type: ChecksumType | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionsPage:
-    """One page of the versions, by key in UTF-8 byte order, those of one key newest first.
-
-    Attributes:
-        versions: of this page, delete markers among them.
-        common_prefixes: the folders of this page; each counts as one version against `max_keys`.
-        is_truncated: there is at least one more version or common prefix.
-        next_key_marker, next_version_id_marker: give both to the next call; None on the last page, and the second also
-            where the page ends with a common prefix. The second says more than an id: it holds its place in the listing
-            also when the version is deleted meanwhile.
-    """
-
-    versions: tuple[ObjectVersion, ...]
-    common_prefixes: tuple[str, ...]
-    is_truncated: bool
-    next_key_marker: str | None
-    next_version_id_marker: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What `Bucket.verify` went through: all of it was true, or it would have raised.
-
-    Attributes:
-        commit: CID that was checked.
-        blocks: blocks read and hashed.
-        objects: objects in the tree.
-        bytes: sum of their sizes.
-        dirty: keys whose rows are ahead of the commit, and so were not compared with the tree; changed tags of the bucket
-            count as one more.
-    """
-
-    commit: str
-    blocks: int
-    objects: int
-    bytes: int
-    dirty: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mstbucket.blobs.base import BlobInfo, BlobStore
 from mstbucket.blobs.names import KEYS, PACKS, REFS, STATE, Kind, framed, is_key, is_ours, parse_ref
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.checksums import checksum
 from mstbucket.core.cid import to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError

@@ -310,24 +310,6 @@ def load_driver() -> None:
     import mstbucket.pg.connecting  # noqa: F401 - psycopg with it
 
 
-def outlast(work: Callable[[], _T]) -> _T:
-    """Call *work*, which may be done twice, and again while the server goes away under it and comes back.
-
-    Raises:
-        As *work*; what says that the server went away, only when it has done so for `RETURN_SECONDS`.
-    """
-    deadline = time.monotonic() + RETURN_SECONDS
-    while True:
-        try:
-            return work()
-        except StorageError as error:
-            from mstbucket.pg.failures import went_away
-
-            if time.monotonic() > deadline or not went_away(error):
-                raise
-        time.sleep(0.05)
-
-
 def _abandon(connection: Connection) -> None:
     """Roll back; a connection on which that fails goes to the pool closed."""
     import psycopg

@@ -23,11 +23,11 @@ from typing import Final, Literal, Self
 
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
 from mstbucket.pg import binaries, hung, places, processes, settings
+from mstbucket.pg.file_locks import POLL_SECONDS, lock_within, opened
 from mstbucket.pg.launching import LOOK_SECONDS, START_SECONDS, Launched, environment
 
 LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.1, so at most two such files stay
 STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
-POLL_SECONDS: Final = 0.002
 _DISK_FULL: Final = ("No space left on device", "Check free disk space")  # the kernel's words and the server's hint
 KILLED_MAX: Final = 3  # supervisors in a row that are killed before they can say anything; then it is no accident
 
@@ -126,13 +126,13 @@ class EmbeddedPostgres:
             return True
         deadline = time.monotonic() + seconds
         # Exclusively: nobody may start a server meanwhile on what is being ended.
-        with _opened(path) as fd, _opened(self._run / "server.lock") as server:
-            while not _lock_within(fd, fcntl.LOCK_EX, min(LOOK_SECONDS, deadline - time.monotonic())):
+        with opened(path) as fd, opened(self._run / "server.lock") as server:
+            while not lock_within(fd, fcntl.LOCK_EX, min(LOOK_SECONDS, deadline - time.monotonic())):
                 if time.monotonic() >= deadline:
                     return False
                 if not self.is_shared():
                     hung.kill_if_stopped(self._run)
-            if _lock_within(server, fcntl.LOCK_EX, 0.0):
+            if lock_within(server, fcntl.LOCK_EX, 0.0):
                 return True
             if time.monotonic() >= deadline:
                 return False
@@ -147,9 +147,9 @@ class EmbeddedPostgres:
         path = self._run / "clients.lock"
         if not path.exists():
             return False
-        with _opened(path) as fd:
+        with opened(path) as fd:
             # Shared, it is refused only by the supervisor, which holds it alone to end the server.
-            return _lock_within(fd, fcntl.LOCK_SH, 0.0) and not _lock_within(fd, fcntl.LOCK_EX, 0.0)
+            return lock_within(fd, fcntl.LOCK_SH, 0.0) and not lock_within(fd, fcntl.LOCK_EX, 0.0)
 
     def __enter__(self) -> Self:
         self.start()
@@ -204,7 +204,7 @@ class EmbeddedPostgres:
         fd = os.open(self._run / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Held exclusively only by a supervisor that is stopping its server: wait for that to end.
         began = time.monotonic()
-        while not _lock_within(fd, fcntl.LOCK_SH, LOOK_SECONDS):
+        while not lock_within(fd, fcntl.LOCK_SH, LOOK_SECONDS):
             lasted = time.monotonic() - began
             if lasted > STOP_SECONDS:
                 os.close(fd)
@@ -251,16 +251,16 @@ class EmbeddedPostgres:
 
     def _ready(self) -> str | None:
         """The socket's directory, if a living supervisor says that the server answers."""
-        with _opened(self._run / "ready.lock") as fd:
-            if _lock_within(fd, fcntl.LOCK_SH, 0):
+        with opened(self._run / "ready.lock") as fd:
+            if lock_within(fd, fcntl.LOCK_SH, 0):
                 return None
             return os.fsdecode(os.pread(fd, 4096, 0)) or None
 
     def _launch_if_free(self) -> bool:
         """Start a supervisor unless there is one; whether one of ours is on its way."""
         if self._launched is None:
-            with _opened(self._run / hung.LOCK) as fd:
-                if _lock_within(fd, fcntl.LOCK_EX, 0):
+            with opened(self._run / hung.LOCK) as fd:
+                if lock_within(fd, fcntl.LOCK_EX, 0):
                     job = self._job()
                     with self._opened_log() as log:
                         self._launched = Launched(job, fd, log)
@@ -305,7 +305,7 @@ class EmbeddedPostgres:
         path = self.directory / "server.log"
         if path.exists() and path.stat().st_size > LOG_MAX:
             path.replace(path.with_name("server.log.1"))
-        return _opened(path, os.O_APPEND)
+        return opened(path, os.O_APPEND)
 
     def _failure(self, report: str) -> StorageError | Unsupported:
         """The declared error for what the supervisor has said."""
@@ -322,28 +322,6 @@ class EmbeddedPostgres:
         if any(sign in report for sign in _DISK_FULL):
             return StorageError(f"the disk of {self.directory} is full: make room, then try again ({report})")
         return StorageError(f"cannot start the database in {self.directory}: {report or 'its supervisor was killed'}")
-
-
-def _lock_within(fd: int, operation: int, seconds: float) -> bool:
-    """Take a flock, or give up after *seconds*."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(fd, operation | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-
-
-@contextlib.contextmanager
-def _opened(path: Path, flags: int = 0) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _conninfo(sockets: str) -> str:

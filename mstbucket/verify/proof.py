@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import ExtraBlock, InvalidInput, MissingBlock, OtherCommit
 from mstbucket.model.streams import Readable

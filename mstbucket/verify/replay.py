@@ -13,11 +13,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from mstbucket.core import commit as commits
-from mstbucket.core import statement as statements
-from mstbucket.core.car import CarReader, Section
+from mstbucket.core.car import Section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
-from mstbucket.core.statement import PartQuestion, Statement
 from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import (
@@ -36,6 +35,7 @@ from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_M
 from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
+from mstbucket.verify.foreign import foreign, of_part, statement_of
 from mstbucket.verify.history import History
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Place, judge
@@ -47,28 +47,6 @@ _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
 _SIZES: Final = OBJECT_SIZE_MAX + 1  # a body block's number is its height times this, plus its size: heights below 5 fit
 _MARKER: Final = (1 << NUMBER_BITS) - 1  # the number of a delete marker; that of another manifest is its object's size
-
-
-def _foreign(root: CID, what: str) -> ForeignCar:
-    # [VER-22]
-    return ForeignCar(
-        f"this is no bucket export: its root is {to_text(root)}, {what}, and not the commit of a bucket; perhaps a tool of "
-        "IPFS reads it"
-    )
-
-
-def _stated(block: bytes) -> Statement | None:
-    try:
-        return statements.decode(block)
-    except (InvalidBlock, Unsupported):
-        return None
-
-
-def _of_part(statement: Statement) -> str:
-    question = statement.question
-    return f", the complete state of its keys with prefix {question.part!r}" if isinstance(question, PartQuestion) else ""
-
-
 _NODE: Final = Kind.NODE  # a member is found faster here than in its class
 _BODY: Final = Kind.BODY
 _VERSION: Final = Kind.VERSION
@@ -119,7 +97,7 @@ class Replay:
         with self._placed():
             if codec(self.root) != DAG_CBOR:  # [VER-22]
                 what = "the root of a file or folder of IPFS" if codec(self.root) == DAG_PB else "a block of bytes"
-                raise _foreign(self.root, what)
+                raise foreign(self.root, what)
             self._next = next(self._sections)
             block = self._take(self.root, "commit")
             self.commit: Commit = self._commit(block)
@@ -170,12 +148,12 @@ class Replay:
         except InvalidBlock as error:
             if commits.resembles(block):
                 raise
-            stated = _stated(block)
+            stated = statement_of(block)
             if stated is not None:  # [PROOF-14]
                 raise ForeignCar(f"this is no whole bucket, but a proof about commit {to_text(stated.commit)}"
-                                 f"{_of_part(stated)}: 'check-proof' checks it") from error  # fmt: skip
+                                 f"{of_part(stated)}: 'check-proof' checks it") from error  # fmt: skip
             # [VER-22]
-            raise _foreign(self.root, "a block of another kind") from error
+            raise foreign(self.root, "a block of another kind") from error
 
     @contextmanager
     def _placed(self) -> Iterator[None]:

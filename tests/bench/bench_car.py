@@ -15,9 +15,10 @@ from hashlib import sha256
 from rows import Row, cpu_seconds
 
 from mstbucket.core import commit as commits
-from mstbucket.core import manifest
+from mstbucket.core import commit_fields, manifest
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.commit import Commit
 from mstbucket.core.dagcbor import Link, decode
@@ -111,7 +112,7 @@ def export(count: int, size: int) -> tuple[bytes, list[bytes], list[bytes]]:
         pairs.append((b"photos/2024/%02d/img-%08d.jpg" % (n % 12, n), dag_cbor_cid(block)))
     pairs.sort()
     tree = build(pairs, blocks.put)
-    commit = commits.encode(Commit(commits.bucket_id(bytes(16)), "photos", 1, tree, time_ms, count, count * size))
+    commit = commits.encode(Commit(commit_fields.bucket_id(bytes(16)), "photos", 1, tree, time_ms, count, count * size))
     blocks.put(dag_cbor_cid(commit), commit)
     out, stack = [header(dag_cbor_cid(commit))], [dag_cbor_cid(commit)]
     while stack:

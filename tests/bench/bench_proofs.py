@@ -12,8 +12,9 @@ from bench_tree import hash_all, make_changes, make_pairs
 from rows import Row, cpu_seconds
 
 from mstbucket.core import commit as commits
+from mstbucket.core import commit_fields
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid
 from mstbucket.core.commit import Commit
 from mstbucket.core.mst.apply import apply
@@ -33,12 +34,12 @@ def run() -> list[Row]:
     blocks = MemoryBlocks()
     pairs = make_pairs(KEYS)
     first = build(pairs, blocks.put)
-    since = _commit(blocks, Commit(commits.bucket_id(bytes(16)), "bench", 1, first, 1, KEYS, 0))
+    since = _commit(blocks, Commit(commit_fields.bucket_id(bytes(16)), "bench", 1, first, 1, KEYS, 0))
     rows = []
     for kind in ("update", "mixed"):
         applied = apply(blocks, first, make_changes(pairs, CHANGED, kind))
         blocks.blocks |= applied.created
-        after = Commit(commits.bucket_id(bytes(16)), "bench", 2, applied.root, 2, KEYS, 0, prev=since)
+        after = Commit(commit_fields.bucket_id(bytes(16)), "bench", 2, applied.root, 2, KEYS, 0, prev=since)
         rows += _rows(kind, blocks, since, _commit(blocks, after), len(applied.created))
     return rows
 

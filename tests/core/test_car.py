@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstbucket.core import varint
-from mstbucket.core.car import WINDOW, CarReader, Section, header, parse_window, section, section_head
+from mstbucket.core.car import Section, header, parse_window, section, section_head
+from mstbucket.core.car_reader import WINDOW, CarReader
 from mstbucket.core.cid import dag_cbor_cid, dag_pb_cid, raw_cid
 from mstbucket.core.dagcbor import Link, encode
 from mstbucket.errors import ForeignCar, HashMismatch, InvalidBlock, InvalidCar, InvalidCid

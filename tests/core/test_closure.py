@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mstbucket.core import closure as walking
 from mstbucket.core import commit as commits
-from mstbucket.core import dagcbor, manifest
+from mstbucket.core import commit_fields, dagcbor, manifest
 from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.cid import CID, dag_cbor_cid, dag_pb_cid, raw_cid
 from mstbucket.core.closure import closure, commit_links, links_of
@@ -38,7 +38,7 @@ class Seen(set[bytes]):
 
 def put_commit(blocks: MemoryBlocks, pairs: dict[bytes, CID]) -> CID:
     tree = build(sorted(pairs.items()), blocks.put)
-    block = commits.encode(Commit(commits.bucket_id(bytes(16)), "things", 1, tree, TIME, len(pairs), 0))
+    block = commits.encode(Commit(commit_fields.bucket_id(bytes(16)), "things", 1, tree, TIME, len(pairs), 0))
     blocks.put(dag_cbor_cid(block), block)
     return dag_cbor_cid(block)
 

@@ -14,16 +14,8 @@ from multiformats import CID as LibraryCid
 
 from mstbucket.core import dagcbor
 from mstbucket.core.cid import DAG_CBOR_PREFIX, dag_cbor_cid, raw_cid, to_text
-from mstbucket.core.commit import (
-    EMPTY_TREE,
-    Commit,
-    bucket_id,
-    check_bucket_id,
-    check_followed,
-    decode,
-    encode,
-    signing_bytes,
-)
+from mstbucket.core.commit import EMPTY_TREE, Commit, check_followed, decode, encode, signing_bytes
+from mstbucket.core.commit_fields import bucket_id, check_bucket_id
 from mstbucket.core.dagcbor import Link
 from mstbucket.errors import InvalidBlock, InvalidInput, Unsupported
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COMMIT_SEQ_MAX

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mstbucket import errors
 from mstbucket.core.cid import DAG_CBOR_PREFIX
-from mstbucket.core.commit import bucket_id
+from mstbucket.core.commit_fields import bucket_id
 from mstbucket.core.file_head import ChainFile, FileHead, decode, encode
 from mstbucket.limits import COMMIT_SEQ_MAX, FILE_BEFORE_MAX, FILE_DELTAS_MAX, FILE_HEAD_MAX
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mstbucket.blobs.names import Kind
-from mstbucket.core import body_builder, car, cid, commit, dagcbor, keys, manifest, unixfs, varint
+from mstbucket.core import body_builder, car, car_reader, cid, commit, commit_fields, dagcbor, keys, manifest, unixfs, varint
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.node import decode_node
 from mstbucket.core.s3rules import ranges
@@ -38,7 +38,7 @@ MANIFEST = manifest.encode(
 )
 NODES: dict[bytes, bytes] = {}
 TREE = build([(b"key", cid.dag_cbor_cid(MANIFEST))], NODES.__setitem__)
-COMMIT = commit.encode(commit.Commit(commit.bucket_id(bytes(16)), "name", 1, TREE, 3, 1, len(BODY)))
+COMMIT = commit.encode(commit.Commit(commit_fields.bucket_id(bytes(16)), "name", 1, TREE, 3, 1, len(BODY)))
 ROOT = cid.dag_cbor_cid(COMMIT)
 
 
@@ -55,7 +55,7 @@ EXPORT = car.header(ROOT) + b"".join(car.section(name, block) for name, block in
 
 
 def read_all(data: bytes) -> object:
-    return list(car.CarReader(io.BytesIO(data)))
+    return list(car_reader.CarReader(io.BytesIO(data)))
 
 
 DECODERS: dict[str, Callable[[bytes], object]] = {

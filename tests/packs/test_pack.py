@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.blobs.media.memory import MemoryBlobs
-from mstbucket.core import car
+from mstbucket.core import car, car_reader
 from mstbucket.core.cid import dag_cbor_cid, raw_cid
 from mstbucket.core.varint import encode as varint
 from mstbucket.errors import InvalidBlock
@@ -58,7 +58,7 @@ def test_a_pack_is_a_car_and_its_offsets_are_true(sizes: list[int], seed: int) -
     blocks = [rnd.randbytes(size) for size in sizes]
     data, offsets, size = pack(blocks)
     assert size == len(data)
-    reader = car.CarReader(io.BytesIO(data))
+    reader = car_reader.CarReader(io.BytesIO(data))
     assert reader.root == ROOT
     assert list(reader) == [(raw_cid(block), block, at) for block, at in zip(blocks, offsets, strict=True)]
     assert [data[at : at + len(block)] for block, at in zip(blocks, offsets, strict=True)] == blocks

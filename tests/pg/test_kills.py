@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from mstbucket.pg import launching, processes
-from mstbucket.pg.database import Database, outlast
+from mstbucket.pg.database import Database
 from mstbucket.pg.embedded import EmbeddedPostgres
+from mstbucket.pg.outlast import outlast
 
 Kill = Callable[[Any], None]
 Ask = Callable[[str, str], object]

@@ -11,7 +11,7 @@ import pytest
 
 import mstbucket
 from mstbucket.blobs.names import is_pack, parse_ref, parse_state
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import MissingBlock, StorageError
 from mstbucket.limits import KIB, MIB
 from mstbucket.remote.upload import FIRST_PART

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections import Counter
 from typing import Final
 
@@ -24,6 +25,7 @@ from mstbucket.errors import MstBucketError
 pytestmark = pytest.mark.strace
 
 EVERY: Final = int(os.environ.get("MSTBUCKET_TEST_CALLS_EVERY", "1"))
+TRIES: Final = 3  # of a call that was missed
 DEEDS: Final = (
     "put small", "put large", "put many", "flush", "part", "complete", "import", "collect", "compact", "repair tree", "open",
     "create", "rebuild", "export", "export over a file", "export with an index", "copy out", "push", "back up", "new key",
@@ -48,23 +50,28 @@ def attempt(world: World, deed: str, *spoil: str) -> End:
 
 
 def of_deed(field: Field, deed: str) -> list[Call]:
-    """The calls of a deed that nobody disturbs."""
+    """The calls of a deed that nobody disturbs, but for those with which the test itself reads the number of an upload."""
     for world in field.worlds():
         end = attempt(world, deed)
         assert (end.status, end.error) == (0, None), end
         found = calls(world.path / "log", world.path)
-    return found
+    return [call for call in found if not call.what.endswith("/upload>")]
 
 
 def spoil(field: Field, deed: str, call: Call, way: str) -> bool:
-    """Try it, and judge; whether it hit a file of ours. Where threads take turns, it may hit another call."""
+    """Try it, and judge; whether it hit a file of ours. Where threads take turns, it may hit another call: once more."""
+    return any(_try(field, deed, call, way) for _ in range(TRIES))
+
+
+def _try(field: Field, deed: str, call: Call, way: str) -> bool:
     clean = field.undisturbed(deed)
     hit = False
     for world in field.worlds():
         end = attempt(world, deed, *spoiling(call, way))
         hit = any(str(world.path) in line for line in spoilt(world.path / "log"))
-        if hit or end.error is None:
-            judge(world, ALL_DEEDS[deed], clean, "kill" if hit and way == "kill" else "raise", end)
+        killed = end.status == -signal.SIGKILL  # a thread that dies with its process may have no line in the log
+        if hit or killed or end.error is None:
+            judge(world, ALL_DEEDS[deed], clean, "kill" if way == "kill" and (hit or killed) else "raise", end)
     return hit
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mstbucket.core import commit as commits
-from mstbucket.core import dagcbor, manifest
+from mstbucket.core import commit_fields, dagcbor, manifest
 from mstbucket.core.blocks import MemoryBlocks
 from mstbucket.core.body_builder import BodyBuilder
 from mstbucket.core.car import header, section
@@ -22,7 +22,7 @@ from mstbucket.core.dagcbor import Link
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.unixfs import decode_file
 
-BUCKET = commits.bucket_id(bytes(range(16)))
+BUCKET = commit_fields.bucket_id(bytes(range(16)))
 
 
 class Forge(MemoryBlocks):
@@ -127,7 +127,7 @@ class Forge(MemoryBlocks):
         size = sum(manifest.decode(self.get(cid)).size or 0 for cid in objects.values())
         if not versions:
             return self.commit(self.tree(objects), len(objects), size)
-        other, config = self.tree(versions), commits.config("Suspended")
+        other, config = self.tree(versions), commit_fields.config("Suspended")
         return self.commit(self.tree(objects), len(objects), size, versions=other, config=config)
 
     # --- exports ---

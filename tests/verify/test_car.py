@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import mstbucket
 from mstbucket.core import car as cars
 from mstbucket.core import commit as commits
-from mstbucket.core import dagcbor, varint
+from mstbucket.core import commit_fields, dagcbor, varint
 from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import EMPTY_TREE
 from mstbucket.core.keys import version_key
@@ -429,7 +429,7 @@ def test_a_tree_that_is_wrong_in_a_good_file(forge: Any, keys_of_height: Any) ->
 def test_the_two_trees_may_not_be_one(forge: Any) -> None:
     tree = forge.tree({b"k": forge.manifest(b"abc")})
     with pytest.raises((InvalidBlock, MissingBlock)):
-        verify(forge.car(forge.commit(tree, 1, 3, versions=tree, config=commits.config("Enabled"))))
+        verify(forge.car(forge.commit(tree, 1, 3, versions=tree, config=commit_fields.config("Enabled"))))
 
 
 def test_a_manifest_of_the_bytes_of_a_body(forge: Any) -> None:

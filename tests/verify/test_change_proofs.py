@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mstbucket
-from mstbucket.core import car
+from mstbucket.core import car, commit_fields
 from mstbucket.core import commit as commits
 from mstbucket.core import statement as statements
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.change_statement import Change, ChangesQuestion
 from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import Commit
@@ -42,7 +42,7 @@ from mstbucket.services.tree.prove import prove_changes
 from mstbucket.verify.node import key_height
 
 Pairs = dict[bytes, bytes]
-BUCKET = commits.bucket_id(bytes(16))
+BUCKET = commit_fields.bucket_id(bytes(16))
 VALUES = [dag_cbor_cid(b"manifest %d" % n) for n in range(3)]
 # Keys of all heights up to 6, many of the higher ones among them: that is where trees are cut and grow together.
 MANY = [b"k/%05d" % n for n in range(12_000)]
@@ -57,7 +57,7 @@ def committed(
         prev = dag_cbor_cid(b"some commit before")
     commit = Commit(
         BUCKET, "photos", seq, roots[0], seq, len(objects), 0, versions=roots[1] if versions else None, prev=prev,
-        config=commits.config("Enabled"),
+        config=commit_fields.config("Enabled"),
     )  # fmt: skip
     block = commits.encode(replace(commit, **more))
     blocks.put(dag_cbor_cid(block), block)
@@ -382,7 +382,7 @@ def test_the_commits_are_of_one_bucket_and_in_their_order(
         made_for(blocks, since, undone)
     with pytest.raises(Untrue, match="no later one"):
         proof_of(blocks, commit, since)
-    other = committed(blocks, 1, OLD, {}, bucket=commits.bucket_id(b"x" * 16))
+    other = committed(blocks, 1, OLD, {}, bucket=commit_fields.bucket_id(b"x" * 16))
     with pytest.raises(Untrue, match="another"):
         made_for(blocks, commit, replace(question, since=other))
     with pytest.raises(Untrue, match="no later one"):

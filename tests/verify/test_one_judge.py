@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import mstbucket
 from mstbucket.core import commit as commits
-from mstbucket.core import dagcbor
+from mstbucket.core import commit_fields, dagcbor
 from mstbucket.core.cid import to_text
 from mstbucket.core.dagcbor import Link
 from mstbucket.core.keys import version_key
@@ -25,7 +25,7 @@ from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, COMMIT_SEQ_MAX, SEQ_MAX
 
 NEGATIVE = Path(__file__).parents[2] / "fixtures" / "negative-exports"
 GOLDEN = NEGATIVE.with_name("exports")
-BUCKET = commits.bucket_id(bytes(range(16)))
+BUCKET = commit_fields.bucket_id(bytes(range(16)))
 PREV = to_text(commits.EMPTY_TREE)
 
 Verdict = tuple[type[MstBucketError], str] | None
@@ -160,7 +160,7 @@ def exports(draw: Any, forge_type: Any) -> bytes:
     fields: dict[str, Any] = {
         "bucket": BUCKET, "name": draw(st.sampled_from(["photos", "N", "n" * 255])), "seq": seq, "time": 5, "version": 1,
         "tree": Link(forge.tree(objects)), "objects": len(objects), "bytes": sum(n for n in sizes if type(n) is int),
-        "config": commits.config(state),
+        "config": commit_fields.config(state),
     }  # fmt: skip
     if seq != 1:
         fields["prev"] = PREV
@@ -201,7 +201,7 @@ def small(forge: Any, seq: int, tags: dict[str, str] | None = None) -> bytes:
     objects = {b"k": forge.manifest(b"x")}
     fields = {
         "bucket": BUCKET, "name": "photos", "seq": seq, "time": 5, "version": 1, "tree": Link(forge.tree(objects)),
-        "objects": 1, "bytes": 1, "config": commits.config(None), "prev": PREV, "tags": tags or None,
+        "objects": 1, "bytes": 1, "config": commit_fields.config(None), "prev": PREV, "tags": tags or None,
     }  # fmt: skip
     return bytes(forge.car(forge.value({name: value for name, value in fields.items() if value is not None})))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mstbucket
 from mstbucket.core import car, dagcbor
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, from_text, raw_cid
 from mstbucket.errors import (
     CorruptionError,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import mstbucket
 from mstbucket.core import car, dagcbor
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, from_text, raw_cid, to_text
 from mstbucket.errors import (
     CorruptionError,

@@ -18,8 +18,9 @@ import pytest
 import mstbucket
 from mstbucket import Trust
 from mstbucket.core import commit as commits
-from mstbucket.core import dagcbor, endorsements
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core import commit_fields, dagcbor, endorsements
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, from_text
 from mstbucket.core.did import key_text, parse_key
 from mstbucket.errors import (
@@ -217,7 +218,7 @@ ATTACKS: dict[str, Attack] = {
     "another tree": lambda world, _: world.changed(world.cars[1], tree=world.commit(world.cars[2]).tree),
     "another bucket": lambda world, _: world.changed(world.cars[1], bucket=world.commit(world.second).bucket),
     "tags": edited(tags={"a": "b"}),
-    "versioning": edited(config=commits.config("Enabled")),
+    "versioning": edited(config=commit_fields.config("Enabled")),
     "signature of the commit before": lambda world, _: world.changed(world.cars[1], sig=world.commit(world.cars[0]).sig),
     "signature of the commit after": lambda world, _: world.changed(world.cars[1], sig=world.commit(world.cars[2]).sig),
     "signature of another bucket": lambda world, _: world.changed(world.cars[1], sig=world.commit(world.second).sig),

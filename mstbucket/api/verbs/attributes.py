@@ -14,7 +14,8 @@ from mstbucket.core.s3rules.metadata import STORAGE_CLASS, check_storage_class
 from mstbucket.errors import Unsupported
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import EMPTY, MarkerPage, ObjectAttributes, PutRequest, PutResult, Tags
+from mstbucket.model.listings import MarkerPage
+from mstbucket.model.objects import EMPTY, ObjectAttributes, PutRequest, PutResult, Tags
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects import list as listing
 

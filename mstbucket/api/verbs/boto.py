@@ -13,7 +13,9 @@ from mstbucket.files.whole import replacing, write_all
 from mstbucket.index import buckets
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import EMPTY, BucketInfo, ObjectInfo, ObjectVersion, PutRequest, PutResult, Tags
+from mstbucket.model.buckets import BucketInfo
+from mstbucket.model.listings import ObjectVersion
+from mstbucket.model.objects import EMPTY, ObjectInfo, PutRequest, PutResult, Tags
 from mstbucket.model.streams import Readable
 from mstbucket.services.blocks.context import Context
 

@@ -17,14 +17,16 @@ from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
     from mstbucket.api.trust import Demand, Trust
+    from mstbucket.services.past.advance import Accept, Progress
     from mstbucket.services.past.arriving import Arriving, look_at
-    from mstbucket.services.past.follow import Accept, Progress, follows, import_delta, import_next
+    from mstbucket.services.past.follow import follows, import_next
+    from mstbucket.services.past.follow_delta import import_delta
     from mstbucket.services.tree.import_car import import_car
 else:
     Demand = later("mstbucket.api.trust", "Demand")
     look_at = later("mstbucket.services.past.arriving", "look_at")
     follows = later("mstbucket.services.past.follow", "follows")
-    import_delta = later("mstbucket.services.past.follow", "import_delta")
+    import_delta = later("mstbucket.services.past.follow_delta", "import_delta")
     import_next = later("mstbucket.services.past.follow", "import_next")
     import_car = later("mstbucket.services.tree.import_car", "import_car")
 

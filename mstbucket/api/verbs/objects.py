@@ -11,7 +11,8 @@ from mstbucket.core.s3rules.conditions import conditions
 from mstbucket.core.s3rules.metadata import NO_OVERRIDES, STORAGE_CLASS, check_storage_class, overridden
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import EMPTY, Body, ObjectInfo, ObjectSummary, Page, PutRequest, PutResult, Tags
+from mstbucket.model.listings import ObjectSummary, Page
+from mstbucket.model.objects import EMPTY, Body, ObjectInfo, PutRequest, PutResult, Tags
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.objects import list as listing
 

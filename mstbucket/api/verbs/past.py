@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mstbucket.api.arguments import verbs
 from mstbucket.errors import InvalidInput
 from mstbucket.later import later
-from mstbucket.model.objects import CommitInfo, ObjectChange
+from mstbucket.model.buckets import CommitInfo
+from mstbucket.model.objects import ObjectChange
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:

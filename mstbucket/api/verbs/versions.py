@@ -9,7 +9,8 @@ from mstbucket.api.arguments import verbs
 from mstbucket.core.s3rules.conditions import expected
 from mstbucket.later import later
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import DeleteItems, DeleteReport, DeleteResult, VersionsPage
+from mstbucket.model.listings import VersionsPage
+from mstbucket.model.objects import DeleteItems, DeleteReport, DeleteResult
 from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, cast
 
-from mstbucket.core.commit import tags_size
+from mstbucket.core.commit_fields import tags_size
 from mstbucket.errors import InvalidTag
 from mstbucket.limits import BUCKET_TAGS_MAX, BUCKET_TAGS_SIZE_MAX, OBJECT_TAGS_MAX, TAG_KEY_MAX, TAG_VALUE_MAX
 from mstbucket.model.objects import PlainTags, PutRequest, Tags

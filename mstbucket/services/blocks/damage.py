@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import BinaryIO
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound, StorageError
 from mstbucket.index import damage
 from mstbucket.pg.database import Database

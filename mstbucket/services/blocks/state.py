@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mstbucket.blobs.names import STATE, framed, parse_state, state_name
 from mstbucket.core import dagcbor
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import raw_cid
 from mstbucket.errors import (
     BrokenFrame,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import BinaryIO, Final
 
 from mstbucket.blobs.names import KEYS, REFS, is_key, parse_ref, parse_secret_ref
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob, StorageError, WrongKey
 from mstbucket.index import check_rows, scrubbed

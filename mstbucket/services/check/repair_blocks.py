@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mstbucket.core.batches import in_batches
 from mstbucket.core.body_builder import BodyBuilder
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, DAG_PB_PREFIX, RAW_PREFIX, from_text, to_text
 from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NotFound
 from mstbucket.files.whole import failed, reading

@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, Final, NamedTuple
 
 from mstbucket.core import commit as commits
+from mstbucket.core import commit_fields
 from mstbucket.core import manifest as manifests
 from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, CID_SIZE, dag_cbor_cid, to_text
@@ -80,7 +81,8 @@ def _repair(context: Context, bucket: str, accept_loss: bool) -> RepairReport:
             commit = commits.Commit(
                 bucket=head.identity, name=head.name, seq=head.seq + 1, tree=tree,
                 versions=None if past == commits.EMPTY_TREE else past, prev=head.commit, time=head.now,
-                objects=objects.count, bytes=objects.bytes, tags=head.tags or {}, config=commits.config(head.versioning),
+                objects=objects.count, bytes=objects.bytes, tags=head.tags or {},
+                config=commit_fields.config(head.versioning),
             )  # fmt: skip
             commit, cid, block = seal(commit, context.signer)
             staged.add(cid, block)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import BinaryIO, Final
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.times import moment
 from mstbucket.errors import CorruptionError, FormatError, NotFound, StorageError
 from mstbucket.index import scrubbed

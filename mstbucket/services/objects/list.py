@@ -11,7 +11,8 @@ from mstbucket.core.s3rules.listing import LastItem, common_prefix, page_size, r
 from mstbucket.core.times import moment
 from mstbucket.index.listing import ListedObject, ObjectContent, list_contents, list_objects
 from mstbucket.limits import LIST_KEYS_MAX
-from mstbucket.model.objects import MarkerPage, ObjectSummary, Page, checksum_type_of
+from mstbucket.model.listings import MarkerPage, ObjectSummary, Page
+from mstbucket.model.objects import checksum_type_of
 from mstbucket.pg.database import Database
 
 #: Finds the first rows of a listing: takes a prefix, a delimiter, what the rows are above, and how many there may be.

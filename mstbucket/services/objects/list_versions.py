@@ -18,7 +18,8 @@ from mstbucket.errors import InvalidInput
 from mstbucket.index import listing_versions as index
 from mstbucket.index.buckets import bucket_id
 from mstbucket.index.listing_versions import ListedVersion, Start
-from mstbucket.model.objects import EMPTY, ObjectVersion, VersionsPage, checksum_type_of
+from mstbucket.model.listings import ObjectVersion, VersionsPage
+from mstbucket.model.objects import EMPTY, checksum_type_of
 from mstbucket.pg.database import Database
 
 if TYPE_CHECKING:

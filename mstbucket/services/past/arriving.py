@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mstbucket.core import commit as commits
 from mstbucket.core import delta as deltas
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.commit import Commit
 from mstbucket.core.delta import DeltaStatement
 from mstbucket.errors import CorruptionError, FormatError, Unsupported

@@ -51,7 +51,7 @@ class Source(BlockSource, Protocol):
 def bring(source: Source, own: StoreBlocks, base: Commit, commit: Commit) -> None:
     """Bring and judge all of *commit* but its block and what *base*, which the own store holds, is known to have.
 
-    Not judged here: what only the whole history of a key tells, where there are versions; `past.follow.advance` does.
+    Not judged here: what only the whole history of a key tells, where there are versions; `past.advance` does.
 
     Raises:
         MissingBlock, HashMismatch, InvalidBlock, Untrue: it is not a true later state. Nothing leads to what was brought.

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core import commit as commits
-from mstbucket.core.commit import Commit, bucket_id
+from mstbucket.core.commit import Commit
+from mstbucket.core.commit_fields import bucket_id
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.core.mst.walk import walk

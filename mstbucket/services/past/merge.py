@@ -16,7 +16,7 @@ from typing import Final
 
 from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, to_text
-from mstbucket.core.commit import check_message
+from mstbucket.core.commit_fields import check_message
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.changes import Tree, changes
 from mstbucket.core.mst.diff import Change

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import to_text
-from mstbucket.core.commit import check_message
+from mstbucket.core.commit_fields import check_message
 from mstbucket.core.commit_names import CommitName
 from mstbucket.core.keys import check_text, encode_key, prefix_end
 from mstbucket.core.mst.changes import Tree, changes

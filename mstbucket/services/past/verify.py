@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mstbucket.core.cid import to_text
-from mstbucket.model.objects import CheckReport
+from mstbucket.model.buckets import CheckReport
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.past.view import View
 from mstbucket.services.tree import check as checking

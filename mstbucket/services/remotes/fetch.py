@@ -15,7 +15,7 @@ from mstbucket.limits import REMOTE_NAME_MAX
 from mstbucket.model.past import MergeReport
 from mstbucket.model.remotes import PullReport
 from mstbucket.services.blocks.context import Context
-from mstbucket.services.past.follow import Accept, Progress
+from mstbucket.services.past.advance import Accept, Progress
 from mstbucket.services.past.fork import fill
 from mstbucket.services.past.merge import merge
 from mstbucket.services.remotes.peer import Peer

@@ -14,8 +14,9 @@ from hashlib import sha256
 from typing import BinaryIO, Final, Self
 
 from mstbucket.core import commit as commits
-from mstbucket.core import file_head, varint
-from mstbucket.core.car import CarReader, section_head
+from mstbucket.core import commit_fields, file_head, varint
+from mstbucket.core.car import section_head
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.file_head import ChainFile, FileHead
 from mstbucket.errors import (
@@ -64,7 +65,7 @@ def find_by_name(files: SharedFiles, name: str) -> str:
     found: list[str] = []
     for folder in files.folders():
         try:
-            commits.check_bucket_id(folder)
+            commit_fields.check_bucket_id(folder)
         except MstBucketError:
             continue  # [FOLD-1] somebody else's
         head, _ = read_head(files, folder)

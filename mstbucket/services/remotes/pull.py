@@ -24,9 +24,9 @@ from mstbucket.index.commits import Head, read_head
 from mstbucket.model.remotes import PullReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import repeating
+from mstbucket.services.past.advance import Accept, Progress, To, advance
 from mstbucket.services.past.arriving import Pieces
 from mstbucket.services.past.bring import bring
-from mstbucket.services.past.follow import Accept, Progress, To, advance
 from mstbucket.services.remotes.overlay import Overlay, PulledBlocks
 from mstbucket.services.remotes.peer import Peer, checked
 from mstbucket.services.tree.flush import flush

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from mstbucket.core.commit import bucket_id
+from mstbucket.core.commit_fields import bucket_id
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.index import buckets
 from mstbucket.services.blocks.context import Context

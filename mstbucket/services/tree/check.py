@@ -17,7 +17,7 @@ from mstbucket.errors import Untrue
 from mstbucket.index.commits import Head, Roots, read_roots
 from mstbucket.index.dirty import Place, Side, objects_behind, versions_behind
 from mstbucket.index.versions import check_history
-from mstbucket.model.objects import CheckReport
+from mstbucket.model.buckets import CheckReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.damage import clear_restored
 from mstbucket.services.blocks.error_context import error_context

@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import BinaryIO, Final
 
 from mstbucket.core import car2
-from mstbucket.core.car import CarReader, Section, header
+from mstbucket.core.car import Section, header
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import DAG_CBOR_PREFIX, to_text
 from mstbucket.core.closure import Link, closure, go_on, retrace
 from mstbucket.errors import Conflict, HashMismatch, InvalidCar, InvalidInput

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from mstbucket.core.batches import in_batches
-from mstbucket.core.commit import check_message
+from mstbucket.core.commit_fields import check_message
 from mstbucket.errors import CommitMoved, MissingBlock, NothingToCommit, Unsupported
 from mstbucket.index import blocks, commits, deaths, dirty, space
 from mstbucket.index.commits import CommitRow, read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
-from mstbucket.model.objects import CommitInfo
+from mstbucket.model.buckets import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress

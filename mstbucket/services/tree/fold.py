@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mstbucket.core import commit as commits
+from mstbucket.core import commit_fields
 from mstbucket.core.batches import in_batches
 from mstbucket.core.blocks import BlockSource, BlocksOver
 from mstbucket.core.closure import links_of
@@ -74,7 +75,7 @@ def fold(
         objects=(head.objects or 0) - len(objects.replaced) + len(new),
         bytes=(head.size or 0) - sum(replaced[cid].size for cid in objects.replaced) + sum(new),
         tags=head.tags or {},
-        config=commits.config(head.versioning),
+        config=commit_fields.config(head.versioning),
         merged=None if merged is None else merged.cid,
         message=message,
     )

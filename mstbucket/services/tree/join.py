@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from mstbucket.core import varint
-from mstbucket.core.car import CarReader, Section, section_head
+from mstbucket.core.car import Section, section_head
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
 from mstbucket.core.closure import closure
 from mstbucket.core.delta import DeltaStatement, decode

@@ -6,7 +6,7 @@ from typing import BinaryIO, Final
 
 from mstbucket.blobs.names import REFS, Kind, framed, parse_ref, parse_secret_ref
 from mstbucket.core import car
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, to_text
 from mstbucket.errors import BrokenFrame, CorruptionError, FormatError, NoSuchBlob
 from mstbucket.index import commits

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.index import collection, packs
 from mstbucket.index.blocks import rows_of_pack

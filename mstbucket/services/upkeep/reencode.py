@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from mstbucket.blobs.base import BlobWriter
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.index import packs
 from mstbucket.services.blocks.context import Context

@@ -6,7 +6,7 @@ import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import CorruptionError, FormatError, NotFound
 from mstbucket.index import collection, packs
 from mstbucket.index.blocks import rows_of_pack

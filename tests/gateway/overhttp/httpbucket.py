@@ -15,19 +15,8 @@ from httpstore import HEADERS, HttpStore, bare, checksums, cid_of, described, he
 import mstbucket
 from mstbucket.errors import NoSuchKey
 from mstbucket.limits import KEY_MAX
-from mstbucket.model.objects import (
-    DeleteFailure,
-    DeleteReport,
-    DeleteResult,
-    MarkerPage,
-    ObjectAttributes,
-    ObjectInfo,
-    ObjectSummary,
-    ObjectVersion,
-    Page,
-    PutResult,
-    VersionsPage,
-)
+from mstbucket.model.listings import MarkerPage, ObjectSummary, ObjectVersion, Page, VersionsPage
+from mstbucket.model.objects import DeleteFailure, DeleteReport, DeleteResult, ObjectAttributes, ObjectInfo, PutResult
 
 
 class Reader:

@@ -22,7 +22,7 @@ from mstbucket.blobs.media.local import LocalBlobs
 from mstbucket.blobs.media.memory import MemoryBlobs
 from mstbucket.blobs.names import KEYS, PACKS, REFS, STORE, is_pack, parse_ref, parse_secret_ref
 from mstbucket.core import cid as cids
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.limits import CHUNK_SIZE
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.data_keys import find_key, key_wrapper

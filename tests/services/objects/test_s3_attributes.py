@@ -14,7 +14,7 @@ from seen import exported
 import mstbucket
 from mstbucket import errors
 from mstbucket.core import commit as commits
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.limits import BUCKET_TAGS_SIZE_MAX, CHUNK_SIZE, COMMIT_BLOCK_MAX, COPY_SIZE_MAX
 from mstbucket.services.tree import turns
 from mstbucket.services.upkeep import worker

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import mstbucket
 from mstbucket import PutRequest, errors
-from mstbucket.core import car
+from mstbucket.core import car, commit_fields
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
 from mstbucket.core.blocks import MemoryBlocks
@@ -25,7 +25,7 @@ from mstbucket.core.keys import version_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.build import build
 from mstbucket.limits import CHUNK_SIZE, SEQ_MAX
-from mstbucket.model.objects import ObjectVersion, VersionsPage
+from mstbucket.model.listings import ObjectVersion, VersionsPage
 from mstbucket.services.tree import snapshot
 
 OBJECT, MARKER = False, True
@@ -583,7 +583,7 @@ def car_of(objects: dict[str, Manifest], versions: dict[bytes, Manifest], versio
 
     block = commits.encode(
         commits.Commit(
-            bucket=commits.bucket_id(bytes(16)),
+            bucket=commit_fields.bucket_id(bytes(16)),
             name="strange",
             seq=1,
             tree=tree({key.encode(): m for key, m in objects.items()}),
@@ -591,7 +591,7 @@ def car_of(objects: dict[str, Manifest], versions: dict[bytes, Manifest], versio
             objects=len(objects),
             bytes=len(objects),
             versions=tree(versions) if versions else None,
-            config=commits.config(versioning),
+            config=commit_fields.config(versioning),
         )
     )
     blocks.put(dag_cbor_cid(block), block)

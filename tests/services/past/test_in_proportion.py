@@ -17,7 +17,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.index import following
 from mstbucket.services.blocks.blocks import StoreBlocks
-from mstbucket.services.past import follow
+from mstbucket.services.past import follow_delta
 from tests.services.tree.test_delta import delta, exported
 
 CHANGES = 20
@@ -131,7 +131,7 @@ IMPORTER = """
 import os, signal, sys
 import mstbucket
 from mstbucket.index import following
-from mstbucket.services.past import follow
+from mstbucket.services.past import follow_delta
 
 url, blobs, file, point = sys.argv[1:]
 
@@ -139,13 +139,13 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if point == "before the judge":
-    follow.bring = die
+    follow_delta.bring = die
 if point == "before the switch":
-    follow.advance = die
+    follow_delta.advance = die
 if point == "in the switch":
     following.move = die
 if point == "behind the switch":
-    follow.publish_made = die
+    follow_delta.publish_made = die
 with mstbucket.open(database=url, blobs=blobs, background=False) as store:
     store.import_car(file, "copy")
 """
@@ -190,7 +190,7 @@ def test_what_somebody_writes_right_before_the_switch_stays(
     copy = second_store.import_car(io.BytesIO(exported(bucket)), "copy")
     change(bucket, 40, b"new")
     file = delta(bucket, 1, 2)
-    advance = follow.advance
+    advance = follow_delta.advance
     oldest = copy.list_object_versions("k1").versions[-1]
     writes = [
         lambda: copy.put_object("k1", b"mine"),
@@ -203,7 +203,7 @@ def test_what_somebody_writes_right_before_the_switch_stays(
             advance(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(follow, "advance", late)
+            patch.setattr(follow_delta, "advance", late)
             with pytest.raises(errors.Conflict):
                 second_store.import_car(io.BytesIO(file), "copy")
     assert copy.get_object("k1").read() == b"mine"

@@ -10,7 +10,7 @@ import mstbucket
 from mstbucket.core.cid import dag_cbor_cid, to_text
 from mstbucket.core.commit_names import commit_name
 from mstbucket.errors import NoSuchBucket, NoSuchCommit
-from mstbucket.model.objects import CommitInfo
+from mstbucket.model.buckets import CommitInfo
 from mstbucket.services.past.resolve import resolve
 
 

@@ -11,7 +11,7 @@ from s3model import Bucket, Pages, Said, chunks, key_items, version_items
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.model.objects import VersionsPage
+from mstbucket.model.listings import VersionsPage
 
 ALPHABET = ["a", "/", "0", ".", "b", "é", "\ud7ff", "\ue000", "\U0010ffff"]
 

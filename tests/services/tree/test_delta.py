@@ -12,7 +12,7 @@ from seen import exported
 import mstbucket
 from mstbucket import errors
 from mstbucket.core.blocks import MemoryBlocks
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.closure import closure
 from mstbucket.limits import CHUNK_SIZE
 from mstbucket.spill.seen import Seen

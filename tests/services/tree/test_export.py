@@ -12,7 +12,7 @@ import pytest
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.limits import CHUNK_SIZE
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mstbucket
 from mstbucket import Bucket, KeepPolicy, Store, errors
-from mstbucket.core.car import CarReader
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import DAG_PB, codec, raw_cid, to_text
 from mstbucket.core.unixfs_directory import node_kind
 from mstbucket.files.paths import escape

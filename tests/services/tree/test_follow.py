@@ -10,7 +10,8 @@ from seen import exported
 
 import mstbucket
 from mstbucket import errors
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from tests.services.tree.test_delta import change, delta
 
 

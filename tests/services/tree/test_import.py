@@ -17,7 +17,8 @@ import pytest
 import mstbucket
 from mstbucket.core import cid as cids
 from mstbucket.core import commit as commits
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError, Untrue
 from mstbucket.index.tx import Tx
 from mstbucket.limits import KIB, MIB

@@ -17,7 +17,7 @@ import mstbucket
 from mstbucket import errors
 from mstbucket.blobs.base import BlobWriter
 from mstbucket.blobs.media.local import LocalBlobs
-from mstbucket.core import car
+from mstbucket.core import car_reader
 from mstbucket.core.cid import from_text, raw_cid
 from mstbucket.limits import CHUNK_SIZE, INLINE_MAX
 from mstbucket.pg import database as pg_database
@@ -137,7 +137,7 @@ def test_the_packs_of_puts_and_flushes_name_the_block_of_no_bytes(bucket: mstbuc
     empty = raw_cid(b"")
     for pack in packs:
         with pack.open("rb") as file:
-            reader = car.CarReader(file)
+            reader = car_reader.CarReader(file)
             assert reader.root == empty
             cid, block, *_ = next(iter(reader))
             assert (cid, bytes(block)) == (empty, b"")

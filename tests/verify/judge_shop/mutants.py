@@ -13,7 +13,8 @@ from random import Random
 from typing import Any
 
 from mstbucket.core import dagcbor
-from mstbucket.core.car import CarReader, header, section
+from mstbucket.core.car import header, section
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.core.dagcbor import Link
 from mstbucket.errors import MstBucketError
