@@ -36,6 +36,8 @@ COMMIT_MESSAGE_MAX: Final = 4 * KIB  # bytes; a screen of text, which every proo
 STATEMENT_BLOCK_MAX: Final = 16 * KIB  # of a proof: two texts as long as keys and a delimiter, and room
 CHANGES_STATEMENT_MAX: Final = 1 * MIB  # of a change proof: 8,000 changes of usual keys; every IPFS peer takes the block
 ENDORSEMENT_BLOCK_MAX: Final = 1 * KIB  # of a signature or a succession that stands apart; they take 200 bytes
+LOG_FILE_MAX: Final = 64 * MIB  # of a log of commits: some 900,000, a flush a minute for 20 months
+LOG_PROOF_BLOCK_MAX: Final = 8 * KIB  # of a proof of one: twice 53 hashes are 3.6 KB, at COMMIT_SEQ_MAX entries
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
 from mstbucket.errors import (
@@ -28,6 +26,7 @@ from mstbucket.limits import GIB, MIB, PARTS_MAX
 from mstbucket.remote.attempts import Attempts
 from mstbucket.remote.client import md5_header
 from mstbucket.remote.objects import S3Attributes, S3Written, bare, plain_md5
+from mstbucket.spill.scratch import Spooled
 
 FIRST_PART: Final = 16 * MIB  # also the longest body that is one PUT; three times what S3 wants of a part at least
 PUT_MAX: Final = 5 * GIB  # of one PUT; S3's rule
@@ -254,17 +253,12 @@ class _Part:
     """The bytes of a part and their MD5, in memory up to FIRST_PART, above in a temporary file."""
 
     def __init__(self) -> None:
-        # No file of its own before it is needed.
-        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=FIRST_PART)  # noqa: SIM115
+        self._bytes = Spooled(FIRST_PART, "a part of an object was gathered")
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
 
     def add(self, data: memoryview) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise StorageError(f"a part of an object cannot be held in {tempfile.gettempdir()}: {error.strerror}: make room "
-                               "there, or name another directory in TMPDIR") from error  # fmt: skip
+        self._bytes.write(data)
         self._md5.update(data)
         self.size += len(data)
 
@@ -273,9 +267,8 @@ class _Part:
 
     def rewound(self) -> Any:
         """The file, at its start. It may be read any number of times."""
-        self._file.flush()
-        self._file.seek(0)
-        return self._file
+        self._bytes.seek(0)
+        return self._bytes.file
 
     def close(self) -> None:
-        self._file.close()
+        self._bytes.close()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
-from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from mstbucket.errors import OutcomeUnknown, StorageError
-from mstbucket.files.whole import failed
 from mstbucket.index.tx import Tx, enter_store
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.blocks.registered import RegisteredPack
+from mstbucket.spill.scratch import Spooled
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -41,7 +40,7 @@ class Staged:
         self._batch: dict[bytes, bytes] = {}
         self._held = 0
         self._sealed: list[Incoming] = []
-        self._places: Any = SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-")  # noqa: SIM115 - closed by `__exit__`
+        self._places = Spooled(_SPOOL, "the places of blocks were put aside")
 
     def add(self, cid: bytes, block: bytes) -> None:
         """Take a block."""
@@ -77,10 +76,7 @@ class Staged:
         self._sealed.append(one)
         one.seal()
         dumped = one.dump_places()
-        try:
-            self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
-        except OSError as error:
-            raise failed("the temporary directory cannot hold the places of the blocks", error) from error
+        self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
 
     def _pass_on(self) -> None:
         self._current.add_all(self._batch)
@@ -116,8 +112,7 @@ class Staged:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with suppress(OSError):  # on a full disk it fails once more, and nobody needs the places now
-            self._places.close()
+        self._places.close()
         with ExitStack() as stack:  # all of them, whatever becomes of one
             stack.push(self._claim)
             stack.push(self._current)
