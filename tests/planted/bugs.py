@@ -349,10 +349,10 @@ BUGS: Final = (
     ),
     Bug(
         "a node that was read and stays has died",
-        "mstbucket/services/tree/deaths.py",
-        "return sorted(read.cids - stay - made - {EMPTY_ROOT})",
-        "return sorted(read.cids - made - {EMPTY_ROOT})",
-        _SWEEP,
+        "mstbucket/core/mst/apply.py",
+        "fold.old - fold.stay)",
+        "fold.old)",
+        ("tests/core/test_mst_small.py",),
     ),
     Bug(
         "a flush does not mark what was replaced since its snapshot",

@@ -21,7 +21,6 @@ from mstbucket.core.blocks import BlockSource
 from mstbucket.core.cid import CID, CID_SIZE
 from mstbucket.core.closure import links_of
 from mstbucket.errors import CollectionRefused, Conflict, CorruptionError, FormatError
-from mstbucket.files.whole import failed
 from mstbucket.index import collection, deaths, space
 from mstbucket.index import packs as pack_rows
 from mstbucket.index.collection import Removed, Start
@@ -34,8 +33,8 @@ from mstbucket.services.collection.cycle import BATCH
 from mstbucket.services.collection.mark import is_node_of_body
 from mstbucket.services.collection.packs import SECTION
 from mstbucket.services.collection.roots import begin
-from mstbucket.services.collection.spool import spool
 from mstbucket.services.collection.turns import Turn
+from mstbucket.spill.scratch import Spooled
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -92,14 +91,11 @@ class _Spooled:
     """Blocks with the epochs in which they died, on disk, in the order in which they came."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._file = spool(stack, _SPOOL)
+        self._file = stack.enter_context(Spooled(_SPOOL, "what is to be removed was put aside"))
         self.blocks = 0
 
     def add(self, died: Iterable[Died]) -> None:
-        try:
-            self._file.write(b"".join(_DEATH.pack(*one) for one in died))
-        except OSError as error:
-            raise failed("the temporary directory cannot hold what is to be removed", error) from error
+        self._file.write(b"".join(_DEATH.pack(*one) for one in died))
         self.blocks += 1
 
     def batches(self, size: int) -> Iterator[list[Died]]:
