@@ -72,7 +72,7 @@ def rest(add: Adder) -> None:
     command = add(
         "maintain", "maintaining:maintain", "do what the background work does, for a store that no process keeps open",
         "One round: rules delete what is due, changed buckets are flushed, commits that no rule keeps are given up, garbage "
-        "is collected once a day or when much has died, small packs are compacted. 'serve' does all that by itself.",
+        "is collected bit by bit or when much has died, small packs are compacted. 'serve' does all that by itself.",
     )  # fmt: skip
     command.add_argument("--every", type=whole_number, metavar="SECONDS", help="repeat, so long apart, until a signal")
     command.add_argument("--abort-uploads-after", type=whole_number, metavar="DAYS", help="abort older uploads")

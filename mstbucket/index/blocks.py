@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Columns of `blocks b LEFT JOIN packs p` that say where a block is: the fields of `Place`, in their order.
 LOCATION_COLUMNS: Final = 'p.name, b."offset", b.length, b.body'
 
+#: Instead of a number in `add`: the block is the body of an object that a flush folds, and its row may hold it by now.
+MOVED: Final = -1
+
 _LOCATE: Final = f"""
     SELECT b.cid, {LOCATION_COLUMNS} FROM blocks b LEFT JOIN packs p ON p.id = b.pack WHERE b.cid = ANY (%s)
 """
@@ -104,13 +107,38 @@ def keep(tx: StoreTx, cids: Sequence[bytes], proven: bool) -> int:
     return int(one_row(tx.connection, "SELECT keep_blocks(%s, %s, %s)", (tx.epoch, cid_array(cids), proven))[0])
 
 
-def add(tx: StoreTx, pack: int, cids: Sequence[bytes], offsets: Sequence[int], lengths: Sequence[int]) -> int:
+def add(
+    tx: StoreTx,
+    pack: int,
+    cids: Sequence[bytes],
+    offsets: Sequence[int],
+    lengths: Sequence[int],
+    born: Sequence[int],
+) -> int:
     """Give each of `cids` a row that leads to this pack, unless it has one of a sound pack; how many rows lead to it.
 
     The caller has sorted the blocks by CID ([PUT-9]).
+
+    Args:
+        born: for each what a new row gets: the number of the bucket's newest commit, if nothing but the caller's transaction
+            names the block; MOVED for a body that a flush takes out of its row. Empty where that is not known. A row that is
+            found, but for the one of such a body, is shared from then on ([GC-21]).
     """
-    arguments = (tx.epoch, pack, cid_array(cids), bigint_array(offsets), integer_array(lengths))
-    return int(one_row(tx.connection, "SELECT add_blocks(%s, %s, %s, %s, %s)", arguments)[0])
+    arguments = (tx.epoch, pack, cid_array(cids), bigint_array(offsets), integer_array(lengths), integer_array(born))
+    return int(one_row(tx.connection, "SELECT add_blocks(%s, %s, %s, %s, %s, %s)", arguments)[0])
+
+
+def touch_folded(tx: StoreTx, cids: Sequence[bytes]) -> int:
+    """Keep bodies of objects that a flush folds from the next collection ([FLUSH-6]); how many of them there are.
+
+    They stay as shared or not as they are: that is no other life.
+    """
+    return int(one_row(tx.connection, "SELECT touch_folded(%s, %s)", (tx.epoch, cid_array(cids)))[0])
+
+
+def share(tx: StoreTx, cids: Sequence[bytes]) -> int:
+    """Mark the rows of `cids` as shared, but those that somebody holds; how many are ([GC-23])."""
+    return int(one_row(tx.connection, "SELECT share_blocks(%s)", (cid_array(cids),))[0])
 
 
 def move(connection: Connection, old: Sequence[int], new: int, cids: Sequence[bytes], offsets: Sequence[int]) -> None:

@@ -65,7 +65,7 @@ def insert_imported(connection: Connection, number: int, name: str, cid: bytes, 
         connection.execute("UPDATE buckets SET tags = %s WHERE id = %s", (json_of(commit.tags), number))
     if commit.versioning is not None:  # [VSN-9]
         connection.execute("UPDATE buckets SET versioning = %s WHERE id = %s", (commit.versioning, number))
-    return Tx(connection, epoch, number, commit.versioning)
+    return Tx(connection, epoch, number, commit.versioning, None)
 
 
 def delete(db: Database, name: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 10_000  # of objects and versions, fetched at a time
 _PARTS: Final = 16  # each has up to 160 KiB of digests
-_RENEWAL: Final = 600_000  # ms that a lease counts beyond its end: who renews it may have looked at the clock before
+RENEWAL: Final = 600_000  # ms that a lease counts beyond its end: who renews it may have looked at the clock before
 _OUTCOMES: Final = 100  # cycles that are remembered
 
 
@@ -135,7 +135,7 @@ def trees(connection: Connection) -> Iterator[Tree]:
         SELECT cid, tree, versions FROM commits UNION ALL SELECT cid, tree, versions FROM leases WHERE until > now_ms() - %s
     """
     with server_cursor(connection, "collecting", _ROWS) as cursor:
-        yield from map(Tree._make, cursor.execute(query, (_RENEWAL,)))
+        yield from map(Tree._make, cursor.execute(query, (RENEWAL,)))
 
 
 def manifests(connection: Connection) -> Iterator[tuple[bytes, bytes | None]]:
@@ -195,21 +195,26 @@ def remove(connection: Connection, start: Start, bury: bool, cids: Sequence[byte
 # --- cycles -----------------------------------------------------------------------------------------------------------
 
 
-def begin(db: Database, start: Start, grace: int) -> None:
-    """Note that a cycle has begun to remove, and what can be brought back until when."""
+def begin(db: Database, start: Start, grace: int, swept: bool = False) -> None:
+    """Note that a cycle, or a sweep, has begun to remove, and what can be brought back until when."""
     query = """
-        INSERT INTO collections (epoch, started, until) VALUES (%s, %s, CASE WHEN %s > 0 THEN now_ms() + %s END)
+        INSERT INTO collections (epoch, started, until, swept) VALUES (%s, %s, CASE WHEN %s > 0 THEN now_ms() + %s END, %s)
     """
     with db.connection() as connection:
-        connection.execute(query, (start.epoch, start.time, grace, grace))
+        connection.execute(query, (start.epoch, start.time, grace, grace, swept))
 
 
 def end(
-    db: Database, epoch: int, live: tuple[int, int], dead: tuple[int, int], freed: tuple[int, int, int], grace: int
+    db: Database,
+    epoch: int,
+    live: tuple[int | None, int | None],
+    dead: tuple[int | None, int | None],
+    freed: tuple[int, int, int],
+    grace: int,
 ) -> None:
     """Note how a cycle ended: blocks and bytes that live, that are dead and stay, and were freed, with how many packs.
 
-    The undo window begins anew: it is as long for what was removed last.
+    A sweep knows only the last. The undo window begins anew: it is as long for what was removed last.
     """
     query = """
         UPDATE collections SET ended = now_ms(), live_blocks = %s, live_bytes = %s, dead_blocks = %s, dead_bytes = %s,
@@ -223,7 +228,7 @@ def end(
     """
     forget = """
         DELETE FROM collections c WHERE c.epoch < (SELECT min(n.epoch) FROM
-            (SELECT epoch FROM collections ORDER BY epoch DESC LIMIT %s) n)
+            (SELECT o.epoch FROM collections o WHERE o.swept = c.swept ORDER BY o.epoch DESC LIMIT %s) n)
         AND NOT EXISTS (SELECT FROM buried b WHERE b.cycle = c.epoch)
     """
     with db.transaction() as connection:
@@ -242,17 +247,18 @@ def may_have_died(db: Database) -> bool:
     """Whether anything may be dead that the last cycle has not seen to ([GC-18])."""
     query = """
         SELECT coalesce(
-            (SELECT sign FROM collections WHERE ended IS NOT NULL ORDER BY epoch DESC LIMIT 1) <> roots_sign(), true)
+            (SELECT sign FROM collections WHERE ended IS NOT NULL AND NOT swept ORDER BY epoch DESC LIMIT 1)
+            <> roots_sign(), true)
     """
     with db.reading() as connection:
         return bool(one_row(connection, query)[0])
 
 
 def last(db: Database) -> Outcome | None:
-    """The last cycle that came to its end."""
+    """The last cycle that came to its end; sweeps are none."""
     query = """
         SELECT epoch, started, ended, until, live_blocks, live_bytes, dead_blocks, dead_bytes, freed_blocks, freed_bytes,
-            freed_packs, stored FROM collections WHERE ended IS NOT NULL ORDER BY epoch DESC LIMIT 1
+            freed_packs, stored FROM collections WHERE ended IS NOT NULL AND NOT swept ORDER BY epoch DESC LIMIT 1
     """
     with db.reading() as connection:
         row = connection.execute(query).fetchone()

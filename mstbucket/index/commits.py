@@ -13,7 +13,7 @@ from mstbucket.index.buckets import bucket_id, no_such_bucket
 from mstbucket.index.tx import Tx
 from mstbucket.limits import SEQ_MAX
 from mstbucket.model.buckets import CommitInfo
-from mstbucket.pg.binary import bigint_array
+from mstbucket.pg.binary import bigint_array, cid_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
@@ -169,6 +169,14 @@ def has_whole(db: Database, bucket: int, seq: int) -> bool:
         return bool(one_row(connection, query, (bucket, seq))[0])
 
 
+def is_whole(tx: Tx, seq: int) -> bool:
+    """Whether that commit of the bucket left nothing out that was dirty at its snapshot. Before the first is nothing."""
+    if seq == 0:
+        return True
+    row = tx.connection.execute("SELECT whole FROM commits WHERE bucket = %s AND seq = %s", (tx.bucket, seq)).fetchone()
+    return row is not None and bool(row[0])
+
+
 # --- a new one ----------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +199,8 @@ def advance(tx: Tx, head: Head, commit: bytes, seq: int) -> bool:
 def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
     """Record a commit of the bucket; it is not published yet.
 
+    Another bucket that has a commit which this one names, or the same, is left to the cycles from now on ([GC-22]).
+
     Args:
         whole: whether it holds everything that was dirty at its snapshot.
     """
@@ -201,6 +211,13 @@ def insert(tx: Tx, cid: bytes, commit: Commit, whole: bool) -> None:
         (tx.bucket, c.seq, cid, c.prev, c.forked, c.merged, c.message, c.name, c.tree, c.versions, c.time, c.objects,
          c.bytes, whole),
     )
+    if tx.seq is None or c.forked is not None or c.merged is not None:
+        leave_to_cycles = """
+            UPDATE buckets b SET folded = NULL WHERE b.id <> %s AND b.folded IS NOT NULL
+            AND EXISTS (SELECT FROM commits c WHERE c.bucket = b.id AND c.cid = ANY (%s))
+        """
+        named = [one for one in (cid, c.forked, c.merged) if one is not None]
+        tx.connection.execute(leave_to_cycles, (tx.bucket, cid_array(named)))
 
 
 # --- the log ------------------------------------------------------------------------------------------------------

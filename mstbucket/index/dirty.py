@@ -74,7 +74,7 @@ _CLEAR_OBJECTS: Final = """
         SELECT d.key FROM unnest(%s, %s) AS f (key, generation)
         JOIN dirty d ON d.bucket = %s AND d.key = f.key AND d.generation = f.generation
         FOR UPDATE OF d SKIP LOCKED)
-    DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key
+    DELETE FROM dirty d USING folded f WHERE d.bucket = %s AND d.key = f.key RETURNING d.key
 """
 _CLEAR_VERSIONS: Final = """
     WITH folded AS (
@@ -82,6 +82,7 @@ _CLEAR_VERSIONS: Final = """
         JOIN dirty_versions d ON d.bucket = %s AND d.key = f.key AND d.seq = f.seq AND d.generation = f.generation
         FOR UPDATE OF d SKIP LOCKED)
     DELETE FROM dirty_versions d USING folded f WHERE d.bucket = %s AND d.key = f.key AND d.seq = f.seq
+    RETURNING d.key, d.seq
 """
 
 
@@ -108,16 +109,21 @@ def _changes(connection: Connection, query: str, bucket: int, last: str, limit: 
         )
 
 
-def clear_objects(tx: Tx, keys: Sequence[str], generations: Sequence[int]) -> None:
-    """Remove the dirty rows of *keys* that have these generations. A row that a writer holds stays, without a wait."""
+def clear_objects(tx: Tx, keys: Sequence[str], generations: Sequence[int]) -> set[str]:
+    """Remove the dirty rows of *keys* that have these generations; return their keys.
+
+    A row that a writer holds stays, without a wait.
+    """
     pairs = (text_array(keys), bigint_array(generations))
-    tx.connection.execute(_CLEAR_OBJECTS, (*pairs, tx.bucket, tx.bucket))
+    return {key for (key,) in tx.connection.execute(_CLEAR_OBJECTS, (*pairs, tx.bucket, tx.bucket))}
 
 
-def clear_versions(tx: Tx, keys: Sequence[str], seqs: Sequence[int], generations: Sequence[int]) -> None:
-    """As `clear_objects`, of versions."""
+def clear_versions(
+    tx: Tx, keys: Sequence[str], seqs: Sequence[int], generations: Sequence[int]
+) -> set[tuple[str, int]]:
+    """As `clear_objects`, of versions; each has its key and its number."""
     triples = (text_array(keys), bigint_array(seqs), bigint_array(generations))
-    tx.connection.execute(_CLEAR_VERSIONS, (*triples, tx.bucket, tx.bucket))
+    return {(key, seq) for key, seq in tx.connection.execute(_CLEAR_VERSIONS, (*triples, tx.bucket, tx.bucket))}
 
 
 def due_for_flush(db: Database, changes: int, age: int) -> list[str]:

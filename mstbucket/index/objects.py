@@ -37,7 +37,7 @@ def add_bodies(tx: Tx, bodies: Mapping[bytes, bytes]) -> None:
     """
     cids = sorted(bodies)
     texts = binary.bytea_array([bodies[cid] for cid in cids])
-    tx.connection.execute("SELECT add_bodies(%s, %s, %s)", (tx.epoch, binary.bytea_array(cids), texts))
+    tx.connection.execute("SELECT add_bodies(%s, %s, %s, %s)", (tx.epoch, tx.seq, binary.bytea_array(cids), texts))
 
 
 def add_objects(tx: Tx, objects: Sequence[NewObject]) -> None:

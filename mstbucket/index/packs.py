@@ -14,6 +14,7 @@ from mstbucket.pg.binary import bigint_array, cid_array, text_array
 from mstbucket.pg.queries import one_row
 
 if TYPE_CHECKING:
+    from mstbucket.index.collection import Removed
     from mstbucket.pg.database import Database
     from mstbucket.pg.pool import Connection
 
@@ -53,6 +54,13 @@ class Doomed(NamedTuple):
     size: int
 
 
+class Left(NamedTuple):
+    """Packs of which rows were removed: those to which none leads now, and those of which less than half lives."""
+
+    empty: list[int]
+    thin: list[int]
+
+
 # --- one pack, from its registration on ----------------------------------------------------------------------------------
 
 
@@ -81,10 +89,10 @@ def say_alive(db: Database, pack: int) -> None:
         connection.execute("UPDATE packs SET alive = now_ms() WHERE id = %s AND state = 'pending'", (pack,))
 
 
-def make_ready(connection: Connection, pack: int, written: Written) -> bool:
-    """Make a pending pack a ready one."""
-    query = "UPDATE packs SET state = 'ready', size = %s, plain = %s WHERE id = %s AND state = 'pending'"
-    return connection.execute(query, (written.size, written.plain, pack)).rowcount == 1
+def make_ready(connection: Connection, pack: int, written: Written, rows: int) -> bool:
+    """Make a pending pack a ready one, to which so many rows of blocks lead, or fewer."""
+    query = "UPDATE packs SET state = 'ready', size = %s, plain = %s, rows = %s WHERE id = %s AND state = 'pending'"
+    return connection.execute(query, (written.size, written.plain, rows, pack)).rowcount == 1
 
 
 def doom_pending(connection: Connection, pack: int) -> bool:
@@ -126,6 +134,19 @@ def doom(connection: Connection, packs: Sequence[int], grace: int = 0) -> list[D
     return list(map(Doomed._make, connection.execute(query, (grace, grace, bigint_array(packs)))))
 
 
+def count_removed(connection: Connection, removed: Sequence[Removed], overhead: int) -> Left:
+    """Take rows that were removed off those of their packs; a block takes *overhead* bytes more of its pack ([GC-25])."""
+    query = """
+        UPDATE packs p SET rows = p.rows - t.n, lost = p.lost + t.size FROM unnest(%s, %s, %s) AS t (pack, n, size)
+        WHERE p.id = t.pack RETURNING p.id, p.rows = 0, 2 * p.lost > coalesce(p.plain, p.size)
+    """
+    packs = [(pack, blocks, size + overhead * blocks) for pack, blocks, size in removed if pack is not None]
+    columns = [bigint_array(column) for column in zip(*packs, strict=True)] if packs else [bigint_array([])] * 3
+    rows = connection.execute(query, columns).fetchall()
+    empty = [number for number, is_empty, _ in rows if is_empty]
+    return Left(empty, [number for number, is_empty, is_thin in rows if is_thin and not is_empty])
+
+
 def delete_doomed(db: Database, names: Sequence[str]) -> None:
     """Remove the rows of doomed packs by name, after their blobs."""
     query = "DELETE FROM packs WHERE name = ANY (%s) AND state = 'doomed' AND until IS NULL"
@@ -157,6 +178,12 @@ def plain_size(connection: Connection, name: str) -> int | None:
     query = "SELECT coalesce(plain, size) FROM packs WHERE name = %s AND state = 'ready'"
     row = connection.execute(query, (name,)).fetchone()
     return None if row is None else int(row[0])
+
+
+def plain_bytes(db: Database) -> int:
+    """The bytes of the CARs in all ready packs."""
+    with db.reading() as connection:
+        return int(one_row(connection, "SELECT coalesce(sum(coalesce(plain, size)), 0) FROM packs WHERE state = 'ready'")[0])
 
 
 # --- packs that have something in common ---------------------------------------------------------------------------------

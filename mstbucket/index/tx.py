@@ -40,10 +40,12 @@ class Tx(StoreTx):
     Attributes:
         bucket: the row number of the bucket.
         versioning: the state of the bucket: Enabled, Suspended, or None where it was never set.
+        seq: the number of its newest commit when the transaction came in; None if `blocks.born` has no room for that.
     """
 
     bucket: int
     versioning: str | None
+    seq: int | None
 
     def now(self) -> int:
         """The time of the database's clock, in ms since 1970."""
@@ -63,7 +65,7 @@ class Tx(StoreTx):
             self.connection.execute("SELECT expect(%s, %s, %s, %s)", (self.bucket, key, *expectation(expected)))
 
     def touch(self, cids: Collection[bytes]) -> int:
-        """Keep the rows of these blocks from the next collection ([PUT-6]); how many of them there are."""
+        """Keep the rows of these blocks from the next cycle, and from all sweeps ([PUT-6], [GC-21]); how many there are."""
         asked = binary.bytea_array(sorted(cids))
         return int(one_row(self.connection, "SELECT touch_and_count(%s, %s)", (self.epoch, asked))[0])
 
@@ -74,8 +76,8 @@ def enter(connection: Connection, bucket: str) -> Tx:
     Raises:
         NoSuchBucket: there is none, by now.
     """
-    number, epoch, versioning = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
-    return Tx(connection, epoch, number, versioning)
+    number, epoch, versioning, seq = one_row(connection, "SELECT * FROM enter(%s)", (bucket,))
+    return Tx(connection, epoch, number, versioning, seq)
 
 
 def enter_alone(connection: Connection, bucket: str) -> Tx:
@@ -84,8 +86,8 @@ def enter_alone(connection: Connection, bucket: str) -> Tx:
     Raises:
         NoSuchBucket: there is none, by now.
     """
-    number, epoch, versioning = one_row(connection, "SELECT * FROM enter_alone(%s)", (bucket,))
-    return Tx(connection, epoch, number, versioning)
+    number, epoch, versioning, seq = one_row(connection, "SELECT * FROM enter_alone(%s)", (bucket,))
+    return Tx(connection, epoch, number, versioning, seq)
 
 
 def enter_store(connection: Connection) -> StoreTx:

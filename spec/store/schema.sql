@@ -23,6 +23,7 @@ CREATE TABLE blocks (
     "offset" bigint,
     length integer NOT NULL,
     epoch integer NOT NULL,
+    born integer,
     cid bytea NOT NULL,
     body bytea,
     CONSTRAINT blocks_pkey PRIMARY KEY (cid),
@@ -58,6 +59,7 @@ CREATE TABLE buckets (
     created bigint NOT NULL,
     commit bytea,
     seq bigint NOT NULL DEFAULT 0,
+    folded bigint DEFAULT 0,
     tags jsonb,
     tags_dirty bigint,
     tags_since bigint,
@@ -99,6 +101,7 @@ CREATE TABLE collections (
     freed_bytes bigint,
     freed_packs bigint,
     stored bigint,
+    swept boolean NOT NULL DEFAULT false,
     sign text,
     CONSTRAINT collections_pkey PRIMARY KEY (epoch)
 );
@@ -129,6 +132,16 @@ CREATE TABLE commits (
 );
 CREATE INDEX commits_by_cid ON commits USING btree (bucket, cid);
 CREATE INDEX commits_unpublished ON commits USING btree (bucket, seq) WHERE (NOT published);
+
+CREATE TABLE died (
+    cid bytea NOT NULL,
+    bucket bigint NOT NULL,
+    seq bigint NOT NULL,
+    epoch integer NOT NULL,
+    held bigint NOT NULL DEFAULT 0,
+    CONSTRAINT died_pkey PRIMARY KEY (cid, bucket)
+);
+CREATE INDEX died_by_holder ON died USING btree (bucket, held);
 
 CREATE TABLE dirty (
     bucket bigint NOT NULL,
@@ -279,6 +292,8 @@ CREATE TABLE packs (
     plain bigint,
     alive bigint,
     epoch bigint,
+    rows bigint,
+    lost bigint NOT NULL DEFAULT 0,
     damaged boolean NOT NULL DEFAULT false,
     until bigint,
     CONSTRAINT packs_pkey PRIMARY KEY (id),
@@ -424,6 +439,10 @@ CREATE TABLE strays (
     CONSTRAINT strays_pkey PRIMARY KEY (name)
 );
 
+CREATE TABLE swept (
+    cid bytea NOT NULL
+);
+
 CREATE TABLE uploads (
     id text COLLATE "C" NOT NULL,
     bucket bigint NOT NULL,
@@ -477,33 +496,35 @@ CREATE TABLE versions (
 );
 CREATE UNIQUE INDEX versions_by_id ON versions USING btree (version_place(bucket, key, version_id));
 
-CREATE FUNCTION add_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
+CREATE FUNCTION add_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[], p_born integer[])
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 BEGIN
     IF NOT EXISTS (SELECT FROM blocks b WHERE b.cid = ANY (p_cids)) THEN
         BEGIN
-            INSERT INTO blocks (cid, pack, "offset", length, epoch)
-            SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c;
+            INSERT INTO blocks (cid, pack, "offset", length, born, epoch)
+            SELECT c, p_pack, o, l, nullif(n, -1), p_epoch FROM unnest(p_cids, p_offsets, p_lengths, p_born) AS t (c, o, l, n)
+            ORDER BY c;
             RETURN cardinality(p_cids);
         EXCEPTION WHEN unique_violation THEN
             NULL;  -- somebody else brought one of them meanwhile
         END;
     END IF;
-    RETURN (SELECT place_blocks(p_epoch, p_pack, p_cids, p_offsets, p_lengths));
+    RETURN (SELECT place_blocks(p_epoch, p_pack, p_cids, p_offsets, p_lengths, p_born));
 END $function$;
 
-CREATE FUNCTION add_bodies(p_epoch bigint, p_cids bytea[], p_bodies bytea[])
+CREATE FUNCTION add_bodies(p_epoch bigint, p_born integer, p_cids bytea[], p_bodies bytea[])
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-    INSERT INTO blocks AS b (cid, length, body, epoch)
-    SELECT c, length(d), d, p_epoch FROM unnest(p_cids, p_bodies) AS t (c, d) ORDER BY c
+    INSERT INTO blocks AS b (cid, length, born, body, epoch)
+    SELECT c, length(d), p_born, d, p_epoch FROM unnest(p_cids, p_bodies) AS t (c, d) ORDER BY c
     ON CONFLICT (cid) DO UPDATE SET
-        epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END
-    WHERE b.epoch < excluded.epoch OR b.body <> excluded.body;                          -- [PUT-13] good bytes for bad ones
+        epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END, born = NULL
+    -- [GC-21] it is shared now, [PUT-13] good bytes for bad ones
+    WHERE b.epoch < excluded.epoch OR b.born IS NOT NULL OR b.body <> excluded.body;
     PERFORM refuse_damaged(p_cids);
 END $function$;
 
@@ -572,8 +593,9 @@ BEGIN
         SELECT t.* FROM taken t LEFT JOIN packs p ON p.id = t.pack
         WHERE t.pack IS NULL OR p.state = 'ready' OR (p.state = 'doomed' AND p.until IS NOT NULL)),
     revived AS (
-        UPDATE packs p SET state = 'ready', until = NULL, alive = NULL
-        WHERE p.id IN (SELECT u.pack FROM usable u) AND p.state = 'doomed'),
+        UPDATE packs p SET state = 'ready', until = NULL, alive = CASE p.state WHEN 'ready' THEN p.alive END,
+            rows = NULL                                                                         -- [GC-25]
+        WHERE p.id IN (SELECT u.pack FROM usable u)),
     made AS (
         INSERT INTO blocks (cid, pack, "offset", length, body, epoch)
         SELECT u.cid, u.pack, u."offset", u.length, u.body, c.epoch FROM usable u CROSS JOIN collector c ORDER BY u.cid
@@ -725,7 +747,7 @@ BEGIN
     END IF;
 END $function$;
 
-CREATE FUNCTION enter(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text)
+CREATE FUNCTION enter(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text, OUT seq integer)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -737,14 +759,14 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock_shared(7172981, bucket::integer);
     -- The bucket may have gone, or its versioning changed, while we waited for the one who did it.
-    SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+    SELECT b.versioning, CASE WHEN b.seq < 2147483647 THEN b.seq END INTO versioning, seq FROM buckets b WHERE b.id = bucket;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
     END IF;
     SELECT c.epoch INTO epoch FROM collector c;
 END $function$;
 
-CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text)
+CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text, OUT seq integer)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -753,7 +775,7 @@ BEGIN
     SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
     IF bucket IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7172981, bucket::integer);
-        SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+        SELECT b.versioning, CASE WHEN b.seq < 2147483647 THEN b.seq END INTO versioning, seq FROM buckets b WHERE b.id = bucket;
     END IF;
     IF bucket IS NULL OR NOT FOUND THEN
         RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
@@ -888,13 +910,18 @@ AS $function$
 DECLARE n bigint;
 BEGIN
     PERFORM 1 FROM commits c WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) ORDER BY c.seq FOR UPDATE;
-    DELETE FROM commits c
+    WITH gone AS (
+        DELETE FROM commits c
         WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
             AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
             AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
             AND NOT EXISTS (SELECT FROM remote_commits r WHERE r.bucket = c.bucket AND r.seq = c.seq)
-            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
-    GET DIAGNOSTICS n = ROW_COUNT;
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms())
+        RETURNING c.cid, c.seq),
+    noted AS (                                                                                  -- [GC-20]
+        INSERT INTO died AS d (cid, bucket, seq, epoch) SELECT g.cid, p_bucket, g.seq, e.epoch FROM gone g CROSS JOIN collector e
+        ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0)
+    SELECT count(*) INTO n FROM gone;
     RETURN n;
 END $function$;
 
@@ -1119,6 +1146,30 @@ BEGIN
     RETURN coalesce(newest, 0) + 1;
 END $function$;
 
+CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch integer, p_cids bytea[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO died AS d (cid, bucket, seq, epoch) SELECT c, p_bucket, p_seq, p_epoch FROM unnest(p_cids) AS t (c) ORDER BY c
+    ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0
+$function$;
+
+CREATE FUNCTION note_unflushed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    PERFORM FROM dirty d WHERE d.bucket = OLD.bucket AND d.key = OLD.key FOR UPDATE;
+    IF FOUND THEN
+        INSERT INTO died AS d (cid, bucket, seq, epoch)
+        SELECT OLD.content, b.id, b.seq, c.epoch FROM buckets b JOIN blocks l ON l.cid = OLD.content AND l.born = b.seq
+        CROSS JOIN collector c WHERE b.id = OLD.bucket AND b.versioning IS NULL
+        ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0;
+    END IF;
+    RETURN NULL;
+END $function$;
+
 CREATE FUNCTION now_ms()
  RETURNS bigint
  LANGUAGE sql
@@ -1136,19 +1187,20 @@ AS $function$
             AND (p_modified <= days_before(p_midnight, r.days) OR r.date <= p_midnight))
 $function$;
 
-CREATE FUNCTION place_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
+CREATE FUNCTION place_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[], p_born integer[])
  RETURNS bigint
  LANGUAGE sql
 AS $function$
     WITH made AS (
-        INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
-        SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
+        INSERT INTO blocks AS b (cid, pack, "offset", length, born, epoch)
+        SELECT c, p_pack, o, l, n, p_epoch FROM unnest(p_cids, p_offsets, p_lengths, p_born) AS t (c, o, l, n) ORDER BY c
         ON CONFLICT (cid) DO UPDATE SET
             pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
             "offset" = CASE
                 WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
+            born = CASE WHEN b.pack IS NULL AND excluded.born = -1 THEN b.born END,
             body = NULL, epoch = greatest(b.epoch, excluded.epoch)
-        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
+        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch OR b.born IS NOT NULL THEN true ELSE NOT is_sound(b.pack) END
         RETURNING b.pack)
     SELECT count(*) FROM made WHERE pack = p_pack
 $function$;
@@ -1189,7 +1241,10 @@ BEGIN
         END IF;
         refused := NULL;
     END IF;
-    PERFORM add_bodies(here.epoch, p_cids, p_bodies);
+    PERFORM add_bodies(here.epoch, here.seq, p_cids, p_bodies);
+    IF cardinality(p_cids) < cardinality(p_contents) THEN                               -- [GC-21] several objects, one body
+        PERFORM touch_blocks(here.epoch, ARRAY(SELECT c FROM unnest(p_contents) AS t (c) GROUP BY c HAVING count(*) > 1));
+    END IF;
     IF p_match IS NOT NULL THEN
         PERFORM expect(here.bucket, c.key, texts(c.match), texts(c.none_match))
         FROM unnest(p_keys, p_match, p_none_match) AS c (key, match, none_match);
@@ -1210,10 +1265,10 @@ BEGIN
         limited := set_config('lock_timeout', p_patience, true);
     END IF;
     here := enter(p_bucket);
-    INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
+    INSERT INTO blocks AS b (cid, length, born, body, epoch) VALUES (p_content, length(p_body), here.seq, p_body, here.epoch)
         ON CONFLICT (cid) DO UPDATE SET
-            epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END
-        WHERE b.epoch < excluded.epoch OR b.body <> excluded.body;                      -- [PUT-6] touch, [PUT-13]
+            epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END, born = NULL
+        WHERE b.epoch < excluded.epoch OR b.born IS NOT NULL OR b.body <> excluded.body;  -- [PUT-6] touch, [GC-21], [PUT-13]
     PERFORM refuse_damaged(ARRAY[p_content]);
     IF here.versioning IS NOT NULL OR p_believed IS NOT NULL THEN
         PERFORM assume(here.versioning, p_believed);
@@ -1342,6 +1397,27 @@ BEGIN
         SELECT g.pack, count(*), sum(g.length)::bigint FROM gone g GROUP BY g.pack;
 END $function$;
 
+CREATE FUNCTION remove_died(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[], p_deaths integer[])
+ RETURNS TABLE(pack bigint, blocks bigint, bytes bigint)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RETURN QUERY
+        WITH held AS (
+            SELECT b.cid, t.death FROM unnest(p_cids, p_deaths) AS t (cid, death) JOIN blocks b ON b.cid = t.cid
+            WHERE b.born IS NOT NULL AND b.epoch <= t.death AND b.epoch < p_before ORDER BY b.cid FOR UPDATE OF b SKIP LOCKED),
+        gone AS (
+            DELETE FROM blocks b USING held h
+            WHERE b.cid = h.cid AND b.born IS NOT NULL AND b.epoch <= h.death AND b.epoch < p_before
+            RETURNING b.cid, b.pack, b."offset", b.length, b.body),
+        kept AS (
+            INSERT INTO buried (cycle, cid, pack, "offset", length, body)
+            SELECT p_cycle, g.cid, g.pack, g."offset", g.length, g.body FROM gone g WHERE p_bury),
+        done AS (DELETE FROM died d USING gone g WHERE d.cid = g.cid),
+        said AS (INSERT INTO swept SELECT g.cid FROM gone g)
+        SELECT g.pack, count(*), sum(g.length)::bigint FROM gone g GROUP BY g.pack;
+END $function$;
+
 CREATE FUNCTION retag(p_bucket bigint, p_key text, p_manifest bytea, p_tags jsonb)
  RETURNS void
  LANGUAGE sql
@@ -1397,6 +1473,17 @@ CREATE FUNCTION sha256_of(content bytea, sha256 bytea)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN (sha256 IS NOT NULL) THEN NULLIF(sha256, '\x'::bytea) WHEN (substr(content, 1, 4) = '\x01551220'::bytea) THEN substr(content, 5) ELSE NULL::bytea END;
+
+CREATE FUNCTION share_blocks(p_cids bytea[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE own bytea[];
+BEGIN
+    own := ARRAY(SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.born IS NOT NULL ORDER BY b.cid FOR UPDATE SKIP LOCKED);
+    UPDATE blocks b SET born = NULL WHERE b.cid = ANY (own);
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids) AND born IS NULL);
+END $function$;
 
 CREATE FUNCTION state_begins()
  RETURNS trigger
@@ -1484,10 +1571,24 @@ AS $function$
 DECLARE stale bytea[];
 BEGIN
     stale := ARRAY(
-        SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.epoch < p_epoch ORDER BY b.cid FOR UPDATE);
+        SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND (b.epoch < p_epoch OR b.born IS NOT NULL)
+        ORDER BY b.cid FOR UPDATE);
+    IF cardinality(stale) > 0 THEN
+        UPDATE blocks b SET epoch = greatest(b.epoch, p_epoch), born = NULL WHERE b.cid = ANY (stale);
+    END IF;
+END $function$;
+
+CREATE FUNCTION touch_folded(p_epoch bigint, p_cids bytea[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE stale bytea[];
+BEGIN
+    stale := ARRAY(SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.epoch < p_epoch ORDER BY b.cid FOR UPDATE);
     IF cardinality(stale) > 0 THEN
         UPDATE blocks b SET epoch = p_epoch WHERE b.cid = ANY (stale) AND b.epoch < p_epoch;
     END IF;
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids));
 END $function$;
 
 CREATE FUNCTION undo_until(p_pack bigint)

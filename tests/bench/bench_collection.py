@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import beside
@@ -15,6 +16,8 @@ import mstbucket
 from mstbucket import PutRequest
 from mstbucket.limits import COLLECT_PERCENT
 from mstbucket.services.collection.roots import mark
+from mstbucket.services.collection.sweep import sweep
+from mstbucket.services.collection.turns import asked_for
 from mstbucket.services.upkeep.collect import Pace, collect
 
 OBJECTS = 60_000  # of the store that is marked
@@ -25,6 +28,7 @@ WRITE_SECONDS = 2.0  # of a window
 TURNS = 4
 RATE = 150_000  # blocks a second
 SPACE = 1.5  # of the live bytes
+_NUMBERS = count(1)
 
 
 def put_all(bucket: mstbucket.Bucket, keys: int, number: int) -> None:
@@ -115,11 +119,45 @@ def rows_beside(how: str, store: mstbucket.Store, blobs: Path, work: Callable[[m
     yield Row(f"{how} cycles, {cycles.count} ended: their CPU", share, "% of a core", "a core", share / 100, target, met)
 
 
+def sweep_us(store: mstbucket.Store, bucket: mstbucket.Bucket, overwritten: int) -> float:
+    """The time that a sweep takes for each block that died, after so many keys were overwritten; the least of three."""
+    best = float("inf")
+    for _ in range(3):
+        put_all(bucket, overwritten, next(_NUMBERS))
+        bucket.flush()
+        with store._context.db.connection() as connection:
+            connection.execute("UPDATE commits SET published = true")
+            give_up = "SELECT give_up_commits(b.id, ARRAY(SELECT seq FROM commits WHERE bucket = b.id)) FROM buckets b"
+            connection.execute(give_up)
+        start = time.perf_counter()
+        freed = sweep(store._context, 0, lambda: None, asked_for)[0]
+        assert freed.blocks > overwritten
+        best = min(best, 1e6 * (time.perf_counter() - start) / freed.blocks)
+    return best
+
+
+def sweeps(directory: Path) -> Iterator[Row]:
+    """A sweep costs what died, and not what lives."""
+    took: dict[int, dict[int, float]] = {}
+    for objects in (OBJECTS // 6, OBJECTS):
+        with mstbucket.open(directory / f"{objects}", background=False) as store:
+            bucket = store.create_bucket("swept")
+            put_all(bucket, objects, 0)
+            bucket.flush()
+            took[objects] = {overwritten: sweep_us(store, bucket, overwritten) for overwritten in (500, 2000)}
+    small, large = took.values()
+    ratio = large[500] / small[500]
+    name = f"a sweep after 500 overwrites among {OBJECTS:,} objects"
+    yield Row(name, large[500], "us a block", f"among {OBJECTS // 6:,}", ratio, "<= 2", ratio <= 2)
+    ratio = large[2000] / large[500]
+    yield Row("a sweep after 2,000 overwrites there", large[2000], "us a block", "after 500", ratio, "<= 1.5", ratio <= 1.5)
+
+
 def run() -> list[Row]:
     """Measure; takes three minutes."""
     with tempfile.TemporaryDirectory() as directory:
         top = Path(directory)
-        return [*rates(top / "rates"), space(top / "space"), *besides(top / "beside")]
+        return [*rates(top / "rates"), *sweeps(top / "sweeps"), space(top / "space"), *besides(top / "beside")]
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ CHANGES = min(20_000, KEYS // 5)
 BATCH = 5_000
 RANDOM_MIN = 9_600  # keys/s
 CLUSTERED_MIN = 20_000
-_STEPS = ("take_snapshot", "fold", "write_pack", "record_fold", "publish_refs")
+_STEPS = ("take_snapshot", "fold", "write_pack", "record_flush", "publish_refs")
 _ROWS = """
     CREATE TABLE bench_rows (LIKE mstbucket.blocks INCLUDING ALL);
     INSERT INTO bench_rows SELECT * FROM mstbucket.blocks b WHERE b.pack = (SELECT max(id) FROM mstbucket.packs)

@@ -89,6 +89,7 @@ def test_any_history_of_batches_gives_the_tree_of_the_pairs(oracle, batches):
         wanted_root, nodes = oracle.tree(new)
         assert applied.root == wanted_root
         assert applied.created == {cid: block for cid, block in nodes.items() if cid not in old_nodes}
+        assert applied.left == old_nodes.keys() - nodes.keys()
         assert sorted(applied.replaced) == sorted(pairs[key] for key in batch.keys() & pairs.keys())
         store.blocks.update(applied.created)
         found = diff(store, root, applied.root)
@@ -170,8 +171,10 @@ def test_keys_chosen_for_their_heights(oracle, name):
         fewer_root, fewer_nodes = oracle.tree(fewer)
         gone = apply(store, root, [(key, None)])
         assert (gone.root, gone.created) == (fewer_root, {c: b for c, b in fewer_nodes.items() if c not in nodes})
+        assert gone.left == nodes.keys() - fewer_nodes.keys()
         back = apply(MemoryBlocks(fewer_nodes), fewer_root, [(key, pairs[key])])
         assert (back.root, back.created) == (root, {c: b for c, b in nodes.items() if c not in fewer_nodes})
+        assert back.left == fewer_nodes.keys() - nodes.keys()
     rng = random.Random(name)
     for _ in range(10):
         half = set(rng.sample(names, len(names) // 2))
@@ -182,6 +185,7 @@ def test_keys_chosen_for_their_heights(oracle, name):
         other_root, other_nodes = oracle.tree(other)
         assert swapped.root == other_root
         assert swapped.created == {cid: block for cid, block in other_nodes.items() if cid not in one_nodes}
+        assert swapped.left == one_nodes.keys() - other_nodes.keys()
 
 
 def test_a_large_tree_in_large_batches(oracle):

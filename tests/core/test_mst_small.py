@@ -78,6 +78,7 @@ def test_apply_between_all_pairs_gives_the_root_and_exactly_the_new_nodes(trees)
             order = [cid for cid in orders[new_root] if cid not in old_blocks]
             assert applied.created == {cid: new_blocks[cid] for cid in order}
             assert list(applied.created) == order
+            assert applied.left == old_blocks.keys() - new_blocks.keys()
 
 
 def slow_diff(old, new):
@@ -105,6 +106,7 @@ def test_updates_of_every_subset_in_every_tree(trees, oracle):
             applied = apply(MemoryBlocks(blocks), root, changes)
             assert applied.root == wanted_root
             assert applied.created == {cid: block for cid, block in wanted.items() if cid not in blocks}
+            assert applied.left == blocks.keys() - wanted.keys()
 
 
 def test_deleting_what_is_not_there_and_writing_what_is_there_changes_nothing(trees, oracle):
@@ -112,6 +114,7 @@ def test_deleting_what_is_not_there_and_writing_what_is_there_changes_nothing(tr
         for key in oracle.universe():
             applied = apply(MemoryBlocks(blocks), root, [(key, pairs.get(key))])
             assert (applied.root, applied.created) == (root, {})
+            assert not applied.left
 
 
 def test_a_proof_is_the_nodes_on_the_way_to_the_key(trees, oracle):

@@ -1,24 +1,23 @@
-"""A model of collecting what died, without a mark: a flush notes what it replaced, and a sweep decides again.
+"""A model of collecting what died, without a mark: [GC-20] to [GC-24] of spec/store/26-collection.md.
 
-Nothing of it is built: see "What died, without a mark" in spec/store/26-collection.md.
+There is one block, and one key in bucket `a` that may hold it. What happens around it:
 
-There is one block, and it lives: it is in the commit of bucket `a`. What happens around it:
-
-* `put` in a bucket: enters, finds the row or makes one, commits with an object. Who finds a row marks it as *shared*: the
-  block has, or had, another life. The mark is never taken away, so nothing is counted, and nothing can be counted wrongly.
-* `import`: as `put`, but the row and the object come in two transactions, with a pending pack between them.
-* `flush`: moves an object to the commit; or, where the key has changed, leaves the block in the commit before, and notes
-  with the new commit that it died (a *candidate*: the block, the bucket, the epoch).
-* `fork` of `a`: a new bucket, `f`, has all blocks of a commit. No row is touched.
-* `read`: takes a lease on a commit, and lets go of it.
-* `retain`: the commits before the newest one go.
+* `put` in `a`: enters, finds the row of the block or makes one, commits with the object. Who finds a row marks it as
+  *shared*. The mark is never taken away, so nothing is counted, and nothing can be counted wrongly.
+* `part`: as `put`, but a part of an upload has the block; `complete` makes it the object, and touches no row.
+* `write`: another content replaces the object, or a delete removes it. If the key waits for a flush, no flush may have seen
+  the block: so the write notes its death, if no commit came after the row of the block, and holds the mark of the key from
+  before that to its end.
+* `flush`: reads the object and its generation; then, in a transaction of its own, makes a commit of that. If the commit
+  before had the block and this one has not, it notes the death. If the key has changed meanwhile, or somebody holds it, the
+  block that it has put into the commit may have died already: so it marks the row. Or it reads other keys alone.
+* `tag`: another manifest for the same body. So the key waits for a flush, and commits have the body.
+* `copy` and `put` into bucket `b`: other lives, which mark.
+* `fork` of a commit of `a`: a new bucket has the block. No row is marked; and none by a `restore` of a commit of `a`.
+* `read`: a lease on a commit, which may be given up while the lease has run out for a moment.
+* `retain`: any commit but the newest goes.
 * `sweep`: begins an epoch behind the barrier; looks at a candidate; removes the row. What it cannot decide it forgets.
 * `mark`: the full cycle beside it, in one step: it is the audit, and what takes all that a sweep forgets.
-
-A candidate may be decided if no commit of the bucket from before its death is retained or read, and the bucket is of no
-family: it was not forked, and is no fork. The row may go if it is not shared, and was not touched in an epoch after the
-death. The statement that removes it looks at this again. Pending packs need no part of their own: who finds the row
-marks it.
 
 `Rules` has a switch for each part. With all of them on no reachable state has a loss.
 """
@@ -30,28 +29,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-BUCKETS = ("a", "b", "f")
-
 
 @dataclass(frozen=True)
 class Rules:
     """The parts of the protocol."""
 
-    reborn: bool = True  # a put where the block died finds the row, and marks it
+    found: bool = True  # a put in the bucket that finds the row marks it
     between: bool = True  # so does one in another bucket
-    family: bool = True  # nothing is decided for a bucket that was forked, or is a fork
-    retained: bool = True  # nor while a commit from before the death is there
-    lease: bool = True  # nor while somebody reads one
+    copy: bool = True  # and a copy
+    late: bool = True  # and a flush, of what was replaced since it looked
+    fresh: bool = True  # a write notes a body that no commit can have, since none came after its row
+    key: bool = True  # a write holds the mark of its key before it looks at the newest commit
+    forked: bool = True  # nothing is decided for a bucket that was forked
+    flushed: bool = True  # nor for one with a commit that no flush made
+    retained: bool = True  # nor while a commit is there that may have it
+    born: bool = True  # which is any that came after the row was made
+    lease: bool = True  # nor while somebody reads one that has gone
     age: bool = True  # a row that is younger than the death is another life
     recheck: bool = True  # the statement that removes looks at the row, not the look before
     barrier: bool = True  # a sweep begins an epoch, when nobody is inside
 
 
+SHARED = None
+
+
 class Row(NamedTuple):
-    """The row of the block: the epoch of its last touch, and whether a second life found it."""
+    """The row of the block: the epoch of its last touch, and the newest commit when it was made, or SHARED."""
 
     epoch: int
-    shared: bool
+    born: int | None
 
 
 class State(NamedTuple):
@@ -59,142 +65,191 @@ class State(NamedTuple):
 
     epoch: int
     row: Row | None
-    now: frozenset[str]  # buckets whose newest commit has the block
-    past: frozenset[str]  # those with an older commit, retained, that has it
-    objects: frozenset[str]  # those with an object that has it, not flushed
-    forked: bool  # whether `f` was made
-    reading: bool  # whether somebody has a lease on a commit of `a` that has it
-    candidates: frozenset[tuple[str, int]]  # bucket, and epoch of the death
-    pending: int | None  # the epoch in which a pack was registered
+    seq: int  # of the newest commit of `a`
+    commits: frozenset[tuple[int, bool]]  # those that can be read, and whether they have the block
+    has: bool  # whether the object of `a` has it
+    dirty: int  # the generation of the key; 0 where the newest commit says the same
+    part: bool
+    other: bool  # bucket `b` has it
+    fork: bool  # has it
+    restored: bool  # whether a restore has made a commit
+    lease: int | None  # a commit that has it
+    candidates: frozenset[tuple[int, int]]  # the newest commit that may have it, and the epoch of the death
     processes: tuple[tuple[str, tuple[object, ...]], ...]
     freed: bool  # whether a sweep has removed the row at any time
-    left: int  # puts, sweeps and marks that may still begin
+    left: int  # of what may still begin
 
 
 IDLE: tuple[object, ...] = ("idle",)
+_INSIDE = ("entered", "holds", "writes")
 
 
 def start(processes: tuple[str, ...], left: int) -> State:
-    """The block is in the commit of `a`."""
+    """The block is nowhere."""
     idle = tuple((name, IDLE) for name in processes)
-    none: frozenset[str] = frozenset()
-    return State(1, Row(1, False), frozenset({"a"}), none, none, False, False, frozenset(), None, idle, False, left)
+    first = frozenset({(1, False)})
+    return State(1, None, 1, first, False, 0, False, False, False, False, None, frozenset(), idle, False, left)
 
 
 def is_needed(state: State) -> bool:
     """Whether anything reaches the block."""
-    return bool(state.now or state.past or state.objects or state.reading)
+    committed = any(has for _, has in state.commits)
+    return bool(committed or state.has or state.part or state.other or state.fork or state.lease is not None)
 
 
 def steps(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     """Every step that can be taken."""
     for at, (name, process) in enumerate(state.processes):
-        kind, _, bucket = name.partition(" ")
-        for text, changes, after in _OF[kind](state, rules, bucket, process):
+        for text, changes, after in _OF[name.split()[0]](state, rules, process):
             processes = (*state.processes[:at], (name, after), *state.processes[at + 1 :])
             yield f"{name}: {text}", state._replace(processes=processes, **changes)
-    yield from _alone(state)
+    yield from _alone(state, rules)
 
 
-def _alone(state: State) -> Iterator[tuple[str, State]]:
+def _is(state: State, *kinds: str) -> bool:
+    return any(process[0] in kinds for _, process in state.processes)
+
+
+def _alone(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     """What is one transaction, and needs nobody."""
-    for bucket in state.now - state.objects:
-        changed = {"now": state.now - {bucket}, "past": state.past | {bucket}}
-        candidates = state.candidates | {(bucket, state.epoch)}
-        yield f"flush: it dies in {bucket}", state._replace(candidates=candidates, **changed)
-    for bucket in state.objects:
-        if state.row is not None and not _is_held(state):  # [FLUSH-6] it is proved and touched
-            row = state.row._replace(epoch=max(state.row.epoch, state.epoch))
-            changes = {"objects": state.objects - {bucket}, "now": state.now | {bucket}, "row": row}
-            yield f"flush: the object of {bucket} goes to the commit", state._replace(**changes)
-        yield f"delete: the object of {bucket} goes", state._replace(objects=state.objects - {bucket})
-    for bucket in state.past:
-        yield f"retain: the past of {bucket} goes", state._replace(past=state.past - {bucket})
-    if not state.forked and "a" in state.now | state.past:
-        yield "fork: a commit of a that has it", state._replace(forked=True, now=state.now | {"f"})
-    if not state.reading and "a" in state.now | state.past:
-        yield "read: a commit of a that has it", state._replace(reading=True)
-    if state.reading:
-        yield "read: lets go", state._replace(reading=False)
-    if state.left and state.row is not None and not _is_inside(state) and not is_needed(state):
-        before = state.epoch + 1 if state.pending is None else min(state.epoch + 1, state.pending)
-        changes = {"epoch": state.epoch + 1, "left": state.left - 1}
-        gone = state.row.epoch < before and not _is_held(state)
-        yield "mark: a full cycle", state._replace(row=None if gone else state.row, **changes)
+    newest = max(state.commits)
+    free = not _is(state, "holds")  # nobody has changed the row, and not committed
+    for commit in state.commits - {newest}:
+        yield f"retain: commit {commit[0]} goes", state._replace(commits=state.commits - {commit})
+    if state.part and not _is(state, "writes"):
+        yield "complete: the part is the object", state._replace(part=False, has=True, dirty=state.dirty + 1)
+    if state.part:
+        yield "abort: the part goes", state._replace(part=False)
+    if state.lease is not None:
+        yield "read: lets go", state._replace(lease=None)
+    if state.other:
+        yield "delete: in b", state._replace(other=False)
+    if not state.left:
+        return
+    state = state._replace(left=state.left - 1)
+    if state.has and not _is(state, "writes"):
+        yield "tag: the manifest changes", state._replace(dirty=state.dirty + 1)
+    if free and not state.other:
+        if state.has:
+            yield "copy: to b", state._replace(other=True, row=_found(state, state.epoch, rules.copy))
+        row = Row(state.epoch, 0) if state.row is None else _found(state, state.epoch, rules.between)
+        yield "put: in b", state._replace(other=True, row=row)
+    with_it = {n for n, has in state.commits if has}
+    for n in with_it:
+        if not state.fork:
+            yield f"fork: of commit {n}", state._replace(fork=True)
+        if state.lease is None:
+            yield f"read: commit {n}", state._replace(lease=n)
+    if with_it and not state.has and free and not _is(state, "entered", "writes"):
+        commits = state.commits | {(state.seq + 1, True)}
+        row = _found(state, state.epoch, False)
+        yield "restore", state._replace(seq=state.seq + 1, commits=commits, has=True, dirty=0, row=row, restored=True)
+    if state.row is not None and not _is(state, *_INSIDE) and not is_needed(state):
+        yield "mark: a full cycle", state._replace(row=None, epoch=state.epoch + 1)
 
 
-def _is_inside(state: State) -> bool:
-    """Whether anybody holds the barrier, shared."""
-    return any(process[0] in ("entered", "holds") for _, process in state.processes)
-
-
-def _is_held(state: State) -> bool:
-    """Whether anybody has changed the row, and not committed."""
-    return any(process[0] == "holds" for _, process in state.processes)
+def _found(state: State, epoch: int, marks: bool) -> Row | None:
+    """The row once somebody needs it who has found it."""
+    if state.row is None:
+        return None
+    return Row(max(state.row.epoch, epoch), SHARED if marks else state.row.born)
 
 
 _Steps = Iterator[tuple[str, dict[str, object], tuple[object, ...]]]
 
 
-def _lives(state: State, rules: Rules, bucket: str, epoch: int) -> Row:
-    """The row once a put in this bucket has found it, or made it."""
-    if state.row is None:
-        return Row(epoch, False)
-    marks = rules.reborn if bucket == "a" else rules.between
-    return Row(max(state.row.epoch, epoch), state.row.shared or marks)
-
-
-def _put(state: State, rules: Rules, bucket: str, process: tuple[object, ...]) -> _Steps:
+def _put(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
     if process == IDLE and state.left:
-        yield f"enters in epoch {state.epoch}", {"left": state.left - 1}, ("entered", state.epoch)
-    elif process[0] == "entered" and not _is_held(state):
-        yield "finds the row, or makes one", {}, ("holds", _lives(state, rules, bucket, process[1]))  # type: ignore[arg-type]
-    elif process[0] == "holds":
-        yield "commits with an object", {"row": process[1], "objects": state.objects | {bucket}}, IDLE
+        yield f"enters in epoch {state.epoch}", {"left": state.left - 1}, ("entered", state.epoch, state.seq)
+    elif process[0] == "entered" and not _is(state, "holds"):
+        _, epoch, seq = process
+        made = Row(epoch, seq if rules.born else seq + 1)  # type: ignore[arg-type, operator]
+        row = made if state.row is None else _found(state, epoch, rules.found)  # type: ignore[arg-type]
+        yield "finds the row, or makes one", {}, ("holds", row)
+    elif process[0] == "holds" and not _is(state, "writes"):
+        yield "commits with the object", {"row": process[1], "has": True, "dirty": state.dirty + 1}, IDLE
 
 
-def _import(state: State, rules: Rules, bucket: str, process: tuple[object, ...]) -> _Steps:
-    if process == IDLE and state.left and state.pending is None:
-        yield "registers a pack", {"pending": state.epoch, "left": state.left - 1}, ("registered",)
-    elif process[0] == "registered" and not _is_held(state):
-        yield "records the row", {"row": _lives(state, rules, bucket, state.epoch)}, ("recorded",)
-    elif process[0] == "recorded":
-        yield "makes the object", {"objects": state.objects | {bucket}, "pending": None}, IDLE
+def _part(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
+    for text, changes, after in _put(state, rules, process):
+        yield text, {"row": changes["row"], "part": True} if "has" in changes else changes, after
 
 
-def _sweep(state: State, rules: Rules, _: str, process: tuple[object, ...]) -> _Steps:
-    if process == IDLE and state.left and state.candidates and not (rules.barrier and _is_inside(state)):
-        epoch = state.epoch + rules.barrier
-        for bucket, death in sorted(state.candidates):
-            text = f"begins epoch {epoch}, and takes the candidate of {bucket}"
-            yield text, {"epoch": epoch, "left": state.left - 1}, ("looks", bucket, death)
-    elif process[0] == "looks":
-        _, bucket, death = process
-        read = state.reading and rules.lease
-        if (rules.retained and bucket in state.past) or read:
-            yield "leaves it for later", {}, IDLE
-        elif (rules.family and state.forked and bucket in "af") or not _may_go(state, rules, death):
-            yield "forgets it: the mark will see", {"candidates": state.candidates - {(bucket, death)}}, IDLE
+def _write(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
+    if process == IDLE and state.left and state.has:
+        fresh = state.row is not None and state.row.born == state.seq
+        noted = {(state.seq, state.epoch)} if state.dirty and (fresh or not rules.fresh) else set()
+        yield "replaces the object", {"left": state.left - 1}, ("writes", frozenset(noted))
+    elif process[0] == "writes":
+        changes = {"has": False, "dirty": state.dirty + 1, "candidates": state.candidates | process[1]}  # type: ignore[operator]
+        yield "commits", changes, IDLE
+
+
+def _flush(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
+    if process == IDLE and state.left:
+        if state.dirty:
+            yield "reads the object", {"left": state.left - 1}, ("folds", state.seq, state.has, state.dirty)
+        yield "reads other keys", {"left": state.left - 1}, ("follows", state.seq)
+    elif process[0] == "follows":
+        if process[1] != state.seq:
+            yield "starts over", {}, IDLE
         else:
-            yield "decides that it is dead", {}, ("dead", bucket, death)
+            commits = state.commits | {(state.seq + 1, (state.seq, True) in state.commits)}
+            yield f"makes commit {state.seq + 1} of them", {"seq": state.seq + 1, "commits": commits}, IDLE
+    elif process[0] == "folds":
+        _, seq, has, generation = process
+        if seq != state.seq or (has and state.row is None):
+            yield "starts over", {}, IDLE
+            return
+        if has and _is(state, "holds"):
+            return  # [FLUSH-6] it waits for the row
+        held = rules.key and _is(state, "writes")
+        clears = generation == state.dirty and not held
+        changes: dict[str, object] = {"seq": seq + 1, "commits": state.commits | {(seq + 1, has)}}  # type: ignore[operator]
+        if clears:
+            changes["dirty"] = 0
+        if has and state.row is not None:
+            marks = rules.late and not clears
+            changes["row"] = Row(max(state.row.epoch, state.epoch), SHARED if marks else state.row.born)
+        if not has and (seq, True) in state.commits:
+            changes["candidates"] = state.candidates | {(seq, state.epoch)}
+        yield f"makes commit {state.seq + 1}", changes, IDLE
+
+
+def _sweep(state: State, rules: Rules, process: tuple[object, ...]) -> _Steps:
+    if process == IDLE and state.left and state.candidates and not (rules.barrier and _is(state, *_INSIDE)):
+        epoch = state.epoch + rules.barrier
+        for one in sorted(state.candidates):
+            changes = {"epoch": epoch, "left": state.left - 1}
+            row = state.row
+            kept = row is not None and row.born is not None and any(row.born < n <= one[0] for n, _ in state.commits)
+            gone = state.lease is not None and state.lease not in {n for n, _ in state.commits}
+            if (kept and rules.retained) or (gone and rules.lease):
+                continue  # it stays for later
+            left_alone = (rules.forked and state.fork) or (rules.flushed and state.restored)
+            if left_alone or not _may_go(state, rules, one):
+                forgets = {**changes, "candidates": state.candidates - {one}}
+                yield f"begins epoch {epoch}, and forgets {one}", forgets, IDLE
+            else:
+                yield f"begins epoch {epoch}, and decides that {one} is dead", changes, ("dead", one)
     elif process[0] == "dead":
-        _, bucket, death = process
-        rest = {"candidates": state.candidates - {(bucket, death)}}
-        if state.row is None or (rules.recheck and (_is_held(state) or not _may_go(state, rules, death))):
+        one = process[1]
+        rest = {"candidates": state.candidates - {one}}
+        if state.row is None or (rules.recheck and (_is(state, "holds") or not _may_go(state, rules, one))):
             yield "leaves the row", rest, IDLE
-        elif not _is_held(state):
+        elif not _is(state, "holds"):
             yield "removes the row", {"row": None, "freed": True, **rest}, IDLE
 
 
-def _may_go(state: State, rules: Rules, death: object) -> bool:
+def _may_go(state: State, rules: Rules, one: object) -> bool:
     """What the row says."""
     row = state.row
-    if row is None or row.shared:
+    if row is None or row.born is SHARED:
         return False
-    return row.epoch <= death or not rules.age  # type: ignore[operator]
+    return row.epoch <= one[1] or not rules.age  # type: ignore[index]
 
 
-_OF = {"put": _put, "import": _import, "sweep": _sweep}
+_OF = {"put": _put, "part": _part, "write": _write, "flush": _flush, "sweep": _sweep}
 
 
 def explore(

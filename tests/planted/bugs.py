@@ -7,6 +7,7 @@ from typing import Final
 
 _SQL: Final = "mstbucket/pg/migrations/0001_store/"
 _COLLECT: Final = ("tests/services/collection",)
+_SWEEP: Final = ("tests/services/collection/test_sweep.py",)
 _FLUSH: Final = ("tests/services/tree/test_flush.py", "tests/services/tree/test_flush_races.py")
 _SHARING: Final = ("tests/services/blocks/test_sharing.py", "tests/services/blocks/test_mending.py")
 _REBUILD: Final = ("tests/services/rebuild",)
@@ -41,15 +42,15 @@ BUGS: Final = (
     Bug(
         "a put of a body that is there does not touch its row",
         f"{_SQL}2_block_functions.sql",
-        "WHERE b.cid = ANY (p_cids) AND b.epoch < p_epoch ORDER BY b.cid FOR UPDATE);",
-        "WHERE b.cid = ANY (p_cids) AND b.epoch < 0 ORDER BY b.cid FOR UPDATE);",
+        "WHERE b.cid = ANY (p_cids) AND (b.epoch < p_epoch OR b.born IS NOT NULL)",
+        "WHERE b.cid = ANY (p_cids) AND b.epoch < 0",
         _COLLECT,
     ),
     Bug(
         "a put of a small body that is there does not touch its row",
         f"{_SQL}3_object_functions.sql",
-        "WHERE b.epoch < excluded.epoch OR b.body <> excluded.body;                      -- [PUT-6] touch, [PUT-13]\n"
-        "    PERFORM refuse_damaged(ARRAY[p_content]);",
+        "WHERE b.epoch < excluded.epoch OR b.born IS NOT NULL OR b.body <> excluded.body;"
+        "  -- [PUT-6] touch, [GC-21], [PUT-13]\n    PERFORM refuse_damaged(ARRAY[p_content]);",
         "WHERE b.body <> excluded.body;\n    PERFORM refuse_damaged(ARRAY[p_content]);",
         _COLLECT,
     ),
@@ -77,8 +78,8 @@ BUGS: Final = (
     Bug(
         "a pack that was given up becomes ready",
         "mstbucket/services/blocks/registered.py",
-        "if not packs.make_ready(connection, self.id, self._written):",
-        "if packs.make_ready(connection, self.id, self._written) is None:",
+        "if not packs.make_ready(connection, self.id, self._written, rows):",
+        "if packs.make_ready(connection, self.id, self._written, rows) is None:",
         ("tests/services/tree/test_protocols.py", "tests/services/objects", "tests/services/blocks"),
     ),
     Bug(
@@ -127,8 +128,8 @@ BUGS: Final = (
     Bug(
         "a flush does not look whether the bodies are still there",
         "mstbucket/services/tree/flush.py",
-        "if tx.touch(batch) != len(batch):",
-        "if tx.touch(batch) < 0:",
+        "if blocks.touch_folded(tx, batch) != len(batch):",
+        "if blocks.touch_folded(tx, batch) < 0:",
         (*_FLUSH, "tests/services/tree/test_protocols.py", *_COLLECT),
     ),
     Bug(
@@ -266,6 +267,201 @@ BUGS: Final = (
         "UPDATE collector SET undos = undos + 1;",
         "PERFORM 1;",
         _COLLECT,
+    ),
+    # --- what died, without a mark
+    Bug(
+        "a put of a small body that is there does not mark it as shared",
+        f"{_SQL}3_object_functions.sql",
+        "body = CASE WHEN b.pack IS NULL THEN excluded.body END, born = NULL\n"
+        "        WHERE b.epoch < excluded.epoch OR b.born IS NOT NULL OR",
+        "body = CASE WHEN b.pack IS NULL THEN excluded.body END\n        WHERE b.epoch < excluded.epoch OR",
+        _SWEEP,
+    ),
+    Bug(
+        "a batch of small bodies does not mark those that are there as shared",
+        f"{_SQL}2_block_functions.sql",
+        "body = CASE WHEN b.pack IS NULL THEN excluded.body END, born = NULL\n",
+        "body = CASE WHEN b.pack IS NULL THEN excluded.body END\n",
+        _SWEEP,
+    ),
+    Bug(
+        "who needs blocks that are there does not mark them as shared",
+        f"{_SQL}2_block_functions.sql",
+        "UPDATE blocks b SET epoch = greatest(b.epoch, p_epoch), born = NULL WHERE b.cid = ANY (stale);",
+        "UPDATE blocks b SET epoch = greatest(b.epoch, p_epoch) WHERE b.cid = ANY (stale);",
+        _SWEEP,
+    ),
+    Bug(
+        "a flush does not mark the nodes that it finds as shared",
+        f"{_SQL}2_block_functions.sql",
+        "born = CASE WHEN b.pack IS NULL AND excluded.born = -1 THEN b.born END,",
+        "born = b.born,",
+        _SWEEP,
+    ),
+    Bug(
+        "a copy is no other life of the body",
+        "mstbucket/services/objects/copy.py",
+        "        tx.touch([was.content])  # [GC-21]",
+        "        # [GC-21]",
+        _SWEEP,
+    ),
+    Bug(
+        "a bucket is swept whoever made its commits",
+        "mstbucket/index/deaths.py",
+        "AND b.epoch <= d.epoch AND k.folded = k.seq",
+        "AND b.epoch <= d.epoch AND k.folded IS NOT NULL",
+        _SWEEP,
+    ),
+    Bug(
+        "a body of two objects of one batch has one life",
+        "mstbucket/services/objects/put.py",
+        "if content is not None and number > 1]",
+        "if content is not None and number > 2]",
+        _SWEEP,
+    ),
+    Bug(
+        "a body of two objects of one group has one life",
+        f"{_SQL}3_object_functions.sql",
+        "GROUP BY c HAVING count(*) > 1));",
+        "GROUP BY c HAVING count(*) > 2));",
+        _SWEEP,
+    ),
+    Bug(
+        "a chunk of two bodies of one batch has one life",
+        "mstbucket/services/blocks/incoming.py",
+        "self._repeated.update(cid for cid in new if cid in self._seen)",
+        "self._repeated.update(cid for cid in new if cid not in self._seen)",
+        _SWEEP,
+    ),
+    Bug(
+        "a manifest that a flush folds under two keys has one life",
+        "mstbucket/services/tree/deaths.py",
+        "for cid, times in _came(snapshot).items() if times > 1]",
+        "for cid, times in _came(snapshot).items() if times > 2]",
+        _SWEEP,
+    ),
+    Bug(
+        "new tags are the death of a body",
+        "mstbucket/services/tree/deaths.py",
+        "    bodies -= {snapshot.blocks[cid].content for cid in came}\n",
+        "",
+        _SWEEP,
+    ),
+    Bug(
+        "a node that was read and stays has died",
+        "mstbucket/core/mst/apply.py",
+        "fold.old - fold.stay)",
+        "fold.old)",
+        ("tests/core/test_mst_small.py",),
+    ),
+    Bug(
+        "a flush does not mark what was replaced since its snapshot",
+        "mstbucket/services/tree/flush.py",
+        "_share(tx, snapshot, sorted({*late, *repeated(snapshot)}))",
+        "_share(tx, snapshot, sorted({*repeated(snapshot)}))",
+        _SWEEP,
+    ),
+    Bug(
+        "a write looks at the newest commit without holding the mark of its key",
+        f"{_SQL}7_collection.sql",
+        "PERFORM FROM dirty d WHERE d.bucket = OLD.bucket AND d.key = OLD.key FOR UPDATE;",
+        "PERFORM FROM dirty d WHERE d.bucket = OLD.bucket AND d.key = OLD.key;",
+        _SWEEP,
+    ),
+    Bug(
+        "a body that is replaced while its key waits is taken for one that no commit has",
+        f"{_SQL}7_collection.sql",
+        "ON l.cid = OLD.content AND l.born = b.seq",
+        "ON l.cid = OLD.content",
+        _SWEEP,
+    ),
+    Bug(
+        "a bucket that was forked or merged is swept",
+        "mstbucket/index/commits.py",
+        "named = [one for one in (cid, c.forked, c.merged) if one is not None]",
+        "named = [cid]",
+        _SWEEP,
+    ),
+    Bug(
+        "a bucket that was fetched from is swept",
+        "mstbucket/index/commits.py",
+        "named = [one for one in (cid, c.forked, c.merged) if one is not None]",
+        "named = [one for one in (c.forked, c.merged) if one is not None]",
+        _SWEEP,
+    ),
+    Bug(
+        "a sweep removes what a commit has that can be read",
+        "mstbucket/index/deaths.py",
+        "c.seq > b.born AND c.seq <= d.seq",
+        "c.seq > b.born AND c.seq < d.seq",
+        _SWEEP,
+    ),
+    Bug(
+        "a block came with the commit after the one that has it",
+        f"{_SQL}3_object_functions.sql",
+        "VALUES (p_content, length(p_body), here.seq, p_body,",
+        "VALUES (p_content, length(p_body), here.seq + 1, p_body,",
+        _SWEEP,
+    ),
+    Bug(
+        "a sweep does not mind who reads a commit that has gone",
+        "mstbucket/index/deaths.py",
+        "    if one_row(connection, query, (RENEWAL,))[0]:\n        return\n",
+        "    one_row(connection, query, (RENEWAL,))\n",
+        _SWEEP,
+    ),
+    Bug(
+        "a death has no epoch",
+        f"{_SQL}7_collection.sql",
+        "SELECT c, p_bucket, p_seq, p_epoch FROM unnest(p_cids)",
+        "SELECT c, p_bucket, p_seq, 1000000 FROM unnest(p_cids)",
+        _SWEEP,
+    ),
+    Bug(
+        "a sweep removes rows as it saw them before",
+        f"{_SQL}7_collection.sql",
+        "            WHERE b.born IS NOT NULL AND b.epoch <= t.death AND b.epoch < p_before"
+        " ORDER BY b.cid FOR UPDATE OF b SKIP LOCKED),\n"
+        "        gone AS (\n            DELETE FROM blocks b USING held h\n"
+        "            WHERE b.cid = h.cid AND b.born IS NOT NULL AND b.epoch <= h.death AND b.epoch < p_before\n",
+        "            ORDER BY b.cid FOR UPDATE OF b SKIP LOCKED),\n"
+        "        gone AS (\n            DELETE FROM blocks b USING held h\n            WHERE b.cid = h.cid\n",
+        _SWEEP,
+    ),
+    Bug(
+        "a pack goes as soon as a sweep has removed one of its rows",
+        "mstbucket/index/packs.py",
+        "RETURNING p.id, p.rows = 0,",
+        "RETURNING p.id, p.rows >= 0,",
+        _SWEEP,
+    ),
+    Bug(
+        "an undo does not forget how many rows led to a pack",
+        f"{_SQL}7_collection.sql",
+        "            rows = NULL ",
+        "            rows = p.rows ",
+        _SWEEP,
+    ),
+    Bug(
+        "a cycle does not say that a sweep was wrong",
+        "mstbucket/services/collection/cycle.py",
+        "        audit(context, marks)\n",
+        "",
+        _SWEEP,
+    ),
+    Bug(
+        "known damage does not stop a sweep",
+        "mstbucket/services/collection/sweep.py",
+        "if collection.is_damage_known(context.db):",
+        "if False:",
+        _SWEEP,
+    ),
+    Bug(
+        "a sweep removes nearly everything unasked",
+        "mstbucket/services/collection/sweep.py",
+        "if 100 * packed >",
+        "if 0 * packed >",
+        _SWEEP,
     ),
     # --- the past, and rebuild
     Bug(

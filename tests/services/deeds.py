@@ -133,6 +133,16 @@ def _retain(store: mstbucket.Store, _: Path) -> None:
         store.bucket(name).put_retention(mstbucket.KeepPolicy(everything=None, last=1))
 
 
+def _die(store: mstbucket.Store, _: Path) -> None:
+    """A large body and what leads to it go out of the only commit that is kept."""
+    other = store.bucket("other")
+    other.put_retention(mstbucket.KeepPolicy(everything=None, last=1))
+    other.put_object("dies", DATA[11 : 2 * MIB])
+    other.flush()
+    other.put_object("dies", b"other")
+    other.flush()
+
+
 def _complete(store: mstbucket.Store, path: Path) -> None:
     upload = (path / "upload").read_text()
     parts = [(one.number, one.etag) for one in _things(store).parts("uploaded", upload)]
@@ -186,6 +196,7 @@ DEEDS: Final[dict[str, Deed]] = {
     "collect": Deed((_retain, lambda s, p: s.collect(force=True, grace=0))),
     "collect and undo": Deed((lambda s, p: s.collect(force=True), lambda s, p: s.undo_collect(),
                               lambda s, p: s.collect(force=True, grace=0))),
+    "sweep": Deed((_die, lambda s, p: s.maintain())),
     "compact": Deed((lambda s, p: s.compact(),)),
     "write again": Deed((lambda s, p: s.reencode(),)),
     "legal hold": Deed((lambda s, p: s.bucket("kept").put_object_legal_hold("held", False),)),

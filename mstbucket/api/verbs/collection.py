@@ -35,8 +35,8 @@ class CollectionVerbs:
         """Remove the blocks that nothing needs any more, and give their room back; see `spec/store/26-collection.md`.
 
         What is needed: all that current objects, versions, open uploads, kept commits, and readers of commits reach. The
-        background work collects too, once a day or when much has died. Safe beside readers and writers; wherever it ends,
-        the store is whole, and the next call begins anew.
+        background work collects too: bit by bit, and like this once a week or when much was written. Safe beside readers and
+        writers; wherever it ends, the store is whole, and the next call begins anew.
 
         Args:
             dry_run: remove nothing, and say what would be removed.
@@ -68,7 +68,7 @@ class CollectionVerbs:
         """Do one round of what the background work does, for a store that no process keeps open.
 
         Rules delete what is due, changed buckets are flushed, commits that no rule keeps are given up, and what nothing
-        needs is collected, once a day or when much has died. Small packs are compacted. Safe beside everything. Repeatable.
+        needs is collected, bit by bit or when much has died. Small packs are compacted. Safe beside everything. Repeatable.
 
         Args:
             abort_uploads_after: abort uploads that were initiated longer ago; by default none.

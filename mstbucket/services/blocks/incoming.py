@@ -49,6 +49,7 @@ class Incoming:
         self._seen: set[bytes] = set()
         self._counted: set[bytes] = set()
         self._proven: set[bytes] = set()
+        self._repeated: set[bytes] = set()  # came more than once
         self._pack: PackInProgress | None = None
 
     def add(self, cid: bytes, block: bytes | memoryview) -> None:
@@ -58,6 +59,7 @@ class Incoming:
     def add_all(self, new: Mapping[bytes, bytes | memoryview]) -> None:
         """As `add`, of several blocks, which count as one block more for the memory."""
         if not self._seen.isdisjoint(new):
+            self._repeated.update(cid for cid in new if cid in self._seen)
             new = {cid: block for cid, block in new.items() if cid not in self._seen}
         self._seen.update(new)
         self._waiting.update(new)
@@ -104,8 +106,12 @@ class Incoming:
         if self._pack is not None:
             self._pack.load_places(written)
 
-    def record(self, tx: StoreTx) -> None:
+    def record(self, tx: StoreTx, born: int | None = None) -> None:
         """Inside the caller's transaction: make sure that every block is there, and stays.
+
+        Args:
+            born: the number of the bucket's newest commit, where nothing but this transaction names the blocks that have no
+                row yet; else None. What came more than once is shared in any case ([GC-21]).
 
         Raises:
             BlocksMoved: a block that was counted on is gone, or was found damaged.
@@ -118,7 +124,11 @@ class Incoming:
                 if blocks.keep(tx, part, proven) != len(part):
                     raise BlocksMoved("blocks that were there have been collected, or found damaged, meanwhile: repeat it")
         if self._pack is not None:
-            self._pack.record(tx)
+            self._pack.record(tx, born)
+        if born is not None:
+            repeated = sorted(self._repeated)
+            for start in range(0, len(repeated), _COUNTED):
+                blocks.keep(tx, repeated[start : start + _COUNTED], True)
 
     def commit(self, work: Callable[[], _Done]) -> _Done:
         """Run `work`, a transaction that calls `record`; keep what was written, and return the result of `work`.

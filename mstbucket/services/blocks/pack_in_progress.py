@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mstbucket.core.cid import CID_SIZE, raw_cid
 from mstbucket.index import blocks, collection, packs
+from mstbucket.index.blocks import MOVED
 from mstbucket.index.packs import Doomed
 from mstbucket.index.tx import StoreTx
 from mstbucket.packs.write import PackWriter
@@ -73,12 +74,20 @@ class PackInProgress(RegisteredPack):
             self._pack.finish()
             super().seal()
 
-    def record(self, tx: StoreTx) -> None:
+    def record(self, tx: StoreTx, born: int | None = None, moved: Collection[bytes] = ()) -> None:
         """Inside the caller's transaction: lead the rows of its blocks here, unless they lead to a sound pack already.
 
         If all of them do, this becomes no pack, and goes.
+
+        Args:
+            born: the number of the bucket's newest commit, where nothing but this transaction names a block that has no row
+                yet, and nothing in it names one twice; else None ([GC-21]).
+            moved: bodies that a flush takes out of their rows.
         """
-        self._live = sum(blocks.add(tx, self.id, *batch) for batch in self._batches())
+        self._live = 0
+        for batch in self._batches():
+            numbers = [] if born is None else [MOVED if cid in moved else born for cid in batch.cids]
+            self._live += blocks.add(tx, self.id, *batch, numbers)
         self._ready_or_withdraw(tx.connection)
 
     def take_over(self, connection: Connection, old: Sequence[int], undos: int) -> list[Doomed]:
@@ -134,6 +143,6 @@ class PackInProgress(RegisteredPack):
 
     def _ready_or_withdraw(self, connection: Connection) -> None:
         if self._live:
-            self.ready(connection)
+            self.ready(connection, self._live)
         else:
             self.withdraw(connection)

@@ -98,13 +98,13 @@ class RegisteredPack:
             self._unsettled = True
             raise StorageError(f"a pack was not acknowledged and is given up; nothing was stored: {error}") from error
 
-    def ready(self, connection: Connection) -> None:
-        """Inside the caller's transaction: make this pack ready.
+    def ready(self, connection: Connection, rows: int) -> None:
+        """Inside the caller's transaction: make this pack ready, to which so many rows lead, or fewer.
 
         Raises:
             StorageError: it was given up meanwhile.
         """
-        if not packs.make_ready(connection, self.id, self._written):
+        if not packs.make_ready(connection, self.id, self._written, rows):
             raise self._given_up()
         self._insert_frames(connection, self.id)
 

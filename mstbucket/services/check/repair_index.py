@@ -17,7 +17,7 @@ from mstbucket.core.keys import split_version_key
 from mstbucket.core.manifest import Manifest
 from mstbucket.core.mst.walk import walk
 from mstbucket.errors import CommitMoved, InvalidInput, NoSuchCommit
-from mstbucket.index import check_rows, repairs
+from mstbucket.index import check_rows, deaths, repairs
 from mstbucket.index.check_rows import KeptRow
 from mstbucket.index.commits import read_head
 from mstbucket.index.tx import Tx, enter
@@ -82,6 +82,7 @@ def _repair(
         with context.db.transaction() as connection:
             tx = enter(connection, bucket)
             repaired += _write(tx, page, made, commit)
+            deaths.leave_to_cycles(tx)
     return RepairReport(True, repaired, lost)
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.times import moment
 from mstbucket.errors import CollectionRefused, Conflict
-from mstbucket.index import collection, space
+from mstbucket.index import collection, deaths, space
 from mstbucket.index import packs as pack_rows
 from mstbucket.index.collection import Removed, Start
 from mstbucket.index.packs import Doomed
@@ -29,8 +29,9 @@ from mstbucket.limits import COLLECT_PERCENT_MAX
 from mstbucket.model.collection import Amount, CollectReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.registered import remove_doomed
+from mstbucket.services.collection.audit import audit
 from mstbucket.services.collection.count import Count, count_rows
-from mstbucket.services.collection.packs import Packs
+from mstbucket.services.collection.packs import SECTION, Packs
 from mstbucket.services.collection.roots import mark
 from mstbucket.services.collection.strays import find_strays
 from mstbucket.services.collection.turns import Turn, asked_for
@@ -71,6 +72,7 @@ def run_cycle(
                 "again, and 'verify' the buckets; or collect with force"
             )
         start, marks, packs = mark(context, check, stack)
+        audit(context, marks)
         counted = count_rows(context.db, start, marks, packs, check, stack)
         strays, old = find_strays(context)
         report = CollectReport(
@@ -85,8 +87,10 @@ def run_cycle(
                 f"of {counted.all.bytes:,} bytes in blocks {counted.dead.bytes:,} would be removed, more than "
                 f"{COLLECT_PERCENT_MAX} of 100: see what a dry run says, and collect with force if that is right"
             )
+        deaths.forget_swept(context.db)
         sweep = Sweep(context, start, packs, grace)
         sweep.run(counted, check)
+        deaths.forget_gone(context.db)
         context.blobs.delete_many(old)
     if not strays and not thin and not sweep.left.blocks:
         collection.note_done(context.db, start)
@@ -142,6 +146,7 @@ class Sweep:
     def _remove(self, cids: list[bytes], connection: Connection) -> tuple[list[Removed], list[Doomed]]:
         self._require_still(connection)
         removed = collection.remove(connection, self._start, self._grace > 0, cids)
+        pack_rows.count_removed(connection, removed, SECTION)  # [GC-25]
         space.count_dead(connection)  # [PG-27]
         return removed, pack_rows.doom(connection, self._packs.emptied_by(removed), self._grace)  # [GC-8]
 

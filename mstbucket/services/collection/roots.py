@@ -44,7 +44,7 @@ def mark(context: Context, check: Callable[[], object], stack: ExitStack) -> tup
     """
     marks = Marks(stack.enter_context(Seen()), context.blocks, check)
     trees, bodies = _Spool(stack), _Spool(stack)
-    with _begin(context) as (connection, start):
+    with begin(context) as (connection, start):
         packs = Packs(collection.ready_packs(connection))
         for tree in collection.trees(connection):
             marks.add_alone(tree.commit)
@@ -77,7 +77,7 @@ def mark(context: Context, check: Callable[[], object], stack: ExitStack) -> tup
 
 
 @contextmanager
-def _begin(context: Context) -> Iterator[tuple[Connection, Start]]:
+def begin(context: Context) -> Iterator[tuple[Connection, Start]]:
     """See `collection.begin_epoch`; tried again where a writer is inside for long."""
     with ExitStack() as stack:
         for attempt in range(1, ATTEMPTS + 1):

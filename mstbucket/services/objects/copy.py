@@ -99,6 +99,8 @@ def copy_found(
         was = look(tx)
         if was.content != sound and any_damaged(tx.connection):
             raise _Unread(was)
+        assert was.content is not None
+        tx.touch([was.content])  # [GC-21] the body has another life
         m = replace(_made(was, request, now, *directives), version_id=new_id(tx.versioning))
         new = NewObject.of(request.key, m)
         add_objects(tx, [new])  # its parts too [ATTR-6]

@@ -9,6 +9,7 @@ or, where they are few and small, into Postgres. Then one transaction makes all 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -157,9 +158,12 @@ class _Batch:
     def _record(self, tx: Tx) -> list[_Made]:
         """The transaction; repeated as a whole when two of them have waited for each other."""
         if self._pack is not None:
-            self._pack.record(tx)
+            self._pack.record(tx, tx.seq)
         elif self._small:
             add_bodies(tx, self._small)
+        if len(self._objects) > 1:  # [GC-21] a body of several objects came once, so nobody has found its row
+            times = Counter(m.content for _, m in self._objects)
+            tx.touch([content for content, number in times.items() if content is not None and number > 1])
         for key in sorted(self._expected, key=str.encode):  # [PUT-9] the order in which rows are locked
             tx.expect(key, self._expected[key])
         objects = _new_objects(self._objects, tx.versioning)

@@ -13,12 +13,13 @@ flush publishes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from mstbucket.core.batches import in_batches
 from mstbucket.core.commit_fields import check_new_message
 from mstbucket.errors import CommitMoved, MissingBlock, NothingToCommit, Unsupported
-from mstbucket.index import commits, dirty, space
+from mstbucket.index import blocks, commits, deaths, dirty, space
 from mstbucket.index.commits import CommitRow, read_head
 from mstbucket.index.tx import Tx, enter
 from mstbucket.limits import COMMIT_SEQ_MAX
@@ -26,6 +27,7 @@ from mstbucket.model.buckets import CommitInfo
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.deaths import died, left_behind, repeated
 from mstbucket.services.tree.fold import ASKED, Folded, fold, write_pack
 from mstbucket.services.tree.publish import publish_refs
 from mstbucket.services.tree.snapshot import Snapshot, take_snapshot
@@ -107,11 +109,15 @@ def _fold_once(context: Context, snapshot: Snapshot, message: str | None) -> Com
     """Steps 2 and 3, for the changes of one snapshot."""
     check_number(snapshot)
     folded = fold(context.blocks, snapshot, context.signer, message)
+    left = left_behind((folded.objects, folded.versions))
     with PackInProgress(context) as pack:  # left before `keep`, the pack is removed
         write_pack(context.blocks, pack, snapshot, folded)  # durable from here on
         with context.db.transaction() as connection:
             tx = enter(connection, snapshot.head.name)  # [FLUSH-4]
-            record_fold(tx, snapshot, folded, pack)
+            states = not snapshot.more and commits.is_whole(tx, snapshot.head.seq)
+            record_flush(tx, snapshot, folded, pack)
+            deaths.note(tx, snapshot.head.seq, died(snapshot, left, folded.replaced, states))
+            deaths.follow(tx, snapshot.head.seq, folded.commit.seq)
         pack.keep()
     return commits.row_of(snapshot.head.bucket, folded.cid, folded.commit)
 
@@ -124,13 +130,26 @@ def raise_if_moved(context: Context, snapshot: Snapshot, error: MissingBlock) ->
         raise CommitMoved(f"somebody else flushed bucket {head.name!r}, and what it replaced was collected") from error
 
 
-def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
-    """Inside the transaction: move the commit, record the blocks of the pack that holds the fold, and clear what is dirty.
+def record_flush(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
+    """Inside the transaction: move the commit, record the blocks of the pack, and clear what is dirty.
+
+    A flush is no other life of the bodies that it folds, and its new blocks have one life ([GC-21]).
 
     Raises:
         CommitMoved: somebody else moved the commit since the snapshot, or a body has gone.
     """
-    _check_bucket(tx, snapshot)
+    _move_commit(tx, snapshot, folded)
+    for batch in in_batches(_bodies(snapshot, pack.cids), ASKED):
+        if blocks.touch_folded(tx, batch) != len(batch):
+            raise _body_gone(snapshot)
+    pack.record(tx, tx.seq, moved={block.content for block in snapshot.blocks.values() if block.content is not None})
+    late = {body for cid in clear_dirty(tx, snapshot) if (body := snapshot.blocks[cid].content) is not None}
+    _share(tx, snapshot, sorted({*late, *repeated(snapshot)}))
+    space.count_dead(tx.connection)
+
+
+def record_fold(tx: Tx, snapshot: Snapshot, folded: Folded, pack: PackInProgress) -> None:
+    """As `record_flush`, for what gives blocks of the past, or of another bucket, a life more: all of them are shared."""
     _move_commit(tx, snapshot, folded)
     keep_bodies(tx, snapshot, pack.cids)
     pack.record(tx)
@@ -148,34 +167,52 @@ def check_number(snapshot: Snapshot) -> None:
         )
 
 
-def _check_bucket(tx: Tx, snapshot: Snapshot) -> None:
-    """Refuse a bucket that was made anew under the name: the snapshot read another one."""
-    if tx.bucket != snapshot.head.bucket:
-        raise CommitMoved(f"bucket {snapshot.head.name!r} was deleted and made again during the flush")
-
-
 def _move_commit(tx: Tx, snapshot: Snapshot, folded: Folded) -> None:
     """Move the commit from the one in the snapshot, or do nothing at all ([FLUSH-5])."""
+    if tx.bucket != snapshot.head.bucket:  # the snapshot read another one
+        raise CommitMoved(f"bucket {snapshot.head.name!r} was deleted and made again during the flush")
     if not commits.advance(tx, snapshot.head, folded.cid, folded.commit.seq):
         raise CommitMoved(f"somebody else flushed bucket {snapshot.head.name!r} meanwhile")
     commits.insert(tx, folded.cid, folded.commit, whole=not snapshot.more)
 
 
 def keep_bodies(tx: Tx, snapshot: Snapshot, safe: set[bytes]) -> None:
-    """Make sure that every body of a folded manifest is still there, and stays ([FLUSH-6]).
+    """Make sure that every body of a folded manifest is still there, and stays, as a shared one ([FLUSH-6], [GC-21]).
 
     A key may have been overwritten since the snapshot, and its old body collected. The *safe* ones are not looked at.
     """
-    named = {content for _, content, _ in snapshot.blocks.values() if content is not None}
-    for batch in in_batches(sorted(named - safe), ASKED):
+    for batch in in_batches(_bodies(snapshot, safe), ASKED):
         if tx.touch(batch) != len(batch):
-            raise CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
+            raise _body_gone(snapshot)
 
 
-def clear_dirty(tx: Tx, snapshot: Snapshot) -> None:
-    """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7])."""
+def _bodies(snapshot: Snapshot, safe: set[bytes]) -> list[bytes]:
+    return sorted({content for _, content, _ in snapshot.blocks.values() if content is not None} - safe)
+
+
+def _body_gone(snapshot: Snapshot) -> CommitMoved:
+    return CommitMoved(f"a body of bucket {snapshot.head.name!r} was overwritten and collected during the flush")
+
+
+def clear_dirty(tx: Tx, snapshot: Snapshot) -> list[bytes]:
+    """Remove the dirty rows that were folded, by their generations. A row that a writer holds stays ([FLUSH-7]).
+
+    Returns the manifests of the objects and versions whose rows stay: they may have been replaced since the snapshot.
+    """
     objects, versions = snapshot.objects, snapshot.versions
+    late: list[bytes | None] = []
     if objects.keys:
-        dirty.clear_objects(tx, objects.keys, objects.generations)
+        cleared = dirty.clear_objects(tx, objects.keys, objects.generations)
+        late += [cid for key, cid in zip(objects.keys, objects.manifests, strict=True) if key not in cleared]
     if versions.keys:
-        dirty.clear_versions(tx, versions.keys, versions.seqs, versions.generations)
+        places = dirty.clear_versions(tx, versions.keys, versions.seqs, versions.generations)
+        of_places = zip(versions.keys, versions.seqs, versions.manifests, strict=True)
+        late += [cid for key, seq, cid in of_places if (key, seq) not in places]
+    return [cid for cid in late if cid is not None]
+
+
+def _share(tx: Tx, snapshot: Snapshot, cids: Sequence[bytes]) -> None:
+    """Mark blocks as shared, or do nothing at all: who holds one of them may wait for what is held here ([GC-23])."""
+    for batch in in_batches(cids, ASKED):
+        if blocks.share(tx, batch) != len(batch):
+            raise CommitMoved(f"somebody else was writing what this flush of bucket {snapshot.head.name!r} needs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,6 @@ from mstbucket.core import commit_fields
 from mstbucket.core.batches import in_batches
 from mstbucket.core.blocks import BlockSource, BlocksOver
 from mstbucket.core.closure import links_of
-from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
@@ -21,6 +20,7 @@ from mstbucket.index.leases import Kept
 from mstbucket.limits import BUCKET_BYTES_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
+from mstbucket.services.tree.deaths import Replaced, read_replaced
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.snapshot import Snapshot
 from mstbucket.services.tree.staged_blocks import Staged
@@ -35,6 +35,9 @@ class Folded:
 
     There is a new commit even if the tree came out the same ([FLUSH-8]). Another flush may have read an older generation
     of the same key. Only a moved commit stops it from folding that over this one.
+
+    Attributes:
+        replaced: the manifests that the old trees had under the keys that have changed.
     """
 
     commit: commits.Commit
@@ -42,6 +45,7 @@ class Folded:
     block: bytes
     objects: Applied
     versions: Applied
+    replaced: dict[bytes, Replaced]
 
 
 def fold(
@@ -59,9 +63,10 @@ def fold(
     versions = apply(source, past.root, list(zip(keys, past.manifests, strict=True)))
     if head.commit is None and objects.root == EMPTY_ROOT:
         objects.created[EMPTY_ROOT] = EMPTY_BLOCK
+    replaced = read_replaced(blocks, [*objects.replaced, *versions.replaced])
     new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
     before = head.seq if merged is None or merged.identity != head.identity else max(head.seq, merged.seq)
-    size = (head.size or 0) - _sizes(blocks, objects.replaced) + sum(new)
+    size = (head.size or 0) - sum(replaced[cid].size for cid in objects.replaced) + sum(new)
     if size > BUCKET_BYTES_MAX:  # [COM-25]
         raise Unsupported(
             f"the objects of bucket {head.name!r} have {size} bytes, and a commit can state {BUCKET_BYTES_MAX}; "
@@ -84,7 +89,7 @@ def fold(
         message=message,
     )
     commit, cid, block = seal(commit, signer)
-    return Folded(commit, cid, block, objects, versions)
+    return Folded(commit, cid, block, objects, versions, replaced)
 
 
 def with_empty_tree(blocks: BlockSource) -> BlocksOver:
@@ -103,15 +108,6 @@ def go_on(blocks: StoreBlocks, snapshot: Snapshot, folded: Folded) -> tuple[Head
     commit = folded.commit
     head = snapshot.head._replace(tree=commit.tree, versions=commit.versions, objects=commit.objects, size=commit.bytes)
     return head, BlocksOver(new, blocks)
-
-
-def _sizes(blocks: BlockSource, replaced: Sequence[bytes]) -> int:
-    """The sum of the sizes in the manifests that the fold replaces, as the tree says, not the index."""
-    total = 0
-    for batch in in_batches(replaced, ASKED):
-        found = blocks.get_many(set(batch))
-        total += sum(decode_fast(found[cid])["size"] for cid in batch)
-    return total
 
 
 # --- the pack -----------------------------------------------------------------------------------------------------

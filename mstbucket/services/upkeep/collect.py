@@ -13,6 +13,7 @@ from mstbucket.limits import COLLECT_HOURS, COLLECT_PAUSE_SECONDS, COLLECT_PERCE
 from mstbucket.model.collection import CollectReport
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.cycle import run_cycle
+from mstbucket.services.collection.sweep import sweep as sweep_once
 from mstbucket.services.collection.turns import GivingWay, LockTurn, Turn, after_others, asked_for, at_once, in_background
 from mstbucket.services.past.retention import expire
 from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
@@ -20,6 +21,7 @@ from mstbucket.services.upkeep.compact import Compactor, remove_leftovers
 LOOK_SECONDS: Final = 600.0  # between two looks of the background work: one goes over every row of `packs`
 GROWN_SHARE: Final = 0.5  # of what was alive, by which the packs have grown: so garbage stays below half of what lives
 GROWN_BYTES: Final = 256 * MIB  # at least: below that a cycle costs more than it frees
+_REFUSED_SECONDS: Final = 86_400.0  # between two tries of what was refused
 _HOUR_MS: Final = 3_600_000
 
 
@@ -44,6 +46,22 @@ def collect(
     remove_leftovers(context)
     space.give_back(context.db)
     return replace(cycle.report, rewritten=written.packs, damaged=written.damaged)
+
+
+def sweep(
+    context: Context,
+    check: Callable[[], object] = lambda: None,
+    turn: Turn = asked_for,
+    turn_of_packs: LockTurn = after_others,
+) -> int:
+    """Remove what died, as far as that needs no mark ([GC-24]); how many blocks. As `collect`, and never forced."""
+    freed, thin = sweep_once(context, UNDO_SECONDS * 1000, check, turn)
+    if thin:
+        Compactor(context).rewrite(thin, check, turn_of_packs)
+    if freed.blocks:
+        remove_leftovers(context)
+        space.give_back(context.db)
+    return freed.blocks
 
 
 class Pace:
@@ -77,21 +95,22 @@ class Collector:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
-        if not is_due(self._context):
-            return
+        pace = Pace(GivingWay(self._context, self._wait))
         try:
-            pace = Pace(GivingWay(self._context, self._wait))
+            if not is_due(self._context):
+                sweep(self._context, pace, in_background, at_once)  # [GC-24]
+                return
             collect(
                 self._context, dry_run=False, force=False, grace=UNDO_SECONDS, check=pace, turn=in_background,
                 turn_of_packs=at_once,
             )  # fmt: skip
         except CollectionRefused:  # somebody has to look at it: not every few minutes
-            self._next = time.monotonic() + COLLECT_HOURS * 3600
+            self._next = time.monotonic() + _REFUSED_SECONDS
             raise
 
 
 def is_due(context: Context) -> bool:
-    """Whether the background should collect now: a day is over, or much has been written since the last cycle."""
+    """Whether the background should mark all now: a week is over, or much has been written since the last cycle."""
     stored, last = collection.stored(context.db), collection.last(context.db)
     if stored.oldest is None:
         return False

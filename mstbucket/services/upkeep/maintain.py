@@ -14,7 +14,7 @@ from mstbucket.services.blocks.state import publish_all
 from mstbucket.services.past.retention import expire
 from mstbucket.services.policy import lifecycle_pass
 from mstbucket.services.tree.flush import flush
-from mstbucket.services.upkeep.collect import collect, is_due
+from mstbucket.services.upkeep.collect import collect, is_due, sweep
 from mstbucket.services.upkeep.compact import Compactor
 from mstbucket.services.uploads.uploads import expire_uploads, forget_answers
 
@@ -74,5 +74,5 @@ def _collect(context: Context, stopped: Callable[[], bool]) -> int | None:
             raise Conflict("the maintenance is being ended")
 
     if not is_due(context):
-        return None
+        return sweep(context, check) or None
     return collect(context, dry_run=False, force=False, grace=UNDO_SECONDS, check=check).freed.blocks

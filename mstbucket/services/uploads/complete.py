@@ -207,7 +207,7 @@ class _Completion:
         if part_rows.count_unchanged(tx, upload.id, self._parts) != len(self._parts):
             raise self._replaced()
         if self._pack is not None:
-            self._pack.record(tx)
+            self._pack.record(tx, tx.seq)
         tx.expect(self._key, self._asked.expectation)  # [COND-6] blocks first, then the key ([PUT-9])
         m = replace(m, version_id=new_id(tx.versioning))
         new = NewObject.of(self._key, m)

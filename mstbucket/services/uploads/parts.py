@@ -132,7 +132,7 @@ def _store(
                 raise no_such_upload(target.bucket, target.key, target.upload_id)
             digests = bytes(chunks.digests)
             if digests:
-                incoming.record(tx)
+                incoming.record(tx, tx.seq)
             else:
                 assert read.inline is not None
                 add_bodies(tx, {read.content: read.inline})

@@ -12,7 +12,9 @@ import sys
 from itertools import count
 
 import mstbucket
-from mstbucket.errors import Conflict
+from mstbucket.errors import CollectionRefused, Conflict
+from mstbucket.services.collection.sweep import sweep
+from mstbucket.services.collection.turns import asked_for
 
 
 def main() -> None:
@@ -20,10 +22,14 @@ def main() -> None:
     store = mstbucket.open(database=database, blobs=blobs, background=False)
     print("ready", flush=True)
     for number in count():
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(Conflict, CollectionRefused):
             if number % 5 == 4:
                 store.undo_collect()
-            store.collect(force=True, grace=3600 * (number % 2))
+            grace = 3600 * (number % 2)
+            if number % 3 == 1:
+                sweep(store._context, grace * 1000, lambda: None, asked_for)
+            else:
+                store.collect(force=True, grace=grace)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def working(
         store.close()
 
 
-def test_a_cycle_is_due_after_a_day_or_when_much_was_written(
+def test_a_cycle_is_due_after_a_week_or_when_much_was_written(
     store: mstbucket.Store, bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[GC-15]"""
@@ -46,11 +46,11 @@ def test_a_cycle_is_due_after_a_day_or_when_much_was_written(
     assert not is_due(context), "nothing is there"
     bucket.put_object("a", random.Random(1).randbytes(MIB))
     assert not is_due(context)
-    ask(store, "UPDATE packs SET created = created - 24 * 3600000")
+    ask(store, "UPDATE packs SET created = created - 168 * 3600000")
     assert is_due(context)
     store.collect()
     assert not is_due(context)
-    ask(store, "UPDATE collections SET ended = ended - 24 * 3600000 + 60000")
+    ask(store, "UPDATE collections SET ended = ended - 168 * 3600000 + 60000")
     assert not is_due(context)
     monkeypatch.setattr(collecting, "GROWN_BYTES", MIB)
     bucket.put_object("b", random.Random(2).randbytes(MIB // 3))
@@ -61,7 +61,7 @@ def test_a_cycle_is_due_after_a_day_or_when_much_was_written(
     assert not is_due(context)
     bucket.put_object("d", b"[GC-18]: something may have died")
     assert not is_due(context)
-    ask(store, "UPDATE collections SET ended = ended - 24 * 3600000")
+    ask(store, "UPDATE collections SET ended = ended - 168 * 3600000")
     assert is_due(context)
 
 
@@ -72,7 +72,7 @@ def test_the_background_collects_and_leaves_what_an_undo_needs(
     for n in range(3):
         bucket.put_object(f"{n}", random.Random(n).randbytes(MIB))
     bucket.delete_object("0")
-    ask(store, "UPDATE packs SET created = created - 24 * 3600000")
+    ask(store, "UPDATE packs SET created = created - 168 * 3600000")
     working()
     until(lambda: store.space().last is not None)
     last = store.space().last
@@ -90,7 +90,7 @@ def test_what_is_refused_is_logged_and_not_tried_again_at_once(
     """[GC-13] [GC-15]"""
     bucket.put_object("a", random.Random(1).randbytes(MIB))
     bucket.delete_object("a")
-    ask(store, "UPDATE packs SET created = created - 24 * 3600000")
+    ask(store, "UPDATE packs SET created = created - 168 * 3600000")
     said = lambda: [one for one in caplog.records if "the collection was refused" in one.getMessage()]  # noqa: E731
     with caplog.at_level(logging.WARNING, logger="mstbucket"):
         working()
@@ -113,3 +113,18 @@ def test_a_store_that_is_closed_ends_the_collection(store: mstbucket.Store, buck
     with pytest.raises(Conflict, match="is being closed"):
         collecting.collect(store._context, dry_run=False, force=True, grace=0, check=closing)
     assert store.collect(grace=0).freed.blocks == 0
+
+
+def test_the_background_sweeps_where_no_cycle_is_due(
+    working: Callable[[], mstbucket.Store], bucket: mstbucket.Bucket, store: mstbucket.Store
+) -> None:
+    """[GC-27]"""
+    bucket.put_object("a", random.Random(1).randbytes(MIB))
+    bucket.put_object("b", b"first")
+    bucket.put_object("b", b"second")
+    assert ask(store, "SELECT count(*) FROM died") == [(1,)]
+    working()
+    until(lambda: ask(store, "SELECT count(*) FROM died") == [(0,)])
+    assert ask(store, "SELECT swept FROM collections") == [(True,)]
+    assert store.space().last is None, "that was no cycle"
+    assert bucket.get_object("b").read() == b"second"

@@ -186,7 +186,7 @@ def test_where_it_rests_the_full_mark_finds_nothing(rested: mstbucket.Store, see
 
 def test_a_cycle_for_which_only_the_time_has_come_is_left_out(rested: mstbucket.Store) -> None:
     """[GC-18] [GC-15]: until somebody reads a commit, or something is written."""
-    day = "UPDATE collections SET ended = ended - 24 * 3600000"
+    day = "UPDATE collections SET ended = ended - 168 * 3600000"
     ask(rested, day)
     assert not is_due(rested._context)
     bucket = rested.bucket("things")

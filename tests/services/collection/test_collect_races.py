@@ -5,15 +5,21 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import count
 
 import pytest
-from collectstate import ask, assert_nothing_dangles, give_up_commits
+from collectstate import ask, assert_nothing_dangles
+from sweepstate import retain_one as give_up_commits
 
 import mstbucket
-from mstbucket.errors import Conflict, NoSuchKey, NotFound
+from mstbucket import PutRequest
+from mstbucket.errors import Conflict, NoSuchCommit, NoSuchKey, NotFound
 from mstbucket.limits import MIB, PART_SIZE_MIN
+from mstbucket.services.collection.sweep import sweep as sweep_once
+from mstbucket.services.collection.turns import asked_for
 from mstbucket.services.upkeep.compact import Compactor
 
 _DATA = random.Random(7)
@@ -21,7 +27,10 @@ _DATA = random.Random(7)
 BODIES = [b"", b"hot", _DATA.randbytes(5000), _DATA.randbytes(70_000), _DATA.randbytes(MIB + 9)]
 BODIES += [BODIES[4][:MIB] + BODIES[3], _DATA.randbytes(PART_SIZE_MIN) + BODIES[4]]
 
+_LONGEST = 60.0  # seconds that a slow machine gets
+
 Open = Callable[[], mstbucket.Store]
+Remove = Callable[[mstbucket.Store, int], object]
 
 
 class Race:
@@ -45,11 +54,14 @@ class Race:
 
         self._threads.append(threading.Thread(target=run))
 
-    def run(self, seconds: float) -> None:
-        """Let all of them run for a while."""
+    def run(self, seconds: float, enough: Callable[[], bool] = lambda: True) -> None:
+        """Let all of them run for a while, and on a slow machine longer, until that is enough."""
         for thread in self._threads:
             thread.start()
         self.stop.wait(seconds)
+        end = time.monotonic() + _LONGEST
+        while not enough() and time.monotonic() < end and not self.stop.wait(0.1):
+            pass
         self.stop.set()
         for thread in self._threads:
             thread.join()
@@ -70,7 +82,7 @@ class Writer:
     def __call__(self) -> None:
         dice = self._dice
         key = f"{self._number}/{dice.randrange(4)}"
-        body = dice.choice(BODIES)
+        body = dice.choice(BODIES) + (dice.randbytes(4) if dice.randrange(2) else b"")
         what = dice.randrange(10)
         if what < 3:
             self._bucket.delete_object(key)
@@ -113,13 +125,63 @@ def collect(store: mstbucket.Store, grace: int) -> None:
         store.collect(force=True, grace=grace)
 
 
+class Sweeper:
+    """Sweeps, but for when an undo or a cycle comes between."""
+
+    def __init__(self) -> None:
+        self.freed = 0
+
+    def __call__(self, store: mstbucket.Store, grace: int) -> None:
+        with suppress(Conflict):
+            self.freed += sweep_once(store._context, grace * 1000, lambda: None, asked_for)[0].blocks
+
+
+def fork(store: mstbucket.Store, numbers: Iterator[int]) -> None:
+    """A bucket that has some of the contents is forked; the fork is read and removed. A forked one is left to the cycles."""
+    number = next(numbers)
+    names = f"cold-{number}", f"fork-{number}"
+    cold = store.create_bucket(names[0])
+    cold.put_objects(PutRequest(str(n), body) for n, body in enumerate(BODIES[:5]))
+    for key in ("0/0", "1/1"):
+        with suppress(NoSuchKey):
+            cold.copy_object(key, key, source_bucket="hot")
+    cold.flush()
+    store.fork(*names)
+    for name in names:
+        bucket = store.bucket(name)
+        for item in list(bucket.objects()):
+            bucket.get_object(item.key).read()
+            bucket.delete_object(item.key)
+        store.delete_bucket(name)
+    time.sleep(0.2)
+
+
+def restore(store: mstbucket.Store) -> None:
+    """A key that nobody writes goes back and forth between two commits."""
+    bucket = store.bucket("hot")
+    with suppress(Conflict, NoSuchCommit):
+        bucket.put_object("back", BODIES[3])
+        then = bucket.flush().cid
+        bucket.put_object("back", BODIES[2])
+        bucket.flush()
+        bucket.restore(then, key="back")
+        assert bucket.get_object("back").read() == BODIES[3]
+    time.sleep(0.2)
+
+
 def undo(store: mstbucket.Store) -> None:
     store.undo_collect()
     time.sleep(0.3)
 
 
-def race(open_store: Open, seconds: float) -> int:
-    """Four writers, a flusher, a collector, compaction, retention and undos; how many operations were acknowledged."""
+def race(
+    open_store: Open,
+    seconds: float,
+    remove: Remove,
+    others: Sequence[Callable[[mstbucket.Store], object]] = (),
+    enough: Callable[[], bool] = lambda: True,
+) -> int:
+    """Four writers, flushes, what removes, compaction, retention, undos, others; how many operations were acknowledged."""
     store = open_store()
     bucket = store.create_bucket("hot")
     running = Race()
@@ -128,11 +190,13 @@ def race(open_store: Open, seconds: float) -> int:
         running.add(writer)
     one, other, third = open_store(), open_store(), open_store()
     graces = iter(int(n % 3 == 0) * 3600 for n in range(1_000_000))
-    running.add(lambda: collect(one, next(graces)))
+    running.add(lambda: remove(one, next(graces)))
     running.add(lambda: Compactor(other._context).run(least=2))
     running.add(lambda: retain_one(third))
     running.add(lambda: undo(third))
-    running.run(seconds)
+    for work in others:
+        running.add(partial(work, open_store()))
+    running.run(seconds, lambda: enough() and sum(writer.done for writer in writers) > 100)
     for writer in writers:
         for key, body in writer.expected.items():
             if body is None:
@@ -155,10 +219,25 @@ def race(open_store: Open, seconds: float) -> int:
 
 def test_writers_of_hot_contents_lose_nothing_beside_collections_without_a_pause(open_store: Open) -> None:
     """[GC-1] [GC-7] [GC-8] [GC-9] [GC-10] [GC-11]"""
-    assert race(open_store, 4) > 100
+    assert race(open_store, 4, collect) > 100
+
+
+def test_and_beside_sweeps_forks_and_restores(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[GC-21] [GC-22] [GC-23] [GC-24] [GC-25]"""
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 100)
+    sweep = Sweeper()
+    race(open_store, 4, sweep, (partial(fork, numbers=count()), restore), lambda: sweep.freed > 30)
+    assert sweep.freed > 30
 
 
 @pytest.mark.slow
 def test_the_same_for_minutes(open_store: Open) -> None:
     """[GC-7]"""
-    race(open_store, 120)
+    race(open_store, 120, collect)
+
+
+@pytest.mark.slow
+def test_the_same_for_minutes_beside_sweeps(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[GC-24]"""
+    monkeypatch.setattr("mstbucket.services.collection.sweep.COLLECT_PERCENT_MAX", 100)
+    race(open_store, 120, Sweeper(), (partial(fork, numbers=count()), restore))

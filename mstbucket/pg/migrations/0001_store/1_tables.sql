@@ -54,6 +54,7 @@ CREATE TABLE buckets (
     created     bigint NOT NULL,
     commit      bytea,                          -- CID of the current commit; the one mutable pointer there is
     seq         bigint NOT NULL DEFAULT 0,      -- of the current commit; 0 before the first
+    folded      bigint DEFAULT 0,               -- as `seq`, while nothing but flushes made its commits and nobody forked it ([GC-22])
     tags        jsonb,
     tags_dirty  bigint,
     tags_since  bigint,
@@ -176,6 +177,8 @@ CREATE TABLE packs (
     plain    bigint,                            -- size of the CAR in it, where it has an encoding
     alive    bigint,                            -- pending: when its writer last gave a sign of life; doomed: since when it is that
     epoch    bigint,                            -- of collections, at its registration; while it is pending no row touched since then goes ([PUT-11])
+    rows     bigint,                            -- of `blocks` that lead here, or more; NULL: nobody has counted ([GC-25])
+    lost     bigint NOT NULL DEFAULT 0,         -- bytes of the CAR whose rows collections have removed
     damaged  boolean NOT NULL DEFAULT false,    -- some of it was found so ([PUT-13]): its blocks are read before anybody counts on them
     CONSTRAINT packs_plain CHECK (encoding IS NULL OR state <> 'ready' OR plain IS NOT NULL)
 );
@@ -205,6 +208,8 @@ CREATE TABLE blocks (
     "offset" bigint,                            -- of the block's first byte in the pack
     length   integer NOT NULL,
     epoch    integer NOT NULL,                  -- of the collector, in which it was last needed by a writer
+    born     integer,                           -- number of the commit before it came: no commit up to that one has it. NULL: it is
+                                                -- shared, for ever: somebody else has needed it since, or may have ([GC-21])
     cid      bytea PRIMARY KEY,
     body     bytea,
     CHECK ((pack IS NULL) = (body IS NOT NULL) AND (pack IS NULL) = ("offset" IS NULL))

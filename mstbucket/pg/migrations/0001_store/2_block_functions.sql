@@ -7,7 +7,9 @@ CREATE FUNCTION now_ms() RETURNS bigint LANGUAGE sql VOLATILE
     RETURN (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- The way in of every writer, into a bucket by name. [PUT-5]
-CREATE FUNCTION enter(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text) LANGUAGE plpgsql AS $$
+-- `seq` is the number of the newest commit, which may move meanwhile; NULL where `blocks.born` has no room for it.
+CREATE FUNCTION enter(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text, OUT seq integer)
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5] the barrier comes first
     SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
@@ -16,7 +18,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock_shared(7172981, bucket::integer);
     -- The bucket may have gone, or its versioning changed, while we waited for the one who did it.
-    SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+    SELECT b.versioning, CASE WHEN b.seq < 2147483647 THEN b.seq END INTO versioning, seq FROM buckets b WHERE b.id = bucket;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';
     END IF;
@@ -138,15 +140,38 @@ END $$;
 CREATE FUNCTION collected_before() RETURNS bigint LANGUAGE sql STABLE
     RETURN (SELECT least(c.epoch, (SELECT min(p.epoch) FROM packs p WHERE p.state = 'pending')) FROM collector c);
 
--- A writer needs these: no collection of this epoch takes them ([PUT-6]). Rows are locked in the order of CIDs ([PUT-9]).
+-- A writer needs these: no collection of this epoch takes them ([PUT-6]), and no sweep ever ([GC-21]). Rows are locked in the
+-- order of CIDs ([PUT-9]).
 CREATE FUNCTION touch_blocks(p_epoch bigint, p_cids bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE stale bytea[];
 BEGIN
     stale := ARRAY(
-        SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.epoch < p_epoch ORDER BY b.cid FOR UPDATE);
+        SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND (b.epoch < p_epoch OR b.born IS NOT NULL)
+        ORDER BY b.cid FOR UPDATE);
+    IF cardinality(stale) > 0 THEN
+        UPDATE blocks b SET epoch = greatest(b.epoch, p_epoch), born = NULL WHERE b.cid = ANY (stale);
+    END IF;
+END $$;
+
+-- A flush needs these bodies, of objects that it folds: that is no other life of theirs, so they stay as shared or not as they
+-- are. How many of them there are ([FLUSH-6]).
+CREATE FUNCTION touch_folded(p_epoch bigint, p_cids bytea[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE stale bytea[];
+BEGIN
+    stale := ARRAY(SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.epoch < p_epoch ORDER BY b.cid FOR UPDATE);
     IF cardinality(stale) > 0 THEN
         UPDATE blocks b SET epoch = p_epoch WHERE b.cid = ANY (stale) AND b.epoch < p_epoch;
     END IF;
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids));
+END $$;
+
+-- Marks these as shared, those that nobody holds at the moment; how many are ([GC-23]). It waits for nobody.
+CREATE FUNCTION share_blocks(p_cids bytea[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE own bytea[];
+BEGIN
+    own := ARRAY(SELECT b.cid FROM blocks b WHERE b.cid = ANY (p_cids) AND b.born IS NOT NULL ORDER BY b.cid FOR UPDATE SKIP LOCKED);
+    UPDATE blocks b SET born = NULL WHERE b.cid = ANY (own);
+    RETURN (SELECT count(*) FROM blocks WHERE cid = ANY (p_cids) AND born IS NULL);
 END $$;
 
 -- The same; how many of them there are.
@@ -210,34 +235,41 @@ END $$;
 --
 -- An INSERT that looks for conflicts costs twice one that does not, and mostly none of the blocks has a row. So that is tried
 -- first, where none is seen. It is all of them or none: the rows of two statements would be locked in another order ([PUT-9]).
-CREATE FUNCTION add_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
-RETURNS bigint LANGUAGE plpgsql AS $$
+--
+-- `p_born` has for each what a row that is made here gets. -1 stands for a body that a flush takes out of `blocks` itself: it stays
+-- as shared or not as it was. Any other row that is found is shared from then on ([GC-21]).
+CREATE FUNCTION add_blocks(
+    p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[], p_born integer[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM blocks b WHERE b.cid = ANY (p_cids)) THEN
         BEGIN
-            INSERT INTO blocks (cid, pack, "offset", length, epoch)
-            SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c;
+            INSERT INTO blocks (cid, pack, "offset", length, born, epoch)
+            SELECT c, p_pack, o, l, nullif(n, -1), p_epoch FROM unnest(p_cids, p_offsets, p_lengths, p_born) AS t (c, o, l, n)
+            ORDER BY c;
             RETURN cardinality(p_cids);
         EXCEPTION WHEN unique_violation THEN
             NULL;  -- somebody else brought one of them meanwhile
         END;
     END IF;
-    RETURN (SELECT place_blocks(p_epoch, p_pack, p_cids, p_offsets, p_lengths));
+    RETURN (SELECT place_blocks(p_epoch, p_pack, p_cids, p_offsets, p_lengths, p_born));
 END $$;
 
 -- The same where some of the blocks have rows. Bodies held here are no question to `is_sound`: it costs five times as much as
 -- all the rest, and a flush has one for each key.
-CREATE FUNCTION place_blocks(p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[])
-RETURNS bigint LANGUAGE sql AS $$
+CREATE FUNCTION place_blocks(
+    p_epoch bigint, p_pack bigint, p_cids bytea[], p_offsets bigint[], p_lengths integer[], p_born integer[]
+) RETURNS bigint LANGUAGE sql AS $$
     WITH made AS (
-        INSERT INTO blocks AS b (cid, pack, "offset", length, epoch)
-        SELECT c, p_pack, o, l, p_epoch FROM unnest(p_cids, p_offsets, p_lengths) AS t (c, o, l) ORDER BY c
+        INSERT INTO blocks AS b (cid, pack, "offset", length, born, epoch)
+        SELECT c, p_pack, o, l, n, p_epoch FROM unnest(p_cids, p_offsets, p_lengths, p_born) AS t (c, o, l, n) ORDER BY c
         ON CONFLICT (cid) DO UPDATE SET
             pack = CASE WHEN b.pack IS NULL THEN excluded.pack WHEN is_sound(b.pack) THEN b.pack ELSE excluded.pack END,
             "offset" = CASE
                 WHEN b.pack IS NULL THEN excluded."offset" WHEN is_sound(b.pack) THEN b."offset" ELSE excluded."offset" END,
+            born = CASE WHEN b.pack IS NULL AND excluded.born = -1 THEN b.born END,
             body = NULL, epoch = greatest(b.epoch, excluded.epoch)
-        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch THEN true ELSE NOT is_sound(b.pack) END
+        WHERE CASE WHEN b.pack IS NULL OR b.epoch < excluded.epoch OR b.born IS NOT NULL THEN true ELSE NOT is_sound(b.pack) END
         RETURNING b.pack)
     SELECT count(*) FROM made WHERE pack = p_pack
 $$;
@@ -255,12 +287,13 @@ BEGIN
 END $$;
 
 -- Small bodies, held here until a flush.
-CREATE FUNCTION add_bodies(p_epoch bigint, p_cids bytea[], p_bodies bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION add_bodies(p_epoch bigint, p_born integer, p_cids bytea[], p_bodies bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO blocks AS b (cid, length, body, epoch)
-    SELECT c, length(d), d, p_epoch FROM unnest(p_cids, p_bodies) AS t (c, d) ORDER BY c
+    INSERT INTO blocks AS b (cid, length, born, body, epoch)
+    SELECT c, length(d), p_born, d, p_epoch FROM unnest(p_cids, p_bodies) AS t (c, d) ORDER BY c
     ON CONFLICT (cid) DO UPDATE SET
-        epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END
-    WHERE b.epoch < excluded.epoch OR b.body <> excluded.body;                          -- [PUT-13] good bytes for bad ones
+        epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END, born = NULL
+    -- [GC-21] it is shared now, [PUT-13] good bytes for bad ones
+    WHERE b.epoch < excluded.epoch OR b.born IS NOT NULL OR b.body <> excluded.body;
     PERFORM refuse_damaged(p_cids);
 END $$;

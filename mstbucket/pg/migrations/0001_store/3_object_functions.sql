@@ -220,10 +220,10 @@ BEGIN
         limited := set_config('lock_timeout', p_patience, true);
     END IF;
     here := enter(p_bucket);
-    INSERT INTO blocks AS b (cid, length, body, epoch) VALUES (p_content, length(p_body), p_body, here.epoch)
+    INSERT INTO blocks AS b (cid, length, born, body, epoch) VALUES (p_content, length(p_body), here.seq, p_body, here.epoch)
         ON CONFLICT (cid) DO UPDATE SET
-            epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END
-        WHERE b.epoch < excluded.epoch OR b.body <> excluded.body;                      -- [PUT-6] touch, [PUT-13]
+            epoch = greatest(b.epoch, excluded.epoch), body = CASE WHEN b.pack IS NULL THEN excluded.body END, born = NULL
+        WHERE b.epoch < excluded.epoch OR b.born IS NOT NULL OR b.body <> excluded.body;  -- [PUT-6] touch, [GC-21], [PUT-13]
     PERFORM refuse_damaged(ARRAY[p_content]);
     IF here.versioning IS NOT NULL OR p_believed IS NOT NULL THEN
         PERFORM assume(here.versioning, p_believed);
@@ -308,7 +308,10 @@ BEGIN
         END IF;
         refused := NULL;
     END IF;
-    PERFORM add_bodies(here.epoch, p_cids, p_bodies);
+    PERFORM add_bodies(here.epoch, here.seq, p_cids, p_bodies);
+    IF cardinality(p_cids) < cardinality(p_contents) THEN                               -- [GC-21] several objects, one body
+        PERFORM touch_blocks(here.epoch, ARRAY(SELECT c FROM unnest(p_contents) AS t (c) GROUP BY c HAVING count(*) > 1));
+    END IF;
     IF p_match IS NOT NULL THEN
         PERFORM expect(here.bucket, c.key, texts(c.match), texts(c.none_match))
         FROM unnest(p_keys, p_match, p_none_match) AS c (key, match, none_match);

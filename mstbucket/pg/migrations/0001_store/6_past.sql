@@ -46,24 +46,30 @@ CREATE FUNCTION give_up_commits(p_bucket bigint, p_seqs bigint[]) RETURNS bigint
 DECLARE n bigint;
 BEGIN
     PERFORM 1 FROM commits c WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) ORDER BY c.seq FOR UPDATE;
-    DELETE FROM commits c
+    WITH gone AS (
+        DELETE FROM commits c
         WHERE c.bucket = p_bucket AND c.seq = ANY (p_seqs) AND c.published
             AND c.seq < (SELECT b.seq FROM buckets b WHERE b.id = p_bucket)
             AND NOT EXISTS (SELECT FROM snapshots s WHERE s.bucket = c.bucket AND s.seq = c.seq)
             AND NOT EXISTS (SELECT FROM remote_commits r WHERE r.bucket = c.bucket AND r.seq = c.seq)
-            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms());
-    GET DIAGNOSTICS n = ROW_COUNT;
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.cid = c.cid AND l.until > now_ms())
+        RETURNING c.cid, c.seq),
+    noted AS (                                                                                  -- [GC-20]
+        INSERT INTO died AS d (cid, bucket, seq, epoch) SELECT g.cid, p_bucket, g.seq, e.epoch FROM gone g CROSS JOIN collector e
+        ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0)
+    SELECT count(*) INTO n FROM gone;
     RETURN n;
 END $$;
 
 -- As `enter`, but alone in the bucket: it waits for the writers inside, and others wait for it. For who changes many keys at once.
-CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION enter_alone(p_bucket text, OUT bucket bigint, OUT epoch bigint, OUT versioning text, OUT seq integer)
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(7172980, 0);                                   -- [PUT-5] the barrier comes first
     SELECT b.id INTO bucket FROM buckets b WHERE b.name = p_bucket;
     IF bucket IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7172981, bucket::integer);
-        SELECT b.versioning INTO versioning FROM buckets b WHERE b.id = bucket;
+        SELECT b.versioning, CASE WHEN b.seq < 2147483647 THEN b.seq END INTO versioning, seq FROM buckets b WHERE b.id = bucket;
     END IF;
     IF bucket IS NULL OR NOT FOUND THEN
         RAISE EXCEPTION 'there is no bucket named %', quote_literal(p_bucket) USING ERRCODE = 'MB404';

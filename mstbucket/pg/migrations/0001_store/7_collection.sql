@@ -24,6 +24,7 @@ CREATE TABLE collections (
     freed_bytes  bigint,
     freed_packs  bigint,
     stored       bigint,
+    swept        boolean NOT NULL DEFAULT false,  -- a sweep: it decided what had died, and counted nothing else ([GC-24])
     sign         text                           -- of the roots, where nothing was left to do; see `roots_sign` ([GC-18])
 );
 
@@ -97,11 +98,73 @@ BEGIN
         SELECT t.* FROM taken t LEFT JOIN packs p ON p.id = t.pack
         WHERE t.pack IS NULL OR p.state = 'ready' OR (p.state = 'doomed' AND p.until IS NOT NULL)),
     revived AS (
-        UPDATE packs p SET state = 'ready', until = NULL, alive = NULL
-        WHERE p.id IN (SELECT u.pack FROM usable u) AND p.state = 'doomed'),
+        UPDATE packs p SET state = 'ready', until = NULL, alive = CASE p.state WHEN 'ready' THEN p.alive END,
+            rows = NULL                                                                         -- [GC-25]
+        WHERE p.id IN (SELECT u.pack FROM usable u)),
     made AS (
         INSERT INTO blocks (cid, pack, "offset", length, body, epoch)
         SELECT u.cid, u.pack, u."offset", u.length, u.body, c.epoch FROM usable u CROSS JOIN collector c ORDER BY u.cid
         ON CONFLICT (cid) DO NOTHING RETURNING length)
     SELECT (SELECT count(*) FROM taken), count(*), coalesce(sum(m.length), 0) INTO seen, back, bytes FROM made m;
+END $$;
+
+-- --- what died, without a mark -------------------------------------------------------------------------------------------
+
+-- Blocks that may have died, until a sweep has decided: the newest commit of the bucket that may have it, and the epoch in which it
+-- died. `held` is the newest kept commit that may have it, as of the last look; 0 before the first. [GC-20]
+CREATE TABLE died (
+    cid    bytea NOT NULL,
+    bucket bigint NOT NULL,
+    seq    bigint NOT NULL,
+    epoch  integer NOT NULL,
+    held   bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (cid, bucket)
+);
+CREATE INDEX died_by_holder ON died (bucket, held);
+
+-- What sweeps have removed since the last cycle: that finds none of it among what is needed, or something is wrong. [GC-26]
+CREATE TABLE swept (cid bytea NOT NULL);
+
+-- What a flush replaced in the trees. Of two deaths in one bucket the older epoch counts, and the newer commit. [GC-20]
+CREATE FUNCTION note_died(p_bucket bigint, p_seq bigint, p_epoch integer, p_cids bytea[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO died AS d (cid, bucket, seq, epoch) SELECT c, p_bucket, p_seq, p_epoch FROM unnest(p_cids) AS t (c) ORDER BY c
+    ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0
+$$;
+
+-- A body that is replaced while its key waits for a flush: no flush sees it die. No commit can have it if none came after its row. The
+-- mark of the key is held, so that a flush that is under way either has cleared it, and its commit is counted here, or leaves it, and
+-- marks the body as shared ([GC-23]). Where versions are kept the body may be that of a version now; there it is left to the cycles.
+-- No table is read from end to end: after a flush `dirty` is empty, and a plan of that moment would stay.
+CREATE FUNCTION note_unflushed() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    PERFORM FROM dirty d WHERE d.bucket = OLD.bucket AND d.key = OLD.key FOR UPDATE;
+    IF FOUND THEN
+        INSERT INTO died AS d (cid, bucket, seq, epoch)
+        SELECT OLD.content, b.id, b.seq, c.epoch FROM buckets b JOIN blocks l ON l.cid = OLD.content AND l.born = b.seq
+        CROSS JOIN collector c WHERE b.id = OLD.bucket AND b.versioning IS NULL
+        ON CONFLICT (cid, bucket) DO UPDATE SET seq = greatest(d.seq, excluded.seq), epoch = least(d.epoch, excluded.epoch), held = 0;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER body_replaced AFTER UPDATE ON objects FOR EACH ROW WHEN (OLD.content <> NEW.content) EXECUTE FUNCTION note_unflushed();
+CREATE TRIGGER body_removed AFTER DELETE ON objects FOR EACH ROW WHEN (OLD.content <> '') EXECUTE FUNCTION note_unflushed();
+
+-- As `remove_blocks`, of blocks that died: none that is shared, or was needed in an epoch after its death. [GC-24]
+CREATE FUNCTION remove_died(p_cycle bigint, p_before bigint, p_bury boolean, p_cids bytea[], p_deaths integer[])
+RETURNS TABLE (pack bigint, blocks bigint, bytes bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY
+        WITH held AS (
+            SELECT b.cid, t.death FROM unnest(p_cids, p_deaths) AS t (cid, death) JOIN blocks b ON b.cid = t.cid
+            WHERE b.born IS NOT NULL AND b.epoch <= t.death AND b.epoch < p_before ORDER BY b.cid FOR UPDATE OF b SKIP LOCKED),
+        gone AS (
+            DELETE FROM blocks b USING held h
+            WHERE b.cid = h.cid AND b.born IS NOT NULL AND b.epoch <= h.death AND b.epoch < p_before
+            RETURNING b.cid, b.pack, b."offset", b.length, b.body),
+        kept AS (
+            INSERT INTO buried (cycle, cid, pack, "offset", length, body)
+            SELECT p_cycle, g.cid, g.pack, g."offset", g.length, g.body FROM gone g WHERE p_bury),
+        done AS (DELETE FROM died d USING gone g WHERE d.cid = g.cid),
+        said AS (INSERT INTO swept SELECT g.cid FROM gone g)
+        SELECT g.pack, count(*), sum(g.length)::bigint FROM gone g GROUP BY g.pack;
 END $$;
