@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mstbucket import errors
     from mstbucket.api.bucket import Bucket
     from mstbucket.api.check_proof import check_proof
+    from mstbucket.api.commit_log import check_log_proof, log_head, prove_log
     from mstbucket.api.file_remote import FileBucket, FileRemote
     from mstbucket.api.inspect_car import inspect_car
     from mstbucket.api.join_cars import join_cars
@@ -135,12 +136,15 @@ __all__ = [
     "UploadsPage",
     "Usage",
     "VersionsPage",
+    "check_log_proof",
     "check_proof",
     "errors",
     "inspect_car",
     "join_cars",
+    "log_head",
     "new_signing_key",
     "open",
+    "prove_log",
     "public_key",
     "sign_commit",
     "sign_succession",
@@ -192,6 +196,7 @@ _HOME: Final = {
     "join_cars": "mstbucket.api.join_cars",
     "open": "mstbucket.api.opening",
     "Trust": "mstbucket.api.trust",
+    **dict.fromkeys(("check_log_proof", "log_head", "prove_log"), "mstbucket.api.commit_log"),
     **dict.fromkeys(("new_signing_key", "public_key", "sign_commit", "sign_succession"), "mstbucket.api.signing"),
     "validate_blobs": "mstbucket.blobs.media.validate",
     "verify_car": "mstbucket.api.verify_car",

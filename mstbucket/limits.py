@@ -20,6 +20,9 @@ SEQ_MAX: Final = 2**63 - 1  # sequences are signed 64-bit, as Postgres and DAG-C
 BUCKET_NAME_MIN: Final = 3  # characters; S3's rule
 BUCKET_NAME_MAX: Final = 63  # characters; S3's rule, the length of one DNS label
 
+BUCKET_BYTES_MAX: Final = 2**63 - 1  # of all current objects, as a commit states it; 171,798 of the largest are less
+COLLECTIONS_MAX: Final = 2**31 - 1  # of one store, counted in each row of a block; one a second takes 68 years
+
 # --- tree ---
 NODE_ENTRIES_MAX: Final = 8192  # Go peers stop there; an honest node above 256 has probability 3e-24 at 1e9 keys
 NODE_ENTRIES_WARN: Final = 256  # more than this in one node is worth a warning: keys mined for one height
@@ -36,6 +39,8 @@ COMMIT_MESSAGE_MAX: Final = 4 * KIB  # bytes; a screen of text, which every proo
 STATEMENT_BLOCK_MAX: Final = 16 * KIB  # of a proof: two texts as long as keys and a delimiter, and room
 CHANGES_STATEMENT_MAX: Final = 1 * MIB  # of a change proof: 8,000 changes of usual keys; every IPFS peer takes the block
 ENDORSEMENT_BLOCK_MAX: Final = 1 * KIB  # of a signature or a succession that stands apart; they take 200 bytes
+LOG_FILE_MAX: Final = 64 * MIB  # of a log of commits: some 900,000, a flush a minute for 20 months
+LOG_PROOF_BLOCK_MAX: Final = 8 * KIB  # of a proof of one: twice 53 hashes are 3.6 KB, at COMMIT_SEQ_MAX entries
 
 # --- bodies (UnixFS profile unixfs-v1-2025, IPIP-0499) ---
 CHUNK_SIZE: Final = 1 * MIB

@@ -9,7 +9,8 @@ deselected, and said to be, unless MSTBUCKET_TEST_S3=required: then they fail.
 
 The tests marked `pooler` need PgBouncer. Without it they are deselected, unless MSTBUCKET_TEST_POOLER=required. Those marked
 `node` need node 20 with npm: MSTBUCKET_TEST_NODE. Those marked `dask` need the package
-`distributed`: MSTBUCKET_TEST_DASK. Those marked `datatools` need DATA_TOOLS: MSTBUCKET_TEST_DATATOOLS.
+`distributed`: MSTBUCKET_TEST_DASK. Those marked `datatools` need DATA_TOOLS: MSTBUCKET_TEST_DATATOOLS. Those
+marked `kubo` need MSTBUCKET_TEST_KUBO, the directory that `tests/verify/kubo/run` installs kubo in.
 """
 
 from __future__ import annotations
@@ -151,12 +152,13 @@ def start_child() -> Callable[..., subprocess.Popen[Any]]:
 
 
 @pytest.fixture
-def open_store(database_url: str, tmp_path: Path) -> Iterator[Callable[[], mstbucket.Store]]:
-    """Opens the test's store, any number of times; what was opened is closed at the end."""
+def open_store(database_url: str, tmp_path: Path) -> Iterator[Callable[..., mstbucket.Store]]:
+    """Opens the test's store, any number of times, also with other settings; what was opened is closed at the end."""
     opened: list[mstbucket.Store] = []
 
-    def open_() -> mstbucket.Store:
-        opened.append(mstbucket.open(database=database_url, blobs=tmp_path / "blobs", background=False))
+    def open_(**settings: Any) -> mstbucket.Store:
+        usual = {"database": database_url, "blobs": tmp_path / "blobs", "background": False}
+        opened.append(mstbucket.open(**{**usual, **settings}))
         return opened[-1]
 
     yield open_
@@ -244,6 +246,11 @@ def clients_are_there() -> bool:
     return "MSTBUCKET_TEST_CLIENTS" in os.environ
 
 
+def kubo_is_there() -> bool:
+    """Whether somebody has installed kubo, and says where: `tests/verify/kubo/run` does."""
+    return "MSTBUCKET_TEST_KUBO" in os.environ
+
+
 #: What pip has and the lock has not: hundreds of MB, for tests of what others do with this package.
 DATA_TOOLS: Final = ("pandas", "pyarrow", "duckdb", "zarr", "xarray")
 
@@ -258,6 +265,7 @@ def data_tools_are_there() -> bool:
 WANTED: Final[dict[str, Callable[[], bool]]] = {
     "s3": s3_is_there, "pooler": pooler_is_there, "node": node_is_there, "dask": dask_is_there,
     "datatools": data_tools_are_there, "clients": clients_are_there, "strace": strace_is_there,
+    "kubo": kubo_is_there,
 }  # fmt: skip
 
 
@@ -309,6 +317,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("Failing system calls were NOT tested: there is no strace (apt-get install strace)")
     if not node_is_there():
         terminalreporter.write_line("Programs in JavaScript were NOT tested: there is no node with npm")
+    if not kubo_is_there():
+        terminalreporter.write_line("kubo was NOT let read exports: tests/verify/kubo/run installs it (89 MB)")
     if not data_tools_are_there():
         terminalreporter.write_line(f"Data tools were NOT tested: pip install {' '.join(DATA_TOOLS)}")
     if not s3_is_there():

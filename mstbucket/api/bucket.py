@@ -72,6 +72,7 @@ class Bucket(
             InvalidInput: the message is empty or white space, too long, or no text.
             NoSuchBucket: the bucket has gone.
             CommitMoved: the bucket was deleted and made again all the time. Try again.
+            Unsupported: it had the last commit there can be, or its objects have more than 2^63 - 1 bytes. It says more.
             StorageError: the disk or the database failed; nothing was lost. Flush again when it is repaired.
         """
         if message is not None:

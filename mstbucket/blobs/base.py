@@ -91,7 +91,7 @@ class BlobStore(ABC):
 
     Every method checks names and raises `InvalidInput` for one that cannot be. A medium that fails raises
     `StorageError` saying what, where and what to do. An ability that a medium cannot offer safely raises `Unsupported`.
-    Not checked here: what is in a blob. Bytes may change on the medium; whoever reads them hashes (`blobs.reader`).
+    Not checked here: what is in a blob. Bytes may change on the medium; whoever reads them hashes (`packs.read`).
 
     Attributes:
         reading: how the medium is best read; that of a local disk unless a backend says otherwise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from mstbucket.cli.adding import Adder, whole_number
 
@@ -128,9 +129,28 @@ def commits(add: Adder) -> None:
     command.add_argument("file", metavar="FILE", help="the signature to write")
     command.add_argument("--key", metavar="KEYFILE", required=True)
 
+    _logs(add.group("commit-log", "prove that a later commit is of the same history, without the commits between"))
+
     tree = add.group("tree", "the tree of a bucket")
     command = tree("show", "looking:path", "draw the way from the newest commit to a key")
     command.add_argument("target", metavar="mst://BUCKET/KEY")
+
+
+def _logs(logs: Callable[..., argparse.ArgumentParser]) -> None:
+    command = logs("append", "commit_logs:append", "list a bucket's newer commits in its log, and print the head to publish")
+    command.add_argument("bucket", metavar="mst://BUCKET")
+    command.add_argument("log", metavar="LOG", help="the file; it is made if it is not there")
+    logs("head", "commit_logs:head", "print the head of a log").add_argument("log", metavar="LOG")
+    command = logs("prove", "commit_logs:prove", "prove that a commit is in a log, and that the log has only grown")
+    command.add_argument("log", metavar="LOG")
+    command.add_argument("file", metavar="FILE", help="the proof to make")
+    command.add_argument("--commit", metavar="CID", help="by default the newest one listed")
+    command.add_argument("--since", type=whole_number, metavar="SIZE", default=0, help="the size in the reader's head")
+    command.add_argument("--force", action="store_true", help="replace the file if it is there")
+    command = logs("check", "commit_logs:check", "check such a proof (no store is needed), and print the head to remember")
+    command.add_argument("file", metavar="FILE", help="'-' is standard input")
+    command.add_argument("--commit", metavar="CID", required=True, help="the commit, which was found good")
+    command.add_argument("--known", metavar="HEAD", help="the head that you remember; without it, none is compared")
 
 
 def _message(command: argparse.ArgumentParser, text: str) -> None:

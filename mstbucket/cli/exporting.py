@@ -14,7 +14,7 @@ from mstbucket.cli.address import STREAM, Address, parse_readable_bucket
 from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_store, opened
 from mstbucket.cli.transfer import check_new_file, refuse_terminal
-from mstbucket.errors import InvalidInput
+from mstbucket.errors import InvalidInput, NoSuchKey
 
 if TYPE_CHECKING:
     from mstbucket import Bucket, BucketView, ExportReport, FilesReport
@@ -44,6 +44,7 @@ def export(arguments: argparse.Namespace, out: Output) -> None:
             newest = store.bucket(source.bucket).head_commit()
             source = source if newest is None else replace(source, commit=newest.cid)
         with opened(store, source) as bucket, progress.bar(f"export {source.root}", quiet=out.quiet) as tell:
+            _check_prefix(arguments, bucket, source)
             _expect(arguments, bucket, tell)
             if target == STREAM:
                 _write(arguments, bucket, sys.stdout.buffer, tell)
@@ -70,6 +71,15 @@ def _expect(arguments: argparse.Namespace, bucket: Bucket | BucketView, tell: pr
     whole = arguments.since is None and arguments.prefix is None
     if commit is not None and whole and (commit.versions is None or arguments.files):
         tell.expect_about(commit.bytes + commit.objects * _BESIDE_BODY)
+
+
+def _check_prefix(arguments: argparse.Namespace, bucket: Bucket | BucketView, source: Address) -> None:
+    """[CLI-233] A prefix that nothing starts with is most often a mistyped one. That nothing does can be proved, though."""
+    if arguments.prefix and next(iter(bucket.objects(prefix=arguments.prefix)), None) is None:
+        text = f"nothing starts with {source.with_key(arguments.prefix)}"
+        if arguments.files:
+            raise NoSuchKey(text)
+        warn(f"{text}: the file proves that")
 
 
 def _tell_files(report: FilesReport, source: Address, target: str, out: Output) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mstbucket.cli.address import SCHEME, folder, parse_bucket, parse_readable, parse_readable_bucket
 from mstbucket.cli.exits import one_line
-from mstbucket.cli.output import Output, count
+from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
 
@@ -40,6 +40,10 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
         report = store.bucket(target.bucket).restore(
             target.commit, dry_run=arguments.dry_run, message=arguments.message, **scope
         )
+        if below and target.key and not report.changes:  # [CLI-233] so both have the same keys there
+            with store.bucket(target.bucket).at(report.restored) as view:
+                if next(iter(view.objects(prefix=folder(target.key))), None) is None:
+                    warn(f"nothing starts with {target.with_key(folder(target.key))}, and nothing did at the commit")
     would = "(dryrun) " if arguments.dry_run else ""
     _list_changes(report.changes, target.bucket, arguments.dry_run, out)
     record = {

@@ -8,6 +8,7 @@ at the block's end.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from mstbucket.core import varint
@@ -48,11 +49,11 @@ def section_head(cid: CID, size: int) -> bytes:
     # [CAR-5] at most 2 MiB and a CID
     if length > CAR_SECTION_MAX:
         raise InvalidBlock(f"block {to_text(cid)} has {size} bytes, more than a CAR section holds: split it").about(cid=cid)
-    if length < 0x80:
-        return bytes((length,)) + cid
-    if length < 0x4000:
-        return bytes((length & 0x7F | 0x80, length >> 7)) + cid
-    return varint.encode(length) + cid
+    return _length_item(length) + cid
+
+
+# A bucket's small blocks have a few sizes, and a large one costs more than its length.
+_length_item: Final = lru_cache(1024)(varint.encode)
 
 
 def section(cid: CID, block: bytes) -> bytes:
@@ -77,24 +78,26 @@ def parse_window(window: bytes, base: int) -> list[tuple[CID, int, int]]:
     Raises:
         InvalidCar: a length or the form of a CID is not allowed; `offset` says where.
     """
-    found, pos, size = [], 0, len(window)
+    found: list[tuple[CID, int, int]] = []
+    pos, size, add, prefix_of = 0, len(window), found.append, PREFIX_OF
     while pos < size:
         # Most sections take one or two bytes of length; a second byte of 0 would not be the shortest form.
-        if CID_SIZE <= window[pos] < 0x80:
-            length, start = window[pos], pos + 1
-        elif pos + 1 < size and window[pos] > 0x7F and 0 < window[pos + 1] < 0x80:
-            length, start = window[pos] & 0x7F | window[pos + 1] << 7, pos + 2
-        elif size - pos < VARINT_MAX and all(byte > 0x7F for byte in window[pos:]):
-            break  # the window cuts the length itself
-        else:
+        length, start = window[pos], pos + 1
+        if length > 0x7F and start < size and 0 < window[start] < 0x80:
+            length += (window[start] << 7) - 0x80
+            start += 1
+        elif not CID_SIZE <= length < 0x80:
+            if size - pos < VARINT_MAX and all(byte > 0x7F for byte in window[pos:]):
+                break  # the window cuts the length itself
             length, start = section_length(window, pos, base)
-        at, end = start + CID_SIZE, start + length
+        end = start + length
         if end > size:
             break
+        at = start + CID_SIZE
         cid = window[start:at]
-        if cid[:4] != PREFIX_OF[cid[1]]:
+        if cid[:4] != prefix_of[cid[1]]:
             raise _wrong_cid(cid, base + pos)
-        found.append((cid, base + at, end - at))
+        add((cid, base + at, end - at))
         pos = end
     return found
 

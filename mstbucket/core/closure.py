@@ -76,10 +76,12 @@ def go_on(
     """As `closure`, from the links that are to be followed yet, the next one last; uses up *stack*."""
     ahead: _Ahead = {}
     size = 0  # bytes of what is ahead
+    pop, add = stack.pop, seen.add
     while stack:
-        link = stack.pop()
+        link = pop()
         cid = link[0]
-        held = ahead.pop(cid, None)
+        held = ahead.pop(cid, None) if ahead else None
+        links: tuple[Link, ...] | None
         if held is not None:
             block, links = held
             size -= len(block)
@@ -90,11 +92,14 @@ def go_on(
                     stack.append(link)  # the look-ahead begins there
                     size += _look_ahead(blocks, stack, seen, ahead, size, width)
                 continue
-            block, links = found, links_of(cid, found)
-        if not seen.add(cid):
+            block, links = found, None
+        if not add(cid):
             continue
+        if links is None:  # not before: a body of equal chunks leads to one node a thousand times
+            links = () if cid[1] == RAW else links_of(cid, block)
         yield cid, block
-        stack += links[::-1]
+        if links:
+            stack += links[::-1]
 
 
 def retrace(sections: Iterable[Section], commit: CID, stack: list[Link], seen: SeenSet) -> Iterator[Section]:
@@ -200,9 +205,10 @@ def links_of(cid: CID, block: bytes) -> tuple[Link, ...]:
     try:
         if "e" in value:
             links = tuple(_node_links(value))
+        elif (content := value.get("content")) is None:
+            return ()
         else:
-            content = value.get("content")
-            links = () if content is None else ((content, value["size"] if content[1] == RAW else 0),)
+            links = ((content, value["size"] if content[1] == RAW else 0),)
         for link, size in links:  # what is no link, but bytes or something else, is not told apart before
             check_cid(link)
             if type(size) is not int:

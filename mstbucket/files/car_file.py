@@ -64,7 +64,7 @@ class CarFile:
                 held, room = self._held, _BUFFER
 
     def begin_here(self) -> int:
-        """Take all that was added so far for written already, and write from here on; return the length so far."""
+        """Treat all that was added so far as written already, and write from here on; return the length so far."""
         self._write()
         self._offset = self._done
         return self._done

@@ -6,8 +6,8 @@ had on this file system (a directory is in its way, another name differs only in
 the *other* form is used: `%+`, with everything but a few lower-case ASCII characters as `%XX`. What is too long for
 one component is cut: `%~` components come before the last one.
 
-A component that only looks like an escape, and that no copy out would have written, stands for itself. So copying in
-needs no flag, and no ordinary file name is ever changed by it. `spec/store/13-cli.md` is normative.
+A component may look like an escape and yet be none that a copy out writes. It stands for itself. So copying in needs no
+flag, and it changes no ordinary file name. `spec/store/13-cli.md` is normative.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _KEEP: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")  # what the 
 
 
 def temporary_name() -> bytes:
-    """A name for a file that is being written beside its place: short, used by nobody else, and that of no key."""
+    """A name for a file that is written beside its place. It is short, nobody else uses it, and no key has it."""
     return f"{_PART}.mstbucket-{secrets.token_hex(8)}.partial".encode()
 
 
 def is_temporary(name: bytes) -> bool:
-    """Whether `temporary_name` may have given *name*: then the file is half of something, and stands for no key."""
+    """Whether `temporary_name` may have made *name*. Such a file is half of something, and stands for no key."""
     return _OURS.fullmatch(name) is not None
 
 
@@ -92,7 +92,7 @@ def _segments(components: Sequence[str]) -> Iterator[str]:
 
 
 def _decode(run: tuple[str, ...]) -> str | None:
-    """The segment of an escape, or None if it is not one. That it is the canonical one is for the caller to check."""
+    """The segment of an escape, or None if it is not one. The caller checks that the escape is the canonical one."""
     *parts, last = run
     if not last.startswith((_ESCAPED, _OTHER)):
         return None

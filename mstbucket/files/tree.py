@@ -20,9 +20,9 @@ from mstbucket.files.paths import escape_segment, other_segment, temporary_name
 _DIRECTORY: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | getattr(os, "O_CLOEXEC", 0)
-# The name cannot be had here, the other form of it can: something of another kind has it, or the system refuses it.
+# The name cannot be had here: something of another kind has it, or the system refuses it. Its other form can.
 _TAKEN: Final = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ)
-# Not this file is the trouble but the disk: going on with the next one cannot help.
+# The disk is the trouble, and not this file: going on with the next one cannot help.
 _FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -54,7 +54,7 @@ class Tree:
             raise
 
     def write(self, key: str, chunks: Iterable[bytes], modified: int | None = None) -> str:
-        """Write a file for the object *key* and return its path; complete or not there at all.
+        """Write the file of the object *key*, complete or not at all; return its path.
 
         A file that is there already is replaced, as is a symbolic link (not what it points at).
 
@@ -231,7 +231,7 @@ def write_named(path: str, chunks: Iterable[bytes]) -> None:
 
 @contextmanager
 def _temporary(directory: int) -> Iterator[tuple[BinaryIO, bytes]]:
-    """A new file in *directory* and its name, which the block gives it another one; removed where it fails ([CLI-16])."""
+    """A new file in *directory*, and its name. The block gives it another name; if it fails, the file goes ([CLI-16])."""
     name = temporary_name()
     number = os.open(name, _NEW_FILE, 0o666, dir_fd=directory)
     try:

@@ -8,7 +8,7 @@ from mstbucket.files.paths import escape_segment, other_segment
 class ViewPaths:
     """Gives each key its path. The keys come in the order of their UTF-8 bytes, and none twice.
 
-    Holds the keys that the last one begins with, so at most as many as a key has bytes.
+    It holds the keys that the last key begins with: at most as many as a key has bytes.
     """
 
     __slots__ = ("_begins", "_lengths")

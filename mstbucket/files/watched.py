@@ -14,7 +14,7 @@ READ: Final = 1 << 20  # bytes of one read of a large file
 # Two changes within one tick of the kernel's clock (at most 10 ms) give a file the same time. One that was changed that
 # recently is left alone until the next change would show.
 _TICK: Final = 0.02  # seconds
-_WAITS: Final = 10  # for a file to be at rest that long; one that never is cannot be read as it was at one moment
+_WAITS: Final = 10  # for a file to come to rest; one that never rests cannot be read as it was at one moment
 
 
 class Watched:
@@ -55,7 +55,7 @@ class Watched:
         """Up to that many bytes; b"" at the end, if the file is still what it was.
 
         Raises:
-            Conflict: it is not. Nothing that was read may be used.
+            Conflict: the file has changed. Use nothing that was read.
         """
         data = self._file.read(size)
         if not data:

@@ -70,7 +70,7 @@ def named(what: str) -> Iterator[None]:
 
 @contextmanager
 def declared(what: str) -> Iterator[None]:
-    """Make errors of the operating system in the block declared ones, which say *what* failed; declared ones stay."""
+    """Turn errors of the operating system in the block into declared ones, which say *what* failed. Declared ones stay."""
     try:
         yield
     except OSError as error:
@@ -146,7 +146,7 @@ class Reading:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path`, durably, when the block ends well, and vanishes when it does not.
+    """A file to write. If the block ends well, the file takes the name `path`, durably; else it vanishes.
 
     What is there and is no regular file (a device, a pipe) is written to as it is, and never replaced ([ARG-10]).
     """
@@ -163,7 +163,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def creating(path: Path) -> Iterator[BinaryIO]:
-    """A new file for its owner alone, which takes the name `path`, durably, when the block ends well, and else never was.
+    """A new file for its owner alone. If the block ends well, the file takes the name `path`, durably; else nothing stays.
 
     Raises:
         StorageError: the name is taken, or the file cannot be written.
@@ -192,8 +192,8 @@ def _link(beside: Path, path: Path) -> None:
 
 @contextmanager
 def _whole(path: Path, mode: int, place: Callable[[Path, Path], object]) -> Iterator[BinaryIO]:
-    """A file beside `path`, which *place* gives that name, durably, when the block ends well; else it vanishes."""
-    # Not made of the name that it will have: that may be as long as a name can be.
+    """A file beside `path`. If the block ends well, *place* gives it that name, durably; else it vanishes."""
+    # The name that it will have is no part of this one: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
     what = f"{path} cannot be written"
     with named(what):
@@ -213,7 +213,7 @@ def _whole(path: Path, mode: int, place: Callable[[Path, Path], object]) -> Iter
 
 
 def _sync_name(path: Path) -> None:
-    """Make the name that a file has just got durable, or say that nobody knows whether it is."""
+    """Make durable the name that a file has just got. If that fails, say that nobody knows whether it is."""
     try:
         sync(path.parent)
     except OSError as error:
@@ -258,7 +258,7 @@ def sync(path: Path) -> None:
 def make_folders(path: Path) -> None:
     """Make the directory *path*, for its owner alone, and those above it that are not there; their names are durable.
 
-    That of the last one is, whoever made it: it may have been an instant ago, by somebody who did not get to it.
+    The name of the last one is, whoever made it: somebody may have made it an instant ago, and not got to that.
     """
     missing = [path]
     while not missing[-1].parent.is_dir():
@@ -310,10 +310,10 @@ def continuing(path: Path) -> Iterator[BinaryIO]:
 def write_all(target: BinaryIO, data: bytes | bytearray) -> int:
     """Write all of *data* and return how much that is. A raw file or a pipe may take less than it is given.
 
-    A file of somebody's own whose `write` returns None has taken all, as everybody who ignores what it returns has it.
+    If the `write` of a user's own file returns None, it has taken all: whoever ignores what it returns assumes that.
 
     Raises:
-        StorageError: it cannot be written; or it takes nothing, as a raw one does that is not to be waited for.
+        StorageError: it cannot be written; or it takes nothing, as a raw one does that nobody waits for.
         InvalidInput: what its `write` returns is no number of bytes that it can have taken.
         BrokenPipeError: its reader has gone.
     """

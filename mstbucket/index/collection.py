@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mstbucket.errors import Unsupported
 from mstbucket.index.tx import enter_store
+from mstbucket.limits import COLLECTIONS_MAX
 from mstbucket.pg.binary import cid_array, text_array
 from mstbucket.pg.queries import one_row, server_cursor
 
@@ -109,13 +111,18 @@ def begin_epoch(db: Database, wait: str) -> Iterator[tuple[Connection, Start]]:
 
     Raises:
         Conflict: a writer was inside for longer than that.
+        Unsupported: no number is left for another cycle.
     """
     with db.snapshot() as connection:
         # Both before the barrier is closed: nobody should wait for a connection to be made.
         with db.connection() as other, db.transaction() as barrier:
             barrier.execute("SELECT close_barrier(%s)", (wait,))
             # Durable before the barrier opens: an epoch that a crash took back would be given twice, and deceive `still`.
-            other.execute("UPDATE collector SET epoch = epoch + 1")
+            if other.execute("UPDATE collector SET epoch = epoch + 1 WHERE epoch < %s", (COLLECTIONS_MAX,)).rowcount == 0:
+                raise Unsupported(  # [GC-28]
+                    f"this store has had {COLLECTIONS_MAX} collections, the last there can be; everything else goes on: to "
+                    "collect again, export the buckets and import them into a new store"
+                )
             # The first statement of the snapshot, so here is what it shows.
             query = "SELECT c.epoch, collected_before(), c.undos, now_ms(), roots_sign() FROM collector c"
             start = Start(*one_row(connection, query))

@@ -21,10 +21,10 @@ _UNFLUSHED: Final = """
 _MAY_ASK: Final = "SELECT has_function_privilege('pg_ls_waldir()', 'execute')"
 _USAGE: Final = """
     WITH kept AS (
-        SELECT bucket, is_latest AND NOT delete_marker AS current, count(*) AS n, coalesce(sum(size), 0)::bigint AS bytes
+        SELECT bucket, is_latest AND NOT delete_marker AS current, count(*) AS n, coalesce(sum(size), 0) AS bytes
         FROM v_versions GROUP BY 1, 2
     ), open AS (
-        SELECT bucket, count(*) AS n, coalesce(sum(bytes), 0)::bigint AS bytes FROM v_uploads GROUP BY 1
+        SELECT bucket, count(*) AS n, coalesce(sum(bytes), 0) AS bytes FROM v_uploads GROUP BY 1
     )
     SELECT b.name, coalesce(c.n, 0), coalesce(c.bytes, 0), coalesce(o.n, 0), coalesce(o.bytes, 0), coalesce(u.n, 0),
         coalesce(u.bytes, 0)

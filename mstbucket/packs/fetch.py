@@ -11,7 +11,7 @@ from mstbucket.blobs.base import BlobInfo, Reading
 from mstbucket.core.cid import CID, to_text, verify_block
 from mstbucket.errors import BrokenFrame, CorruptionError, HashMismatch, MissingBlock, NoSuchBlob
 from mstbucket.packs.plan import Read
-from mstbucket.packs.ranges import read_range
+from mstbucket.packs.whole_range import read_range
 
 log = logging.getLogger("mstbucket")
 

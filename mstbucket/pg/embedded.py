@@ -24,7 +24,7 @@ from typing import Final, Literal, Self
 from mstbucket.errors import InvalidInput, StorageError, Unsupported
 from mstbucket.pg import binaries, hung, places, processes, settings
 from mstbucket.pg.file_locks import POLL_SECONDS, lock_within, opened
-from mstbucket.pg.launching import LOOK_SECONDS, START_SECONDS, Launched, environment
+from mstbucket.pg.launching import LOOK_SECONDS, START_SECONDS, Job, Launched, job
 
 LOG_MAX: Final = 1 << 20  # bytes; past it, a start moves the log to server.log.1, so at most two such files stay
 STOP_SECONDS: Final = 90.0  # for a server that is just being stopped
@@ -261,36 +261,16 @@ class EmbeddedPostgres:
         if self._launched is None:
             with opened(self._run / hung.LOCK) as fd:
                 if lock_within(fd, fcntl.LOCK_EX, 0):
-                    job = self._job()
+                    work = self._job()
                     with self._opened_log() as log:
-                        self._launched = Launched(job, fd, log)
+                        self._launched = Launched(work, fd, log)
         return self._launched is not None
 
-    def _job(self) -> dict[str, str | list[str]]:
+    def _job(self) -> Job:
         place = binaries.runnable(binaries.find(self._programs), self.directory / "programs")
         number = self._data_major()
         major = binaries.major(place) if number is None else number
-        sockets = places.for_socket(self._run)
-        arguments = [f"--{name}={value}" for name, value in settings.server(major).items()]
-        return {
-            "directory": str(self.directory),
-            "data": str(self._data),
-            "data_new": str(self.directory / "data.new"),
-            "run": str(self._run),
-            "log": str(self.directory / "server.log"),
-            "sockets": sockets,
-            "root_as": self._root_as or "",
-            "top": self._top,
-            "initdb": [str(place / "initdb"), *settings.initdb(major)],
-            "postgres": [
-                str(place / "postgres"),
-                "-D",
-                str(self._data),
-                '--unix_socket_directories="{}"'.format(sockets.replace('"', '""')),
-                *arguments,
-            ],
-            "environment": [f"{name}={value}" for name, value in environment().items()],
-        }
+        return job(self.directory, place, major, self._root_as or "", self._top)
 
     def _data_major(self) -> int | None:
         try:

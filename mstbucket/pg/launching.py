@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mstbucket.pg import processes
+from mstbucket.pg import places, processes, settings
 
 START_SECONDS: Final = 600.0  # for a server to come up, crash recovery included
 LEAVE_SECONDS: Final = 10.0  # for a process to begin another and end, on a machine with much to do
@@ -92,6 +92,32 @@ def environment() -> dict[str, str]:
     """What the supervisor and the server get of our environment."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return {"PATH": os.defpath, **kept, "LC_ALL": "C"}
+
+
+def job(directory: Path, programs: Path, major: int, root_as: str, top: str) -> Job:
+    """What a supervisor has to do in *directory*, with the programs of PostgreSQL *major* that stand in *programs*."""
+    run, data = directory / "run", directory / "data"
+    sockets = places.for_socket(run)
+    arguments = [f"--{name}={value}" for name, value in settings.server(major).items()]
+    return {
+        "directory": str(directory),
+        "data": str(data),
+        "data_new": str(directory / "data.new"),
+        "run": str(run),
+        "log": str(directory / "server.log"),
+        "sockets": sockets,
+        "root_as": root_as,
+        "top": top,
+        "initdb": [str(programs / "initdb"), *settings.initdb(major)],
+        "postgres": [
+            str(programs / "postgres"),
+            "-D",
+            str(data),
+            '--unix_socket_directories="{}"'.format(sockets.replace('"', '""')),
+            *arguments,
+        ],
+        "environment": [f"{name}={value}" for name, value in environment().items()],
+    }
 
 
 def _job_text(job: Job) -> bytes:

@@ -19,10 +19,10 @@ CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60  # without a byte; not for a whole body
 DEFAULT_REGION: Final = "us-east-1"  # what other services call theirs, unless told
 
-# [S3B-17] botocore takes Expires for a time: it reads `0` as 1970, loses what is none, and breaks off at an empty one.
-# From an answer that it breaks off at nobody can let go of the connection, so we read the other two ourselves as well.
+# [S3B-17] botocore takes Expires for a time: it reads `0` as 1970, loses what is no time, and breaks off at an empty one.
+# Where it breaks off, nobody can let go of the connection. So we read the other two ourselves as well.
 _PARSED: Final = ("expires", "last-modified", "content-length")
-# Numbers and times that nobody here asks for: one that is none must not make an object unreadable.
+# Numbers and times that nobody here asks for: a value that is neither must not make an object unreadable.
 _UNUSED: Final = (
     "x-amz-missing-meta", "x-amz-mp-parts-count", "x-amz-tagging-count", "x-amz-object-lock-retain-until-date",
     "x-amz-delete-marker", "x-amz-server-side-encryption-bucket-key-enabled", "x-amz-object-size",

@@ -130,7 +130,7 @@ def bare(etag: str | None) -> str:
 
 
 def plain_md5(answer: Mapping[str, Any]) -> str | None:
-    """The MD5 in hex that an answer's ETag is, or None: it is none of a multipart upload or under a key of KMS's."""
+    """The MD5 in hex that an answer's ETag is, or None: after a multipart upload, or under a key of KMS, it is none."""
     encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in answer
     etag = bare(answer.get("ETag"))
     return etag if not encrypted and _MD5.fullmatch(etag) is not None else None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import BinaryIO, Final, cast
 
-from mstbucket.errors import NoSuchKey, PreconditionFailed, StorageError, Unsupported
+from mstbucket.errors import NoSuchKey, PreconditionFailed, Unsupported
 from mstbucket.limits import MIB
 from mstbucket.model.shared_files import Seen
 from mstbucket.model.streams import Readable
 from mstbucket.remote.bucket import S3Bucket
 from mstbucket.remote.place import S3Place
 from mstbucket.remote.upload import S3Writer
+from mstbucket.spill.scratch import scratch
 
 _NO_ETAG: Final = "0" * 32
 _FORMS: Final = ('"{}"', "{}")  # of RFC 9110, and of Ceph
@@ -76,16 +76,11 @@ class SharedPrefix:
 
     @contextmanager
     def local(self, path: str, alive: Callable[[], object]) -> Iterator[BinaryIO]:
-        with tempfile.TemporaryFile(prefix="mstbucket-") as file:
+        with scratch(f"{self.where}/{path} was brought") as file:
             with self._bucket.open_read(self._prefix + path) as stream:
                 while data := stream.read(MIB):
                     alive()
-                    try:
-                        file.write(data)
-                    except OSError as error:
-                        raise StorageError(f"the temporary directory takes no more of {self.where}/{path}: "
-                                           f"{error.strerror}; set TMPDIR to one with room") from error  # fmt: skip
-            file.flush()
+                    file.write(data)
             file.seek(0)
             yield cast("BinaryIO", file)
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
 from mstbucket.errors import (
@@ -28,6 +26,7 @@ from mstbucket.limits import GIB, MIB, PARTS_MAX
 from mstbucket.remote.attempts import Attempts
 from mstbucket.remote.client import md5_header
 from mstbucket.remote.objects import S3Attributes, S3Written, bare, plain_md5
+from mstbucket.spill.scratch import Spooled
 
 FIRST_PART: Final = 16 * MIB  # also the longest body that is one PUT; three times what S3 wants of a part at least
 PUT_MAX: Final = 5 * GIB  # of one PUT; S3's rule
@@ -110,10 +109,10 @@ class S3Writer:
     """One object being written. Nothing of it is visible before `commit`. For one thread at a time.
 
     It ends with `commit`, `abort` or the first failure. As a context manager it aborts on leaving, unless committed.
-    It holds FIRST_PART bytes in memory, and what a later part is longer in a temporary file.
+    It holds FIRST_PART bytes in memory, and the rest of a longer part in a temporary file.
 
-    `in_parts` is asked once, when the first part is full: whether a multipart upload may follow. Where it may not, all
-    is held in a temporary file for one PUT at the end.
+    When the first part is full, `in_parts` is asked once whether a multipart upload may follow. If not, all is held in a
+    temporary file for one PUT at the end.
     """
 
     def __init__(self, target: S3Target, in_parts: Callable[[], bool] = lambda: True) -> None:
@@ -152,7 +151,7 @@ class S3Writer:
         """Make the object visible, durably.
 
         Raises:
-            PreconditionFailed: there is one, and the condition is that there be none. This one is gone.
+            PreconditionFailed: there is an object, and the condition is that there is none. What was written is gone.
             StorageError: the service failed; nothing is visible.
             OutcomeUnknown: it may be visible.
         """
@@ -254,17 +253,12 @@ class _Part:
     """The bytes of a part and their MD5, in memory up to FIRST_PART, above in a temporary file."""
 
     def __init__(self) -> None:
-        # No file of its own before it is needed.
-        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=FIRST_PART)  # noqa: SIM115
+        self._bytes = Spooled(FIRST_PART, "a part of an object was gathered")
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
 
     def add(self, data: memoryview) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise StorageError(f"a part of an object cannot be held in {tempfile.gettempdir()}: {error.strerror}: make room "
-                               "there, or name another directory in TMPDIR") from error  # fmt: skip
+        self._bytes.write(data)
         self._md5.update(data)
         self.size += len(data)
 
@@ -273,9 +267,8 @@ class _Part:
 
     def rewound(self) -> Any:
         """The file, at its start. It may be read any number of times."""
-        self._file.flush()
-        self._file.seek(0)
-        return self._file
+        self._bytes.seek(0)
+        return self._bytes.file
 
     def close(self) -> None:
-        self._file.close()
+        self._bytes.close()

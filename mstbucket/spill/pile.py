@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from tempfile import SpooledTemporaryFile
 from typing import Final, Self
 
 from mstbucket.limits import MIB
-from mstbucket.spill.failing import temporary_failed
+from mstbucket.spill.scratch import Spooled
 
 MEMORY_MAX: Final = 8 * MIB  # bytes held before there is a file
 
@@ -23,34 +20,31 @@ class Pile:
     """
 
     def __init__(self, memory_max: int = MEMORY_MAX) -> None:
-        self._file = SpooledTemporaryFile(max_size=memory_max)  # noqa: SIM115 - closed by `__exit__`
+        self._file = Spooled(memory_max, "folders were made")
         self._at_top = True
         self.top = 0
 
     def add(self, data: bytes) -> int:
         """Put *data* on top; return its place."""
         place = self.top
-        with _failing():
-            if not self._at_top:
-                self._file.seek(place)
-                self._at_top = True
-            self._file.write(data)
+        if not self._at_top:
+            self._file.seek(place)
+            self._at_top = True
+        self._file.write(data)
         self.top += len(data)
         return place
 
     def read(self, place: int, size: int) -> bytes:
         """The *size* bytes at *place*; fewer where the pile ends."""
-        with _failing():
-            self._at_top = False
-            self._file.seek(place)
-            return self._file.read(max(0, min(size, self.top - place)))
+        self._at_top = False
+        self._file.seek(place)
+        return self._file.read(max(0, min(size, self.top - place)))
 
     def cut(self, top: int) -> None:
         """Forget all bytes from *top* on."""
-        with _failing():
-            self._at_top = False
-            self._file.seek(top)
-            self._file.truncate()
+        self._at_top = False
+        self._file.seek(top)
+        self._file.truncate()
         self.top = top
 
     def close(self) -> None:
@@ -62,11 +56,3 @@ class Pile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@contextmanager
-def _failing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise temporary_failed("folders were made", error) from error

@@ -1,6 +1,6 @@
 """Sorted runs of 16-byte records in temporary files, merged as they grow: the part of a set that memory has no room for.
 
-Records are spread evenly over all byte strings (they start with a secret hash, see `verify.seen`). So a fixed number of
+Records are spread evenly over all byte strings (they start with a secret hash, see `spill.seen`). So a fixed number of
 leading bits names a bucket of some 64 records, and looking one up reads one KiB of each run. Runs stand on levels, each
 for eight times as many records as the one below; a record is written about five times per level. A billion records
 make four runs.
@@ -13,10 +13,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from mmap import ACCESS_READ, mmap
 from struct import Struct
-from tempfile import TemporaryFile
 from typing import Final
 
-from mstbucket.spill.failing import temporary_failed
+from mstbucket.spill.scratch import declared, scratch
 
 RECORD: Final = 16  # bytes of a record
 GROWTH: Final = 8  # how many times larger a level is than the one below
@@ -36,22 +35,20 @@ class Run:
         bits = min(_BITS_MAX, max(0, (count // _BUCKET).bit_length() - 1))
         self.count = count
         self._shift = _BITS_MAX - bits
-        try:
-            with TemporaryFile() as records, TemporaryFile() as fences:
-                written = bucket = 0
-                for chunk in chunks:
-                    last = int.from_bytes(chunk[-1][:4], "big") >> self._shift
-                    firsts = ((at << self._shift).to_bytes(4, "big") for at in range(bucket, last + 1))
-                    array("Q", (written + bisect_left(chunk, first) for first in firsts)).tofile(fences)
-                    records.write(b"".join(chunk))
-                    bucket, written = last + 1, written + len(chunk)
-                array("Q", [written] * ((1 << bits) + 1 - bucket)).tofile(fences)
-                records.flush()
-                fences.flush()
-                self._records = mmap(records.fileno(), 0, access=ACCESS_READ)
-                self._fences = mmap(fences.fileno(), 0, access=ACCESS_READ)
-        except OSError as error:
-            raise temporary_failed(f"{count} records of blocks seen were written", error) from error
+        doing = f"{count} records of blocks seen were written"
+        with declared(doing), scratch(doing) as records, scratch(doing) as fences:
+            written = bucket = 0
+            for chunk in chunks:
+                last = int.from_bytes(chunk[-1][:4], "big") >> self._shift
+                firsts = ((at << self._shift).to_bytes(4, "big") for at in range(bucket, last + 1))
+                array("Q", (written + bisect_left(chunk, first) for first in firsts)).tofile(fences)
+                records.write(b"".join(chunk))
+                bucket, written = last + 1, written + len(chunk)
+            array("Q", [written] * ((1 << bits) + 1 - bucket)).tofile(fences)
+            records.flush()
+            fences.flush()
+            self._records = mmap(records.fileno(), 0, access=ACCESS_READ)  # which may fail, too
+            self._fences = mmap(fences.fileno(), 0, access=ACCESS_READ)
 
     def find(self, start: bytes) -> bytes | None:
         """Return the first record that starts with *start*, which has at least 4 bytes."""

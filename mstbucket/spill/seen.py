@@ -1,11 +1,11 @@
 """Which blocks were seen: a set of CIDs, and one that keeps a number for each, as large as the disk allows.
 
 Nothing else in a verifier or an exporter grows with the file. Up to `MEMORY_MAX` blocks are Python containers of CIDs;
-a full one is written out as a sorted run, 16 bytes a block, in temporary files (`verify.runs`).
+a full one is written out as a sorted run, 16 bytes a block, in temporary files (`spill.runs`).
 
 On disk a CID is represented by its *token*, a hash (BLAKE2b) under a secret drawn for each set. Nobody who writes a
-file knows the secret, so with no amount of work can anybody prepare two CIDs that share a token, or tokens that crowd
-one place of the index. The codec is part of the CID, so the same bytes as `raw` and as `dag-cbor` are two blocks. What
+file knows the secret. So nobody can prepare two CIDs that share a token, or tokens that crowd one place of the index,
+with any amount of work. The codec is part of the CID, so the same bytes as `raw` and as `dag-cbor` are two blocks. What
 chance leaves is stated at each class.
 """
 
@@ -31,14 +31,14 @@ _Memory = TypeVar("_Memory", set[CID], dict[CID, int])
 class _Tokens(Generic[_Memory]):
     """What both have: entries in memory, their tokens on disk past a number of them, and the end of both."""
 
-    __slots__ = ("_hash", "_memory", "_memory_max", "_runs", "count")
+    __slots__ = ("_hash", "_memory", "_memory_max", "_runs", "_written")
 
     def __init__(self, token_size: int, memory: _Memory, memory_max: int) -> None:
         self._hash = blake2b(digest_size=token_size, key=token_bytes(32))
         self._memory: _Memory = memory
         self._memory_max = memory_max
         self._runs = Runs(memory_max)
-        self.count = 0
+        self._written = 0  # entries in runs
 
     def _token(self, cid: CID) -> bytes:
         state = self._hash.copy()
@@ -46,13 +46,13 @@ class _Tokens(Generic[_Memory]):
         return state.digest()
 
     def __len__(self) -> int:
-        return self.count
+        return self._written + len(self._memory)
 
     def close(self) -> None:
         """Give memory and files back; it is empty afterwards. Closing again does nothing."""
         self._memory.clear()
         self._runs.close()
-        self.count = 0
+        self._written = 0
 
     def __enter__(self) -> Self:
         return self
@@ -80,27 +80,27 @@ class Seen(_Tokens[set[CID]]):
     def add(self, cid: CID) -> bool:
         """Add *cid* and return True, or return False if it was added before."""
         memory = self._memory
-        if cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None):
+        if cid in memory or (self._written and self._runs.find(self._token(cid)) is not None):
             return False
         # [VER-20] 16 bytes a block, past a constant amount of memory
         if len(memory) >= self._memory_max:
             self._runs.add([self._token(one) for one in memory])
+            self._written += len(memory)
             memory.clear()
         memory.add(cid)
-        self.count += 1
         return True
 
     def __contains__(self, cid: CID) -> bool:
         memory = self._memory
-        return cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None)
+        return cid in memory or (self._written > 0 and self._runs.find(self._token(cid)) is not None)
 
 
 class SeenNumbers(_Tokens[dict[CID, int]]):
     """A map of CIDs to numbers of 48 bits, exact but for chance, in the same 16 bytes a block as `Seen`.
 
-    Tokens have 80 bits. With 2**30 CIDs in the map, one that is not in it is found with a probability of 2**-50; that
-    any two of them share a token, and the second is refused as a repetition, has a probability of 2**-21 (2**-41 for a
-    million). Time, files and errors are as with `Seen`.
+    Tokens have 80 bits. With 2**30 CIDs in the map, another CID is found by mistake with a probability of 2**-50. Any two
+    of them share a token with a probability of 2**-21 (2**-41 for a million): then the second is refused as a repetition.
+    Time, files and errors are as with `Seen`.
     """
 
     __slots__ = ()
@@ -117,20 +117,20 @@ class SeenNumbers(_Tokens[dict[CID, int]]):
         if number >> NUMBER_BITS:
             raise InvalidInput(f"{number} cannot be kept: 0 to 2**{NUMBER_BITS} - 1 can")
         memory = self._memory
-        if cid in memory or (self.count > len(memory) and self._runs.find(self._token(cid)) is not None):
+        if cid in memory or (self._written and self._runs.find(self._token(cid)) is not None):
             return False
         # [VER-20] 16 bytes a block, past a constant amount of memory
         if len(memory) >= self._memory_max:
             self._runs.add([self._token(one) + kept.to_bytes(_NUMBER, "big") for one, kept in memory.items()])
+            self._written += len(memory)
             memory.clear()
         memory[cid] = number
-        self.count += 1
         return True
 
     def get(self, cid: CID) -> int | None:
         """Return the number kept for *cid*, or None."""
         number = self._memory.get(cid)
-        if number is not None or self.count == len(self._memory):
+        if number is not None or not self._written:
             return number
         record = self._runs.find(self._token(cid))
         return None if record is None else int.from_bytes(record[_KEY:], "big")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from struct import Struct
-from tempfile import TemporaryFile
 from typing import IO, Final, Self
 
 from mstbucket.limits import KIB, MIB
-from mstbucket.spill.failing import temporary_failed
+from mstbucket.spill.scratch import scratch
 
 RUN: Final = 16 * MIB  # bytes of records in memory at a time
 _OVERHEAD: Final = 64  # bytes that each takes beside its own
@@ -35,15 +34,12 @@ class SortedBytes:
         self._size += len(record) + _OVERHEAD
         if self._size >= self._run:
             self._held.sort()
-            try:
-                file = TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by `__exit__`
-                self._files.append(file)
-                for one in self._held:
-                    file.write(_LENGTH.pack(len(one)))
-                    file.write(one)
-                file.seek(0)
-            except OSError as error:
-                raise temporary_failed("names were sorted", error) from error
+            file = scratch("names were sorted", buffer=_BUFFER)
+            self._files.append(file)
+            for one in self._held:
+                file.write(_LENGTH.pack(len(one)))
+                file.write(one)
+            file.seek(0)
             self._held.clear()
             self._size = 0
 
@@ -61,8 +57,5 @@ class SortedBytes:
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:
-    try:
-        while head := file.read(_LENGTH.size):
-            yield file.read(_LENGTH.unpack(head)[0])
-    except OSError as error:
-        raise temporary_failed("names were sorted", error) from error
+    while head := file.read(_LENGTH.size):
+        yield file.read(_LENGTH.unpack(head)[0])

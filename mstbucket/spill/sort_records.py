@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from tempfile import TemporaryFile
 from typing import IO, Final, Self
 
-from mstbucket.spill.failing import temporary_failed
+from mstbucket.spill.scratch import scratch
 
 RUN: Final = 200_000  # records in memory at a time, some 20 MB
 _CHUNK: Final = 1000  # records read at once, of each run that is merged
@@ -32,13 +31,10 @@ class SortedRecords:
         self.count += 1
         if len(self._held) >= self._run:
             self._held.sort()
-            try:
-                file = TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
-                self._files.append(file)
-                file.write(b"".join(self._held))
-                file.seek(0)
-            except OSError as error:
-                raise temporary_failed("an index was sorted", error) from error
+            file = scratch("an index was sorted")
+            self._files.append(file)
+            file.write(b"".join(self._held))
+            file.seek(0)
             self._held.clear()
 
     def pieces(self) -> Iterator[bytes]:
@@ -54,11 +50,8 @@ class SortedRecords:
 
     def _read(self, file: IO[bytes]) -> Iterator[bytes]:
         size = self._size
-        try:
-            while data := file.read(size * _CHUNK):
-                yield from (data[at : at + size] for at in range(0, len(data), size))
-        except OSError as error:
-            raise temporary_failed("an index was sorted", error) from error
+        while data := file.read(size * _CHUNK):
+            yield from (data[at : at + size] for at in range(0, len(data), size))
 
     def __enter__(self) -> Self:
         return self

@@ -7,10 +7,9 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from tempfile import TemporaryFile
 from typing import IO, Final
 
-from mstbucket.spill.failing import temporary_failed
+from mstbucket.spill.scratch import scratch
 
 RUN: Final = 50_000  # rows in memory at a time, some 20 MB; a tree of fewer files makes no temporary file
 _CHUNK: Final = 500  # rows written and read at once; bounds what the merge of many runs holds
@@ -38,19 +37,13 @@ def sort_rows(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _write(run: list[Row], files: ExitStack) -> IO[bytes]:
-    try:
-        file = files.enter_context(TemporaryFile())  # noqa: SIM115 - closed by `files`
-        for at in range(0, len(run), _CHUNK):
-            file.write(json.dumps(run[at : at + _CHUNK]).encode() + b"\n")
-        file.seek(0)
-    except OSError as error:
-        raise temporary_failed("a listing was sorted", error, "the command") from error
+    file = files.enter_context(scratch("a listing was sorted", "the command"))
+    for at in range(0, len(run), _CHUNK):
+        file.write(json.dumps(run[at : at + _CHUNK]).encode() + b"\n")
+    file.seek(0)
     return file
 
 
 def _read(file: IO[bytes]) -> Iterator[Row]:
-    try:
-        for line in file:
-            yield from map(tuple, json.loads(line))
-    except OSError as error:
-        raise temporary_failed("a listing was sorted", error, "the command") from error
+    for line in file:
+        yield from map(tuple, json.loads(line))

@@ -1,4 +1,4 @@
-"""A plan that is listed ahead of what is carried out, while others are at work: so it is known early how much it is."""
+"""A plan is listed ahead of what is carried out, while threads are at work: so its size is known early."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mstbucket.sync.entry import Compare, Copy, Same, Step
 
 
 class Ahead:
-    """The steps, in their order. What is the same on both sides, and was listed ahead, is told and left out.
+    """The steps, in their order. A step that was listed ahead, and has nothing to do, is told and left out.
 
     Args:
         steps: of the plan.
         same: called for each step that is left out.
-        expect: called once all steps are listed, with how many copy or compare, and the bytes of those; again where one of
-            them turns out not to copy.
+        expect: called once all steps are listed, with the number and the bytes of those that copy or compare. Called again
+            when a comparison finds nothing to copy.
     """
 
     def __init__(

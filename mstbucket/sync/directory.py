@@ -21,7 +21,7 @@ class Directory:
     Attributes:
         root: the directory; one that is not there has no files.
         found, bytes: how many files were found, and their sizes together; all of them once `entries` gives the first.
-        incomplete: something that should have been listed could not be, so what is missing may be there.
+        incomplete: something should have been listed, and could not be. So a file that is missing here may be there.
     """
 
     kind = Kind.LOCAL

@@ -102,7 +102,7 @@ class _Counted:
         with self._source.asked():
             data = self._stream.read(size)
             if not data and self._stream.object.md5 is None:
-                # [SYNC-12] where the times will have to tell, a change during the copy would be older than the copy
+                # [SYNC-12] where only the times can tell, a change during the copy would look older than the copy
                 was = self._stream.object.listed
                 if self._source.bucket.head(was.key).listed.etag != was.etag:
                     raise Conflict(f"{was.key!r} was changed while it was read: run the command again")
@@ -115,7 +115,7 @@ class _Counted:
 
 
 def is_same_by_time(step: Copy | Compare, found: S3Object) -> bool:
-    """[SYNC-8] The ETag that looked like an MD5 is none (the object is encrypted with a key of KMS): the times decide."""
+    """[SYNC-8] The ETag looked like an MD5, and is none (the object is encrypted with a key of KMS): the times decide."""
     if isinstance(step, Compare) or step.target is None or step.why != "content" or found.md5 is not None:
         return False
     return by_time(step.source, step.target) is None

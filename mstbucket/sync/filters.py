@@ -15,7 +15,7 @@ class Wanted(Protocol):
         """Whether this one is."""
 
     def leaves_out_all_below(self, folder: str, /) -> bool:
-        """Whether surely no key below *folder* is."""
+        """Whether it is certain that no key below *folder* is."""
 
 
 class Everything:
@@ -26,7 +26,7 @@ class Everything:
         return True
 
     def leaves_out_all_below(self, _folder: str) -> bool:
-        """Whether surely no key below is: no."""
+        """Whether it is certain that no key below is: no."""
         return False
 
 
@@ -46,7 +46,7 @@ class Filters:
         return key != "" and next((include for include, glob in self._rules if glob.matches(key)), True)
 
     def leaves_out_all_below(self, folder: str) -> bool:
-        """Whether surely no key below *folder* is included. It may be that none is, and False is returned."""
+        """Whether it is certain that no key below *folder* is included. False does not say that one is."""
         for include, glob in self._rules:
             if include and glob.may_match_below(folder + "/"):
                 return False

@@ -79,7 +79,7 @@ class Meter:
         """Count bytes.
 
         Raises:
-            BaseException: `stop` was called; of no kind that anything handles.
+            BaseException: `stop` was called. It is of a kind that nothing handles.
         """
         if self._stop.is_set():
             raise _Stopped

@@ -75,7 +75,7 @@ class Objects(SourceObjects):
             return None
 
     def reads_well(self, target: Entry) -> bool:
-        """Read an object to its end; whether every byte of it is there. What is not is known as damaged then ([PUT-13])."""
+        """Read an object to its end; return whether every byte is there. What is not is then known as damaged ([PUT-13])."""
         try:
             with self.bucket.get_object(self.key(target)) as reader:
                 for _ in reader:

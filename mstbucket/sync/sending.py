@@ -93,7 +93,7 @@ class _Counted:
         try:
             data = self._reader.read(size)
             if not data:
-                # [SYNC-12] the times will have to tell, and a change during the copy would be older than the copy
+                # [SYNC-12] only the times can tell, and a change during the copy would look older than the copy
                 was = self._reader.info
                 if self._bucket.head_object(was.key).content != was.content:
                     raise Conflict(f"{was.key!r} was changed while it was read: run the command again")

@@ -85,7 +85,7 @@ class FaultyBlobs(BlobStore):
         return dict(self._injected)
 
     def stop(self) -> None:
-        """Let everything succeed from now on. What is late still is done now."""
+        """Let everything succeed from now on. What is late is done now."""
         with self._lock:
             self._faults = Faults()
             late, self._late = self._late, []
@@ -159,7 +159,7 @@ class FaultyBlobs(BlobStore):
         raise OutcomeUnknown(f"{self._count(kind)}: {what} was not acknowledged: read before you repeat it")
 
     def _ask(self, what: str, *lies: str) -> str | None:
-        """Meet the faults of a call that changes nothing: whether it was done is all the same."""
+        """Meet the faults of a call that changes nothing: it does not matter whether it was done."""
         kind = self._meet(what, "error", "lost", *lies)
         if kind == "lost":
             raise StorageError(f"{self._count(kind)}: the answer to {what} is lost: repeat it")

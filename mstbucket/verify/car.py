@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.model.streams import Readable
-from mstbucket.verify.replay import Replay
+from mstbucket.verify.replay import Replay, Sections
 
 _EVERY: Final = 4096  # blocks or keys between two calls of *progress*
 
@@ -66,7 +67,17 @@ def verify_car(
         Unsupported: a newer program wrote it (update this one), or nothing could follow in the bucket.
         StorageError: the temporary directory failed. Free space there and repeat the call.
     """
-    with Replay(stream, expected) as replay:
+    return verify_sections(CarReader(stream), progress, expected, accept)
+
+
+def verify_sections(
+    reader: Sections,
+    progress: Callable[[int], object] | None = None,
+    expected: CID | None = None,
+    accept: Callable[[CID, Commit], object] | None = None,
+) -> CarReport:
+    """As `verify_car`, of sections whose blocks are hashed already."""
+    with Replay(reader, expected) as replay:
         if accept is not None:
             accept(replay.root, replay.commit)
         for number, _ in enumerate(replay):

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from mstbucket.core import commit as commits
 from mstbucket.core.car import Section
-from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, DAG_CBOR, DAG_PB, codec, to_text
 from mstbucket.core.commit import Commit
 from mstbucket.core.unixfs import open_block
@@ -32,7 +31,6 @@ from mstbucket.errors import (
     Untrue,
 )
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
-from mstbucket.model.streams import Readable
 from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
 from mstbucket.verify.foreign import foreign, of_part, statement_of
@@ -41,7 +39,7 @@ from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Place, judge
 from mstbucket.verify.tree import Pair, check_node_cid, steps
 
-__all__ = ["Event", "Kind", "Replay"]
+__all__ = ["Event", "Kind", "Replay", "Sections"]
 
 _END: Final[Section] = (b"", b"", -1)  # no link is b""
 _BROKEN: Final[Section] = (b"", b"", -2)  # the container is damaged there
@@ -53,8 +51,19 @@ _VERSION: Final = Kind.VERSION
 _event = tuple.__new__  # a named tuple made by its name takes twice as long
 
 
+class Sections(Protocol):
+    """An export, section by section: a `core.car.CarReader` of a file, or what would be one. Every block is hashed."""
+
+    @property
+    def root(self) -> CID:
+        """The one root."""
+
+    def __iter__(self) -> Iterator[Section]:
+        """The sections in order; a second iteration goes on where the first one stopped."""
+
+
 class Replay:
-    """The events of the export in *stream*, in file order; a context manager, for the temporary files of a large one.
+    """The events of the export in *reader*, in file order; a context manager, for the temporary files of a large one.
 
     Iterate to the end: only then is it known that nothing is missing, nothing too much, and the totals are true. What
     was yielded before an error is good as far as it goes, and must not be kept as a bucket. A second iteration goes on
@@ -81,8 +90,7 @@ class Replay:
         StorageError: the temporary directory failed.
     """
 
-    def __init__(self, stream: Readable, expected: CID | None = None) -> None:
-        reader = CarReader(stream)
+    def __init__(self, reader: Sections, expected: CID | None = None) -> None:
         self.root: CID = reader.root
         if expected is not None and self.root != expected:  # [VER-33] before anything of it is read
             raise OtherCommit(
@@ -275,7 +283,7 @@ class Replay:
         self._next = next(self._sections)
         return block
 
-    def _lazily(self, reader: CarReader) -> Iterator[Section]:
+    def _lazily(self, reader: Sections) -> Iterator[Section]:
         """The sections, one looked at ahead. [VER-30] Damage to one is told when its turn comes, not before."""
         try:
             yield from reader

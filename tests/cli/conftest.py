@@ -122,3 +122,12 @@ def process(home: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
         return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
 
     return run_
+
+
+@pytest.fixture
+def own_store(database_url: str, home: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of the test's own with an empty bucket, `abc`, which the commands find; the directory of its blobs."""
+    monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
+    monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "packs"))
+    assert run("mb", "mst://abc").code == 0
+    return home / "packs"

@@ -12,14 +12,11 @@ from mstbucket.errors import StorageError
 
 
 @pytest.fixture
-def own(database_url: str, home: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of the test's own with a bucket; the directory of its blobs."""
-    monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
-    monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "packs"))
-    assert run("mb", "mst://abc").code == 0
+def own(own_store: Path, run: Any) -> Path:
+    """`own_store` with objects."""
     assert run("cp", "-", "mst://abc/key", stdin=b"9" * 100_000).code == 0
     assert run("flush").code == 0
-    return home / "packs"
+    return own_store
 
 
 def test_a_clean_store_ends_with_0_and_says_what_was_looked_at(own: Path, run: Any) -> None:

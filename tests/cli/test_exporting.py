@@ -115,6 +115,21 @@ def test_a_folder_of_files_says_what_is_in_it(cli: Any, filled: str, tmp_path: P
         assert why in refused.error
     (part,) = cli("export", f"mst://{filled}", tmp_path / "part.car", "--files", "--prefix", "//1", "--json").records
     assert (part["files"], part["commit"]) == (3, newest["commit"])
-    (part,) = cli("export", f"mst://{filled}@1", tmp_path / "none.car", "--files", "--prefix", "//", "--json").records
-    assert part["files"] == 0
     assert not (tmp_path / "other.car").exists()
+
+
+def test_a_prefix_that_nothing_starts_with_is_refused_or_said(cli: Any, filled: str, tmp_path: Path) -> None:
+    """[CLI-233] A mistyped prefix gives no empty folder; that there is nothing can be proved, and a restore says it."""
+    made = tmp_path / "none.car"
+    refused = cli("export", f"mst://{filled}@1", made, "--files", "--prefix", "nope/")
+    assert (refused.code, made.exists()) == (3, False)
+    assert f"nothing starts with mst://{filled}@1/nope/" in refused.error
+    streamed = cli("export", f"mst://{filled}", "-", "--files", "--prefix", "nope/")
+    assert (streamed.code, streamed.out) == (3, b"")
+    proved = cli("export", f"mst://{filled}@1", made, "--prefix", "nope/")
+    assert proved.code == 0
+    assert "nothing starts with" in proved.err
+    assert cli("check-proof", made, "--commit", cli("log", f"mst://{filled}", "--json").records[-1]["commit"]).code == 0
+    restored = cli("restore", f"mst://{filled}@1/nope", "-r")
+    assert restored.code == 0
+    assert "nothing starts with" in restored.err

@@ -10,15 +10,12 @@ import pytest
 
 
 @pytest.fixture
-def own(database_url: str, home: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of the test's own with a bucket; the directory of its blobs."""
-    monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
-    monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "packs"))
-    assert run("mb", "mst://abc").code == 0
+def own(own_store: Path, run: Any) -> Path:
+    """`own_store` with objects."""
     for n in range(3):
         assert run("cp", "-", f"mst://abc/{n}", stdin=b"%d" % n * 90_000).code == 0
     assert run("flush").code == 0
-    return home / "packs"
+    return own_store
 
 
 def test_blocks_come_back_from_an_export(own: Path, run: Any, home: Path) -> None:

@@ -15,16 +15,13 @@ from mstbucket.pg.embedded import EmbeddedPostgres
 
 
 @pytest.fixture
-def own(database_url: str, home: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of the test's own with a bucket; the directory of its blobs."""
-    monkeypatch.setenv("MSTBUCKET_DATABASE", database_url)
-    monkeypatch.setenv("MSTBUCKET_BLOBS", str(home / "packs"))
+def own(own_store: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`own_store` with objects."""
     monkeypatch.setenv("TEST_KEY", "5e" * 32)
-    assert run("mb", "mst://abc").code == 0
     for n in range(3):
         assert run("cp", "-", f"mst://abc/{n}", stdin=b"%d" % n * 9).code == 0
         assert run("flush").code == 0
-    return home / "packs"
+    return own_store
 
 
 def files(path: Path) -> dict[str, bytes]:

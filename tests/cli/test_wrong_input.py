@@ -183,6 +183,11 @@ TABLE: list[tuple[str, int, str]] = [
     ("lifecycle mst://BUCKET put FILE", 2, "the rules are no JSON, in '"),
     ("verify mst://BUCKET --expect x", 2, "are for a file: name one"),
     ("import CAR --new-bucket", 2, "need --signer or --pins"),
+    ("commit-log append mst://NONE DIR/log", 3, "there is no bucket"),
+    ("commit-log head CAR", 5, "is no log"),
+    ("commit-log head DIR/none", 3, "No such file"),
+    ("commit-log prove CAR DIR/p", 5, "is no log"),
+    ("commit-log check CAR --commit x", 2, "has to be a CID"),
 ]
 
 

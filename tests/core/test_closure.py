@@ -80,8 +80,10 @@ def test_a_closure_is_what_the_recursion_gives(data: st.DataObject) -> None:
     assert list(found) == [(cid, blocks.get(cid)) for cid in slowly(blocks, commit, set(known))]
 
 
-@pytest.mark.parametrize("width", [1, 64])
-def test_a_body_that_is_one_chunk_five_million_times_is_four_blocks(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("width", "at_hand"), [(1, False), (64, False), (1, True)])
+def test_a_body_that_is_one_chunk_five_million_times_is_four_blocks(
+    width: int, at_hand: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each of its nodes leads to one block by 1,024 ways. Nobody goes all of them before the first is walked."""
     read = 0
 
@@ -105,7 +107,8 @@ def test_a_body_that_is_one_chunk_five_million_times_is_four_blocks(width: int, 
     assert body_height(4 * size) == 3
     pairs = {b"%d" % n: put_object(blocks, dag_pb_cid(node), 4 * size) for n in range(3)}
     commit = put_commit(blocks, pairs)
-    assert [one for one, _ in closure(blocks, commit, Seen(), width)] == list(slowly(blocks, commit, set()))
+    near = blocks.blocks.get if at_hand else walking.nothing_near
+    assert [one for one, _ in closure(blocks, commit, Seen(), width, near)] == list(slowly(blocks, commit, set()))
     assert read <= 20
 
 

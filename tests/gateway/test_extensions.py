@@ -38,4 +38,7 @@ def test_a_bucket_leaves_over_http_and_an_interrupted_export_goes_on(
     status, headers, rest = ask("GET", "mst-export", range="bytes=2000000-", **{"if-match": f'"{commit["cid"]}"'})
     assert (status, whole[:2_000_000] + rest == whole) == (206, True)
     assert ask("GET", "mst-export", **{"if-match": '"another"'})[0] == 412
+    # [GW-65]
+    assert ask("GET", "mst-export", range="bytes=2000000-", **{"if-range": f'"{commit["cid"]}"'})[::2] == (206, rest)
+    assert ask("GET", "mst-export", range="bytes=2000000-", **{"if-range": '"another"'})[::2] == (200, whole)
     assert ask("GET", "mst-export", range="bytes=1-2")[0] == 501

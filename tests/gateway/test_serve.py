@@ -14,7 +14,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ResponseStreamingError
 
 import mstbucket
+from tests.waiting import until
 
 pytestmark = pytest.mark.early
 
@@ -40,14 +40,6 @@ def fetch(url: str, method: str = "GET", body: bytes | None = None, **headers: s
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    """Until it is so; a deadline is for a hang."""
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +89,14 @@ def test_keys_are_made_and_changed_while_it_runs(serve: Any, place: dict[str, st
         database=place["MSTBUCKET_DATABASE"], blobs=place["MSTBUCKET_BLOBS"], background=False
     ) as store:  # as the command line does
         store.access_keys.disable(made["id"])
-        wait_for(lambda: code() == "InvalidAccessKeyId")
+        until(lambda: code() == "InvalidAccessKeyId")
         store.access_keys.enable(made["id"])
-        wait_for(lambda: code() == "OK")
+        until(lambda: code() == "OK")
         rotated = store.access_keys.rotate(made["id"])
-        wait_for(lambda: code() == "SignatureDoesNotMatch")
+        until(lambda: code() == "SignatureDoesNotMatch")
         gateway.client(made["id"], rotated.secret).list_buckets()
     command(place, "key", "rm", made["id"])
-    wait_for(lambda: code() == "InvalidAccessKeyId")
+    until(lambda: code() == "InvalidAccessKeyId")
     second = serve(store=place)
     assert second.secret_key == ""  # shown once, by the first
     assert [one["Name"] for one in second.client(gateway.access_key, gateway.secret_key).list_buckets()["Buckets"]] == [
@@ -253,7 +245,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(pair: Any) -> N
     threads = [threading.Thread(target=write) for _ in range(3)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(acknowledged) > 20)
+    until(lambda: len(acknowledged) > 20)
 
     def workers() -> list[psutil.Process]:
         alive = [p for p in psutil.Process(gateway.process.pid).children() if p.status() != psutil.STATUS_ZOMBIE]
@@ -263,7 +255,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(pair: Any) -> N
     killed.kill()
     before = len(acknowledged)
     try:
-        wait_for(lambda: len(acknowledged) > before + 20 and len(workers()) == 2 and killed not in workers())
+        until(lambda: len(acknowledged) > before + 20 and len(workers()) == 2 and killed not in workers())
     finally:
         stop.set()
         for thread in threads:
@@ -294,7 +286,7 @@ def test_damage_is_never_given_out(pair: Any) -> None:
     assert str(blobs) not in str(caught.value.response)
     with pytest.raises(ResponseStreamingError):
         client.get_object(Bucket="damaged", Key="large")["Body"].read()
-    wait_for(lambda: [e["key"] for e in pair.entries() if e.get("error") == "InternalError"] == ["small", "large"])
+    until(lambda: [e["key"] for e in pair.entries() if e.get("error") == "InternalError"] == ["small", "large"])
     client.close()
 
 
@@ -357,7 +349,7 @@ def test_whoever_watches_is_told(rooted: Any) -> None:
         figures = fetch(f"{gateway.watch}/-/metrics")[1].decode()
         return 'mstbucket_dirty_keys{bucket="watched"} 1.0' in figures and 'operation="PutObject",status="200"}' in figures
 
-    wait_for(told)
+    until(told)
     assert 'mstbucket_received_bytes_total{operation="PutObject"}' in figures
     assert 'mstbucket_request_seconds_bucket{le="0.001",operation="PutObject"}' in figures
     assert fetch(f"{gateway.endpoint}/-/metrics")[0] == 403

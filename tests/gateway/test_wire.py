@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mstbucket.limits import HEADERS_MAX, HEADERS_SIZE_MAX, REQUEST_LINE_MAX, REQUESTS_IN_FLIGHT_MAX, XML_MAX
+from tests.waiting import until
 
 # `wire.py` beside this file, which is no package.
 _found = importlib.util.spec_from_file_location("gateway_wire", Path(__file__).with_name("wire.py"))
@@ -289,27 +290,19 @@ def test_xml_that_is_too_large_or_declares_things_is_refused(gateway: Any, bucke
 # --- clients that go, and too many of them ----------------------------------------------------------------------------
 
 
-def wait_for(what: Callable[[], bool]) -> None:
-    """Until it is so; a deadline is for a hang."""
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_client_that_goes_away_ends_its_work_and_leaves_nothing(gateway: Any, s3: Any, bucket_name: str) -> None:
     """[GW-6] In the middle of an upload, and of a download."""
     path, body = f"/{bucket_name}/gone", os.urandom(4_000_000)
     headers = {**sign(gateway, "PUT", path, body=body), "content-length": str(len(body))}
     with Wire(gateway.port) as connection:
         connection.send(head("PUT", path, headers) + body[:3_000_000])
-    wait_for(lambda: any(e["key"] == "gone" and e.get("error") == "ClientGone" for e in gateway.entries()))
+    until(lambda: any(e["key"] == "gone" and e.get("error") == "ClientGone" for e in gateway.entries()))
     assert s3.list_objects_v2(Bucket=bucket_name)["KeyCount"] == 0
     s3.put_object(Bucket=bucket_name, Key="large", Body=os.urandom(40_000_000))
     with Wire(gateway.port) as connection:
         connection.send(head("GET", f"/{bucket_name}/large", sign(gateway, "GET", f"/{bucket_name}/large")))
         assert connection.line() == b"HTTP/1.1 200 OK\r\n"
-    wait_for(lambda: any(e["key"] == "large" and e.get("error") == "ClientGone" for e in gateway.entries()))
+    until(lambda: any(e["key"] == "large" and e.get("error") == "ClientGone" for e in gateway.entries()))
 
 
 @pytest.mark.parametrize("said", [{"expect": "100-continue", "content-length": "5"}, {"content-length": "500000"}])
@@ -340,13 +333,13 @@ def test_above_the_bound_of_requests_in_flight_one_is_told_to_slow_down(gateway:
             answers.append(exchange(gateway, head("GET", path, sign(gateway, "GET", path)), "GET"))
             return answers[-1][0] == 503
 
-        wait_for(refused)
+        until(refused)
         status, headers, body = answers[-1]
         assert (status, b"<Code>SlowDown</Code>" in body, headers["retry-after"]) == (503, True, "1")
     finally:
         for connection in held:
             connection.close()
-    wait_for(lambda: exchange(gateway, head("GET", path, sign(gateway, "GET", path)), "GET")[0] == 404)
+    until(lambda: exchange(gateway, head("GET", path, sign(gateway, "GET", path)), "GET")[0] == 404)
 
 
 def test_who_is_not_believed_holds_no_place(gateway: Any) -> None:
@@ -360,7 +353,7 @@ def test_the_log_has_every_request_and_no_secret(gateway: Any, s3: Any, bucket_n
     """[GW-29]"""
     answer = s3.list_objects_v2(Bucket=bucket_name, Prefix="some-prefix")
     request = answer["ResponseMetadata"]["RequestId"]
-    wait_for(lambda: any(entry["request"] == request for entry in gateway.entries()))
+    until(lambda: any(entry["request"] == request for entry in gateway.entries()))
     [entry] = [entry for entry in gateway.entries() if entry["request"] == request]
     assert (entry["operation"], entry["bucket"], entry["status"]) == ("ListObjectsV2", bucket_name, 200)
     assert entry["access_key"] == gateway.access_key

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,9 +18,9 @@ import pytest
 
 import mstbucket
 from mstbucket.pg import binaries, identity, processes, supervisor
+from tests.waiting import until
 
 T = TypeVar("T")
-PATIENCE: Final = 30.0  # seconds for something that takes milliseconds; only a failing test waits that long
 
 # A failure is said by class and message, so that a test sees that it was a declared one.
 _CLIENT: Final = """
@@ -37,15 +36,6 @@ except MstBucketError as error:
     sys.exit(3)
 sys.stdin.read()
 """
-
-
-def until(condition: Callable[[], T], what: str) -> T:
-    """Wait for a condition, and give what it found: asked once more, it might find something else."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain: {what}"
-        time.sleep(0.01)
-    return found
 
 
 class Place:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,16 @@ def test_a_store_behind_a_pooler_does_everything(
         store.bucket("things").verify()
 
 
+@contextmanager
+def other_clients(url: str) -> Iterator[list[psycopg.Connection[Any]]]:
+    """Connections of other clients, one for each session of the pooler. What they did stays in the sessions."""
+    others = [psycopg.connect(url, prepare_threshold=None) for _ in range(4)]
+    yield others
+    for other in others:
+        other.commit()
+        other.close()
+
+
 def test_what_another_client_left_under_our_passing_names_does_no_harm(
     through: Make, database_url: str, tmp_path: Path
 ) -> None:
@@ -229,15 +239,12 @@ def test_what_another_client_left_under_our_passing_names_does_no_harm(
     ))  # fmt: skip
     assert {"repeats", "past", "changed", "new_objects", "new_versions", "forking", "folding", "collecting"} <= set(given)
     url = through(database_url, "transaction")
-    others = [psycopg.connect(url, prepare_threshold=None) for _ in range(4)]  # one for each session of the pooler
-    for n, other in enumerate(others):
-        for name in sorted(set(given)):
-            what = f"TABLE {name} (k int CHECK (k < 0))" if n % 2 else f"VIEW {name} AS SELECT 1 AS k"
-            other.execute(f"CREATE TEMPORARY {what}".encode())
-            other.execute(f"DECLARE {name} CURSOR WITH HOLD FOR SELECT 1".encode())
-    for other in others:
-        other.commit()
-        other.close()
+    with other_clients(url) as others:
+        for n, other in enumerate(others):
+            for name in sorted(set(given)):
+                what = f"TABLE {name} (k int CHECK (k < 0))" if n % 2 else f"VIEW {name} AS SELECT 1 AS k"
+                other.execute(f"CREATE TEMPORARY {what}".encode())
+                other.execute(f"DECLARE {name} CURSOR WITH HOLD FOR SELECT 1".encode())
     with mstbucket.open(database=url, blobs=tmp_path / "blobs", background=False) as store:
         bucket = store.create_bucket("things")
         bucket.put_objects(mstbucket.PutRequest(f"{n}", b"%d" % (n % 3)) for n in range(9))
@@ -271,15 +278,12 @@ def test_what_another_client_left_in_the_sessions_does_no_harm(
     url = through(database_url, "transaction")
     with closing(psycopg.connect(database_url)) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'mstbucket'").fetchall()
-    others = [psycopg.connect(url, prepare_threshold=None) for _ in range(4)]  # one for each session of the pooler
-    for other in others:
-        for (table,) in tables if transaction is None else ():
-            other.execute(f"CREATE TEMPORARY TABLE {table} (LIKE mstbucket.{table} INCLUDING ALL)".encode())
-        if transaction is not None:
-            other.execute(f"SET synchronous_commit = off; {transaction}".encode())
-    for other in others:
-        other.commit()
-        other.close()
+    with other_clients(url) as others:
+        for other in others:
+            for (table,) in tables if transaction is None else ():
+                other.execute(f"CREATE TEMPORARY TABLE {table} (LIKE mstbucket.{table} INCLUDING ALL)".encode())
+            if transaction is not None:
+                other.execute(f"SET synchronous_commit = off; {transaction}".encode())
     with mstbucket.open(database=url, blobs=tmp_path / "blobs", background=False) as store:
         bucket = store.create_bucket("things")
         bucket.put_object("k", b"v")

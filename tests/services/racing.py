@@ -1,10 +1,12 @@
-"""Others work on a store, again and again, each on a thread of its own, while it is checked."""
+"""Others work on a store: on threads, again and again, while it is checked; or in processes that begin at once."""
 
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mstbucket.errors import Conflict, NotFound
@@ -39,3 +41,24 @@ def repeating(*steps: Step, lost: tuple[type[Exception], ...] = (Conflict, NotFo
         for thread in threads:
             thread.join()
     assert not failed, failed
+
+
+def run_at_once(programs: Iterable[Sequence[str]]) -> list[str]:
+    """Run programs of Python, each a text and its arguments, in processes of their own; return what each printed.
+
+    A program says "ready", and begins when it reads a line: all at once. Every one has to end with 0.
+    """
+    processes = [
+        subprocess.Popen([sys.executable, "-c", *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for program in programs
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    printed = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return printed

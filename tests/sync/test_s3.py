@@ -127,6 +127,31 @@ def test_what_goes_with_an_object_travels(
 
 
 @s3
+@pytest.mark.parametrize("size", [1, 20 * MIB], ids=["small", "in parts"])
+def test_what_the_service_says_replaces_and_the_tags_stay(
+    size: int, corner: Corner, bucket: mstbucket.Bucket, run: Run
+) -> None:
+    """[SYNC-17] Metadata and headers that the new object lacks are gone; tags, of which nothing was said, stay."""
+    bucket.put_object(
+        "a", b"old", content_type="text/old", metadata={"was": "here", "who": "old"}, tags={"keep": "me"},
+        headers={"cache-control": "no-store", "content-language": "fr"},
+    )  # fmt: skip
+    body = bytes(size)
+    if size > MIB:
+        corner.put_in_parts("a", body)
+    else:
+        corner.put("a", body, ContentType="text/new", Metadata={"who": "new"}, CacheControl="max-age=1")
+    assert set(run(corner.side(), bucket).copied) == {"a"}
+    info = bucket.head_object("a")
+    assert (info.size, bucket.get_object_tagging("a")) == (size, {"keep": "me"})
+    if size > MIB:
+        assert (info.metadata, info.headers) == ({}, {})
+    else:
+        assert (info.content_type, info.metadata) == ("text/new", {"who": "new"})
+        assert info.headers == {"cache-control": "max-age=1"}
+
+
+@s3
 @pytest.mark.parametrize("size", [1, 20 * MIB], ids=["in one piece", "in parts"])
 def test_headers_come_back_from_the_service_as_the_texts_that_they_are(
     corner: Corner, bucket: mstbucket.Bucket, run: Run, store: mstbucket.Store, size: int

@@ -27,7 +27,7 @@ from mstbucket.errors import MstBucketError
 FIXTURES: Final = Path(__file__).parents[2] / "fixtures"
 NO_COMMIT: Final = "bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm"
 BATCH: Final = 200  # changed files made with one seed
-STORED: Final = 20  # of the changed deltas, one in so many goes into the store
+STORED: Final = 200  # of the changed deltas, one in so many goes into the store, which takes seconds
 
 Read = Callable[[bytes], object]
 

@@ -15,6 +15,7 @@ import mstbucket
 from mstbucket.core import car as cars
 from mstbucket.core import commit as commits
 from mstbucket.core import commit_fields, dagcbor, varint
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import EMPTY_TREE
 from mstbucket.core.keys import version_key
@@ -160,7 +161,7 @@ def test_the_events_are_the_file_and_the_keys(forge: Any) -> None:
     data = forge.car(root)
     blocks, found = [], {Kind.OBJECT: {}, Kind.VERSION: {}}  # type: ignore[var-annotated]
     manifests: dict[bytes, Manifest | None] = {}
-    with Replay(io.BytesIO(data)) as events:
+    with Replay(CarReader(io.BytesIO(data))) as events:
         assert events.commit.objects == 11
         for event in events:
             if event.block is not None:
@@ -248,7 +249,7 @@ def test_errors_say_which_block_and_where(forge: Any) -> None:
     data = forge.car(root)
     with pytest.raises(ExtraBlock, match=rf"at byte {len(data) + 37} is not part of the bucket, or came before"):
         verify(data + cars.section(raw_cid(b"x"), b"x"))
-    with Replay(io.BytesIO(data)) as events:
+    with Replay(CarReader(io.BytesIO(data))) as events:
         found = [(event.offset, len(event.block)) for event in events if event.block is not None]
     with pytest.raises(MissingBlock, match=rf"bafyrei\w+ is missing: at byte {sum(found[2]) + 37}"):
         verify(forge.car(root, [*order[:3], forge.body(b"stray"), *order[3:]]))

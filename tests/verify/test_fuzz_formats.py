@@ -14,6 +14,7 @@ def test_changed_files_end_in_an_answer_or_in_a_declared_error(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     fuzz = importlib.import_module("fuzz_formats")
     monkeypatch.setattr(fuzz, "BATCH", 40)
+    monkeypatch.setattr(fuzz, "STORED", 20)
     done = fuzz.run(0, 7)
     assert {kind: done[kind] for kind in ("export", "proof", "part", "changes", "delta")} == dict.fromkeys(
         ("export", "proof", "part", "changes", "delta"), 40

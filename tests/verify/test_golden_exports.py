@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import to_text
 from mstbucket.core.mst.node import key_height
 from mstbucket.verify.car import verify_car
@@ -61,5 +62,5 @@ def test_the_names_of_the_golden_exports_are_true() -> None:
 
 def keys(name: str) -> list[bytes]:
     """The keys of objects, in the order in which the file gives them."""
-    with Replay(io.BytesIO((FILES / f"{name}.car").read_bytes())) as events:
+    with Replay(CarReader(io.BytesIO((FILES / f"{name}.car").read_bytes()))) as events:
         return [event.key for event in events if event.kind is Kind.OBJECT and event.key is not None]

@@ -76,7 +76,7 @@ def _is_odd(value: str) -> bool:
 
 
 def range_text(name: str, value: Any) -> str:
-    """A text, which `core.ranges` reads."""
+    """A text, which `core.s3rules.ranges` reads."""
     if not isinstance(value, str):
         raise wrong(name, value, _RANGE)
     return text(name, value)

@@ -1,4 +1,4 @@
-"""Lifecycle rules in S3's shape, as `LifecycleRule` ([ARG-3]). Whether a rule may say what it says: `services.lifecycle`."""
+"""Lifecycle rules in S3's shape, as `LifecycleRule` ([ARG-3]). `core.s3rules.lifecycle` says what a rule may say."""
 
 from __future__ import annotations
 

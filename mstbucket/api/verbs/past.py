@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from mstbucket.core.commit_names import commit_name, optional_commit_name
     from mstbucket.index import kept
     from mstbucket.model.past import KeepPolicy, RestoreReport, SnapshotInfo
+    from mstbucket.services.past import log_file, retention, snapshots, view
     from mstbucket.services.past import restore as restoring
-    from mstbucket.services.past import retention, snapshots, view
     from mstbucket.services.past.resolve import resolve
 else:
     keep_policy = later("mstbucket.api.arguments.shapes", "keep_policy")
@@ -28,6 +29,7 @@ else:
     commit_name = later("mstbucket.core.commit_names", "commit_name")
     optional_commit_name = later("mstbucket.core.commit_names", "optional_commit_name")
     kept = later("mstbucket.index.kept")
+    log_file = later("mstbucket.services.past.log_file")
     restoring = later("mstbucket.services.past.restore")
     retention = later("mstbucket.services.past.retention")
     snapshots = later("mstbucket.services.past.snapshots")
@@ -68,6 +70,23 @@ class BucketPast:
         """
         with self._context.db.reading() as connection:
             return resolve(connection, self.name, commit_name(commit)).info()
+
+    def append_log(self, path: str | os.PathLike[str]) -> str:
+        """List the commits that are newer than the last one in the bucket's log; return the head of the log.
+
+        The head, `SIZE:HASH`, is what readers remember. Publish it, and keep the file: commits may be given up and
+        collected, the log needs their CIDs alone. One that is given up before it is listed is left out. The file is made
+        if it is not there, and changes whole and durably or not at all. Doing it again changes nothing.
+
+        Raises:
+            NoSuchBucket: the bucket has gone.
+            NoSuchCommit: the bucket has none yet: flush it.
+            Untrue: the log is of another bucket, or of another history than this one.
+            FormatError: the file is no log.
+            StorageError: it cannot be read or written.
+            Unsupported: it would be too long; or its file system has no locks.
+        """
+        return log_file.append(self._context.db, self.name, path)
 
     def diff(self, old: str | int | datetime, new: str | int | datetime, *, prefix: str = "") -> Iterator[ObjectChange]:
         """Iterate over what differs between two commits, in key order; `BucketView.diff` compares those of two buckets.

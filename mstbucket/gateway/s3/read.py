@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from mstbucket import ObjectInfo
-from mstbucket.errors import MethodNotAllowed, NoSuchKey, NotModified
+from mstbucket.errors import InvalidRange, MethodNotAllowed, NoSuchKey, NotModified
 from mstbucket.gateway.refusals import Refused
 from mstbucket.gateway.s3.call import Call
 from mstbucket.gateway.s3.object_headers import checksum_headers, conditions, http_date, object_headers, overrides
@@ -22,34 +22,64 @@ def get_object(call: Call) -> Answer:
     """The object, one version of it, a range of its bytes, or one of its parts."""
     wanted = _wanted(call)
     try:
-        reader = call.reading.get_object(call.key, range=_range(call), **wanted)
+        reader, ranged = _open(call, wanted)
     except NotModified:
         return _not_modified(call)
     except (NoSuchKey, MethodNotAllowed) as error:
         raise _marked(call, error) from error
     headers = object_headers(call, reader.info)
-    status = _said_of_range(call, headers, reader.start, reader.stop, reader.info)
+    status = _said_of_range(call, headers, reader.start, reader.stop, reader.info, ranged)
     return Answer(status, headers, reader, reader.stop - reader.start)
 
 
 def head_object(call: Call) -> Answer:
     """As GetObject, without the bytes."""
     wanted = _wanted(call)
-    span = _range(call)
+    ranged = False
     try:
-        if span is None:
+        if _range(call) is None:
             info = call.reading.head_object(call.key, **wanted)
             start, stop = info.part_range or (0, info.size)
         else:
-            with call.reading.get_object(call.key, range=span, **wanted) as reader:  # reads no block
+            reader, ranged = _open(call, wanted)  # reads no block
+            with reader:
                 info, start, stop = reader.info, reader.start, reader.stop
     except NotModified:
         return _not_modified(call)
     except (NoSuchKey, MethodNotAllowed) as error:
         raise _marked(call, error) from error
     headers = object_headers(call, info)
-    status = _said_of_range(call, headers, start, stop, info)
+    status = _said_of_range(call, headers, start, stop, info, ranged)
     return Answer(status, headers, length=stop - start)
+
+
+def _open(call: Call, wanted: dict[str, Any]) -> tuple[Any, bool]:
+    """The object that is there, open at what is asked for, and whether that is a range.
+
+    [GW-65] Whoever goes on with a body that was cut off gets the rest of the same one, or a whole one. What decides is
+    the object that was opened, so that no write comes between.
+    """
+    span = _range(call)
+    held = call.header("if-range")
+    if span is None or held is None:
+        return call.reading.get_object(call.key, range=span, **wanted), span is not None
+    try:
+        reader = call.reading.get_object(call.key, range=span, **wanted)
+    except InvalidRange:
+        whole = call.reading.get_object(call.key, **wanted)
+        if _is(held, whole.info):
+            whole.close()
+            raise
+        return whole, False
+    if _is(held, reader.info):
+        return reader, True
+    reader.close()
+    return call.reading.get_object(call.key, **wanted), False
+
+
+def _is(held: str, info: ObjectInfo) -> bool:
+    """Whether the object is the one of an `If-Range`: a strong ETag, or exactly its Last-Modified."""
+    return held in (quoted(info.etag), http_date(info.last_modified))
 
 
 def get_object_attributes(call: Call) -> Answer:
@@ -129,14 +159,14 @@ def _range(call: Call) -> str | None:
     return text
 
 
-def _said_of_range(call: Call, headers: Headers, start: int, stop: int, info: ObjectInfo) -> int:
+def _said_of_range(call: Call, headers: Headers, start: int, stop: int, info: ObjectInfo, ranged: bool) -> int:
     """Add the headers that belong to a range or to the whole; return the status."""
     part = call.query("partNumber") is not None
     if info.parts_count is not None and part:
         headers.append(("x-amz-mp-parts-count", str(info.parts_count)))
     if part and info.size == 0:
         return 206
-    if part or _range(call) is not None:
+    if part or ranged:
         headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{info.size}"))
         return 206
     if (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":

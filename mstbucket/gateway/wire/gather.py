@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Final
 
 from mstbucket.errors import StorageError
@@ -96,7 +96,8 @@ class _Gathering:
     def close(self) -> None:
         self._drop()
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # on a full disk it fails once more, and nobody needs the bytes now
+                self._file.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from mstbucket.limits import MIB
 from mstbucket.packs.frames.codec import Decoder, decoder
 from mstbucket.packs.frames.crypto import DataKey
 from mstbucket.packs.frames.format import FOOT_SIZE, Frame, Segment, Trailer, decode_trailer, trailer_size
-from mstbucket.packs.ranges import read_range
+from mstbucket.packs.whole_range import read_range
 
 READ_MAX: Final = 4 * MIB  # stored bytes of neighbouring frames fetched at once, where a medium wants no more
 CACHE: Final = 4 * MIB  # plain bytes of frames that may be asked for again

@@ -26,9 +26,9 @@ _RECORD: Final = 10_000  # rows of `blocks` per statement: 0.6 MB of arguments
 class _Batch(NamedTuple):
     """Some of the pack's blocks: their CIDs in order, and where each block is in the pack."""
 
-    cids: list[bytes]
-    offsets: list[int]
-    lengths: list[int]
+    cids: tuple[bytes, ...]
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
 
 
 class PackInProgress(RegisteredPack):
@@ -49,7 +49,8 @@ class PackInProgress(RegisteredPack):
 
     def add_all(self, blocks: Mapping[bytes, bytes | memoryview]) -> None:
         """Append those of the blocks that this pack does not hold already, in their order."""
-        new = {cid: block for cid, block in blocks.items() if cid not in self.cids}
+        disjoint = self.cids.isdisjoint(blocks)  # as mostly
+        new = dict(blocks) if disjoint else {cid: block for cid, block in blocks.items() if cid not in self.cids}
         if not new:
             return
         if self._pack is None:
@@ -126,12 +127,10 @@ class PackInProgress(RegisteredPack):
 
     def _batches(self) -> Iterator[_Batch]:
         """Its blocks by CID ([PUT-9]), as many at a time as one statement takes."""
-        order = sorted(range(len(self._order)), key=self._order.__getitem__)
+        order = sorted(zip(self._order, self._offsets, self._lengths, strict=True))
         for start in range(0, len(order), _RECORD):
-            part = order[start : start + _RECORD]
-            yield _Batch(
-                [self._order[i] for i in part], [self._offsets[i] for i in part], [self._lengths[i] for i in part]
-            )
+            cids, offsets, lengths = zip(*order[start : start + _RECORD], strict=True)
+            yield _Batch(cids, offsets, lengths)
 
     def _ready_or_withdraw(self, connection: Connection) -> None:
         if self._live:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from tempfile import TemporaryFile
-from typing import BinaryIO, Final
+from typing import Final
 
 from mstbucket.core import commit as commits
 from mstbucket.core import manifest as manifests
@@ -14,7 +13,7 @@ from mstbucket.core.cid import CID_SIZE, dag_cbor_cid, to_text
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.build import build
 from mstbucket.core.mst.walk import walk
-from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchBucket, NoSuchCommit, StorageError
+from mstbucket.errors import CorruptionError, FormatError, InvalidInput, NoSuchBucket, NoSuchCommit
 from mstbucket.index import check_rows
 from mstbucket.index.check_rows import KeptRow, Pair
 from mstbucket.index.leases import Kept
@@ -22,6 +21,7 @@ from mstbucket.pg.database import Database
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.check.found import Part
 from mstbucket.services.tree.held import HeldBlocks, holding_newest
+from mstbucket.spill.scratch import scratch
 
 _PAGE: Final = 2000
 _ATTEMPTS: Final = 20  # to read the rows of the commit that is held: a flush came between so often
@@ -63,7 +63,7 @@ class _Aside:
     """The pairs of one tree, put aside in a temporary file while the snapshot is held, to be read afterwards."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO = TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._file = scratch("the rows of a tree were put aside", "the check")
 
     def put(self, key: bytes, pair: Pair) -> None:
         state = _ABSENT if pair.manifest is None else _DIRTY if pair.dirty else _CLEAN
@@ -114,10 +114,6 @@ def _prove_commit(part: Part, db: Database, held: Kept, blocks: HeldBlocks) -> b
     except (CorruptionError, FormatError, InvalidInput) as error:  # what is wrong has been told
         part.incomplete.append(f"the proof of bucket {bucket!r} needs what cannot be had: {error}")
         return True
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"the temporary directory failed ({error}): free space there, and repeat the check") from error
     finally:
         objects.close()
         versions.close()

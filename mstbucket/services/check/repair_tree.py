@@ -7,8 +7,7 @@ their nodes and manifests come into packs as an import's blocks do; then one tra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from tempfile import TemporaryFile
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from mstbucket.core import commit as commits
 from mstbucket.core import commit_fields
@@ -17,7 +16,7 @@ from mstbucket.core.batches import in_batches
 from mstbucket.core.cid import CID, CID_SIZE, dag_cbor_cid, to_text
 from mstbucket.core.keys import split_version_key, version_key
 from mstbucket.core.mst.build import build
-from mstbucket.errors import CommitMoved, InvalidInput, StorageError, Unsupported, Untrue
+from mstbucket.errors import CommitMoved, InvalidInput, Unsupported, Untrue
 from mstbucket.index import commits as commit_rows
 from mstbucket.index import dirty, repairs
 from mstbucket.index.commits import Head, read_head
@@ -30,6 +29,7 @@ from mstbucket.services.check.nodes import Hole, fetch, in_order
 from mstbucket.services.tree.publish import publish_made
 from mstbucket.services.tree.sealing import seal
 from mstbucket.services.tree.staged_blocks import Staged
+from mstbucket.spill.scratch import scratch
 
 _ATTEMPTS: Final = 10
 _BATCH: Final = 256
@@ -100,7 +100,7 @@ class _Aside:
     """
 
     def __init__(self) -> None:
-        self._file: BinaryIO = TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
+        self._file = scratch("the rows of a tree were put aside")
         self.count = self.bytes = 0
 
     def __enter__(self) -> _Aside:
@@ -125,10 +125,7 @@ class _Aside:
             self.count += 1
             self.bytes += row.manifest.size or 0
         head = f"{row.seq} {-1 if row.generation is None else row.generation} {len(stored)} {len(block)}\n".encode()
-        try:
-            self._file.write(head + stored + (row.cid or bytes(CID_SIZE)) + block)
-        except OSError as error:
-            raise StorageError(f"the temporary directory failed ({error}): free space there, and repeat the call") from error
+        self._file.write(head + stored + (row.cid or bytes(CID_SIZE)) + block)
 
     def __iter__(self) -> Iterator[_Item]:
         self._file.seek(0)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import Final
 
 from mstbucket.core.cid import CID_SIZE, DAG_PB, RAW, codec
-from mstbucket.files.whole import failed
 from mstbucket.index import collection
 from mstbucket.index.collection import Start
 from mstbucket.limits import MIB
@@ -16,7 +15,7 @@ from mstbucket.model.collection import Amount
 from mstbucket.pg.database import Database
 from mstbucket.services.collection.mark import Marks
 from mstbucket.services.collection.packs import Packs
-from mstbucket.services.collection.spool import spool
+from mstbucket.spill.scratch import Spooled
 
 PAGE: Final = 20_000  # rows asked for at a time
 _SPOOL: Final = 16 * MIB  # of CIDs held in memory
@@ -28,7 +27,7 @@ _KINDS: Final = {RAW: "chunks", DAG_PB: "body nodes"}
 class Count:
     """What the rows of blocks come to; see `CollectReport`. The dead ones are on disk, in the order of CIDs."""
 
-    file: IO[bytes]
+    file: Spooled
     live: Amount = field(default_factory=Amount)
     spared: Amount = field(default_factory=Amount)
     kinds: dict[str, Amount] = field(default_factory=dict)
@@ -58,7 +57,7 @@ def count_rows(
     A row that stays from the beginning of the cycle to its end is seen once. Other rows do not matter: one that comes later
     is too young to go, and leads to a pack that was not ready at the beginning.
     """
-    counted = Count(spool(stack, _SPOOL))
+    counted = Count(stack.enter_context(Spooled(_SPOOL, "what is to be removed was put aside")))
     last = b""
     while rows := collection.rows_after(db, last, PAGE):
         check()
@@ -87,7 +86,4 @@ def _count_page(rows: list[collection.Row], start: Start, marks: Marks, packs: P
     counted.spared += Amount(*sums.pop("spared", (0, 0)))
     for kind, (blocks, size) in sums.items():
         counted.kinds[kind] = counted.kinds.get(kind, Amount()) + Amount(blocks, size)
-    try:
-        counted.file.write(b"".join(dead))
-    except OSError as error:
-        raise failed("the temporary directory cannot hold what is to be removed", error) from error
+    counted.file.write(b"".join(dead))

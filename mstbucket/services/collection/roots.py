@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import CID, CID_SIZE
 from mstbucket.errors import Conflict, CorruptionError, FormatError
-from mstbucket.files.whole import failed
 from mstbucket.index import collection
 from mstbucket.index.collection import Start
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.collection.mark import Marks, is_node_of_body
 from mstbucket.services.collection.packs import Packs
-from mstbucket.services.collection.spool import spool
+from mstbucket.spill.scratch import Spooled
 from mstbucket.spill.seen import Seen
 
 if TYPE_CHECKING:
@@ -97,13 +96,10 @@ class _Spool:
     """CIDs in a temporary file, in the order in which they came."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._file = spool(stack, _SPOOL)
+        self._file = stack.enter_context(Spooled(_SPOOL, "the roots of a collection were put aside"))
 
     def add(self, cid: CID) -> None:
-        try:
-            self._file.write(cid)
-        except OSError as error:
-            raise failed("the temporary directory cannot hold the roots of the collection", error) from error
+        self._file.write(cid)
 
     def pages(self) -> Iterator[list[CID]]:
         self._file.seek(0)

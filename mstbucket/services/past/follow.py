@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.errors import CommitMoved
@@ -34,7 +35,7 @@ def import_next(
     with ExitStack() as stack:
         head, lease = hold_newest(context, name)
         stack.enter_context(lease)
-        replay = stack.enter_context(Replay(stream, expected))
+        replay = stack.enter_context(Replay(CarReader(stream), expected))
         to = To(replay.root, replay.commit)
         accept(*to)
         if (head.identity, head.commit) != (to.commit.bucket, to.commit.prev):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mstbucket.core import car
-from mstbucket.core.blocks import BlockSource
-from mstbucket.core.cid import to_text
+from mstbucket.core.cid import CID, to_text
 from mstbucket.core.closure import closure
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.walk import walk
@@ -24,7 +23,7 @@ from mstbucket.services.blocks.error_context import error_context
 from mstbucket.services.blocks.workers import WorkersBlocks
 from mstbucket.services.tree.held import holding_newest
 from mstbucket.spill.seen import Seen
-from mstbucket.verify.car import CarReport, verify_car
+from mstbucket.verify.car import CarReport, verify_sections
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -65,33 +64,31 @@ def judge(
     context: Context, commit: bytes, progress: Callable[[int], object] | None, executor: Executor | None = None
 ) -> CarReport:
     """Read and judge all that a commit reaches, on which the caller holds a lease."""
-    source = context.blocks.scan() if executor is None else WorkersBlocks(context, executor)
     with Seen() as seen:
-        return verify_car(_Sections(source, commit, seen), progress)
+        if executor is not None:
+            blocks = closure(WorkersBlocks(context, executor), commit, seen)
+        else:
+            scan = context.blocks.scan()
+            blocks = closure(scan, commit, seen, near=scan.near)
+        return verify_sections(_Sections(commit, blocks), progress)
 
 
 class _Sections:
-    """The export of a commit to be read, made as it is read."""
+    """The sections that the export of a commit would have. Nothing is written, and the source has hashed the blocks."""
 
-    def __init__(self, source: BlockSource, commit: bytes, seen: Seen) -> None:
-        self._parts = self._make(source, commit, seen)
-        self._rest = b""
+    def __init__(self, root: CID, blocks: Iterable[tuple[CID, bytes]]) -> None:
+        self.root = root
+        self._sections = self._placed(blocks)
 
-    @staticmethod
-    def _make(source: BlockSource, commit: bytes, seen: Seen) -> Iterator[bytes]:
-        yield car.header(commit)
-        for cid, block in closure(source, commit, seen):
-            yield car.section(cid, block)
+    def __iter__(self) -> Iterator[car.Section]:
+        return self._sections
 
-    def read(self, size: int) -> bytes:
-        """The next *size* bytes; fewer at the end only."""
-        made, there = [self._rest] if self._rest else [], len(self._rest)
-        while there < size and (part := next(self._parts, None)) is not None:
-            made.append(part)
-            there += len(part)
-        data = b"".join(made)
-        self._rest = data[size:]
-        return data[:size]
+    def _placed(self, blocks: Iterable[tuple[CID, bytes]]) -> Iterator[car.Section]:
+        end = len(car.header(self.root))
+        for cid, block in blocks:
+            at = end + len(car.section_head(cid, len(block)))
+            end = at + len(block)
+            yield cid, block, at
 
 
 class _Behind(Protocol):

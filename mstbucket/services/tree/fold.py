@@ -15,8 +15,10 @@ from mstbucket.core.dagcbor import decode_fast
 from mstbucket.core.keys import version_key
 from mstbucket.core.mst.apply import Applied, apply
 from mstbucket.core.mst.node import EMPTY_BLOCK, EMPTY_ROOT
+from mstbucket.errors import Unsupported
 from mstbucket.index.commits import Head
 from mstbucket.index.leases import Kept
+from mstbucket.limits import BUCKET_BYTES_MAX
 from mstbucket.services.blocks.blocks import StoreBlocks
 from mstbucket.services.blocks.pack_in_progress import PackInProgress
 from mstbucket.services.tree.sealing import seal
@@ -59,6 +61,13 @@ def fold(
         objects.created[EMPTY_ROOT] = EMPTY_BLOCK
     new = [snapshot.blocks[cid].size or 0 for cid in live.manifests if cid is not None]
     before = head.seq if merged is None or merged.identity != head.identity else max(head.seq, merged.seq)
+    size = (head.size or 0) - _sizes(blocks, objects.replaced) + sum(new)
+    if size > BUCKET_BYTES_MAX:  # [COM-25]
+        raise Unsupported(
+            f"the objects of bucket {head.name!r} have {size} bytes, and a commit can state {BUCKET_BYTES_MAX}; "
+            "what was written since is durable, and in no commit: delete objects, or copy some to another bucket and "
+            "delete them here, then flush again"
+        )
     commit = commits.Commit(
         bucket=head.identity,
         name=head.name,
@@ -68,7 +77,7 @@ def fold(
         prev=head.commit,
         time=head.now,
         objects=(head.objects or 0) - len(objects.replaced) + len(new),
-        bytes=(head.size or 0) - _sizes(blocks, objects.replaced) + sum(new),
+        bytes=size,
         tags=head.tags or {},
         config=commit_fields.config(head.versioning),
         merged=None if merged is None else merged.cid,

@@ -4,7 +4,8 @@
        takes them. Nobody waits for the import, however long the file takes to come.
     2. When the file is verified, a transaction takes the rows of the bucket, under a number that no bucket has yet. It holds
        nothing that anybody else waits for.
-    3. The blocks are recorded, a pack at a time, each in a short transaction of its own.
+    3. The blocks are recorded, a pack at a time, each in a short transaction of its own; of a bucket without versions
+       meanwhile, by threads.
     4. The transaction of step 2 goes behind the barrier, makes the bucket, and commits ([IMP-3], [IMP-5]).
 
 Nothing is visible before the end. An interrupted import leaves pending packs. Between steps 3 and 4 it leaves blocks that
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
+from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID
 from mstbucket.core.commit import Commit
 from mstbucket.core.keys import check_bucket_name
@@ -46,7 +49,7 @@ def import_car(
     if name is not None:
         _check_name(context, name)  # before anything is read or written
     with ExitStack() as stack:
-        replay = stack.enter_context(Replay(stream, expected))
+        replay = stack.enter_context(Replay(CarReader(stream), expected))
         accept(replay.root, replay.commit)
         name = replay.commit.name if name is None else name
         _check_name(context, name)
@@ -73,11 +76,17 @@ def import_car(
 def _switch(context: Context, blocks: Staged, root: bytes, commit: Commit, name: str, rows: ImportRows) -> None:
     """Steps 2 to 4: one transaction takes the rows and makes the bucket; others record the blocks meanwhile ([IMP-3])."""
     with context.db.transaction() as connection:
-        staging.add_objects(connection, rows.bucket, rows.objects.pieces(), rows.repeats.pieces())
-        if commit.versions is not None:  # the replay has refused what no bucket of a store can hold ([VSN-9])
-            staging.add_versions(connection, rows.bucket, rows.versions.pieces())
+        take_objects = partial(
+            staging.add_objects, connection, rows.bucket, rows.objects.pieces(), rows.repeats.pieces()
+        )
         _check_name(context, name)  # it may have been taken while the file came
-        blocks.record()
+        if commit.versions is None:
+            blocks.record(take_objects)
+        else:  # the rows are judged together, before any block has its row
+            take_objects()
+            # The replay has refused what no bucket of a store can hold ([VSN-9]).
+            staging.add_versions(connection, rows.bucket, rows.versions.pieces())
+            blocks.record()
         # [IMP-5] The barrier is taken here and not before. Nobody waits for the rows above: nobody else has that number.
         tx = buckets.insert_imported(connection, rows.bucket, name, root, commit)
         commits.insert(tx, root, commit, whole=True)

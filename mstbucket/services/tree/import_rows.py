@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from tempfile import SpooledTemporaryFile
 from typing import Final, Self
 
 from mstbucket.core.keys import split_version_key
-from mstbucket.files.whole import failed
 from mstbucket.index import staging
 from mstbucket.limits import MIB
+from mstbucket.spill.scratch import Spooled
 
 _SPOOL: Final = 16 * MIB  # of prepared rows held in memory, for each of three tables; then on disk
 _JOINED: Final = 1024  # rows joined before they are written there
@@ -55,7 +54,7 @@ class Spool:
     """Bytes that are written once and then read once; past _SPOOL of them in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-")  # noqa: SIM115 - closed by `close`
+        self._file = Spooled(_SPOOL, "the rows of an import were put aside")
         self._held: list[bytes] = []
 
     def add(self, row: bytes) -> None:
@@ -80,8 +79,5 @@ class Spool:
         self._file.close()
 
     def _flush(self) -> None:
-        try:
-            self._file.write(b"".join(self._held))
-        except OSError as error:
-            raise failed("the temporary directory cannot hold the rows of the import", error) from error
+        self._file.write(b"".join(self._held))
         self._held.clear()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
-from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from mstbucket.errors import OutcomeUnknown, StorageError
-from mstbucket.files.whole import failed
 from mstbucket.index.tx import Tx, enter_store
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
 from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.blocks.registered import RegisteredPack
+from mstbucket.spill.scratch import Spooled
 
 if TYPE_CHECKING:
     from mstbucket.pg.pool import Connection
@@ -25,6 +26,7 @@ STAGED_BLOCKS: Final = 20_000  # of one pack, whose rows one transaction makes: 
 
 _BATCH: Final = 500  # blocks passed on at a time, since each of the calls below costs as much as a block
 _SPOOL: Final = 16 * MIB  # of places held in memory, 48 bytes a block; then on disk
+_LANES: Final = 2  # packs recorded at once, each on a connection of its own
 _SIZES: Final = struct.Struct("<QQQ")
 
 
@@ -41,7 +43,7 @@ class Staged:
         self._batch: dict[bytes, bytes] = {}
         self._held = 0
         self._sealed: list[Incoming] = []
-        self._places: Any = SpooledTemporaryFile(_SPOOL, prefix="mstbucket-import-")  # noqa: SIM115 - closed by `__exit__`
+        self._places = Spooled(_SPOOL, "the places of blocks were put aside")
 
     def add(self, cid: bytes, block: bytes) -> None:
         """Take a block."""
@@ -77,30 +79,50 @@ class Staged:
         self._sealed.append(one)
         one.seal()
         dumped = one.dump_places()
-        try:
-            self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
-        except OSError as error:
-            raise failed("the temporary directory cannot hold the places of the blocks", error) from error
+        self._places.write(_SIZES.pack(*map(len, dumped)) + b"".join(dumped))
 
     def _pass_on(self) -> None:
         self._current.add_all(self._batch)
         self._room -= len(self._batch)
         self._batch, self._held = {}, 0
 
-    def record(self) -> None:
-        """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows."""
+    def record(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Give every block its row, a pack at a time. Until the import has ended, nothing leads to these rows.
+
+        Two threads record packs, and this one does *meanwhile*: the server has more to do for a row than the caller.
+        """
         self._places.seek(0)
-        while self._sealed:
-            one = self._sealed[0]
-            sizes = _SIZES.unpack(self._places.read(_SIZES.size))
-            one.load_places(*(self._places.read(size) for size in sizes))
+        rest = iter(self._sealed)
+        taking = threading.Lock()  # over the order of packs, and of their places in the file
+        stop = threading.Event()
+
+        def lane() -> None:
             try:
-                one.commit(partial(self._context.db.run, partial(_record, one)))
+                while not stop.is_set():
+                    with taking:
+                        self._claim.say_alive()
+                        one = next(rest, None)
+                        if one is None:
+                            return
+                        sizes = _SIZES.unpack(self._places.read(_SIZES.size))
+                        one.load_places(*(self._places.read(size) for size in sizes))
+                    one.commit(partial(self._context.db.run, partial(_record, one)))
+                    one.__exit__(None, None, None)
+            except BaseException:
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(_LANES, "mstbucket-record") as lanes:
+            try:
+                running = [lanes.submit(lane) for _ in self._sealed[:_LANES]]
+                meanwhile()
+                for one in running:
+                    one.result()
             except OutcomeUnknown as error:  # of the recording alone: the bucket is not there, whatever came of it
                 raise StorageError(f"the import broke off, and no bucket was made; repeat the call: {error}") from error
-            del self._sealed[0]
-            one.__exit__(None, None, None)
-            self.say_alive()
+            finally:
+                stop.set()
+        self._sealed.clear()
         self._places.seek(0)
         self._places.truncate()  # more may be sealed, and recorded then
 
@@ -116,8 +138,7 @@ class Staged:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with suppress(OSError):  # on a full disk it fails once more, and nobody needs the places now
-            self._places.close()
+        self._places.close()
         with ExitStack() as stack:  # all of them, whatever becomes of one
             stack.push(self._claim)
             stack.push(self._current)

@@ -88,6 +88,39 @@ def pyarrow(endpoint: str, bucket: str, file: str) -> None:
     system.delete_dir_contents(bucket)
 
 
+def icechunk(endpoint: str, bucket: str, file: str) -> None:
+    import icechunk as library
+    import zarr
+
+    there = library.s3_storage(
+        bucket=bucket, prefix="repository", region="us-east-1", endpoint_url=endpoint, allow_http=True,
+        force_path_style=True, access_key_id=KEY, secret_access_key=SECRET,
+    )  # fmt: skip
+    repository = library.Repository.create(there)
+    session = repository.writable_session("main")
+    array = zarr.create_array(session.store, name="a", shape=(1000, 100), chunks=(100, 100), dtype="i4")
+    array[:] = 7
+    first = session.commit("sevens")
+    session = repository.writable_session("main")
+    zarr.open_array(session.store, path="a")[0, :] = 8
+    session.commit("a row of eights")
+    again = library.Repository.open(there)
+    found: Any = zarr.open_array(again.readonly_session("main").store, path="a", mode="r")
+    assert (found[0, 5], found[1, 5]) == (8, 7)
+    before: Any = zarr.open_array(again.readonly_session(snapshot_id=first).store, path="a", mode="r")
+    assert before[0, 5] == 7
+    # two sessions from one commit: the second finds the branch moved, which the store tells by If-Match
+    one, other = again.writable_session("main"), again.writable_session("main")
+    for number, each in enumerate((one, other)):
+        zarr.open_array(each.store, path="a")[5, :] = number
+    one.commit("the first")
+    try:
+        other.commit("the second")
+    except library.ConflictError:
+        return
+    raise AssertionError("the second of two commits was not refused")
+
+
 def same(one: str, other: str) -> None:
     assert read(one) == read(other)
 
@@ -98,4 +131,4 @@ def read(path: str) -> bytes:
 
 
 if __name__ == "__main__":
-    {"minio": minio, "s3fs": s3fs, "obstore": obstore, "pyarrow": pyarrow}[sys.argv[1]](*sys.argv[2:5])
+    {"minio": minio, "s3fs": s3fs, "obstore": obstore, "pyarrow": pyarrow, "icechunk": icechunk}[sys.argv[1]](*sys.argv[2:5])

@@ -104,7 +104,23 @@ def test_s3cmd(run: Clients, files: Path, tmp_path: Path) -> None:
     run(*s3cmd, "rb", "s3://by-s3cmd")
 
 
-@pytest.mark.parametrize("library", ["minio", "s3fs", "obstore", "pyarrow"])
+def test_s5cmd(run: Clients, files: Path, tmp_path: Path) -> None:
+    s5cmd = ("s5cmd", "--endpoint-url", run.endpoint)
+    run(*s5cmd, "mb", "s3://by-s5cmd")
+    run(*s5cmd, "sync", f"{files}/", "s3://by-s5cmd/in/")
+    assert run(*s5cmd, "sync", f"{files}/", "s3://by-s5cmd/in/") == ""
+    run(*s5cmd, "sync", "s3://by-s5cmd/in/*", f"{tmp_path / 'out'}/")
+    assert equal(files, tmp_path / "out")
+    (files / "small.txt").unlink()
+    gone = run(*s5cmd, "sync", "--delete", f"{files}/", "s3://by-s5cmd/in/")
+    assert gone.split() == ["rm", "s3://by-s5cmd/in/small.txt"]
+    run(*s5cmd, "mv", "s3://by-s5cmd/in/large.bin", "s3://by-s5cmd/moved.bin")
+    assert "26214400" in run(*s5cmd, "ls", "s3://by-s5cmd/moved.bin")
+    run(*s5cmd, "rm", "s3://by-s5cmd/*")
+    run(*s5cmd, "rb", "s3://by-s5cmd")
+
+
+@pytest.mark.parametrize("library", ["minio", "s3fs", "obstore", "pyarrow", "icechunk"])
 def test_a_library(run: Clients, s3: Any, files: Path, library: str) -> None:
     s3.create_bucket(Bucket=f"by-{library}")
     python = Path(os.environ["MSTBUCKET_TEST_CLIENTS"]) / "python"

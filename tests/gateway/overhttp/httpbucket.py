@@ -10,7 +10,20 @@ from typing import Any
 import shapes
 from httperrors import CannotSay
 from httpparts import HttpUploads
-from httpstore import HEADERS, HttpStore, bare, checksums, cid_of, described, held, meant, second, tag_set
+from httpstore import (
+    HEADERS,
+    HttpStore,
+    bare,
+    checksums_in,
+    cid_of,
+    described,
+    held,
+    meant,
+    second,
+    sendable,
+    summed,
+    tag_set,
+)
 
 import mstbucket
 from mstbucket.errors import NoSuchKey
@@ -35,7 +48,8 @@ class Reader:
         """Nothing is open."""
 
     def read(self) -> bytes:
-        return bytes(self._body)
+        body, self._body = self._body, b""
+        return bytes(body)
 
     @property
     def info(self) -> ObjectInfo:
@@ -54,6 +68,10 @@ class HttpBucket(HttpUploads):
         self.store = store
         self.name = name
         self._versioned = self.get_bucket_versioning() is not None
+
+    @property
+    def _context(self) -> Any:
+        return self.library._context
 
     @property
     def library(self) -> mstbucket.Bucket:
@@ -88,8 +106,11 @@ class HttpBucket(HttpUploads):
     def get_bucket_versioning(self) -> Any:
         return self.call("get_bucket_versioning").get("Status")
 
-    def put_bucket_tagging(self, tags: Mapping[str, str]) -> None:
+    def put_bucket_tagging(self, tags: Any) -> None:
         self.call("put_bucket_tagging", Tagging=tag_set(tags))
+
+    def delete_bucket_tagging(self) -> None:
+        self.call("delete_bucket_tagging")
 
     def get_bucket_tagging(self) -> dict[str, str]:
         return {one["Key"]: one["Value"] for one in self.call("get_bucket_tagging")["TagSet"]}
@@ -100,34 +121,37 @@ class HttpBucket(HttpUploads):
         self, key: str, body: Any, *, content_md5: str | None = None, checksums: Mapping[str, str] | None = None,
         checksum_algorithm: str | None = None, if_match: str | None = None, if_none_match: str | None = None, **said: Any,
     ) -> PutResult:  # fmt: skip
-        if not isinstance(body, bytes):
-            raise CannotSay("boto3 reads a body to its end before it sends any of it")
-        given = {f"Checksum{name.upper()}": text for name, text in (checksums or {}).items()}
         algorithm = checksum_algorithm and checksum_algorithm.upper()
         answer = self.call(
-            "put_object", Key=key, Body=body, ContentMD5=content_md5, ChecksumAlgorithm=algorithm, IfMatch=if_match,
-            IfNoneMatch=if_none_match, **given, **described(**said),
+            "put_object", Key=key, Body=sendable(body), ContentMD5=content_md5, ChecksumAlgorithm=algorithm,
+            IfMatch=if_match, IfNoneMatch=if_none_match, **summed(checksums), **described(**said),
         )  # fmt: skip
-        return self._stored(key, answer, answer, len(body))
+        return self._stored(key, answer, answer)
 
-    def _stored(self, key: str, answer: Any, about: Any, size: int) -> PutResult:
-        return PutResult(key, size, bare(about["ETag"]), cid_of(answer), "", checksums(about), answer.get("VersionId"))
+    def _stored(self, key: str, answer: Any, about: Any) -> PutResult:
+        """Size and manifest are of no answer of S3's; where another write was quicker they are not to be had."""
+        here = self.library.head_object(key, version_id=answer.get("VersionId"))
+        assert here.content == cid_of(answer) or answer.get("VersionId") in (None, "null")
+        return PutResult(
+            key, here.size, bare(about["ETag"]), cid_of(answer), here.manifest, checksums_in(about), answer.get("VersionId")
+        )
 
     def copy_object(
         self, source_key: str, key: str, *, source_bucket: str | None = None, source_version_id: str | None = None,
         metadata_directive: str | None = None, tagging_directive: str | None = None, if_match: str | None = None,
         if_none_match: str | None = None, copy_source_if_match: str | None = None,
-        copy_source_if_none_match: str | None = None, **said: Any,
+        copy_source_if_none_match: str | None = None, copy_source_if_modified_since: Any = None,
+        copy_source_if_unmodified_since: Any = None, **said: Any,
     ) -> PutResult:  # fmt: skip
         answer = self.call(
             "copy_object", Key=key, CopySource=self.source(source_key, source_bucket, source_version_id),
             MetadataDirective=metadata_directive, TaggingDirective=tagging_directive, IfMatch=if_match,
             IfNoneMatch=if_none_match, CopySourceIfMatch=copy_source_if_match,
-            CopySourceIfNoneMatch=copy_source_if_none_match, **described(**said),
+            CopySourceIfNoneMatch=copy_source_if_none_match, CopySourceIfModifiedSince=copy_source_if_modified_since,
+            CopySourceIfUnmodifiedSince=copy_source_if_unmodified_since, **described(**said),
         )  # fmt: skip
         assert answer.get("CopySourceVersionId") == source_version_id or source_version_id is None
-        size = self.call("head_object", Key=key, VersionId=answer.get("VersionId"))["ContentLength"]
-        return self._stored(key, answer, answer["CopyObjectResult"], size)
+        return self._stored(key, answer, answer["CopyObjectResult"])
 
     def delete_object(
         self, key: str, *, version_id: str | None = None, if_match: str | None = None, if_none_match: str | None = None
@@ -149,7 +173,7 @@ class HttpBucket(HttpUploads):
         failed = [DeleteFailure(one["Key"], one.get("VersionId"), NoSuchKey(one["Code"])) for one in errors]
         return DeleteReport(tuple(_deleted(one) for one in answer.get("Deleted", ())), tuple(failed))
 
-    def put_object_tagging(self, key: str, tags: Mapping[str, str], *, version_id: str | None = None) -> None:
+    def put_object_tagging(self, key: str, tags: Any, *, version_id: str | None = None) -> None:
         self.call("put_object_tagging", Key=key, VersionId=version_id, Tagging=tag_set(tags))
 
     def delete_object_tagging(self, key: str, *, version_id: str | None = None) -> None:
@@ -170,12 +194,13 @@ class HttpBucket(HttpUploads):
         assert len(tags) == head.get("TagCount", 0)
         etag = bare(head["ETag"])
         parts = self.get_object_attributes(key, version_id=version_id).parts if "-" in etag else ()
+        here = self.library.head_object(key, version_id=version_id)  # what S3 does not tell
         info = ObjectInfo(
             key, head["ContentLength"], etag, second(head["LastModified"]), cid_of(head),
-            self.library.head_object(key, version_id=version_id).manifest, head["ContentType"],
+            here.manifest, head["ContentType"], sha256=here.sha256,
             headers={name: meant(head[said]) for name, said in HEADERS.items() if said in head},
             metadata={name: meant(text) for name, text in head["Metadata"].items()},
-            tags=tags, parts=parts, checksums=checksums(head), version_id=head.get("VersionId"),
+            tags=tags, parts=parts, checksums=checksums_in(head), version_id=head.get("VersionId"),
         )  # fmt: skip
         assert info.checksum_type == head.get("ChecksumType")
         return info
@@ -189,7 +214,7 @@ class HttpBucket(HttpUploads):
         assert not parts.get("IsTruncated")
         sizes = tuple(one["Size"] for one in parts.get("Parts", ()))
         assert len(sizes) == parts.get("TotalPartsCount", 0)
-        said = checksums(answer.get("Checksum", {}))
+        said = checksums_in(answer.get("Checksum", {}))
         return ObjectAttributes(answer["ETag"], answer["ObjectSize"], said, sizes, answer["StorageClass"])
 
     def objects(self) -> Iterator[ObjectSummary]:

@@ -37,7 +37,7 @@ def translated(error: ClientError) -> Exception:
     """The library's error. The status has to be the one that goes with the code; what is broken inside stays as it is."""
     code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
     code = "NotModified" if code == "304" else code
-    if status >= 500:
+    if status >= 500 and code != "NotImplemented":
         return error
     found = CLASSES.get(code)
     if found is not None:

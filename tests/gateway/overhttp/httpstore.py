@@ -11,13 +11,15 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
+from io import BufferedReader
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree
 
 import pytest
 import shapes
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, ParamValidationError
 from httperrors import CannotSay, code_without_body, translated
 
 import mstbucket
@@ -62,9 +64,11 @@ class HttpStore:
         self.prefix = prefix
         self.flush = flush
         self.chance = random.Random(prefix)
+        self.made: set[str] = set()
 
     def create_bucket(self, name: str) -> Any:
         self.call("create_bucket", Bucket=self.prefix + name)
+        self.made.add(name)
         return self.bucket(name)
 
     def bucket(self, name: str) -> Any:
@@ -76,25 +80,36 @@ class HttpStore:
     def delete_bucket(self, name: str) -> None:
         self.call("delete_bucket", Bucket=self.prefix + name)
 
+    def list_buckets(self) -> list[Any]:
+        """Those that were made here: others share the gateways."""
+        asked: dict[str, Any] = {"Prefix": self.prefix} if self.prefix else {}
+        names = [one["Name"].removeprefix(self.prefix) for one in self.call("list_buckets", **asked)["Buckets"]]
+        return [SimpleNamespace(name=name) for name in names if name in self.made]
+
     def close(self) -> None:
         """The gateways go on."""
 
     def call(self, verb: str, **arguments: Any) -> Any:
         """The answer of any of the gateways, or the library's error."""
         said = {name: value for name, value in arguments.items() if value is not None}
+        if any("\ud800" <= character <= "\udfff" for character in _texts(said)):
+            raise CannotSay("a lone surrogate has no UTF-8")
         try:
             return getattr(self.chance.choice(self.clients), verb)(**said)
-        except UnicodeEncodeError as error:
-            raise CannotSay("a lone surrogate has no UTF-8") from error
+        except HTTPClientError as error:
+            if "Invalid header" not in str(error):
+                raise
+            raise CannotSay("a header holds no line break") from error
+        except ParamValidationError as error:
+            raise CannotSay("boto3 takes no such argument") from error
         except ClientError as error:
             if not code_without_body(error):
                 raise translated(error) from error
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         # A HEAD has no body, and so no code. A GET has, and it is refused with the same status.
-        assert verb == "head_object", (verb, status)
         said.pop("ChecksumMode", None)
         with pytest.raises(mstbucket.errors.MstBucketError) as caught:
-            self.call("get_object", **said)
+            self.call({"head_object": "get_object", "head_bucket": "list_objects_v2"}[verb], **said)
         assert caught.value.status == status
         raise caught.value
 
@@ -107,11 +122,17 @@ HEADERS: Mapping[str, str] = {
     "content-language": "ContentLanguage", "expires": "ExpiresString",
 }  # fmt: skip
 
+ALGORITHMS = frozenset({"crc32", "crc32c", "crc64nvme", "sha1", "sha256"})
+
 _WRITTEN = "escaped:"  # longer than any text that the machine draws
 
 
 def held(text: str) -> str:
     """A text in a header, which holds ASCII and no blanks at its ends: as a client has to write any other."""
+    if "\r" in text or "\n" in text:
+        raise CannotSay("a header holds no line break")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise CannotSay("a lone surrogate has no UTF-8")
     plain = text.isascii() and text.isprintable() and text == text.strip() and text != ""
     return text if plain else _WRITTEN + quote(text)
 
@@ -123,16 +144,25 @@ def meant(text: str) -> str:
     return str(make_header(decode_header(text))) if text.startswith("=?") else text
 
 
+def _header(name: str) -> str:
+    if name.lower() not in HEADERS:
+        raise CannotSay(f"boto3 has no argument for a header {name}")
+    return HEADERS[name.lower()]
+
+
 def described(
     content_type: str | None = None, metadata: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
+    tags: Any = None, storage_class: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What is said of an object that is made, as boto3's arguments."""
-    said: dict[str, Any] = {HEADERS[name]: held(text) for name, text in (headers or {}).items()}
+    if len({name.lower() for name in headers or ()}) < len(headers or ()):
+        raise CannotSay("boto3 has one argument for a header")
+    said: dict[str, Any] = {_header(name): held(text) for name, text in (headers or {}).items()}
     meta = {name: held(text) for name, text in (metadata or {}).items()}
     if "ExpiresString" in said:
         meta["expires-here"] = said.pop("ExpiresString")
-    return {**said, "ContentType": content_type, "Metadata": meta or None, "Tagging": urlencode(tags) if tags else None}
+    tagging = urlencode(tags) if tags else None
+    return {**said, "ContentType": content_type, "Metadata": meta or None, "Tagging": tagging, "StorageClass": storage_class}
 
 
 def second(when: datetime) -> datetime:
@@ -146,7 +176,36 @@ def bare(etag: str) -> str:
     return etag[1:-1]
 
 
-def checksums(answer: Mapping[str, Any]) -> dict[str, str]:
+def _texts(said: Any) -> str:
+    """All text in the arguments of a call, as it is."""
+    if isinstance(said, str):
+        return said
+    if isinstance(said, Mapping):
+        return "".join(_texts(one) for pair in said.items() for one in pair)
+    return "".join(map(_texts, said)) if isinstance(said, (list, tuple)) else ""
+
+
+def lowered(name: str | None) -> str | None:
+    """The name of an algorithm as the library writes it."""
+    return None if name is None else name.lower()
+
+
+def summed(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Checksums as boto3's arguments."""
+    unknown = set(given or ()) - ALGORITHMS
+    if unknown:
+        raise CannotSay(f"boto3 has no checksum {sorted(unknown)[0]}")
+    return {f"Checksum{name.upper()}": text for name, text in (given or {}).items()}
+
+
+def sendable(body: Any) -> Any:
+    """A body that boto3 can send as it is."""
+    if isinstance(body, str) or not isinstance(body, (bytes, bytearray, BufferedReader)):
+        raise CannotSay("boto3 reads a body to its end before it sends any of it")
+    return body
+
+
+def checksums_in(answer: Mapping[str, Any]) -> dict[str, str]:
     """The checksums in an answer."""
     return {
         name.removeprefix("Checksum").lower(): text
@@ -160,6 +219,7 @@ def cid_of(answer: Mapping[str, Any]) -> str:
     return str(answer["ResponseMetadata"]["HTTPHeaders"]["x-mst-cid"])
 
 
-def tag_set(tags: Mapping[str, str]) -> dict[str, Any]:
+def tag_set(tags: Any) -> dict[str, Any]:
     """Tags as boto3 wants them."""
-    return {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    pairs = tags.items() if isinstance(tags, Mapping) else tags
+    return {"TagSet": [{"Key": key, "Value": value} for key, value in pairs]}

@@ -14,6 +14,7 @@ _READ: Final = ("AcceptRanges", "LastModified", "ContentLength", "ETag", "Conten
 #: By operation, the members that are in every answer of AWS's; `X[].Y` is in every item of X, where there are items.
 ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "CreateBucket": ("Location",),
+    "ListBuckets": ("Owner.ID", "Buckets", "Buckets[].Name", "Buckets[].CreationDate"),
     "PutObject": ("ETag",),
     "GetObject": _READ,
     "HeadObject": _READ,

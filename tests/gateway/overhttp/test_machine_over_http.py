@@ -17,7 +17,8 @@ from s3machine import S3Machine
 pytestmark = pytest.mark.early
 
 #: What the machine draws and boto3 has no words for; such a call is left out.
-UNSAID = {"DeleteObject has no If-None-Match", "DeleteObjects names one key at least"}
+UNSAID = {"DeleteObject has no If-None-Match", "DeleteObjects names one key at least",
+          "a header holds no line break"}  # fmt: skip
 
 #: What fails is not made smaller: that takes some minutes of requests. The long run of `test_machine` finds it small.
 PHASES = (Phase.explicit, Phase.generate)

@@ -7,7 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,9 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
 
 
 @pytest.fixture
-def opened(database_url: str, blobs: BlobStore) -> Iterator[Open]:
+def opened(open_store: Callable[..., mstbucket.Store], blobs: BlobStore) -> Open:
     """Opens the test's store with settings, any number of times."""
-    stores: list[mstbucket.Store] = []
-
-    def open_(**settings: str) -> mstbucket.Store:
-        stores.append(mstbucket.open(database=database_url, blobs=blobs, background=False, **settings))
-        return stores[-1]
-
-    yield open_
-    for store in stores:
-        store.close()
+    return partial(open_store, blobs=blobs)
 
 
 def fill(bucket: mstbucket.Bucket) -> None:

@@ -26,17 +26,9 @@ Open = Callable[[BlobStore], mstbucket.Store]
 
 
 @pytest.fixture
-def opened(database_url: str) -> Iterator[Open]:
+def opened(open_store: Callable[..., mstbucket.Store]) -> Open:
     """Opens the test's store with its blobs anywhere."""
-    stores: list[mstbucket.Store] = []
-
-    def open_(blobs: BlobStore) -> mstbucket.Store:
-        stores.append(mstbucket.open(database=database_url, blobs=blobs, background=False))
-        return stores[-1]
-
-    yield open_
-    for store in stores:
-        store.close()
+    return lambda blobs: open_store(blobs=blobs)
 
 
 def fill(bucket: mstbucket.Bucket, seed: int = 1) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaging import flip
 
 import mstbucket
 from mstbucket.core.cid import from_text, raw_cid, to_text
@@ -113,15 +114,6 @@ def place_of(sql: Sql, tmp_path: Path, cid: bytes) -> tuple[Path, int, int]:
     query = 'SELECT p.name, b."offset", b.length FROM blocks b JOIN packs p ON p.id = b.pack WHERE cid = %s'
     [(name, offset, length)] = sql(query, cid)
     return tmp_path / "blobs" / name, offset, length
-
-
-def flip(path: Path, offset: int) -> None:
-    path.chmod(0o600)
-    with path.open("r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 1]))
 
 
 def find(store: mstbucket.Store, level: str, code: str) -> mstbucket.Finding:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaging import flip
 
 import mstbucket
 from mstbucket.core.cid import raw_cid
@@ -27,13 +28,6 @@ def state(store: mstbucket.Store) -> dict[str, Any]:
         )
         for info in store.list_buckets()
     }
-
-
-def flip(path: Path, offset: int) -> None:
-    path.chmod(0o600)
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 1
-    path.write_bytes(data)
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------

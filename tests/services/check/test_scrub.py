@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaging import flip
 
 import mstbucket
 from mstbucket.errors import InvalidInput
@@ -27,13 +28,6 @@ def never() -> bool:
 
 def age(sql: Sql, days: int) -> None:
     sql("UPDATE packs SET created = now_ms() - %s::bigint * 86400000", days)
-
-
-def flip(path: Path) -> None:
-    path.chmod(0o600)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def test_what_is_new_is_covered_and_what_is_old_is_read_again(full: mstbucket.Store, sql: Sql) -> None:
@@ -68,7 +62,7 @@ def test_what_waits_longest_comes_first_and_a_look_has_an_end(
 
 def test_damage_is_recorded_and_not_covered(full: mstbucket.Store, sql: Sql, packs: Packs) -> None:
     """[CHECK-40] [PUT-13]"""
-    flip(packs()[-1])
+    flip(packs()[-1], packs()[-1].stat().st_size // 2)
     age(sql, 31)
     scrub(full._context, 30 * DAY, never)
     told = full.scrub_coverage()

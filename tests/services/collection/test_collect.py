@@ -14,8 +14,8 @@ from collectstate import ask, assert_nothing_dangles, give_up_commits
 
 import mstbucket
 from mstbucket.blobs.names import pack_name
-from mstbucket.errors import CollectionRefused, Conflict, InvalidInput, MissingBlock, MstBucketError
-from mstbucket.limits import KIB, MIB, PART_SIZE_MIN
+from mstbucket.errors import CollectionRefused, Conflict, InvalidInput, MissingBlock, MstBucketError, Unsupported
+from mstbucket.limits import COLLECTIONS_MAX, KIB, MIB, PART_SIZE_MIN
 from mstbucket.model.policies import Retention
 
 LARGE = random.Random(1).randbytes(3 * MIB + 5)  # four chunks and a node
@@ -494,3 +494,21 @@ def test_packs_of_every_kind_are_collected_and_written_again(
         store.collect(force=True, grace=0)
         assert {key: bucket.get_object(key).read() for key in bodies} == bodies
         assert_nothing_dangles(store)
+
+
+def test_after_the_last_number_a_collection_is_refused_and_everything_else_goes_on(
+    store: mstbucket.Store, bucket: mstbucket.Bucket
+) -> None:
+    """[GC-28]"""
+    with store._context.db.connection() as connection:
+        connection.execute("UPDATE collector SET epoch = %s", (COLLECTIONS_MAX - 1,))
+    bucket.put_object("a", b"a" * 100_000)
+    store.collect()
+    for _ in range(2):
+        with pytest.raises(Unsupported, match="new store"):
+            store.collect()
+    bucket.put_object("b", b"b" * 100_000)
+    bucket.delete_object("a")
+    assert bucket.flush() is not None
+    assert ask(store, "SELECT epoch FROM collector") == [(COLLECTIONS_MAX,)]
+    assert store.check(level="data").findings == ()

@@ -17,15 +17,7 @@ from mstbucket.limits import MIB
 from mstbucket.services.upkeep import collect as collecting
 from mstbucket.services.upkeep import worker
 from mstbucket.services.upkeep.collect import is_due
-
-DEADLINE = 60.0
-
-
-def wait_for(there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -82,7 +74,7 @@ def test_the_background_collects_and_leaves_what_an_undo_needs(
     bucket.delete_object("0")
     ask(store, "UPDATE packs SET created = created - 24 * 3600000")
     working()
-    wait_for(lambda: store.space().last is not None)
+    until(lambda: store.space().last is not None)
     last = store.space().last
     assert last is not None
     assert last.freed.bytes == MIB
@@ -102,7 +94,7 @@ def test_what_is_refused_is_logged_and_not_tried_again_at_once(
     said = lambda: [one for one in caplog.records if "the collection was refused" in one.getMessage()]  # noqa: E731
     with caplog.at_level(logging.WARNING, logger="mstbucket"):
         working()
-        wait_for(lambda: len(said()) > 0)
+        until(lambda: len(said()) > 0)
         time.sleep(0.2)
         assert len(said()) == 1
     assert store.space().last is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +23,7 @@ from mstbucket.services.upkeep import collect as collecting
 from mstbucket.services.upkeep import compact
 from mstbucket.services.upkeep.collect import Collector, Pace, is_due
 from mstbucket.services.upkeep.compact import Compactor
+from tests.waiting import until
 
 
 def test_it_sleeps_for_nine_times_what_it_worked_but_never_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,14 +216,6 @@ def test_what_is_left_over_keeps_it_from_resting(rested: mstbucket.Store) -> Non
 # --- giving way -------------------------------------------------------------------------------------------------------
 
 DEADLINE = 120.0  # on a hang
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    end = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.01)
 
 
 @pytest.fixture

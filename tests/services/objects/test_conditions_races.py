@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from racing import run_at_once
 
 import mstbucket
 
@@ -81,23 +80,10 @@ def race(bucket: mstbucket.Bucket, database_url: str, tmp_path: Path) -> Race:
 
     def run(program: str) -> list[list[str]]:
         bucket.put_object("start", b"")
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, database_url, str(tmp_path / "blobs"), f"{me}", str(KEYS)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )
-            for me in range(PROCESSES)
-        ]  # fmt: skip
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        printed = [process.communicate()[0].split() for process in processes]
-        assert [process.returncode for process in processes] == [0] * PROCESSES
-        return printed
+        printed = run_at_once(
+            [program, database_url, str(tmp_path / "blobs"), f"{me}", str(KEYS)] for me in range(PROCESSES)
+        )
+        return [text.split() for text in printed]
 
     return run
 

@@ -105,8 +105,9 @@ def test_the_11th_tag_of_an_object_and_the_51st_of_a_bucket_are_refused(bucket: 
     assert len(bucket.get_bucket_tagging()) == 50
 
 
-def test_tagging_what_is_not_there_is_not_found(bucket: mstbucket.Bucket) -> None:
-    missing = mstbucket.Bucket(bucket._context, "missing")
+def test_tagging_what_is_not_there_is_not_found(store: mstbucket.Store, bucket: mstbucket.Bucket) -> None:
+    missing = store.create_bucket("missing")
+    store.delete_bucket("missing")
     for verb in ("get_object_tagging", "delete_object_tagging", "get_object_attributes"):
         with pytest.raises(errors.NoSuchKey):
             getattr(bucket, verb)("k")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from racing import run_at_once
 
 import mstbucket
 
@@ -116,22 +115,11 @@ def race(bucket: mstbucket.Bucket, database_url: str, tmp_path: Path) -> Race:
     """Runs programs in processes that start to write at the same time; gives all that they printed."""
 
     def run(programs: list[str]) -> list[Write]:
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, database_url, str(tmp_path / "blobs"), f"{me}", f"{STEPS}", *KEYS],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )
+        printed = run_at_once(
+            [program, database_url, str(tmp_path / "blobs"), f"{me}", f"{STEPS}", *KEYS]
             for me, program in enumerate(programs)
-        ]  # fmt: skip
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        lines = [line.split() for process in processes for line in process.communicate()[0].splitlines()]
-        assert [process.returncode for process in processes] == [0] * len(programs)
+        )
+        lines = [line.split() for text in printed for line in text.splitlines()]
         return [Write(key, name, marker == "1", int(began), int(ended)) for key, name, marker, began, ended in lines]
 
     return run

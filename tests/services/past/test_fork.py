@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import threading
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from racing import repeating
 
 import mstbucket
 from mstbucket.core import commit as commits
@@ -235,33 +236,20 @@ def test_forks_race_with_writers_flushes_and_retention(store: mstbucket.Store) -
     """[PAST-40], [PAST-41]: each of them is one state that the bucket had: all keys were written together, every time."""
     bucket = store.create_bucket("racing")
     bucket.put_retention(mstbucket.KeepPolicy(last=1))
-    stop = threading.Event()
-    wrong: list[object] = []
+    turns = itertools.count(1)
 
-    def write() -> None:
-        n = 0
-        while not stop.is_set():
-            n += 1
-            bucket.put_objects([mstbucket.PutRequest(f"k{i:03}", b"%d" % n) for i in range(100)])
-            bucket.flush()
-            expire(store._context)
-
-    def work() -> None:
-        try:
-            write()
-        except Exception as error:
-            wrong.append(error)
+    def write(_: object) -> None:
+        body = b"%d" % next(turns)
+        bucket.put_objects([mstbucket.PutRequest(f"k{i:03}", body) for i in range(100)])
+        bucket.flush()
+        expire(store._context)
 
     bucket.put_objects([mstbucket.PutRequest(f"k{i:03}", b"0") for i in range(100)])
-    thread = threading.Thread(target=work)
-    thread.start()
-    for n in range(8):
-        fork = store.fork("racing", f"fork-{n}")
-        assert len({row[1] for row in state(fork)}) == 1
-        assert fork.verify().objects == 100
-    stop.set()
-    thread.join()
-    assert wrong == []
+    with repeating(write, lost=()):
+        for n in range(8):
+            fork = store.fork("racing", f"fork-{n}")
+            assert len({row[1] for row in state(fork)}) == 1
+            assert fork.verify().objects == 100
 
 
 def test_where_the_store_signs_forks_and_restores_are_signed_too(database_url: str, tmp_path: Any) -> None:

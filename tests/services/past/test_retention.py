@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from racing import repeating
 
 import mstbucket
 from mstbucket import KeepPolicy
@@ -221,51 +224,28 @@ def test_leases_flushes_names_and_retention_race_and_what_is_held_stays(store: m
     bucket = store.create_bucket("racing")
     bucket.flush()
     bucket.put_retention(ONE)
-    stop = threading.Event()
-    wrong: list[object] = []
+    turns = itertools.count(1)
 
-    def until_stopped(work: Callable[[int], object]) -> threading.Thread:
-        def run() -> None:
-            n = 0
-            while not stop.is_set():
-                n += 1
-                try:
-                    work(n)
-                except NoSuchCommit:
-                    continue
-                except Exception as error:
-                    wrong.append(error)
-                    stop.set()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread
-
-    def read(_: int) -> None:
+    def read(_: object) -> None:
         _, lease = hold_newest(store._context, "racing")
         with lease:
             for _ in range(3):
                 with store._context.db.reading() as connection:
                     row = connection.execute("SELECT 1 FROM commits WHERE cid = %s", (lease.commit.cid,)).fetchone()
-                if row is None:
-                    wrong.append(lease.commit.seq)
+                assert row is not None, lease.commit.seq
 
-    def name(n: int) -> None:
+    def name(_: object) -> None:
+        n = next(turns)
         made = bucket.create_snapshot(f"n{n}")
-        if find_commit(store._context, "racing", OfSnapshot(f"n{n}")).seq != made.seq:
-            wrong.append(made)
+        assert find_commit(store._context, "racing", OfSnapshot(f"n{n}")).seq == made.seq
         bucket.delete_snapshot(f"n{n}")
 
-    def write(n: int) -> None:
-        bucket.put_object("k", b"%d" % n)
+    def write(_: object) -> None:
+        bucket.put_object("k", b"%d" % next(turns))
         bucket.flush()
 
-    threads = [until_stopped(work) for work in (read, read, name, write, lambda _: expire(store._context))]
-    stop.wait(3)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with repeating(read, read, name, write, lambda _: expire(store._context), lost=(NoSuchCommit,)):
+        time.sleep(3)
     expire(store._context)
     assert len(numbers(bucket)) == 1
     bucket.verify()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaging import flip
 from seen import seen
 
 import mstbucket
@@ -24,13 +25,6 @@ def packs_of(directory: Path) -> list[Path]:
 
 def refs_of(directory: Path) -> list[Path]:
     return sorted((directory / "blobs" / "refs").rglob("*.car*"))
-
-
-def flip(path: Path, at: int) -> None:
-    """Change a byte of a file."""
-    data = bytearray(path.read_bytes())
-    data[at] ^= 0x55
-    path.write_bytes(data)
 
 
 @pytest.fixture

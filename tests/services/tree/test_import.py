@@ -6,6 +6,7 @@ import io
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from mstbucket.core import commit as commits
 from mstbucket.core.car import header, section
 from mstbucket.core.car_reader import CarReader
 from mstbucket.errors import BucketAlreadyExists, CorruptionError, FormatError, OutcomeUnknown, StorageError, Untrue
+from mstbucket.index import staging
 from mstbucket.index.tx import Tx
 from mstbucket.limits import KIB, MIB
 from mstbucket.services.tree import staged_blocks
@@ -160,6 +162,42 @@ def test_as_many_packs_as_it_takes(
     counts = ask(second_store, "SELECT count(*) FROM blocks GROUP BY pack")
     assert len(counts) == -(-sum(n for (n,) in counts) // (size * 20))
     assert ask(second_store, "SELECT DISTINCT state FROM packs") == [("ready",)]
+
+
+@pytest.mark.parametrize("failing", ["rows", "blocks"])
+def test_whichever_of_rows_and_blocks_fails_no_bucket_is_made_and_the_next_import_is_whole(
+    failing: str, store: mstbucket.Store, second_store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[IMP-3] [IMP-5] of a bucket without versions, both are taken at once, by several threads"""
+    bucket = store.create_bucket("plain")
+    bucket.put_objects(mstbucket.PutRequest(f"{n:04}", b"%d" % n * 50) for n in range(COUNT))
+    bucket.flush()
+    data = export(bucket)
+    monkeypatch.setattr(staged_blocks, "STAGED_BLOCKS", 20)
+    before = set(threading.enumerate())
+    asked = 0
+
+    def refused(*_: Any) -> None:
+        nonlocal asked
+        asked += 1
+        if failing == "rows" or asked == 7:
+            raise StorageError("no room")
+        return record(*_)
+
+    record = staged_blocks._record
+    with monkeypatch.context() as patch:
+        if failing == "rows":
+            patch.setattr(staging, "add_objects", refused)
+        else:
+            patch.setattr(staged_blocks, "_record", refused)
+        with pytest.raises(StorageError, match="no room"):
+            second_store.import_car(io.BytesIO(data))
+    assert {thread for thread in threading.enumerate() if thread.name.startswith("mstbucket-record")} <= before
+    assert second_store.list_buckets() == []
+    assert ask(second_store, "SELECT 1 FROM packs WHERE state = 'pending'") == []
+    assert ask(second_store, "SELECT 1 FROM objects") == []
+    assert export(second_store.import_car(io.BytesIO(data))) == data
+    assert second_store.check("data").findings == ()
 
 
 @pytest.mark.parametrize(

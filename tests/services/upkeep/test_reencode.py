@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from inside import rows
@@ -31,21 +30,11 @@ STEPS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.fixture
-def opened(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def opened(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens the test's store with settings, any number of times."""
     monkeypatch.setenv("TEST_KEY", KEY)
     monkeypatch.delenv("MSTBUCKET_KEY", raising=False)
-    stores: list[mstbucket.Store] = []
-
-    def open_(**settings: Any) -> mstbucket.Store:
-        stores.append(
-            mstbucket.open(database=database_url, blobs=tmp_path / "blobs", **{"background": False, **settings})
-        )
-        return stores[-1]
-
-    yield open_
-    for store in stores:
-        store.close()
+    return open_store
 
 
 def fill(bucket: mstbucket.Bucket, seed: int = 3) -> None:

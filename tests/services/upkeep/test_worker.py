@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,17 +16,9 @@ import pytest
 
 import mstbucket
 from mstbucket.services.upkeep import worker
-
-PATIENCE = 30.0  # seconds for what takes a fraction of one; only a failing test waits that long
+from tests.waiting import until
 
 OpenWorking = Callable[[], mstbucket.Store]
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def dirty(store: mstbucket.Store) -> int:
