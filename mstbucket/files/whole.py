@@ -59,7 +59,7 @@ def _said(what: str, error: OSError) -> str:
 
 
 @contextmanager
-def _named(what: str) -> Iterator[None]:
+def named(what: str) -> Iterator[None]:
     """As `declared`, around the opening of a file that the caller has named: the class of the error says why."""
     try:
         yield
@@ -108,7 +108,7 @@ def reading(path: str | os.PathLike[str], buffering: int = -1) -> Iterator[Binar
     """The file `path` to read; errors of the operating system inside the block are declared ones about it."""
     check_path(path)
     what = f"{os.fsdecode(path)} cannot be read"
-    with _named(what):
+    with named(what):
         file = open(path, "rb", buffering=buffering)  # noqa: SIM115 - its errors alone are about the name
     with declared(what), file:
         yield file
@@ -196,7 +196,7 @@ def _whole(path: Path, mode: int, place: Callable[[Path, Path], object]) -> Iter
     # The name that it will have is no part of this one: that may be as long as a name can be.
     beside = path.with_name(temporary_name().decode())
     what = f"{path} cannot be written"
-    with _named(what):
+    with named(what):
         handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with declared(what):
         try:
@@ -284,7 +284,7 @@ def written(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 def _special(path: Path) -> Iterator[BinaryIO]:
     """The device or pipe of that name, to write; the system refuses a folder."""
     what = f"{path} cannot be written"
-    with _named(what):
+    with named(what):
         file = open(path, "wb")  # noqa: SIM115 - its errors alone are about the name
     with declared(what):
         try:
@@ -301,7 +301,7 @@ def continuing(path: Path) -> Iterator[BinaryIO]:
     """The file `path`, to read and to write in place; made if it is not there. What was written stays, whatever happens."""
     check_path(path)
     what = f"{path} cannot be written"
-    with _named(what):
+    with named(what):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     with declared(what), open(handle, "r+b") as file:
         yield file

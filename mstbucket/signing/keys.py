@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mstbucket.core.did import key_text
 from mstbucket.errors import InvalidInput, Unsupported, WrongSignature
-from mstbucket.files.whole import check_path, creating, failed
+from mstbucket.files.whole import check_path, creating, named
 
 _FILE_MAX: Final = 16 * 1024  # bytes of a key file; PEM takes 119
 
@@ -75,6 +75,7 @@ def read_key(path: str | os.PathLike[str]) -> Signer:
 
     Raises:
         InvalidInput: it holds none.
+        NoSuchFile, NotAFile, FileNotPermitted: it cannot be opened.
         StorageError: it cannot be read.
     """
     check_path(path)
@@ -82,11 +83,8 @@ def read_key(path: str | os.PathLike[str]) -> Signer:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_FILE_MAX + 1)
-    except OSError as error:
-        raise failed(f"the key in {os.fsdecode(path)} cannot be read", error) from error
+    with named(f"the key in {os.fsdecode(path)} cannot be read"), open(path, "rb") as file:
+        data = file.read(_FILE_MAX + 1)
     try:
         private = load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

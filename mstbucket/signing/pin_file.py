@@ -11,8 +11,8 @@ from typing import Any, Final
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.core.did import key_text, parse_key
 from mstbucket.core.pins import Pin
-from mstbucket.errors import FormatError, InvalidCid, InvalidInput
-from mstbucket.files.whole import check_path, failed, locked_directory, replacing
+from mstbucket.errors import FormatError, InvalidCid, InvalidInput, NoSuchFile
+from mstbucket.files.whole import check_path, locked_directory, named, replacing
 
 _FILE_MAX: Final = 64 << 20  # bytes: some 200,000 pins
 _VERSION: Final = 1
@@ -27,12 +27,12 @@ def read_pins(path: str | os.PathLike[str]) -> dict[str, Pin]:
     """
     check_path(path)
     try:
-        with open(path, "rb") as file:
+        with named(f"the pins in {os.fsdecode(path)} cannot be read"), open(path, "rb") as file:
             data = file.read(_FILE_MAX + 1)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise failed(f"the pins in {os.fsdecode(path)} cannot be read", error) from error
+    except NoSuchFile as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # and no file in the way of a folder
+            return {}
+        raise
     try:
         if len(data) > _FILE_MAX:
             raise InvalidInput(f"more than {_FILE_MAX} bytes")

@@ -59,8 +59,8 @@ def test_a_bucket_is_signed_handed_over_and_checked(
 def test_wrong_input(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "none").write_text("x")
     assert cli("key", "show", tmp_path / "none").code == 2
-    assert cli("key", "show", tmp_path / "missing").code == 6
-    assert cli("key", "new", tmp_path / "no" / "key").code == 6
+    assert cli("key", "show", tmp_path / "missing").code == 3
+    assert cli("key", "new", tmp_path / "no" / "key").code == 3
     assert cli("sign", "baf", tmp_path / "s", "--key", tmp_path / "none").code == 2
     assert cli("key", "succeed", tmp_path / "none", "did:key:x", tmp_path / "s", "--bucket", "b").code == 2
     monkeypatch.setenv("MSTBUCKET_SIGNING_KEY", str(tmp_path / "none"))

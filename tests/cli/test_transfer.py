@@ -136,7 +136,7 @@ def test_export_to_a_device_leaves_the_device(cli: Any, filled: str) -> None:
 def test_export_into_a_directory_that_is_not_there(cli: Any, filled: str, tmp_path: Path) -> None:
     """[CLI-3]"""
     ran = cli("export", filled, tmp_path / "nowhere" / "x.car")
-    assert ran.code == 6
+    assert ran.code == 3
     assert "nowhere/x.car cannot be written" in ran.error
 
 

@@ -394,7 +394,7 @@ def test_key_files(world: World, tmp_path: Path) -> None:
         (tmp_path / "none").write_bytes(data)
         with pytest.raises(InvalidInput, match="no private key"):
             mstbucket.public_key(tmp_path / "none")
-    with pytest.raises(StorageError):
+    with pytest.raises(FileNotFoundError):
         mstbucket.public_key(tmp_path / "missing")
 
 

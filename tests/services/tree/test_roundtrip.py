@@ -110,13 +110,15 @@ def test_unflushed_changes_are_not_in_the_export(bucket: mstbucket.Bucket) -> No
     assert exported(bucket) == before
 
 
-@pytest.mark.parametrize("place", ["a missing folder/x.car", "folder"])
-def test_an_export_that_cannot_be_written_leaves_nothing(bucket: mstbucket.Bucket, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(("place", "wrong"), [("a missing folder/x.car", errors.NoSuchFile), ("folder", errors.NotAFile)])
+def test_an_export_that_cannot_be_written_leaves_nothing(
+    bucket: mstbucket.Bucket, tmp_path: Path, place: str, wrong: type[Exception]
+) -> None:
     """[EXP-2]."""
     (tmp_path / "folder").mkdir()
     bucket.flush()
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(errors.StorageError):
+    with pytest.raises(wrong):
         bucket.export_car(tmp_path / place)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -170,7 +172,7 @@ def test_an_import_needs_a_free_and_proper_name(store: mstbucket.Store, bucket: 
         store.import_car(io.BytesIO(data))
     with pytest.raises(errors.InvalidBucketName):
         store.import_car(io.BytesIO(data), "No Name")
-    with pytest.raises(errors.StorageError):
+    with pytest.raises(errors.NoSuchFile):
         store.import_car(tmp_path / "missing.car")
     assert [b.name for b in store.list_buckets()] == ["things"]
 
