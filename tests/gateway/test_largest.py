@@ -18,7 +18,7 @@ import pytest
 
 import mstbucket
 from mstbucket.core import commit as commits
-from mstbucket.core import dagcbor, manifest
+from mstbucket.core import commit_fields, dagcbor, manifest
 from mstbucket.core.car import header, section
 from mstbucket.core.cid import dag_cbor_cid, dag_pb_cid, raw_cid
 from mstbucket.core.commit import Commit
@@ -61,7 +61,7 @@ def export() -> bytes:
     entry = {"k": KEY.encode(), "p": 0, "t": None, "v": Link(put(dag_cbor_cid(block), block))}
     tree = dagcbor.encode({"e": [entry], "l": None})
     commit = commits.encode(
-        Commit(commits.bucket_id(bytes(16)), "sky", 1, put(dag_cbor_cid(tree), tree), 1, 1, SIZE)
+        Commit(commit_fields.bucket_id(bytes(16)), "sky", 1, put(dag_cbor_cid(tree), tree), 1, 1, SIZE)
     )
     root = put(dag_cbor_cid(commit), commit)
     order = [root, dag_cbor_cid(tree), dag_cbor_cid(block), last]  # then depth first, each block once

@@ -23,11 +23,11 @@ def test_who_comes_second_counts_on_the_row_of_the_first(store: mstbucket.Store)
 
     def bring() -> None:
         with db.transaction() as connection:
-            came.append(blocks.add(enter_store(connection), second, cids, [100 + n for n in range(50)], [1] * 50))
+            came.append(blocks.add(enter_store(connection), second, cids, [100 + n for n in range(50)], [1] * 50, []))
 
     thread = threading.Thread(target=bring)
     with db.transaction() as connection:
-        assert blocks.add(enter_store(connection), first, cids[::2], list(range(25)), [1] * 25) == 25
+        assert blocks.add(enter_store(connection), first, cids[::2], list(range(25)), [1] * 25, []) == 25
         thread.start()
         waiting = """
             SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)

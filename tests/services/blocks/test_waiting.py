@@ -19,6 +19,7 @@ from mstbucket.core.cid import raw_cid
 from mstbucket.limits import MIB, PART_SIZE_MIN
 from mstbucket.services.blocks.incoming import Incoming
 from mstbucket.services.tree.staged_blocks import Staged
+from mstbucket.spill.scratch import _Raw, _Scratch
 
 DATA = random.Random(7).randbytes(PART_SIZE_MIN)
 
@@ -85,16 +86,14 @@ def test_an_import_of_a_file_that_ends_early_gives_back_what_it_held(
 
 
 def test_an_import_on_a_full_temporary_directory_gives_back_what_it_held(store: Store) -> None:
-    """The file of places fails once more when it is closed: here it is a pipe that nobody reads."""
-    reader, writer = os.pipe()
-    os.close(reader)
+    """The file of places fails once more when it is closed: here it is on a full device."""
     with Staged(store._context) as staged:
         staged._places.close()
         for at in range(2):
             block = DATA[at : at + MIB]
             staged.add(raw_cid(block), block)
         assert store._context.waiting.bytes == 2 * MIB
-        staged._places = os.fdopen(writer, "wb")
+        staged._places.file = _Scratch(_Raw(os.open("/dev/full", os.O_RDWR), "a test was made", "the test"))
         staged._places.write(b"not written yet")
     assert store._context.waiting.bytes == 0
     assert ask(store, "SELECT count(*) FROM packs WHERE state = 'pending'") == [(0,)]

@@ -344,6 +344,7 @@ class Swept(Machine):
             self._sweep()
             if self.view is not None:
                 self.view[0].close()
+                self.view = None
             # [GC-26] The mark agrees with the sweeps, or this ends with `MissingBlock`. What dies then waits for nobody.
             self.store.collect(force=True, grace=0)
             assert ask(self.store, "SELECT count(*) FROM swept") == [(0,)]

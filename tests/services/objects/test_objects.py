@@ -242,7 +242,7 @@ def test_a_file_that_changes_while_it_is_put_is_not_stored(bucket: mstbucket.Buc
 @pytest.mark.parametrize(
     ("body", "error"),
     [("text", errors.InvalidInput), (io.StringIO("text"), errors.InvalidInput), (None, errors.InvalidInput),
-     (Path("/nowhere/at/all"), errors.StorageError), (Path("/"), errors.StorageError)],
+     (Path("/nowhere/at/all"), errors.NoSuchFile), (Path("/"), errors.NotAFile)],
     ids=["str", "text file", "None", "missing path", "directory"],
 )  # fmt: skip
 def test_what_is_no_body_is_refused(bucket: mstbucket.Bucket, body: object, error: type[Exception]) -> None:
