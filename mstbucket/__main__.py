@@ -1,5 +1,5 @@
 """`python -m mstbucket`, for where the installed command is not on the path."""
 
-from mstbucket.cli.main import entry
+from mstbucket.cli.start import entry
 
 entry()

@@ -7,7 +7,7 @@ import fcntl
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -233,7 +233,13 @@ def locked_directory(directory: Path, what: str, hazard: str) -> Iterator[None]:
         StorageError: the directory cannot be opened.
         Unsupported: its file system has no locks.
     """
-    with declared(what):
+    with _locked(directory, declared(what), hazard):
+        yield
+
+
+@contextmanager
+def _locked(directory: Path, telling: AbstractContextManager[None], hazard: str) -> Iterator[None]:
+    with telling:
         handle = os.open(directory, os.O_RDONLY)
     try:
         try:
@@ -244,6 +250,22 @@ def locked_directory(directory: Path, what: str, hazard: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def locked_beside(path: str | os.PathLike[str], what: str) -> AbstractContextManager[None]:
+    """As `locked_directory`, for a file that the caller has named: its directory, which may not be there.
+
+    Raises:
+        InvalidInput: it is no path.
+        NoSuchFile, FileNotPermitted: the directory cannot be opened ([ARG-12]).
+        StorageError: so, for another reason.
+        Unsupported: its file system has no locks.
+    """
+    check_path(path)
+    check_reachable(path)
+    # `Path.resolve` raises what is no error of the system for a link that leads to itself; opening says what is wrong there.
+    directory = Path(os.path.realpath(path)).parent
+    return _locked(directory, named(what), "two programs at once could each lose what the other wrote")
 
 
 def sync(path: Path) -> None:

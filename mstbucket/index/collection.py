@@ -237,6 +237,17 @@ def end(
         connection.execute(forget, (_OUTCOMES,))
 
 
+def note_shrunk(db: Database) -> None:
+    """Note that packs are smaller than the last cycle left them: growth is counted from the least since then ([GC-15])."""
+    query = """
+        UPDATE collections c SET stored = least(c.stored, p.size)
+        FROM (SELECT coalesce(sum(size) FILTER (WHERE state = 'ready'), 0)::bigint AS size FROM packs) p
+        WHERE c.epoch = (SELECT epoch FROM collections WHERE ended IS NOT NULL AND NOT swept ORDER BY epoch DESC LIMIT 1)
+    """
+    with db.connection() as connection:
+        connection.execute(query)
+
+
 def note_done(db: Database, start: Start) -> None:
     """Note that a cycle has left nothing to do, so that the next one waits until something may have died ([GC-18])."""
     with db.connection() as connection:

@@ -133,6 +133,17 @@ def swept(db: Database) -> Iterator[list[bytes]]:
             yield [cid for (cid,) in page]
 
 
+def unwritten(connection: Connection) -> set[bytes]:
+    """The manifests that sweeps have removed and a flush has yet to write again, as the snapshot shows them."""
+    query = """
+        SELECT o.manifest FROM dirty d JOIN objects o ON o.bucket = d.bucket AND o.key = d.key
+        JOIN swept s ON s.cid = o.manifest
+        UNION SELECT v.manifest FROM dirty_versions d
+        JOIN versions v ON v.bucket = d.bucket AND v.key = d.key AND v.seq = d.seq JOIN swept s ON s.cid = v.manifest
+    """
+    return {cid for (cid,) in connection.execute(query, binary=True)}
+
+
 def without_row(db: Database, cids: Sequence[bytes]) -> list[bytes]:
     """Those of `cids` that have no row of blocks; but for manifests that a flush has yet to write."""
     query = """

@@ -74,8 +74,9 @@ class SpaceInfo:
 
     Attributes:
         stored: in packs that are in use, dead blocks in them included.
-        live: of them, what the last collection found alive; None before the first.
-        dead: of them, what has died at most: all that was not alive then. None before the first collection.
+        live: of them, what the last collection found alive; None before the first. What has died since counts here, until a
+            sweep removes it.
+        dead: of them, all the rest: what came since counts here. None before the first collection.
         waiting: in packs that wait for the end of their undo window.
         last: the last collection.
     """

@@ -12,7 +12,7 @@ from mstbucket.core.cid import from_text, to_text
 from mstbucket.core.did import key_text, parse_key
 from mstbucket.core.pins import Pin
 from mstbucket.errors import FormatError, InvalidCid, InvalidInput, NoSuchFile
-from mstbucket.files.whole import check_path, locked_directory, named, replacing
+from mstbucket.files.whole import check_path, locked_beside, named, replacing
 
 _FILE_MAX: Final = 64 << 20  # bytes: some 200,000 pins
 _VERSION: Final = 1
@@ -48,11 +48,11 @@ def locked(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
     """Keep other processes from changing the file of pins; the lock is on its directory, and goes with the process.
 
     Raises:
-        StorageError: there is no such directory.
+        NoSuchFile, FileNotPermitted: its directory cannot be opened.
+        StorageError: so, for another reason.
         Unsupported: its file system has no locks.
     """
-    what = f"the pins in {os.fsdecode(path)} cannot be written"
-    return locked_directory(Path(path).resolve().parent, what, "two programs at once could each lose what the other wrote")
+    return locked_beside(path, f"the pins in {os.fsdecode(path)} cannot be written")
 
 
 def write_pin(path: str | os.PathLike[str], pins: dict[str, Pin], pin: Pin) -> None:

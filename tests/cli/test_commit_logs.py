@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import mstbucket
-from mstbucket.errors import Untrue
+from mstbucket.errors import FormatError, InvalidInput, MstBucketError, NoSuchFile, NotAFile, StorageError, Untrue
 
 
 def test_a_reader_follows_without_the_commits_between(cli: Any, store_path: Path, tmp_path: Path) -> None:
@@ -65,3 +65,27 @@ def test_a_log_of_another_history_is_refused(store: mstbucket.Store, tmp_path: P
     forked.flush()
     (tmp_path / "cut.log").write_bytes(before[: before.rindex(b"\n3 ") + 1])  # it has two entries
     assert forked.append_log(tmp_path / "cut.log").startswith("4:")
+
+
+def test_a_place_where_no_log_can_be_is_told_by_a_declared_error(store: mstbucket.Store, tmp_path: Path) -> None:
+    """[CLI-260] [ARG-12] Each says the name, and makes nothing; a link to a log stays a link."""
+    bucket = store.create_bucket("one")
+    bucket.put_object("key", b"x")
+    bucket.flush()
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "file").write_bytes(b"no log")
+    (here / "loop").symlink_to("loop")
+    wrong: tuple[tuple[str | Path, type[MstBucketError]], ...] = (
+        (here / "none" / "log", NoSuchFile), (here / "file" / "log", NoSuchFile), (here, NotAFile),
+        (here / "file", FormatError), (here / "loop", StorageError), (here / ("n" * 300), StorageError),
+        (f"{here}/a\0b", InvalidInput), (f"{here}/a\udfff\ud800", InvalidInput),
+    )  # fmt: skip
+    for path, kind in wrong:
+        with pytest.raises(kind, match="here") as caught:
+            bucket.append_log(path)
+        assert type(caught.value) is kind
+    assert sorted(path.name for path in here.iterdir()) == ["file", "loop"]
+    (here / "link").symlink_to("log")
+    head = bucket.append_log(here / "link")
+    assert (mstbucket.log_head(here / "log"), (here / "link").is_symlink()) == (head, True)

@@ -251,13 +251,15 @@ def test_an_interrupt_before_the_command_has_begun_is_no_traceback(cli: Run, mon
     assert (done.code, done.error) == (130, "interrupted")
 
 
-def test_an_interrupt_while_the_program_is_loaded_prints_nothing(tmp_path: Path) -> None:
-    """[CLI-164] A module of the command line that never ends to be loaded stands for a slow disk."""
+@pytest.mark.parametrize(
+    "begin", [["-c", "from mstbucket.cli.start import entry; entry()"], ["-m", "mstbucket"], ["-m", "mstbucket.cli"]]
+)
+def test_an_interrupt_while_the_program_is_loaded_prints_nothing(tmp_path: Path, begin: list[str]) -> None:
+    """[CLI-164] A module of the command line that never ends to be loaded stands for a slow disk. Each way to begin."""
     slow = "import sys, time; print('begun', flush=True); time.sleep(600)"
     (tmp_path / "argparse.py").write_text(slow)
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-               "from mstbucket.cli.start import entry; entry()", "ls"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command, environment = [sys.executable, *begin, "ls"], os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         process.send_signal(signal.SIGINT)

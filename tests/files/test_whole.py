@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import mstbucket
-from mstbucket.errors import OutcomeUnknown, StorageError
+from mstbucket.errors import InvalidInput, NoSuchFile, OutcomeUnknown, StorageError
 from mstbucket.files.shared_folder import SharedFolder
 from mstbucket.files.tree import Tree, write_named
-from mstbucket.files.whole import make_folders, replacing
+from mstbucket.files.whole import locked_beside, make_folders, replacing
 
 
 @pytest.fixture
@@ -113,3 +114,24 @@ def test_the_folder_of_a_bucket_is_durable_whoever_made_it(tmp_path: Path, flush
     with SharedFolder(str(tmp_path)).write("bucket/one.car") as file:
         file.write(b"one")
     assert tmp_path.stat().st_ino in flushed
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("none/file", NoSuchFile), ("a\0b", InvalidInput), ("\udfff\ud800", InvalidInput), ("loop", None)]
+)
+def test_the_place_beside_a_file_is_locked_or_a_declared_error_says_why(
+    tmp_path: Path, name: str, kind: type[Exception] | None
+) -> None:
+    """[ARG-12] A link that leads to itself has a directory, too."""
+    (tmp_path / "loop").symlink_to("loop")
+    if kind is not None:
+        with pytest.raises(kind), locked_beside(f"{tmp_path}/{name}", "the pins cannot be written"):
+            pass
+        return
+    with locked_beside(tmp_path / name, "the pins cannot be written"):
+        handle = os.open(tmp_path, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)

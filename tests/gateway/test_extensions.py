@@ -42,3 +42,5 @@ def test_a_bucket_leaves_over_http_and_an_interrupted_export_goes_on(
     assert ask("GET", "mst-export", range="bytes=2000000-", **{"if-range": f'"{commit["cid"]}"'})[::2] == (206, rest)
     assert ask("GET", "mst-export", range="bytes=2000000-", **{"if-range": '"another"'})[::2] == (200, whole)
     assert ask("GET", "mst-export", range="bytes=1-2")[0] == 501
+    assert ask("GET", "mst-export", range="bytes=1-2", **{"if-range": f'"{commit["cid"]}"'})[0] == 501
+    assert ask("GET", "mst-export", range="bytes=1-2", **{"if-range": '"another"'})[::2] == (200, whole)

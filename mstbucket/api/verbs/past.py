@@ -83,6 +83,7 @@ class BucketPast:
             NoSuchCommit: the bucket has none yet: flush it.
             Untrue: the log is of another bucket, or of another history than this one.
             FormatError: the file is no log.
+            NoSuchFile, NotAFile, FileNotPermitted: there is no such directory, or the file cannot be opened.
             StorageError: it cannot be read or written.
             Unsupported: it would be too long; or its file system has no locks.
         """

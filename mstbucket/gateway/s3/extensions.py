@@ -54,11 +54,11 @@ def export(call: Call) -> Answer:
     if expected is not None and expected.strip('"') != commit.cid:
         raise Refused("PreconditionFailed", f"The commit is {commit.cid}.")
     said = call.header("range")
+    if call.header("if-range") not in (None, f'"{commit.cid}"'):  # [GW-65] then no range counts, of whatever form
+        said = None
     found = None if said is None else _RANGE.fullmatch(said)
     if said is not None and found is None:
         raise Refused("NotImplemented", "Of an export the range may be bytes=N- only.")
-    if call.header("if-range") not in (None, f'"{commit.cid}"'):  # [GW-65]
-        found = None
     headers = [("Content-Type", "application/vnd.ipld.car"), ("x-mst-cid", commit.cid), ("ETag", f'"{commit.cid}"')]
     skip = 0 if found is None else int(found[1])
     if found is not None:

@@ -24,7 +24,8 @@ def audit(context: Context, marks: Marks) -> None:
     """
     needed: list[bytes] = []
     for page in deaths.swept(context.db):
-        needed += [cid for cid in page if cid in marks]
+        # What was not written at the mark may have been replaced since, and then no flush ever writes it.
+        needed += [cid for cid in page if cid in marks and cid not in marks.unwritten]
     missing = deaths.without_row(context.db, needed) if needed else []
     if not missing:
         return

@@ -23,10 +23,15 @@ AHEAD_FIRST: Final = 128  # before anything is known: 128 MiB of nodes that were
 
 
 class Marks:
-    """The CIDs of everything that lives: those put in, and what they reach once `follow` has returned."""
+    """The CIDs of everything that lives: those put in, and what they reach once `follow` has returned.
+
+    Attributes:
+        unwritten: manifests that sweeps had removed, and no flush had written again: needed, and rightly without a row.
+    """
 
     def __init__(self, seen: Seen, blocks: BlockSource, check: Callable[[], object]) -> None:
         """Of nothing yet. *check* is called before each reading of blocks, and may raise."""
+        self.unwritten: set[CID] = set()
         self._check = check
         self._seen = seen
         self._blocks = blocks

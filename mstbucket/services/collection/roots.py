@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from mstbucket.core.cid import CID, CID_SIZE
 from mstbucket.errors import Conflict, CorruptionError, FormatError
-from mstbucket.index import collection
+from mstbucket.index import collection, deaths
 from mstbucket.index.collection import Start
 from mstbucket.limits import MIB
 from mstbucket.services.blocks.context import Context
@@ -51,6 +51,7 @@ def mark(context: Context, check: Callable[[], object], stack: ExitStack) -> tup
             trees.add(tree.objects)
             if tree.versions is not None:
                 trees.add(tree.versions)
+        marks.unwritten = deaths.unwritten(connection)
         # [GC-3] A row is its manifest, so the block of that needs no reading.
         for manifest, content in collection.manifests(connection):
             marks.add_alone(manifest)

@@ -23,4 +23,6 @@ def space(context: Context) -> SpaceInfo:
         Amount(last.freed_blocks or 0, last.freed_bytes or 0),
         last.freed_packs or 0,
     )
-    return SpaceInfo(stored.ready, live.bytes, max(0, stored.ready - live.bytes), stored.waiting, info)
+    # [GC-16] Sweeps may have removed some of it: no more is left than there was when the packs were smallest.
+    alive = min(live.bytes, stored.ready, last.stored or 0)
+    return SpaceInfo(stored.ready, alive, stored.ready - alive, stored.waiting, info)

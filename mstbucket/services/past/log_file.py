@@ -5,36 +5,42 @@ from __future__ import annotations
 import os
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
 
 from mstbucket.core import commit_log
 from mstbucket.core.cid import from_text, to_text
 from mstbucket.core.commit_log import Listed, Log
-from mstbucket.errors import NoSuchCommit, Untrue
-from mstbucket.files.whole import locked_directory, reading, replacing
+from mstbucket.errors import NoSuchCommit, NoSuchFile, Untrue
+from mstbucket.files.whole import locked_beside, reading, replacing
 from mstbucket.index import commits
 from mstbucket.limits import LOG_FILE_MAX
 from mstbucket.model.buckets import CommitInfo
 from mstbucket.pg.database import Database
 
-_HAZARD: Final = "two programs at once could each lose what the other wrote"
-
 
 def append(db: Database, bucket: str, path: str | os.PathLike[str]) -> str:
     """List the commits of a bucket that are newer than the last one listed; return the head ([CLI-260])."""
-    target = Path(path).resolve()
-    with locked_directory(target.parent, f"the log {os.fsdecode(path)} cannot be written", _HAZARD):
+    with locked_beside(path, f"the log {os.fsdecode(path)} cannot be written"):
         newest = commits.newest(db, bucket)
         if newest is None:
             raise NoSuchCommit(f"bucket {bucket!r} has no commit to list: flush it first")
-        log = read(path) if target.exists() else Log(newest.bucket, ())
+        log = _read_or_begin(path, newest.bucket)
         if log.bucket != newest.bucket:
             raise Untrue(f"the log is that of bucket {log.bucket}, and {bucket!r} is {newest.bucket}")
         longer = commit_log.appended(log, _newer(db, bucket, log))
         if longer != log:
-            with replacing(target) as file:
+            with replacing(Path(os.path.realpath(path))) as file:  # a link to it stays one
                 file.write(commit_log.encode(longer))
     return str(longer.head())
+
+
+def _read_or_begin(path: str | os.PathLike[str], bucket: str) -> Log:
+    """The log in the file, or one without commits where there is no file."""
+    try:
+        return read(path)
+    except NoSuchFile as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # and no file in the way of a folder
+            return Log(bucket, ())
+        raise
 
 
 def _newer(db: Database, bucket: str, log: Log) -> list[Listed]:

@@ -59,6 +59,7 @@ def sweep(
     if thin:
         Compactor(context).rewrite(thin, check, turn_of_packs)
     if freed.blocks:
+        collection.note_shrunk(context.db)  # [GC-15]
         remove_leftovers(context)
         space.give_back(context.db)
     return freed.blocks

@@ -115,6 +115,25 @@ def test_a_store_that_is_closed_ends_the_collection(store: mstbucket.Store, buck
     assert store.collect(grace=0).freed.blocks == 0
 
 
+def test_what_sweeps_have_removed_hides_no_growth(
+    store: mstbucket.Store, bucket: mstbucket.Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[GC-15] [GC-16] Sweeps make room; what they never decide fills it, and a cycle is due as if there had been none."""
+    monkeypatch.setattr(collecting, "GROWN_BYTES", MIB)
+    bucket.put_object("stays", random.Random(1).randbytes(6 * MIB))
+    bucket.put_object("goes", random.Random(2).randbytes(4 * MIB))
+    store.collect()
+    bucket.delete_object("goes")
+    assert collecting.sweep(store._context) > 4
+    space = store.space()
+    assert space.live == space.stored < 7 * MIB
+    upload = bucket.create_multipart_upload("aborted")
+    bucket.upload_part("aborted", upload.id, 1, random.Random(3).randbytes(6 * MIB))
+    bucket.abort_multipart_upload("aborted", upload.id)
+    assert is_due(store._context)
+    assert store.space().dead == store.space().stored - space.stored > 5 * MIB
+
+
 def test_the_background_sweeps_where_no_cycle_is_due(
     working: Callable[[], mstbucket.Store], bucket: mstbucket.Bucket, store: mstbucket.Store
 ) -> None:

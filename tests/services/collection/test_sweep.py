@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -23,9 +23,11 @@ from mstbucket.core.mst.node import EMPTY_ROOT
 from mstbucket.core.s3rules.conditions import ANYTHING
 from mstbucket.core.unixfs import decode_file
 from mstbucket.errors import CollectionRefused, InvalidRequest, MissingBlock, NoSuchKey
+from mstbucket.index import deaths
 from mstbucket.index.objects import NewObject
 from mstbucket.index.small_puts import SmallPut, put_group
 from mstbucket.limits import MIB, PART_SIZE_MIN
+from mstbucket.pg.database import Database
 from mstbucket.services.tree import flush as flushing
 from mstbucket.services.tree.fold import fold
 
@@ -558,3 +560,27 @@ def test_a_cycle_says_which_needed_blocks_a_sweep_has_removed(
     bucket.put_object("7", b"7" * 50)  # now it is there
     store.collect(force=True)
     assert ask(store, "SELECT count(*) FROM swept") == [(0,)]
+
+
+def test_a_manifest_that_no_flush_has_written_again_is_not_missed(
+    store: mstbucket.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[GC-26] It was needed at the moment of the mark, and is replaced before the cycle asks for its row."""
+    bucket = filled(store)
+    for tag in ("first", "second"):
+        bucket.put_object_tagging("7", {"tag": tag})
+        bucket.flush()
+    retain_one(store)
+    gone = sweep_once(store)
+    bucket.put_object_tagging("7", {"tag": "first"})
+    [(manifest,)] = ask(store, "SELECT manifest FROM objects WHERE key = '7'")
+    assert manifest in gone, "it is the one that a sweep has removed"
+    swept = deaths.swept
+
+    def replaced_first(db: Database) -> Iterator[list[bytes]]:
+        bucket.put_object_tagging("7", {"tag": "third"})
+        return swept(db)
+
+    monkeypatch.setattr(deaths, "swept", replaced_first)
+    store.collect(force=True)
+    assert not store.check("data").findings
