@@ -57,6 +57,8 @@ def test_deltas_are_joined_and_imported(cli: Any, filled: str, tmp_path: Path) -
     (record,) = cli("export", f"mst://{filled}", tmp_path / "1.delta", "--since", "1", "--json").records
     (newest,) = cli("log", filled, "-n", "1", "--json").records
     assert record["commit"] == newest["commit"]
+    taken = cli("verify", tmp_path / "1.delta")
+    assert (taken.code, f"but a delta from commit {newest['prev']}" in taken.error) == (5, True)  # [VER-22]
     assert cli("export", f"mst://{filled}", tmp_path / "1.car").code == 0
     joined = tmp_path / "joined.car"
     assert cli("car", "join", tmp_path / "0.car", tmp_path / "1.delta", joined).code == 0
