@@ -135,3 +135,5 @@ def test_a_prefix_that_nothing_starts_with_is_refused_or_said(cli: Any, filled: 
     restored = cli("restore", f"mst://{filled}@1/nope", "-r")
     assert restored.code == 0
     assert "nothing starts with" in restored.err
+    key = cli("restore", f"mst://{filled}@1/nope")
+    assert (key.code, "neither the bucket nor the commit has" in key.err, "write" in key.err) == (0, True, False)
