@@ -75,7 +75,7 @@ def _text_of(file: str) -> str:
     try:
         with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
             return source.read(POLICY_SIZE_MAX + 1).decode("utf-8")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InvalidInput(f"cannot read the policy in {file!r}: {error}") from error
 
 

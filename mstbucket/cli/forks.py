@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mstbucket.cli.address import SCHEME, folder, parse_bucket, parse_readable, parse_readable_bucket
+from mstbucket.cli.address import SCHEME, Address, folder, parse_bucket, parse_readable, parse_readable_bucket
 from mstbucket.cli.exits import one_line
 from mstbucket.cli.output import Output, count, warn
 from mstbucket.cli.stores import open_store
 from mstbucket.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mstbucket import RestoreChange
+    from mstbucket import BucketView, RestoreChange
 
 
 def fork(arguments: argparse.Namespace, out: Output) -> None:
@@ -40,10 +40,9 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
         report = store.bucket(target.bucket).restore(
             target.commit, dry_run=arguments.dry_run, message=arguments.message, **scope
         )
-        if below and target.key and not report.changes:  # [CLI-233] so both have the same keys there
+        if target.key and not report.changes:  # [CLI-233] so both have the same keys there
             with store.bucket(target.bucket).at(report.restored) as view:
-                if next(iter(view.objects(prefix=folder(target.key))), None) is None:
-                    warn(f"nothing starts with {target.with_key(folder(target.key))}, and nothing did at the commit")
+                _warn_of_nothing(view, target, below)
     would = "(dryrun) " if arguments.dry_run else ""
     _list_changes(report.changes, target.bucket, arguments.dry_run, out)
     record = {
@@ -51,6 +50,20 @@ def restore(arguments: argparse.Namespace, out: Output) -> None:
         "changed": len(report.changes), "dry_run": arguments.dry_run,
     }  # fmt: skip
     out.emit(record, f"{would}{count(len(report.changes), 'key')} changed, {_at(report.commit, arguments.dry_run)}")
+
+
+def _warn_of_nothing(view: BucketView, target: Address, below: bool) -> None:
+    """Warn if neither the bucket nor *view* of the commit, which are alike there, has what was to be restored."""
+    starting = next(iter(view.objects(prefix=folder(target.key))), None)
+    if below and starting is None:
+        warn(f"nothing starts with {target.with_key(folder(target.key))}, and nothing did at the commit")
+    if not below and not _has(view, target.key):
+        hint = "" if starting is None else f"; for what is below it write {target.with_key(folder(target.key))}"
+        warn(f"neither the bucket nor the commit has the key {target.key!r}{hint}")
+
+
+def _has(view: BucketView, key: str) -> bool:
+    return next((info.key for info in view.objects(prefix=key)), None) == key  # in order of keys: it would be the first
 
 
 def merge(arguments: argparse.Namespace, out: Output) -> None:

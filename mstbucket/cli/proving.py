@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mstbucket.cli.address import SCHEME, STREAM, Address, parse_address
+from mstbucket.cli.address import SCHEME, STREAM, Address, parse_readable
 from mstbucket.cli.exits import about, one_line
 from mstbucket.cli.output import Output, count, iso, local_time
 from mstbucket.cli.stores import open_store
@@ -29,7 +29,7 @@ _PAGE = attrgetter("delimiter", "start_after", "max_keys")
 
 def prove(arguments: argparse.Namespace, out: Output) -> None:
     """Write the proof of a key, of a page of a listing, or of what differs between two commits."""
-    target = parse_address(arguments.target)
+    target = _of_newest(arguments.target)
     if arguments.changes is not None and (target.key or arguments.prefix is not None):
         raise InvalidInput(f"--changes is for a whole bucket: write {SCHEME}{target.bucket}, without --prefix")
     if arguments.changes is None:
@@ -57,6 +57,16 @@ def prove(arguments: argparse.Namespace, out: Output) -> None:
         size = os.stat(arguments.file).st_size
         record = {"action": "prove", "file": arguments.file, "bytes": size, **_record(found)}
         out.emit(record, f"prove: {_summary(found)}\n{arguments.file}: {count(size, 'byte')}, for commit\n{found.commit}")
+
+
+def _of_newest(text: str) -> Address:
+    address = parse_readable(text)
+    if address.commit is not None:  # [CLI-55]
+        raise InvalidInput(
+            f"{text!r} names a commit, and a proof is about the newest one: leave out '@{address.commit}'. Of an earlier "
+            "commit 'export mst://BUCKET@COMMIT FILE --prefix KEY' proves all that begins so, or that nothing does"
+        )
+    return address
 
 
 def _check_question(arguments: argparse.Namespace, target: Address) -> None:

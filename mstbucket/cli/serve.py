@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mstbucket.cli.output import Output
-from mstbucket.cli.stores import is_store, place_of
+from mstbucket.cli.stores import place_of, refuse_other_things
 from mstbucket.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     from mstbucket.gateway.serve import Settings, serve
 
     place = place_of(arguments)
-    path = place.path
-    if path is not None and not is_store(path) and path.is_dir() and any(path.iterdir()):
-        raise InvalidInput(f"{path} is not empty and is no store ({place.source} names it): name another directory")
+    refuse_other_things(place)
     host, port = _address(arguments.listen)
     _, watch_port = _address(arguments.watch)
     for file in (arguments.tls_cert, arguments.tls_key):

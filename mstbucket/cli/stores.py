@@ -54,10 +54,16 @@ def open_or_make_store(arguments: argparse.Namespace) -> Store:
         InvalidInput: its directory holds something else; nothing is put beside that.
     """
     place = place_of(arguments)
+    refuse_other_things(place)
+    return _open(place, create=True)
+
+
+def refuse_other_things(place: StorePlace) -> None:
+    """Raise `InvalidInput` if the directory of an embedded store holds something else."""
     path = place.path
     if path is not None and not is_store(path) and path.is_dir() and any(path.iterdir()):
-        raise InvalidInput(f"{path} is not empty and is no store ({place.source} names it): name another directory")
-    return _open(place, create=True)
+        how = _lost(path)
+        raise InvalidInput(f"{path} is not empty and is no store ({place.source} names it): {how}name another directory")
 
 
 def is_store(path: Path) -> bool:
@@ -69,8 +75,15 @@ def require(place: StorePlace) -> None:
     """Raise `NotFound` if an embedded store is named that does not exist."""
     # [CLI-9] only mb and import make a store
     if place.path is not None and not is_store(place.path):
-        raise NotFound(f"there is no store at {place.path} ({place.source} names it): make one with "
-                       "'mstbucket mb mst://BUCKET', or name another with --store")  # fmt: skip
+        how = _lost(place.path) or "make one with 'mstbucket mb mst://BUCKET', or "
+        raise NotFound(f"there is no store at {place.path} ({place.source} names it): {how}name another with --store")
+
+
+def _lost(path: Path) -> str:
+    """What to do where blobs are without a database: after a loss it is the first message that anybody sees."""
+    blobs = path / "blobs"
+    there = "there are blobs, and no database: 'mstbucket rebuild' makes it again from them; or "
+    return there if blobs.is_dir() and any(blobs.iterdir()) else ""
 
 
 def _open(place: StorePlace, create: bool, compression: str | None = None, encryption: str | None = None) -> Store:

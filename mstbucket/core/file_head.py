@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from mstbucket.core import delta
+from mstbucket.core import delta_statement
 from mstbucket.core.cid import CID, DAG_CBOR_PREFIX, dag_cbor_cid, from_text, to_text
 from mstbucket.core.commit_fields import check_bucket_id
 from mstbucket.core.keys import check_bucket_name
@@ -86,7 +86,7 @@ def delta_name(base: ChainFile, file: ChainFile) -> str:
 
 def delta_root(base: CID, commit: CID) -> CID:
     """The CID of the statement that a delta begins with."""
-    return dag_cbor_cid(delta.encode(delta.DeltaStatement(base, commit)))
+    return dag_cbor_cid(delta_statement.encode(delta_statement.DeltaStatement(base, commit)))
 
 
 def encode(head: FileHead) -> bytes:

@@ -20,7 +20,6 @@ from mstbucket.core.unixfs import open_block
 from mstbucket.core.unixfs_shape import body_height
 from mstbucket.errors import (
     ExtraBlock,
-    ForeignCar,
     FormatError,
     HashMismatch,
     InvalidBlock,
@@ -33,7 +32,7 @@ from mstbucket.errors import (
 from mstbucket.limits import CHUNK_SIZE, KEY_MAX, OBJECT_SIZE_MAX, VERSION_KEY_MAX
 from mstbucket.spill.seen import NUMBER_BITS, SeenNumbers
 from mstbucket.verify.event import Event, Kind
-from mstbucket.verify.foreign import foreign, of_part, statement_of
+from mstbucket.verify.foreign import foreign, foreign_block
 from mstbucket.verify.history import History
 from mstbucket.verify.manifest import read as read_manifest
 from mstbucket.verify.node import Place, judge
@@ -156,12 +155,7 @@ class Replay:
         except InvalidBlock as error:
             if commits.resembles(block):
                 raise
-            stated = statement_of(block)
-            if stated is not None:  # [PROOF-14]
-                raise ForeignCar(f"this is no whole bucket, but a proof about commit {to_text(stated.commit)}"
-                                 f"{of_part(stated)}: 'check-proof' checks it") from error  # fmt: skip
-            # [VER-22]
-            raise foreign(self.root, "a block of another kind") from error
+            raise foreign_block(self.root, block) from error
 
     @contextmanager
     def _placed(self) -> Iterator[None]:

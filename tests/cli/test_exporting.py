@@ -57,6 +57,8 @@ def test_deltas_are_joined_and_imported(cli: Any, filled: str, tmp_path: Path) -
     (record,) = cli("export", f"mst://{filled}", tmp_path / "1.delta", "--since", "1", "--json").records
     (newest,) = cli("log", filled, "-n", "1", "--json").records
     assert record["commit"] == newest["commit"]
+    taken = cli("verify", tmp_path / "1.delta")
+    assert (taken.code, f"but a delta from commit {newest['prev']}" in taken.error) == (5, True)  # [VER-22]
     assert cli("export", f"mst://{filled}", tmp_path / "1.car").code == 0
     joined = tmp_path / "joined.car"
     assert cli("car", "join", tmp_path / "0.car", tmp_path / "1.delta", joined).code == 0
@@ -133,3 +135,5 @@ def test_a_prefix_that_nothing_starts_with_is_refused_or_said(cli: Any, filled: 
     restored = cli("restore", f"mst://{filled}@1/nope", "-r")
     assert restored.code == 0
     assert "nothing starts with" in restored.err
+    key = cli("restore", f"mst://{filled}@1/nope")
+    assert (key.code, "neither the bucket nor the commit has" in key.err, "write" in key.err) == (0, True, False)

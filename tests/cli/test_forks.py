@@ -48,6 +48,7 @@ def test_a_key_a_folder_and_a_bucket_are_restored(cli: Any, place: str) -> None:
         ("replace", "f/1"), ("put", "f/2"), ("delete", "f/3"), ("restore", None),
     ]  # fmt: skip
     assert cli("cat", f"{place}/a").out == b"new"
+    assert f"for what is below it write {place}@before/f/" in cli("restore", f"{place}@before/f").err  # [CLI-233]
     assert cli("restore", f"{place}@before/f/").lines[0].startswith("0 keys changed")
     assert cli("restore", f"{place}@before", "-q").lines[0].startswith("1 key changed")
     assert cli("cat", f"{place}/a", f"{place}/f/1", f"{place}/f/2").out == b"old" * 3

@@ -17,8 +17,8 @@ def test_a_key_is_limited_by_a_file_and_freed_again(cli: Any, bucket: str, tmp_p
     bad.write_text(text.replace("Allow", "Perhaps"))
     [limited] = cli("key", "policy", made["id"], good, "--json").records
     assert limited["policy"] == text
-    for file in (bad, tmp_path / "missing"):
-        assert cli("key", "policy", made["id"], file).code == 2
+    for file, code in ((bad, 2), (tmp_path / "missing", 3)):
+        assert cli("key", "policy", made["id"], file).code == code
     assert next(one for one in cli("key", "ls", "--json").records if one["id"] == made["id"])["policy"] == text
     [freed] = cli("key", "policy", made["id"], "none", "--json").records
     assert freed["policy"] is None

@@ -10,7 +10,7 @@ import pytest
 from mstbucket.core.cid import dag_cbor_cid, raw_cid, to_text
 from mstbucket.core.commit import EMPTY_TREE, Commit, check_later
 from mstbucket.core.commit_fields import bucket_id
-from mstbucket.core.delta import DeltaStatement, decode, encode
+from mstbucket.core.delta_statement import DeltaStatement, decode, encode
 from mstbucket.errors import InvalidBlock, Unsupported, Untrue
 from mstbucket.limits import STATEMENT_BLOCK_MAX
 

@@ -19,7 +19,7 @@ from mstbucket.core import dagcbor
 from mstbucket.core import delta as deltas
 from mstbucket.core.car import header, section
 from mstbucket.core.cid import CID, dag_cbor_cid, raw_cid
-from mstbucket.core.delta import DeltaStatement
+from mstbucket.core.delta_statement import DeltaStatement, encode
 from mstbucket.core.keys import version_key
 from mstbucket.errors import CorruptionError, FormatError, MstBucketError, Unsupported
 from mstbucket.limits import CHUNK_SIZE, SEQ_MAX
@@ -74,7 +74,7 @@ def follow(forge: Any, base: CID, commit: CID, **fields: Any) -> CID:
 
 def delta_of(forge: Any, base: CID, commit: CID) -> bytes:
     statement = DeltaStatement(base, commit)
-    first = deltas.encode(statement)
+    first = encode(statement)
     with Seen() as seen:
         rest = b"".join(section(cid, block) for cid, block in deltas.delta(forge, statement, seen))
     return header(dag_cbor_cid(first)) + section(dag_cbor_cid(first), first) + rest

@@ -20,7 +20,7 @@ from mstbucket.services.blocks.context import Context
 
 if TYPE_CHECKING:
     from mstbucket.core.commit_names import commit_name
-    from mstbucket.core.delta import DeltaStatement
+    from mstbucket.core.delta_statement import DeltaStatement
     from mstbucket.services.past import view as views
     from mstbucket.services.tree import export as exporting
     from mstbucket.services.tree.export_delta import export_delta
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mstbucket.services.tree.leases import Lease, hold_newest
 else:
     commit_name = later("mstbucket.core.commit_names", "commit_name")
-    DeltaStatement = later("mstbucket.core.delta", "DeltaStatement")
+    DeltaStatement = later("mstbucket.core.delta_statement", "DeltaStatement")
     views = later("mstbucket.services.past.view")
     exporting = later("mstbucket.services.tree.export")
     export_delta = later("mstbucket.services.tree.export_delta", "export_delta")

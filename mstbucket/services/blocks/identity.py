@@ -47,22 +47,22 @@ def open_place(db: Database, place: Place, create: bool) -> tuple[BlobStore, str
         _release(blobs, place)
         line = identity_line(known.identity)
         raise WrongPlace(
-            f"the blob {STORE} is missing at {shown(place)}, where there are other blobs of a store{_last_place(known)}. "
-            f"If they are those of store {known.identity}, to which {_database(known)} belongs, put it back, from a copy "
-            f"or as a file of this one line: {line!r}. Otherwise name the right place"
+            f"the blob {STORE} is missing at {shown(place)}, where there are other blobs of a store"
+            f"{_last_place(known, place)}. If they are those of store {known.identity}, to which {_database(known)} "
+            f"belongs, put it back, from a copy or as a file of this one line: {line!r}. Otherwise name the right place"
         )
     if blobs is None or found is None:
         _release(blobs, place)
         # [STO-20] only making a store makes a place
         raise WrongPlace(
             f"the blobs of store {known.identity}, to which {_database(known)} belongs, are not at {shown(place)}"
-            f"{_last_place(known)}: nothing was made there. Name the right place, mount it, or restore the blobs"
+            f"{_last_place(known, place)}: nothing was made there. Name the right place, mount it, or restore the blobs"
         )
     if found != known.identity:
         _release(blobs, place)
         raise WrongPlace(
             f"the blobs at {shown(place)} are those of store {found}, and {_database(known)} belongs to store "
-            f"{known.identity}{_last_place(known)}: name the place and the database of one store"
+            f"{known.identity}{_last_place(known, place)}: name the place and the database of one store"
         )
     _note_place(db, place, known.last)
     return blobs, found
@@ -192,8 +192,8 @@ def _database(known: StoreRow) -> str:
     return f"the database {known.database!r}"
 
 
-def _last_place(known: StoreRow) -> str:
-    return "" if known.last is None else f" (at the last opening they were at {known.last})"
+def _last_place(known: StoreRow, place: Place) -> str:
+    return "" if known.last is None or known.last == shown(place) else f" (at the last opening they were at {known.last})"
 
 
 def _note_place(db: Database, place: Place, last: str | None) -> None:

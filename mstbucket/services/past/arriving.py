@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mstbucket.core import commit as commits
-from mstbucket.core import delta as deltas
+from mstbucket.core import delta_statement as deltas
 from mstbucket.core.car_reader import CarReader
 from mstbucket.core.commit import Commit
-from mstbucket.core.delta import DeltaStatement
+from mstbucket.core.delta_statement import DeltaStatement
 from mstbucket.errors import CorruptionError, FormatError, Unsupported
 from mstbucket.model.streams import Readable
 

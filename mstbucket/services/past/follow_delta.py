@@ -10,7 +10,7 @@ from mstbucket.core import delta as deltas
 from mstbucket.core.batches import in_batches
 from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text
-from mstbucket.core.delta import DeltaStatement
+from mstbucket.core.delta_statement import DeltaStatement
 from mstbucket.errors import Conflict, ExtraBlock, MissingBlock, NoSuchCommit, OtherCommit
 from mstbucket.index import buckets, following
 from mstbucket.index.commits import Head

@@ -30,6 +30,7 @@ GONE: Final = (
     "writes that no flush had folded into a commit",
     "open multipart uploads, with their parts",
     "the settings of the store: compression of new packs, when the background flushes",
+    "the access keys of 'serve' and the names of remotes: make them anew",
 )
 _SHOWN: Final = 5  # of what is missing, in an error
 

@@ -17,7 +17,7 @@ from mstbucket.core import commit as commits
 from mstbucket.core import file_head
 from mstbucket.core.cid import CID, to_text
 from mstbucket.core.commit_names import OfCid
-from mstbucket.core.delta import DeltaStatement
+from mstbucket.core.delta_statement import DeltaStatement
 from mstbucket.core.file_head import ChainFile, FileHead
 from mstbucket.core.keys import check_bucket_name
 from mstbucket.errors import CorruptionError, NoSuchBucket, NoSuchCommit, NotFastForward

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from mstbucket.core.cid import dag_cbor_cid
-from mstbucket.core.delta import DeltaStatement, delta, encode
+from mstbucket.core.delta import delta
+from mstbucket.core.delta_statement import DeltaStatement, encode
 from mstbucket.files.car_file import CarFile
 from mstbucket.model.exports import ExportReport
 from mstbucket.services.blocks.context import Context

@@ -13,7 +13,7 @@ from mstbucket.core.car import Section, section_head
 from mstbucket.core.car_reader import CarReader
 from mstbucket.core.cid import CID, CID_SIZE, to_text, verify_block
 from mstbucket.core.closure import closure
-from mstbucket.core.delta import DeltaStatement, decode
+from mstbucket.core.delta_statement import DeltaStatement, decode
 from mstbucket.errors import InvalidCar, MissingBlock, OtherCommit
 from mstbucket.files.car_file import CarFile
 from mstbucket.limits import KIB, VARINT_MAX
