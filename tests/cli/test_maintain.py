@@ -95,11 +95,11 @@ def test_what_fails_does_not_stop_the_rest(store: mstbucket.Store, monkeypatch: 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_rounds_go_on_until_a_signal(
-    home: Path, store_path: Path, cli: Run, bucket: str, number: signal.Signals
+    home: Path, store_path: Path, cli: Run, bucket: str, number: signal.Signals, start_child: Any
 ) -> None:
     """[CLI-110] [CLI-163] With -v there is a line for each, also where nothing was due."""
     command = [sys.executable, "-m", "mstbucket.cli", "--store", str(store_path), "-v", "maintain", "--every", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start_child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.readline()
@@ -254,12 +254,14 @@ def test_an_interrupt_before_the_command_has_begun_is_no_traceback(cli: Run, mon
 @pytest.mark.parametrize(
     "begin", [["-c", "from mstbucket.cli.start import entry; entry()"], ["-m", "mstbucket"], ["-m", "mstbucket.cli"]]
 )
-def test_an_interrupt_while_the_program_is_loaded_prints_nothing(tmp_path: Path, begin: list[str]) -> None:
+def test_an_interrupt_while_the_program_is_loaded_prints_nothing(
+    tmp_path: Path, begin: list[str], start_child: Any
+) -> None:
     """[CLI-164] A module of the command line that never ends to be loaded stands for a slow disk. Each way to begin."""
     slow = "import sys, time; print('begun', flush=True); time.sleep(600)"
     (tmp_path / "argparse.py").write_text(slow)
     command, environment = [sys.executable, *begin, "ls"], os.environ | {"PYTHONPATH": str(tmp_path)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with start_child(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         process.send_signal(signal.SIGINT)
