@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
+import asked
 import test_complete_conditions
 import test_conditions
 from httprows import rows_of
-from httpstore import HttpStore
 
 globals().update(rows_of(test_conditions))
 globals().update(rows_of(test_complete_conditions))
 
 
-@pytest.fixture
-def store(as_asked: HttpStore) -> HttpStore:
-    """Before the gateway that the row needs."""
-    return as_asked
-
-
-@pytest.fixture
-def tmp_path(store: HttpStore) -> Path:
-    """Where the gateway's blobs are: what a refused write leaves is looked for there."""
-    return Path(store.gateways[0].store["MSTBUCKET_BLOBS"]).parent
+store, tmp_path = asked.store, asked.tmp_path

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
+import asked
 import test_multipart
 import test_multipart_copy
 import test_multipart_listing
 from httprows import rows_of
-from httpstore import HttpStore
 
 globals().update(rows_of(test_multipart))
 globals().update(rows_of(test_multipart_copy))
 globals().update(rows_of(test_multipart_listing))
 
 
-@pytest.fixture
-def store(as_asked: HttpStore) -> HttpStore:
-    """Before the gateway that the row needs."""
-    return as_asked
-
-
-@pytest.fixture
-def tmp_path(store: HttpStore) -> Path:
-    """Where the gateway's blobs are: what a refused write leaves is looked for there."""
-    return Path(store.gateways[0].store["MSTBUCKET_BLOBS"]).parent
+store, tmp_path = asked.store, asked.tmp_path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from racing import run_at_once
 
 import mstbucket
 from mstbucket.index.buckets import bucket_id
@@ -66,21 +67,9 @@ def test_two_dozen_flushers_and_writers_in_several_processes(
     bucket: mstbucket.Bucket, database_url: str, tmp_path: Path
 ) -> None:
     """[FLUSH-12] [FLUSH-12]"""
-    command = [sys.executable, "-c", FLUSHERS, database_url, str(tmp_path / "blobs")]
-    children = [
-        subprocess.Popen(
-            [*command, str(me), str(THREADS), str(ROUNDS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for me in range(PROCESSES)
-    ]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("\n")
-        child.stdin.flush()
-    assert [child.communicate(timeout=250)[0] for child in children] == ["[]\n"] * PROCESSES
+    where = (FLUSHERS, database_url, str(tmp_path / "blobs"))
+    printed = run_at_once([*where, str(me), str(THREADS), str(ROUNDS)] for me in range(PROCESSES))
+    assert printed == ["[]\n"] * PROCESSES
     bucket.flush()
     bucket.verify()
 
